@@ -332,10 +332,12 @@ def test_an_upload_is_its_persons_own_and_ends_two_days_after_its_last_part(
     metadata.write(lambda w: uploads.begin(w, at(NOW_S + DAY_S, OTHER), "u"))
     later = at(NOW_S + 2 * DAY_S - 1)
     metadata.write(lambda w: uploads.put_part(w, later, "u", 2, content(b"two")))
-    assert not metadata.write(lambda w: uploads.expire(w, now_s=NOW_S + 2 * DAY_S + 1))
+    assert not metadata.write(lambda w: uploads.expire(w, before_s=NOW_S + 1, now_s=later.now_s))
     assert loose(metadata) == 0, "a long file over a slow line"
     metadata.write(lambda w: uploads.begin(w, at(NOW_S + 4 * DAY_S, OTHER), "v"))
-    assert not metadata.write(lambda w: uploads.expire(w, now_s=NOW_S + 4 * DAY_S))
+    assert not metadata.write(
+        lambda w: uploads.expire(w, before_s=NOW_S + 2 * DAY_S, now_s=NOW_S + 4 * DAY_S)
+    )
     assert loose(metadata) == 2
     with metadata.reading() as reading:
         assert uploads.parts(reading, "per_other", "v") == []

@@ -12,6 +12,7 @@ from beffroi.drive import alarms, renewal, upkeep, used
 from beffroi.drive.guard.scoring import Alarm
 from beffroi.drive.renewal import Renewal
 from beffroi.drive.store import (
+    departed,
     keys,
     look,
     moments,
@@ -55,9 +56,9 @@ def test_what_is_past_its_term_goes_with_its_objects_and_nothing_else(place: Pla
     assert len(place.objects()) == 5
     place.work.round()
     assert len(place.objects()) == 5, "nothing is due"
-    with clock.shifted(place.config.drive_trash_days * DAY_S + DAY_S):
+    with clock.shifted(place.config.drive_trash_days * DAY_S + 2 * DAY_S):
         place.age()
-        place.work.round()  # terms end; what they held is loose from now on
+        place.next_round()  # terms end; what they held is loose from now on
         with place.database.reading() as reading:
             assert look.node(reading, gone.id) is None
             assert trash.page(reading, place.root().id) == []
@@ -110,9 +111,9 @@ def test_a_link_that_ended_is_forgotten_a_month_later(place: Place) -> None:
         return place.database.write(lambda w: shares.make(w, place.act(), file.id, wish))[0].id
 
     ended, open_ = make(wish), make(replace(wish, expires_s=clock.epoch_s() + 90 * DAY_S))
-    for days, left in ((30, 2), (32, 1)):
+    for days, left in ((31, 2), (33, 1)):
         with clock.shifted(days * DAY_S):
-            place.work.round()
+            place.next_round()
         with place.database.reading() as reading:
             assert len(reading.all("SELECT id FROM share")) == left
     with place.database.reading() as reading:
@@ -148,18 +149,18 @@ def test_an_offer_goes_once_its_owner_has_forgotten_the_share_and_not_before(pla
 
     def after(days: int) -> tuple[set[str], set[str]]:
         with clock.shifted(days * DAY_S + 60):
-            place.work.round()
+            place.next_round()
         with theirs.reading() as reading:
             return {one.share_id for one in received.every(reading)}, set(mounts.of(reading, "per_b"))
 
     assert after(0)[0] == {share_id for share_id, _ in offers}, "one that is being made is offered first"
     left = {stands, "shr_lost", "shr_x"}
-    assert after(upkeep.ENDED_SHARES_DAYS - 1) == (left | {ended}, {ended})
+    assert after(upkeep.ENDED_SHARES_DAYS) == (left | {ended}, {ended})
     with place.database.reading() as reading:
         assert shares.is_known(reading, ended)
-    after(upkeep.ENDED_SHARES_DAYS + 1)
+    after(upkeep.ENDED_SHARES_DAYS + 2)
     # whose names are tidied first is as their identifiers fell; who has no metadata says nothing
-    assert after(upkeep.ENDED_SHARES_DAYS + 2) == (left, set())
+    assert after(upkeep.ENDED_SHARES_DAYS + 3) == (left, set())
     with place.database.reading() as reading:
         assert not shares.is_known(reading, ended)
 
@@ -247,7 +248,7 @@ def test_a_folders_past_is_known_as_long_as_versions_are(place: Place) -> None:
     place.work.round()
     assert sizes(began_s) == [17]
     with clock.shifted(term_s + 2 * DAY_S):
-        place.work.round()
+        place.next_round()
         with pytest.raises(moments.MomentForgotten):
             sizes(began_s)
         with place.database.reading() as reading:
@@ -293,6 +294,38 @@ def test_a_clock_that_jumps_destroys_nothing(place: Place) -> None:
     assert len(place.objects()) == 1
 
 
+def test_a_year_ahead_for_some_hours_ends_nothing_that_people_left_here(place: Place) -> None:
+    gone = place.put("jeté.bin", b"gone")
+    place.put("réécrit.bin", b"before")
+    place.put("réécrit.bin", b"after")
+    place.database.write(lambda w: tree.delete(w, place.act(), gone.id))
+    part = place.taken(b"part")
+    place.database.write(lambda w: uploads.begin(w, place.act(), "u1"))
+    place.database.write(lambda w: uploads.put_part(w, place.act(), "u1", 1, part))
+    left_s = clock.epoch_s()
+    place.database.write(lambda w: departed.take(w, "per_left", "group", ["grp_a"], left_s=left_s))
+
+    def kept() -> tuple[int, ...]:
+        tables = ("trash", "version", "upload", "part", "departed", "change")
+        with place.database.reading() as reading:
+            return tuple(len(reading.all(f"SELECT 1 FROM {table}")) for table in tables)
+
+    before = kept()
+    assert 0 not in before
+    place.work.round()
+    with clock.jumped(3650 * DAY_S):
+        clock.paced()
+        for hours in (2, 10):
+            with clock.shifted(hours * 3600):  # by then it is believed
+                assert clock.paced_s() > left_s + 3000 * DAY_S
+                place.work.round()
+    place.work.round()
+    assert kept() == before
+    with clock.shifted(2 * DAY_S):
+        place.work.round()
+        assert kept() == before, "nor by what was noted under the wrong one"
+
+
 def test_what_went_while_the_clock_was_behind_stays_as_long_as_anything(place: Place) -> None:
     """A machine without a battery starts years ago; some minutes later its clock is right."""
     place.put("avant.bin", b"some change of today")
@@ -320,7 +353,7 @@ def test_what_went_while_the_clock_was_behind_stays_as_long_as_anything(place: P
         max(place.config.drive_trash_days, place.config.drive_version_days) * DAY_S + 3 * DAY_S
     ):
         place.put("fin.bin", b"x")
-        place.work.round()
+        place.next_round()
         assert kept() == (False, 0)
 
 

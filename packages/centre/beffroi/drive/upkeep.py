@@ -3,8 +3,9 @@
 Purpose: collectivité after collectivité: uploads that nobody finished, trash and versions past their term, collection,
          the light walk each day, the deep one each week. What is damaged is kept in a report, by file.
 Process: drive-keeper, one thread; what it does is small changes, so that people write between them.
-Rule:    a clock that jumps forward ends nothing for an hour (``clock.paced``); what was done at a time that is still
-         to come, by a clock that was wrong, is due again. What went while a clock was behind is no older than what was
+Rule:    a clock that jumps forward ends nothing for an hour (``clock.paced``), and what people left here for a day:
+         terms are counted to when all was tidied before. What was done at a time that is still to come, by a clock that
+         was wrong, is due again. What went while a clock was behind is no older than what was
          done before it (``moments.first_since``).
 Fails:   a collectivité whose store or metadata do not answer is passed over until the next round; a walk goes on where
          it was. Nothing is destroyed that ``collect`` cannot prove to be unneeded.
@@ -167,18 +168,18 @@ class Upkeep(Worker):
         progress, now_s = _progress(database), clock.paced_s()
         locks.expire(database, now_s=now_s)
         self._say_handovers(database, collectivite_id)
-        homes.forget_brought(self._config, collectivite_id, before_s=now_s - KEPT_DAYS * DAY_S)
-        self._count_calendars(database, collectivite_id)
         with collecting(self._config, collectivite_id):
             collect.finish(database, now_s=now_s)
         if _is_due(progress.tidied_s, DAY_S, now_s):
             try:
-                self._tidy(collectivite_id, database, stock, now_s)
+                till_s = min(now_s, progress.tidied_s or now_s)
+                self._tidy(collectivite_id, database, stock, now_s, till_s)
                 self._count(database, collectivite_id)
                 progress.tidied_s = now_s
                 _keep(database, progress)
             except BeffroiError as error:  # what cannot be removed keeps nothing from being looked at
                 log.error("%s is not tidied: %s", collectivite_id, error.code)
+        self._count_calendars(database, collectivite_id)
         scrub = Scrub(collectivite_id, database, stock, Copies(self._config, collectivite_id))
         if _is_due(progress.light_s, DAY_S, now_s) and self._walk_lightly(scrub, collectivite_id):
             progress.light_s = now_s
@@ -195,30 +196,33 @@ class Upkeep(Worker):
             told = {"person_id": one.person_id, "by": one.begun_by}
             telling.tell(self._config, handovers.DUE, collectivite_id, told)
 
-    def _tidy(self, collectivite_id: str, database: Database, stock: Stock, now_s: int) -> None:
+    def _tidy(self, collectivite_id: str, database: Database, stock: Stock, now_s: int, till_s: int) -> None:
+        """``till_s``: to when terms are counted."""
         act = Act(_PERSON, "", now_s)
-        _all(database, lambda w: uploads.expire(w, now_s=now_s))
-        self._forget_shares(database, now_s - ENDED_SHARES_DAYS * DAY_S)
-        departed_s = now_s - DEPARTED_DAYS * DAY_S
+        _all(database, lambda w: uploads.expire(w, before_s=till_s - uploads.KEPT_S, now_s=now_s))
+        homes.forget_brought(self._config, collectivite_id, before_s=till_s - KEPT_DAYS * DAY_S)
+        self._forget_shares(database, till_s - ENDED_SHARES_DAYS * DAY_S)
+        departed_s = till_s - DEPARTED_DAYS * DAY_S
         database.write(lambda w: departed.forget(w, before_s=departed_s))
         members = {one.person_id for one in people.of(self._config, collectivite_id)}
         database.write(lambda w: favourites.tidy(w, members))
-        self._forget_offers(database, now_s)
+        self._forget_offers(database, till_s)
         leftovers.tidy(database, members)
         with database.reading() as reading:
             first = moments.first_since(reading, departed_s, now_s)
         _all(database, lambda w: handovers.forget_ways(w, before_s=departed_s, before=first))
-        database.write(lambda w: going_back.forget(w, before_s=now_s - WAYS_DAYS * DAY_S))
+        database.write(lambda w: going_back.forget(w, before_s=till_s - WAYS_DAYS * DAY_S))
         with database.reading() as reading:
             is_needed = alarms.waits_for_somebody(reading)
         if not is_needed:
-            before_s = now_s - self._config.drive_trash_days * DAY_S
+            before_s = till_s - self._config.drive_trash_days * DAY_S
             with database.reading() as reading:
                 before = moments.first_since(reading, before_s, now_s)
             _all(database, lambda w: trash.expire(w, act, before_s=before_s, before=before))
             trash.destroy_all(database, act)
-            versions.thin_all(database, now_s=now_s, keep_s=self._config.drive_version_days * DAY_S)
-            past_s = now_s - self._config.drive_version_days * DAY_S
+            keep_s = self._config.drive_version_days * DAY_S
+            versions.thin_all(database, now_s=now_s, keep_s=keep_s, till_s=till_s)
+            past_s = till_s - keep_s
             _all(database, lambda w: moments.forget(w, before_s=past_s))
             database.write(lambda w: versions.forget_erased(w, before_s=past_s))
         with collecting(self._config, collectivite_id):
@@ -249,12 +253,12 @@ class Upkeep(Worker):
             return False
         return True
 
-    def _forget_offers(self, database: Database, now_s: int) -> None:
+    def _forget_offers(self, database: Database, till_s: int) -> None:
         """Whose share their owner never came to make. What was accepted stands until its owner forgets it. An owner
         that does not answer, or lost its metadata, is asked again."""
         with database.reading() as reading:
             every = received.every(reading)
-        offers = [one for one in every if one.state != "accepted" and one.offered_s < now_s - DAY_S]
+        offers = [one for one in every if one.state != "accepted" and one.offered_s < till_s - DAY_S]
         owners = set(self._communes.ids()) if offers else ()
         gone = [one.share_id for one in offers if one.owner in owners and self._is_absent(one)]
         if gone:

@@ -172,9 +172,9 @@ def abort(writing: Writing, act: Act, upload: str) -> None:
     _end(writing, _require(writing, act.person_id, upload), now_s=act.now_s)
 
 
-def expire(writing: Writing, *, now_s: int, most: int = MOST_EXPIRED) -> bool:
-    """Give up what nothing came of for KEPT_S; True while there is more."""
-    rows = writing.all("SELECT id FROM upload WHERE created_s < ? LIMIT ?", (now_s - KEPT_S, most))
+def expire(writing: Writing, *, before_s: int, now_s: int, most: int = MOST_EXPIRED) -> bool:
+    """Give up what nothing came of since ``before_s``; True while there is more."""
+    rows = writing.all("SELECT id FROM upload WHERE created_s < ? LIMIT ?", (before_s, most))
     for (key,) in rows:
         _end(writing, key, now_s=now_s)
     return len(rows) == most

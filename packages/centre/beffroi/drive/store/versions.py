@@ -147,12 +147,15 @@ def thin(
     *,
     now_s: int,
     keep_s: int,
+    till_s: int | None = None,
     since: Since = Since(),  # noqa: B008 - of numbers
     after: int = 0,
     most: int = MOST_THINNED,
 ) -> int | None:
     """Apply ``spare`` to the next ``most`` files that have versions, from node ``after`` on; return the last one of
-    them, None after the last of all. Those of what is sealed stay, and what was replaced ``since``."""
+    them, None after the last of all. Those of what is sealed stay, and what was replaced ``since``. ``till_s``: to when
+    their ages are counted, where that is not now."""
+    till_s = now_s if till_s is None else till_s
     looking = seals.Looking(writing)
     files = writing.all(
         "SELECT DISTINCT node FROM version WHERE node > ? ORDER BY node LIMIT ?", (after, most)
@@ -162,24 +165,27 @@ def thin(
         if one is not None and looking.reach(one) == "inside":
             continue
         versions = of(writing, node_id)
-        gone = spare([(one.etag, one.replaced_s) for one in versions], now_s=now_s, keep_s=keep_s)
+        gone = spare([(one.etag, one.replaced_s) for one in versions], now_s=till_s, keep_s=keep_s)
         next_etag = one.etag if one is not None else 0
         for version in versions:
-            first = since.term if now_s - version.replaced_s > keep_s else since.day
+            first = since.term if till_s - version.replaced_s > keep_s else since.day
             if version.etag in gone and not (next_etag >= first and _is_replaced(writing, version, first)):
                 _drop(writing, version, now_s=now_s)
             next_etag = version.etag
     return files[-1][0] if len(files) == most else None
 
 
-def thin_all(database: Database, *, now_s: int, keep_s: int) -> None:
-    """All files, in as many changes as it takes: others write between them."""
+def thin_all(database: Database, *, now_s: int, keep_s: int, till_s: int | None = None) -> None:
+    """All files, in as many changes as it takes: others write between them. As ``thin``."""
+    till_s = now_s if till_s is None else till_s
     with database.reading() as reading:
-        since = Since(*(moments.first_since(reading, now_s - age_s, now_s) for age_s in (DAY_S, keep_s)))
+        since = Since(*(moments.first_since(reading, till_s - age_s, now_s) for age_s in (DAY_S, keep_s)))
     after: int | None = 0
     while after is not None:
         after = database.write(
-            lambda w, at=after: thin(w, now_s=now_s, keep_s=keep_s, since=since, after=at)  # type: ignore[misc]
+            lambda w, at=after: thin(  # type: ignore[misc]
+                w, now_s=now_s, keep_s=keep_s, till_s=till_s, since=since, after=at
+            )
         )
 
 
