@@ -140,11 +140,11 @@ def standing(database: Reading, share_id: str, name: str, size_bytes: int, *, no
 def came(database: Reading, folder: int, name: str, letter: Letter) -> Node | None:
     """What the same visit handed in by this name last, whatever others did since: the answer to it was lost, and it is
     sent again."""
-    found = None
-    for there in look.taken_in_row(database, folder, names.normal(name), numbered=True):
-        if database.one("SELECT 1 FROM handed WHERE node = ? AND handing = ?", (there.id, letter.handing)):
-            found = there
-    return found
+
+    def fits(there: Node) -> object:
+        return database.one("SELECT 1 FROM handed WHERE node = ? AND handing = ?", (there.id, letter.handing))
+
+    return look.last_in_row(database, folder, names.normal(name), fits, numbered=True)
 
 
 # -- changes -------------------------------------------------------------------------------------------------

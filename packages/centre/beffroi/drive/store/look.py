@@ -6,7 +6,7 @@ Source:  docs/internals/drive.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import LiteralString
 
 from beffroi.drive.store import names
@@ -57,13 +57,19 @@ def free_name(database: Reading, folder: int, name: str) -> str:
     return next(one for one in _in_row(name) if not taken(database, folder, one))
 
 
-def taken_in_row(database: Reading, folder: int, name: str, *, numbered: bool) -> Iterator[Node]:
-    """What has this name in a folder; ``numbered``: and those that ``free_name`` made of it, before the next."""
+def last_in_row(
+    database: Reading, folder: int, name: str, fits: Callable[[Node], object], *, numbered: bool
+) -> Node | None:
+    """The last that fits of what has this name in a folder; ``numbered``: and of those that ``free_name`` made of it,
+    up to the next."""
+    found = None
     for one in _in_row(name) if numbered else (name,):
         there = taken(database, folder, one)
         if there is None:
-            return
-        yield there
+            break
+        if fits(there):
+            found = there
+    return found
 
 
 def _in_row(name: str) -> Iterator[str]:

@@ -33,7 +33,7 @@ import msgspec
 from beffroi_protocol.errors import UNDECODABLE
 
 from beffroi.drive.store import names, part_names, room, seals, tree, uploads
-from beffroi.drive.store.look import above, free_name, taken, taken_in_row
+from beffroi.drive.store.look import above, free_name, last_in_row, taken
 from beffroi.drive.store.model import AbsentNode, Act, Content, KindDiffers, NameTaken, Node, ReadOnly
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import Place, View, Visit
@@ -228,12 +228,11 @@ class Desk:
         """What the same request put there before, where its answer was lost: nobody is asked about their own file."""
         if not sent.again:
             return None
-        wanted, found = (0, sent.size_bytes, sent.mtime_s), None
-        name, numbered = names.normal(sent.name), sent.taken == "both"
-        for there in taken_in_row(reading, folder, name, numbered=numbered):
-            if (there.is_folder, there.size_bytes, there.mtime_s) == wanted:
-                found = there
-        return found
+
+        def fits(there: Node) -> bool:
+            return (there.is_folder, there.size_bytes, there.mtime_s) == (0, sent.size_bytes, sent.mtime_s)
+
+        return last_in_row(reading, folder, names.normal(sent.name), fits, numbered=sent.taken == "both")
 
     def _name(self, reading: Reading, folder: int, sent: Sent) -> str:
         name = names.normal(sent.name)
