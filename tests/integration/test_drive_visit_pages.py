@@ -179,6 +179,8 @@ def test_what_its_owner_lost_whole_is_said_to_the_referent_who_may_refuse_it(
     before, page = fingerprint(), "/coffre/partages-avec-moi/"
     shown = text(there, page)
     assert "Introuvable" in shown and "Cette commune a perdu son Coffre" in shown and "Accepter" not in shown
+    assert "ses fichiers manquent ici" not in shown, "what is wrong is said once"
+    assert "ses fichiers manquent ici" in text(portal_client(nuits.agent_membership), page)
     assert there.get(f"/coffre/chez/{share.id}/").status_code == 503
     assert fingerprint() == before
     there.post(page, {"partage": share.id, "what": "refuse"})

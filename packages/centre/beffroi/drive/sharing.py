@@ -203,11 +203,13 @@ class Sharing:
     def _is_lost(self, offered: Received) -> bool:
         try:
             with self.view.abroad(offered.owner).reading() as there:
-                return not shares.is_known(there, offered.share_id)
+                receiver = self.view.who.collectivite_id
+                shares.of_owner(there, offered.owner, offered.share_id, receiver, now_s=self.act.now_s)
         except KeysErased:
             return False
         except BeffroiError:  # its metadata are gone, and it may be with them
             return True
+        return False
 
     def leave(self, share_id: str, *, left: bool = True) -> None:
         """This person sees it no more, or again. Errors: AbsentNode (it is not shared with them)."""

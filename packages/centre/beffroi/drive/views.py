@@ -310,11 +310,9 @@ class Visit(View):
 
     def mount(self, reading: Reading) -> Mount | None:
         """``reading``: of the owner's metadata. None when the owner ended it. Errors: ShareLost."""
-        share = shares.to_collectivite(
-            reading, self.share_id, self.who.collectivite_id, now_s=clock.epoch_s()
+        share = shares.of_owner(
+            reading, self.collectivite_id, self.share_id, self.who.collectivite_id, now_s=clock.epoch_s()
         )
-        if share is None and not shares.is_known(reading, self.share_id):
-            raise shares.ShareLost(self.collectivite_id)
         node = look.node(reading, share.node) if share is not None else None
         if share is None or node is None:
             return None

@@ -218,12 +218,15 @@ def offers(view: View, reading: Reading, actor: Actor) -> list[dict[str, Any]]:
         share, is_lost = None, False
         try:
             with metadata_of(one.owner).reading() as there:
-                share = shares.to_collectivite(
-                    there, one.share_id, view.who.collectivite_id, now_s=clock.epoch_s()
+                share = shares.of_owner(
+                    there, one.owner, one.share_id, view.who.collectivite_id, now_s=clock.epoch_s()
                 )
-                is_lost = one.state == "accepted" and not shares.is_known(there, one.share_id)
         except KeysErased:
             continue
+        except shares.ShareLost:
+            is_lost = one.state == "accepted"
+            if is_lost:  # its line says what is wrong, and what to do
+                view.silent.discard(one.owner)
         except BeffroiError as error:
             view.leave_out(one.owner, error)
         if share is not None or is_lost:

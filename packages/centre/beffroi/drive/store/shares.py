@@ -197,6 +197,14 @@ def to_collectivite(database: Reading, share_id: str, receiver: str, *, now_s: i
     return found if found is not None and found.is_open(now_s) and _lies(database, found) else None
 
 
+def of_owner(database: Reading, owner: str, share_id: str, receiver: str, *, now_s: int) -> Share | None:
+    """As ``to_collectivite``, for the receiver. Errors: ShareLost (the owner's metadata do not know it)."""
+    found = to_collectivite(database, share_id, receiver, now_s=now_s)
+    if found is None and not is_known(database, share_id):
+        raise ShareLost(owner)
+    return found
+
+
 def is_known(database: Reading, share_id: str) -> bool:
     """Whether it was ever made here: another collectivité has an offer no longer than this has its share (``over``)."""
     return database.one("SELECT 1 FROM share WHERE id = ?", (share_id,)) is not None
