@@ -1,4 +1,4 @@
-"""What ends in all collectivités ends also behind one that does not answer."""
+"""What ends with who leaves; in all collectivités also behind one that does not answer."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 from beffroi.drive import departures
+from beffroi.drive.departures import Departure
 from beffroi.drive.sharing import Line
-from beffroi.drive.store import favourites, shares
+from beffroi.drive.store import favourites, locks, shares, tree
+from beffroi.drive.store.model import Act, Locked
 from beffroi.drive.store.shares import Wish
+from beffroi.drive.views import LARGEST_ID
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError
 
@@ -57,3 +60,35 @@ def test_marks_of_who_is_erased_go_also_behind_one_whose_metadata_are_damaged(pl
         departures.forget_own_marks(place.config, "per_a")
     with place.database.reading() as reading:
         assert not favourites.has_some(reading, "per_a")
+
+
+def test_what_somebody_had_open_as_they_left_is_free_for_the_colleague_who_takes_over(place: Place) -> None:
+    """A lock may last for a day; of who is back by now it may be a new one."""
+    now_s, file = clock.epoch_s(), place.put("acte.docx", b"x")
+    for person_id in ("per_a", "per_stays"):
+        other, act = place.put(f"{person_id}.docx", b"x"), Act(person_id, "app", now_s)
+        place.database.write(
+            lambda w, it=(other.id, act): locks.lock(
+                w, it[1], it[0], deep=False, shared=False, owner="", timeout_s=locks.LONGEST_S
+            )
+        )
+    place.database.write(
+        lambda w: locks.lock(
+            w, place.act(), file.id, deep=False, shared=False, owner="", timeout_s=locks.LONGEST_S
+        )
+    )
+    colleague = Act("per_b", "app_b", now_s)
+
+    def written(name: str) -> bool:
+        content, root = place.taken(b"taken over"), place.root()
+        try:
+            place.database.write(lambda w: tree.put(w, colleague, root.id, name, content))
+        except Locked:
+            return False
+        return True
+
+    for before_s, is_free in ((now_s, False), (LARGEST_ID, True)):
+        departure = Departure(place.owner, "per_a", before_s=before_s, left_s=now_s)
+        departures.end_their_shares(place.config, departure, record=lambda _: None)
+        assert [written("acte.docx"), written("per_a.docx")] == [is_free] * 2
+    assert not written("per_stays.docx")

@@ -1,5 +1,6 @@
 """Who left a collectivité shares their own files with nobody: no one would be left who could end it. Nothing is shared
 with them either, and they are in none of its groups, also when they come back; an undone departure gives all that back.
+Nothing stays locked by them.
 
 Process: worker. What they shared of the collectivité's folder stays: colleagues see and end it.
 Rule:    what is taken and what is given back is on record before; where it then fails, the event is tried again, and
@@ -18,7 +19,7 @@ from functools import partial
 
 from beffroi.drive.groups import GroupLine, RecordGroup
 from beffroi.drive.sharing import Line, Record, receiver_of
-from beffroi.drive.store import departed, favourites, groups, look, mounts, schema, seen, shares
+from beffroi.drive.store import departed, favourites, groups, locks, look, mounts, schema, seen, shares
 from beffroi.drive.store.commune import Communes, open_communes
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.departed import Kind
@@ -45,7 +46,8 @@ class Departure:
 
 
 def end_their_shares(config: Config, departure: Departure, *, record: Record) -> None:
-    """Of their own files, with people, groups, roles and collectivités; and what is shared with them.
+    """Of their own files, with people, groups, roles and collectivités; and what is shared with them. What they had
+    open is locked no more.
 
     Errors: StoreFull, Unavailable.
     """
@@ -70,6 +72,8 @@ def end_their_shares(config: Config, departure: Departure, *, record: Record) ->
             ended = [one.id for one in found if shares.end(writing, one.id, now_s=now_s)]
             departed.take(writing, person_id, "share", ended, left_s=departure.left_s)
             departed.keep_from_others(writing, person_id, [one.id for one in theirs])
+            if departure.before_s > now_s:  # nor are they back
+                locks.end_of(writing, person_id)
 
         database.write(end)
 

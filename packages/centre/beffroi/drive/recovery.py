@@ -37,7 +37,7 @@ from beffroi.drive.guard.steps import (
     Step,
 )
 from beffroi.drive.journal import ROWS, Row
-from beffroi.drive.store import look, names, schema, trash, tree, versions
+from beffroi.drive.store import locks, look, names, schema, trash, tree, versions
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import AbsentNode, Act, Content, Node
 from beffroi.drive.store.writing import Reading, Writing
@@ -100,7 +100,7 @@ def _go_on(writing: Writing, act: Act, device_id: str) -> bool:
         steps = _plan(writing, alarm).steps
         packed = msgspec.msgpack.encode(steps)
         # Whoever holds the device may have locked what is to be taken back.
-        writing.run("DELETE FROM dav_lock WHERE person_id = ?", (alarm.person_id,))
+        locks.end_of(writing, alarm.person_id)
         writing.run(
             "UPDATE alarm SET state = 'restoring', steps = ?, settled_by = ?, settled_s = ? WHERE device_id = ?",
             (packed, act.person_id, act.now_s, device_id),

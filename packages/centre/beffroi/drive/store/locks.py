@@ -3,7 +3,7 @@
 Source: RFC 4918, sections 6 and 7: a lock of a folder may reach everything below it (deep); who shows its
         token changes.
 Rule:   who may write there no more binds nobody: in somebody's own files, whose share ended, or only reads now. In the
-        collectivité's, where a role may be enough, a lock lasts to its end.
+        collectivité's, where a role may be enough, a lock lasts to its end, or until its person leaves.
 """
 
 from __future__ import annotations
@@ -180,6 +180,11 @@ def expire(database: Database, *, now_s: int) -> None:
         found = reading.one(f"SELECT 1 {_OVER} LIMIT 1", (now_s, now_s + LONGEST_S))
     if found is not None:
         database.write(lambda w: w.run(f"DELETE {_OVER}", (now_s, now_s + LONGEST_S)))
+
+
+def end_of(writing: Writing, person_id: str) -> None:
+    """All that a person holds here: they are gone, or whoever has their device is kept out."""
+    writing.run("DELETE FROM dav_lock WHERE person_id = ?", (person_id,))
 
 
 def release(writing: Writing, node_id: int) -> None:
