@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -16,7 +17,7 @@ from beffroi.core.communes.models import Domain
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Person
-from beffroi.leaving import applying, continuing
+from beffroi.leaving import applying, continuing, erasing
 from beffroi.leaving.models import Leaving
 from beffroi.lib import clock, ids
 from beffroi.lib.config import Config
@@ -33,9 +34,10 @@ from beffroi.mail.domains import actions as domains
 from beffroi.mail.domains import queries as domains_of
 from beffroi.mail.domains.models import DkimKey, MailDomain
 from beffroi.mail.filters.models import Forward
-from beffroi.mail.models import Mailbox, MailMessage, MailRecipient
+from beffroi.mail.models import CommuneKey, Mailbox, MailMessage, MailRecipient
 from beffroi.portal.console import leaving as console_page
 from django.conf import settings
+from django.db import transaction
 from django.urls import reverse
 
 from tests.conftest import Commune
@@ -296,6 +298,85 @@ def test_its_erasure_leaves_domain_and_mail_of_the_one_that_continues(  # noqa: 
     assert MailRecipient.objects.filter(message_id=kept[0]).exists()
     with pytest.raises(Conflict):
         continuing.end(actor=administrator, leaving=made)
+
+
+@pytest.mark.parametrize("of", ["before it was recorded", "recorded", "its day", "continued"])
+def test_a_database_from_before_keeps_the_mail_of_the_one_that_continues(  # noqa: PLR0917
+    beaune: Commune,
+    nuits: Commune,
+    hall: Mailbox,
+    administrator: Actor,
+    two: tuple[Actor, Actor],
+    system: Actor,
+    of: str,
+) -> None:
+    """After the erasure each older database is put right: the domain is the other's, with what signs for it."""
+    there = both(beaune, nuits, system)
+    box(beaune, "collegue", beaune.colleague.id)
+    shared = shared_box(beaune, beaune.agent)
+    domain = Domain.objects.get(name="beaune.test")
+    domains.ensure_keys(actor=SYSTEM, domain=domain)
+    active = DkimKey.objects.get(domain_id=domain.id, state="active")
+    private = domains_of.private_key(settings.BEFFROI, active)
+    aliases.create(
+        actor=beaune.referent,
+        collectivite=beaune.collectivite,
+        address="contact@beaune.test",
+        mailboxes=[shared.id],
+    )
+    backups = {"before it was recorded": transaction.savepoint()}
+    made = planned(beaune)
+    backups["recorded"] = transaction.savepoint()
+    leave(made)
+    backups["its day"] = transaction.savepoint()
+    continuing.begin(actor=administrator, leaving=made, address=hall.address, reason=ACT)
+    backups["continued"] = transaction.savepoint()
+    assert carry_out(granted(beaune, *two)).state == "done"
+    wrapped_today = DkimKey.objects.get(pk=active.pk).wrapped
+
+    transaction.savepoint_rollback(backups[of])
+    # What is wrapped by a collectivité's key comes back as it is today.
+    CommuneKey.objects.filter(pk=beaune.id).update(wrapped="")
+    DkimKey.objects.filter(pk=active.pk).update(wrapped=wrapped_today)
+    assert erasing.again() == 1 and erasing.again() == 0
+    assert communes_of.collectivite_of_domain("beaune.test") == nuits.id
+    assert targets("mairie@beaune.test", nuits) == [hall.address]
+    assert targets("contact@beaune.test", nuits) == [hall.address]
+    assert targets("collegue@beaune.test", nuits) == [there.address]
+    active.refresh_from_db()
+    assert domains_of.private_key(settings.BEFFROI, active) == private
+    assert not Mailbox.objects.filter(collectivite_id=beaune.id).exists()
+    assert not Alias.objects.filter(collectivite_id=beaune.id).exists()
+    applying.apply_due()
+    again = Leaving.objects.get(collectivite_id=beaune.id)
+    assert again.state == "left" and again.applied_at is not None
+    with pytest.raises(Conflict):
+        applying.give_back(actor=administrator, leaving=again)
+    with pytest.raises(Conflict):
+        continuing.end(actor=administrator, leaving=again)
+
+
+def test_a_database_from_before_two_mergers_leads_to_the_last_one(  # noqa: PLR0917
+    beaune: Commune,
+    nuits: Commune,
+    hall: Mailbox,
+    administrator: Actor,
+    two: tuple[Actor, Actor],
+    make_commune: Callable[..., Commune],
+) -> None:
+    """Beaune went to Nuits, then Nuits to Chagny."""
+    third = make_commune("Chagny", "chagny.test")
+    last = shared_box(third, third.agent)
+    box(beaune, "mairie")
+    backup = transaction.savepoint()
+    for one, into in ((beaune, hall), (nuits, last)):
+        leave(begun(one, into, administrator))
+        assert carry_out(granted(one, *two)).state == "done"
+    transaction.savepoint_rollback(backup)
+    assert erasing.again() == 2
+    for domain in ("beaune.test", "nuits.test"):
+        assert communes_of.collectivite_of_domain(domain) == third.id
+        assert targets(f"mairie@{domain}", third) == [last.address]
 
 
 def test_the_console_names_who_continues_and_shows_where_each_address_leads(  # noqa: PLR0917

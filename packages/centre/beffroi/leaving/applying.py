@@ -32,7 +32,7 @@ from beffroi.core.identity.models import MembershipOffer, Person
 from beffroi.drive import leaving as drive
 from beffroi.leaving import actions, continuing, erasures, queries
 from beffroi.leaving.actions import StillEnding
-from beffroi.leaving.models import CommuneErasure, Leaving
+from beffroi.leaving.models import Leaving
 from beffroi.leaving.queries import SYSTEM
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Conflict
@@ -86,6 +86,18 @@ def apply(leaving: Leaving) -> None:
 
 
 @transaction.atomic
+def carry_on_again(owner: str) -> None:
+    """Mail of an erased one that is back with a database from before goes on to who continues it; all else that it has
+    open there ends in the next turns. Nothing where nobody does."""
+    outbox.serialise()
+    leaving = continuing.again(owner)
+    if leaving is not None and leaving.state == Leaving.State.LEFT:
+        _carry_on(leaving)
+    elif leaving is not None:
+        _mark(leaving)
+
+
+@transaction.atomic
 def give_back(*, actor: Actor, leaving: Leaving) -> None:
     """Take it back after its day.
 
@@ -125,9 +137,8 @@ def undo_until(leaving: Leaving) -> object:
     """UTC; None when its time is over, or its erasure has begun."""
     assert leaving.left_at is not None
     until = leaving.left_at + timedelta(days=departures.UNDO_DAYS)
-    begun = (CommuneErasure.State.ERASING, CommuneErasure.State.DONE)
-    rows = CommuneErasure.objects.filter(collectivite_id=leaving.collectivite_id, state__in=begun)
-    return None if until <= clock.now() or rows.exists() else until
+    over = until <= clock.now() or queries.erasure_has_begun(leaving.collectivite_id)
+    return None if over else until
 
 
 def _mark(leaving: Leaving) -> bool:
@@ -150,10 +161,14 @@ def _mark(leaving: Leaving) -> bool:
         publish(communes.LEFT, {"collectivite_id": owner.id}, collectivite_id=owner.id)
         actions.record(SYSTEM, "begun", locked)
         if continuing.continued(locked):
-            _end_aliases(locked)
-            locked.refresh_from_db()
-            continuing.carry_on(locked)
+            _carry_on(locked)
     return True
+
+
+def _carry_on(leaving: Leaving) -> None:
+    _end_aliases(leaving)
+    leaving.refresh_from_db()
+    continuing.carry_on(leaving)
 
 
 def _people(owner: str) -> set[str]:

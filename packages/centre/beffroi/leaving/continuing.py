@@ -5,7 +5,9 @@ Rule:    an administrator names a shared mailbox of the one that continues. In t
          has there; of all the rest, to the mailbox named. Who has none there is refused, as after any departure.
          Mailboxes, files and keys stay with who left, until their erasure; aliases are the other's to change.
 Undo:    ``end``, and with a departure that is taken back: the domains return, the aliases made for them end.
-Process: worker (``applying``), console.
+Erased:  who continues an erased one stands in STATE/erased, too: a database from before knows nothing of it, and mail
+         for its addresses must not stop because of a restore (``again``).
+Process: worker (``applying``, ``erasing``), console.
 Source:  docs/decisions/0154-a-commune-that-another-one-continues.md
 """
 
@@ -15,6 +17,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 
@@ -22,9 +25,10 @@ from beffroi.core.audit import actions as audit
 from beffroi.core.communes import actions as communes
 from beffroi.core.communes.models import Collectivite, Domain
 from beffroi.core.events import outbox
+from beffroi.core.identity import erasure as names
 from beffroi.core.identity.actor import Actor
 from beffroi.leaving import actions, queries, rows
-from beffroi.leaving.models import CommuneErasure, Leaving
+from beffroi.leaving.models import Leaving
 from beffroi.leaving.queries import SYSTEM
 from beffroi.lib.errors import Conflict, Invalid
 from beffroi.mail.aliases import actions as aliases
@@ -36,7 +40,10 @@ from beffroi.mail.models import Mailbox
 from beffroi.mail.naming import base_address
 from beffroi.mail.noted import change
 
-_BEGUN = (CommuneErasure.State.ERASING, CommuneErasure.State.DONE)
+_ERASED = "continued.{}"
+
+
+RESTORED = "La base de données a été remise comme avant ce départ."
 
 
 class ReceiverInvalid(Invalid):
@@ -147,6 +154,34 @@ def carry_on(leaving: Leaving) -> None:
     )
 
 
+def remember(leaving: Leaving) -> None:
+    """Beside the database, when all of it is erased, as a file's name: identifiers alone, and a backup brings it along.
+    Errors: OSError."""
+    found = continued(leaving)
+    if found is not None and "domains" in found:
+        name = f"{_ERASED.format(leaving.collectivite_id)}.{found['by']}.{found['mailbox_id']}"
+        names.remember(settings.BEFFROI, name)
+
+
+def again(owner: str) -> Leaving | None:
+    """Of an erased one that is back with a database from before, in the caller's transaction: its departure, with who
+    continues it now. None where nobody does, or its domains have passed in this database."""
+    found, last = None, owner
+    # Who continued it may have been erased since, and continued in its turn.
+    while one := next((settings.BEFFROI.state / names.ERASED).glob(f"{_ERASED.format(last)}.*"), None):
+        last, mailbox_id = one.name.split(".")[2:]
+        found = {"by": last, "mailbox_id": mailbox_id, "reason": RESTORED}
+    leaving = Leaving.objects.filter(collectivite_id=owner, state__in=queries.STANDING).first()
+    if found is None or (leaving is not None and "domains" in (continued(leaving) or {})):
+        return None
+    if leaving is None:
+        leaving = Leaving.objects.create(
+            collectivite_id=owner, leaves_on=queries.today(), reason=RESTORED, said_by=SYSTEM.id
+        )
+    _keep(leaving, found)
+    return leaving
+
+
 def addresses(leaving: Leaving) -> Iterator[tuple[str, list[Mailbox]]]:
     """Each address that is in use, or was until the departure, and the open mailboxes of who continues it that get its
     mail; none: it is refused. Mailboxes first, then aliases, by address."""
@@ -180,7 +215,7 @@ def _locked(leaving: Leaving) -> Leaving:
         raise Conflict("this collectivité stays")
     if locked.left_at is not None and locked.applied_at is None:
         raise actions.StillEnding
-    if CommuneErasure.objects.filter(collectivite_id=locked.collectivite_id, state__in=_BEGUN).exists():
+    if queries.erasure_has_begun(locked.collectivite_id):
         raise Conflict("its erasure has begun")
     return locked
 

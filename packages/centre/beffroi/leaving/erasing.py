@@ -30,7 +30,7 @@ from beffroi.core.identity.models import Membership
 from beffroi.drive import departures as drive_metadata
 from beffroi.drive import erasures as drive
 from beffroi.drive.store import room
-from beffroi.leaving import queries, rows
+from beffroi.leaving import applying, continuing, queries, rows
 from beffroi.leaving.erasures import record
 from beffroi.leaving.models import CommuneErasure, Leaving
 from beffroi.leaving.queries import SYSTEM
@@ -218,6 +218,7 @@ def _erase_persons(erasure: CommuneErasure) -> bool:
 def _destroy_keys(erasure: CommuneErasure) -> bool:
     """Last: what was left out by mistake is unreadable from now on, and so is every copy of it."""
     owner = erasure.collectivite_id
+    continuing.remember(queries.access_leaving(SYSTEM, owner))
     names.remember(settings.BEFFROI, owner)
     fingerprint = keys.fingerprint(settings.BEFFROI, owner)
     with transaction.atomic():
@@ -252,6 +253,7 @@ def again() -> int:
     back = [one for one in Collectivite.objects.filter(pk__in=ids) if _is_back(one.pk)]
     for owner in back:
         with transaction.atomic():
+            applying.carry_on_again(owner.pk)
             keys.destroy(owner.pk)
             Mailbox.objects.filter(collectivite_id=owner.pk).update(crypt_key="")
             Collectivite.objects.filter(pk=owner.pk, left_at=None).update(

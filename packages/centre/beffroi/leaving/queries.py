@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import date, datetime, timedelta
 
+from django.conf import settings
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from beffroi.core.communes import row_security
 from beffroi.core.communes.models import CommuneExport
+from beffroi.core.identity import erasure as names
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import erasures as drive
@@ -129,6 +131,14 @@ def since_export(export: CommuneExport) -> dict[str, int]:
         "changes": drive.changes_since(owner, at),
     }
     return found if any(found.values()) else {}
+
+
+def erasure_has_begun(collectivite_id: str) -> bool:
+    """What was destroyed comes back by nothing, also where a database from before does not know of it."""
+    begun = CommuneErasure.objects.filter(
+        collectivite_id=collectivite_id, state__in=(_State.ERASING, _State.DONE)
+    )
+    return begun.exists() or names.is_remembered(settings.BEFFROI, collectivite_id)
 
 
 def running_export(collectivite_id: str) -> bool:

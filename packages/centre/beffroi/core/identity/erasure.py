@@ -116,6 +116,10 @@ def remember(config: Config, erased: str) -> None:
     durable.write(folder / erased, (), mode=0o600)
 
 
+def is_remembered(config: Config, erased: str) -> bool:
+    return (config.state / ERASED / erased).exists()
+
+
 def again(config: Config) -> int:
     """Erase those who were erased and have a name again; return how many."""
     names = [one.name for one in (config.state / ERASED).glob("per_*")]
