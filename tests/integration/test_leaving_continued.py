@@ -14,10 +14,13 @@ from beffroi.core.audit.models import AuditEntry
 from beffroi.core.communes import actions as communes
 from beffroi.core.communes import queries as communes_of
 from beffroi.core.communes.models import Domain
+from beffroi.core.events import Event
+from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Person
 from beffroi.leaving import applying, continuing, erasing
+from beffroi.leaving.actions import CHANGED
 from beffroi.leaving.models import Leaving
 from beffroi.lib import clock, ids
 from beffroi.lib.config import Config
@@ -34,7 +37,9 @@ from beffroi.mail.domains import actions as domains
 from beffroi.mail.domains import queries as domains_of
 from beffroi.mail.domains.models import DkimKey, MailDomain
 from beffroi.mail.filters.models import Forward
+from beffroi.mail.held import posting
 from beffroi.mail.models import CommuneKey, Mailbox, MailMessage, MailRecipient
+from beffroi.portal import consumers
 from beffroi.portal.console import leaving as console_page
 from django.conf import settings
 from django.db import transaction
@@ -446,3 +451,58 @@ def test_the_one_that_continues_takes_the_code_of_the_one_that_left(
     assert merge()
     assert communes_of.current_code(nuits.id, "insee") == code
     assert communes_of.current_code(beaune.id, "insee") == ""
+
+
+def test_who_leads_the_one_that_continues_hears_of_it_by_mail(
+    beaune: Commune, nuits: Commune, hall: Mailbox, administrator: Actor, monkeypatch: Any
+) -> None:
+    """When it is recorded, in the last week, on the day, and that it does not come; the rest of the commune nothing."""
+    box(nuits, "referent", nuits.referent.id)
+    for local, person in (("referent", beaune.referent), ("agent", beaune.agent)):
+        box(beaune, local, person.id)
+    sent: list[tuple[str, str, str, str]] = []
+    heard: list[int] = []
+
+    def send(config: Config, *, to: str, subject: str, text: str, html: str) -> bool:
+        sent.append((to, subject, text, html))
+        return True
+
+    monkeypatch.setattr(posting, "send", send)
+
+    def told() -> list[tuple[str, str, str]]:
+        """What the one that continues got since."""
+        sent.clear()
+        for row in OutboxEvent.objects.filter(kind=CHANGED).exclude(pk__in=heard).order_by("id"):
+            heard.append(row.pk)
+            payload = json.loads(row.payload)
+            consumers.tell_of_leaving(Event(row.id, row.kind, row.collectivite_id, payload, row.created_at))
+        consumers.tell_of_the_last_week()
+        consumers.send_notices()
+        return [one[1:] for one in sent if one[0] == "referent@nuits.test"]
+
+    made = planned(beaune, administrator, days=30)
+    assert told() == []
+    continuing.begin(actor=administrator, leaving=made, address=hall.address, reason=ACT)
+    ((subject, text, html),) = told()
+    assert subject.startswith("Le courrier de Beaune viendra chez vous le ")
+    for said in (ACT, hall.address, "2 adresses de personnes n’ont pas", reverse("shared_mailboxes")):
+        assert said in text and said in html, said
+    assert "agent@beaune.test" not in text, "its own until the day"
+    assert told() == []
+    with clock.shifted(24 * 86400):
+        ((subject, again, _html),) = told()
+        assert subject.startswith("Le courrier de Beaune viendra chez vous le ") and again == text
+        assert told() == [], "once"
+
+    continuing.end(actor=administrator, leaving=made)
+    ((subject, text, _html),) = told()
+    assert subject == "Le courrier de Beaune ne vient pas chez vous" and "rien à faire" in text
+    continuing.begin(actor=administrator, leaving=made, address=hall.address, reason=ACT)
+    assert len(told()) == 1, "and again"
+    leave(made)
+    ((subject, text, html),) = told()
+    assert subject == "Le courrier de Beaune arrive chez vous depuis aujourd’hui"
+    for said in ("2 adresses de personnes sans boîte chez vous sont refusées", reverse("aliases")):
+        assert said in text and said in html, said
+    applying.give_back(actor=administrator, leaving=made)
+    assert [one[0] for one in told()] == ["Le courrier de Beaune ne vient pas chez vous"]

@@ -84,9 +84,10 @@ def take_back(*, actor: Actor, leaving: Leaving) -> None:
     tell(leaving)
 
 
-def tell(leaving: Leaving) -> None:
-    """In the caller's transaction: who leads the collectivité hears of its state."""
-    publish(CHANGED, {"leaving_id": leaving.id}, collectivite_id=leaving.collectivite_id)
+def tell(leaving: Leaving, not_continued_by: str = "") -> None:
+    """In the caller's transaction: who leads the collectivité, or the one that continues it, hears of its state."""
+    told = {"leaving_id": leaving.id, "not_continued_by": not_continued_by}
+    publish(CHANGED, told, collectivite_id=leaving.collectivite_id)
 
 
 def record(

@@ -85,6 +85,8 @@ def begin(*, actor: Actor, leaving: Leaving, address: str, reason: str) -> None:
     _record(actor, "continued", locked, found["by"], reason=said)
     if locked.left_at is not None:
         carry_on(locked)
+    else:
+        actions.tell(locked)
 
 
 @transaction.atomic
@@ -114,6 +116,7 @@ def end(*, actor: Actor, leaving: Leaving) -> None:
         _pass(actor, domain, Collectivite.objects.get(pk=locked.collectivite_id))
     _keep(locked, None)
     _record(actor, "not_continued", locked, found["by"])
+    actions.tell(locked, not_continued_by=found["by"])
 
 
 def carry_on(leaving: Leaving) -> None:
@@ -152,6 +155,7 @@ def carry_on(leaving: Leaving) -> None:
         addresses=sum(bool(one) for _address, one in leads),
         refused=sum(not one for _address, one in leads),
     )
+    actions.tell(leaving)
 
 
 def remember(leaving: Leaving) -> None:

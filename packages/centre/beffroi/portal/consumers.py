@@ -8,6 +8,7 @@ from beffroi.core.events import Event, consumer, periodic
 from beffroi.leaving.actions import CHANGED
 from beffroi.mail.held import notices
 from beffroi.portal import (
+    continued_told,
     delegation_told,
     drop_told,
     erasure_told,
@@ -56,6 +57,7 @@ def enforce_relays_again() -> None:
 
 
 COMPOSE = {
+    continued_told.ABOUT: continued_told.compose,
     delegation_told.ABOUT: delegation_told.compose,
     drop_told.ABOUT: drop_told.compose,
     handover_told.ABOUT: handover_told.compose,
@@ -112,7 +114,12 @@ def tell_commune(event: Event) -> None:
 
 @consumer(name="leaving.told", kinds=(CHANGED,))
 def tell_of_leaving(event: Event) -> None:
-    leaving_told.ask(event.payload["leaving_id"])
+    leaving_told.ask(event.payload["leaving_id"], str(event.payload.get("not_continued_by", "")))
+
+
+@periodic("leaving.continued_told", every_s=3600.0)
+def tell_of_the_last_week() -> None:
+    continued_told.ask_due()
 
 
 @consumer(name="export.told", kinds=("communes:export_changed",))

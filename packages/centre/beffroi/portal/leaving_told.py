@@ -10,6 +10,7 @@ from beffroi.leaving.models import Leaving
 from beffroi.mail.held import notices
 from beffroi.mail.held.models import Notice
 from beffroi.mail.models import Mailbox
+from beffroi.portal import continued_told
 from beffroi.portal.dates import date_format
 from beffroi.portal.erasure_told import mailboxes_of_those_who_answer
 from beffroi.portal.letters import letter, page
@@ -17,10 +18,13 @@ from beffroi.portal.letters import letter, page
 ABOUT = "leaving"
 
 
-def ask(leaving_id: str) -> None:
-    """Of its state now; of one that is over, there is nobody to tell."""
-    leaving = Leaving.objects.filter(pk=leaving_id).exclude(state=Leaving.State.LEFT).first()
-    if leaving is not None:
+def ask(leaving_id: str, not_continued_by: str = "") -> None:
+    """Of its state now, and who continues it or does not any more; of one that is over, there is nobody to tell."""
+    leaving = Leaving.objects.filter(pk=leaving_id).first()
+    if leaving is None:
+        return
+    continued_told.ask(leaving, not_continued_by)
+    if leaving.state != Leaving.State.LEFT:
         told = mailboxes_of_those_who_answer(leaving.collectivite_id)
         notices.ask(ABOUT, f"{leaving.id}:{leaving.state}", told)
 
