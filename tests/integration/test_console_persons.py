@@ -80,6 +80,21 @@ def test_the_departement_changes_roles_and_makes_sheets_with_a_code(
     assert console.get(wrong).status_code == 404, "of this commune only"
 
 
+def test_the_departement_gives_a_mailbox_to_who_has_none_with_a_code(
+    console: Client, beaune: Commune, new_administrator: NewAdministrator
+) -> None:
+    url = reverse("commune_person", args=[beaune.id, beaune.agent.id])
+    wanted = {"what": "mailbox", "local": "agent.mairie", "domain": beaune.domain}
+    refused = console.post(url, wanted)
+    assert refused.status_code == 403 and "agent.mairie" in refused.content.decode(), "what was typed stays"
+    taken = console.post(url, wanted | {"local": "referent", "code": code_of(new_administrator)})
+    assert taken.status_code == 409 and "referent2" in taken.content.decode()
+    with clock.shifted(30):  # a code is used once
+        given = console.post(url, wanted | {"code": code_of(new_administrator)}, follow=True)
+    assert "agent.mairie@beaune.test est sa boîte" in given.content.decode()
+    assert Mailbox.objects.get(person_id=beaune.agent.id).collectivite_id == beaune.id
+
+
 def test_who_forgot_their_password_is_given_one_with_a_reason_and_a_code(
     console: Client, beaune: Commune, nuits: Commune, new_administrator: NewAdministrator
 ) -> None:

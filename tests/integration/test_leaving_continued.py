@@ -485,7 +485,13 @@ def test_who_leads_the_one_that_continues_hears_of_it_by_mail(
     continuing.begin(actor=administrator, leaving=made, address=hall.address, reason=ACT)
     ((subject, text, html),) = told()
     assert subject.startswith("Le courrier de Beaune viendra chez vous le ")
-    for said in (ACT, hall.address, "2 adresses de personnes n’ont pas", reverse("shared_mailboxes")):
+    for said in (
+        ACT,
+        hall.address,
+        "2 adresses de personnes n’ont pas",
+        reverse("shared_mailboxes"),
+        reverse("persons"),
+    ):
         assert said in text and said in html, said
     assert "agent@beaune.test" not in text, "its own until the day"
     assert told() == []

@@ -13,6 +13,7 @@ from beffroi.core.identity.models import Membership, MembershipOffer
 from beffroi.core.identity.retention import membership_offers
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
+from beffroi.mail.models import Mailbox
 from django.urls import reverse
 
 from tests.conftest import Commune
@@ -125,3 +126,32 @@ def test_the_erasure_of_a_person_takes_the_questions_along(
     ask(beaune)
     erasure.erase(nuits.agent_membership.person)
     assert not MembershipOffer.objects.exists()
+
+
+def test_who_joined_from_elsewhere_is_given_a_mailbox_of_their_own(beaune: Commune, nuits: Commune) -> None:
+    """Else nothing that is written to them personally could arrive there, as after two communes merged."""
+    offers.answer(actor=nuits.agent, offer_id=ask(beaune).pk, accept=True)
+    referent, url = confirmed(beaune.referent_membership), reverse("person", args=[nuits.agent.id])
+    assert "pas de boîte à elle" in referent.get(url).content.decode()
+    wanted = {"what": "mailbox", "local": "camille", "domain": beaune.domain}
+    for wrong, said in (
+        ({"local": "Chloé"}, "chloe"),
+        ({"local": "referent"}, "referent2"),
+        ({"local": ""}, "lettres"),
+        ({"domain": nuits.domain}, "nom de domaine"),
+    ):
+        refused = referent.post(url, wanted | wrong)
+        assert refused.status_code in (400, 409) and said in refused.content.decode(), wrong
+    for stranger, status in (
+        (beaune.agent_membership, 404),
+        (nuits.agent_membership, 404),
+        (nuits.referent_membership, 400),  # a colleague there, and a domain of somebody else
+    ):
+        assert confirmed(stranger).post(url, wanted).status_code == status
+    assert not Mailbox.objects.filter(person_id=nuits.agent.id).exists()
+    given = referent.post(url, wanted, follow=True).content.decode()
+    assert "camille@beaune.test est sa boîte" in given and "Lui donner" not in given
+    made = Mailbox.objects.get(person_id=nuits.agent.id)
+    assert (made.address, made.collectivite_id) == ("camille@beaune.test", beaune.id)
+    assert made.crypt_key
+    assert referent.post(url, wanted | {"local": "autre"}).status_code == 409, "one is enough"

@@ -72,6 +72,7 @@ def compose(notice: Notice, mailbox: Mailbox) -> notices.Letter | None:
         "receiver": receiver.address if receiver else "",
         "refused": sum(not boxes for _address, boxes in continuing.addresses(leaving)),
         "shared": page("shared_mailboxes"),
+        "persons": page("persons"),
         "aliases": page("aliases"),
         "subject": subject,
     }

@@ -130,6 +130,31 @@ def sheet(collectivite: Collectivite, person: Person, made: MadeCode) -> dict[st
     }
 
 
+def mailbox(actor: Actor, one: Colleague, collectivite_id: str) -> dict[str, Any]:
+    """For a person's page: the own mailboxes there, or what a form for one proposes."""
+    domains = arriving.domains(collectivite_id)
+    local = arriving.proposed(one.person.name, "", domains[0]) if domains else ""
+    return {
+        "mailboxes": arriving.mailboxes_of(one.person.pk, collectivite_id),
+        "address": {"local": local, "domain": domains[0] if domains else ""},
+    }
+
+
+def give_mailbox(
+    request: HttpRequest, actor: Actor, one: Colleague, collectivite: Collectivite
+) -> tuple[str, Answer]:
+    """(the address that was given, what is wrong with the form). Errors: NotFound, NotAllowed, Conflict (has one)."""
+    form = {name: typed(request)[name] for name in ("local", "domain")}
+    try:
+        made = arriving.give_mailbox(actor=actor, collectivite=collectivite, person_id=one.person.pk, **form)
+    except (Invalid, arriving.ArrivalAddressTaken) as error:
+        said, _failed = _trouble(error)
+        form["local"] = _better(error) or form["local"]
+        return "", Answer(said=said, failed="local", status=error.http_status, form=form)
+    said = _("%(address)s est sa boîte. Elle reçoit dans une minute.") % {"address": made.address}
+    return said, Answer()
+
+
 def change_role(actor: Actor, one: Colleague, membership_id: str, role: str) -> str:
     """Return what to say. Errors: NotFound, NotAllowed, Invalid, Conflict."""
     membership = next((row for row in one.memberships if row.pk == membership_id), None)

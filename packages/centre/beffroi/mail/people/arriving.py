@@ -120,14 +120,7 @@ def arrive(
     if role not in identity.roles_given_by(actor):
         raise NotAllowed("give this role")
     outbox.serialise()
-    # Before the account: what is on another commune's domain says nothing of who has an account there.
-    if not Domain.objects.select_for_update().filter(collectivite=collectivite, name=domain).exists():
-        raise Invalid("the domain is not one of this collectivité")
-    local = local.strip().lower()
-    naming.check_local(local)
-    address = f"{local}@{domain}"
-    if _taken(address):
-        raise ArrivalAddressTaken(free(local, domain))
+    address = _free_address(collectivite, local, domain)
     person = identity.create_person(actor=actor, email=address, name=name)
     membership = identity.add_membership(actor=actor, person=person, collectivite=collectivite, role=role)
     mailbox = _given_again(actor, address, person) or mail.provision_mailbox(
@@ -135,6 +128,30 @@ def arrive(
     )
     sheet = activation.make(actor=actor, collectivite_id=collectivite.id, person_id=person.id)
     return Arrived(person, membership, mailbox, sheet)
+
+
+@transaction.atomic
+def give_mailbox(
+    *, actor: Actor, collectivite: Collectivite, person_id: str, local: str, domain: str
+) -> Mailbox:
+    """One of their own for who works there without: who signs in with the address of another collectivité.
+
+    Errors: NotFound, NotAllowed, Invalid (domain), AddressUnusable, ArrivalAddressTaken, Conflict (has one).
+    """
+    one = activation.access_colleague(actor, collectivite.id, person_id)
+    outbox.serialise()
+    if mailboxes_of(person_id, collectivite.id):
+        raise Conflict("this person has a mailbox here")
+    address = _free_address(collectivite, local, domain)
+    return _given_again(actor, address, one.person) or mail.provision_mailbox(
+        actor=actor, collectivite=collectivite, address=address, person_id=person_id
+    )
+
+
+def mailboxes_of(person_id: str, collectivite_id: str) -> list[str]:
+    """Addresses of the open mailboxes that are this person's own there."""
+    rows = Mailbox.objects.filter(person_id=person_id, collectivite_id=collectivite_id, closed_at=None)
+    return list(rows.order_by("address").values_list("address", flat=True))
 
 
 @transaction.atomic
@@ -173,6 +190,18 @@ def cancel(*, actor: Actor, collectivite: Collectivite, person_id: str) -> list[
     if not registry.held("person", [person.id]):
         erasure.erase(person, actor=actor)
     return kept
+
+
+def _free_address(collectivite: Collectivite, local: str, domain: str) -> str:
+    """Errors: Invalid (domain), AddressUnusable, ArrivalAddressTaken."""
+    # First: what is on another commune's domain says nothing of who has an account there.
+    if not Domain.objects.select_for_update().filter(collectivite=collectivite, name=domain).exists():
+        raise Invalid("the domain is not one of this collectivité")
+    local = local.strip().lower()
+    naming.check_local(local)
+    if _taken(f"{local}@{domain}"):
+        raise ArrivalAddressTaken(free(local, domain))
+    return f"{local}@{domain}"
 
 
 def _taken(address: str) -> bool:

@@ -89,14 +89,16 @@ def person(request: HttpRequest, actor: Actor, collectivite_id: str, person_id: 
     owner = communes.access_collectivite(actor, collectivite_id)
     one = activation.access_colleague(actor, owner.id, person_id)
     context: dict[str, Any] = PLACE | shared.line(actor, one) | {"owner": owner}
-    context |= shared.form_context(actor, owner.id, {})
+    context |= shared.form_context(actor, owner.id, {}) | shared.mailbox(actor, one, owner.id)
     if request.method == "GET":
         return page(request, "console/person.html", context)
     what = request.POST.get("what", "")
-    if what not in ("sheet", "cancel", "role", "password"):
+    if what not in ("sheet", "cancel", "role", "password", "mailbox"):
         raise Invalid("what")
     if what == "password" and one.waited_for:
         raise Conflict("who has not come yet has a sheet")
+    if what == "mailbox":
+        context["address"] = {name: shared.typed(request)[name] for name in ("local", "domain")}
     context["why"] = why = request.POST.get("why", "").strip()[:500]
     if what == "password" and not why:
         context |= {"error": _("Écrivez comment vous savez que c’est cette personne."), "failed": "why"}
@@ -109,6 +111,13 @@ def person(request: HttpRequest, actor: Actor, collectivite_id: str, person_id: 
         return page(request, "console/person_password.html", context | {"password": given})
     if what == "sheet":
         return _sheet(request, actor, owner, one)
+    if what == "mailbox":
+        said, answer = shared.give_mailbox(request, actor, one, owner)
+        if answer.failed:
+            context |= {"error": answer.said, "failed": answer.failed, "address": answer.form}
+            return page(request, "console/person.html", context, status=answer.status)
+        messages.success(request, said)
+        return HttpResponseRedirect(reverse("commune_person", args=[owner.id, person_id]))
     if what == "cancel":
         messages.success(
             request, shared.cancelled(arriving.cancel(actor=actor, collectivite=owner, person_id=person_id))

@@ -80,7 +80,7 @@ def _add(request: HttpRequest, actor: Actor) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @for_agents
 def person(request: HttpRequest, actor: Actor, person_id: str) -> HttpResponse:
-    """One person: role; while they are waited for, a new sheet, or their adding taken back."""
+    """One person: role, own mailbox; while they are waited for, a new sheet, or their adding taken back."""
     activation.access_colleague(actor, _own(actor).id, person_id)
     answer: HttpResponse = _person(request, actor, person_id)
     return answer
@@ -90,9 +90,9 @@ def person(request: HttpRequest, actor: Actor, person_id: str) -> HttpResponse:
 def _person(request: HttpRequest, actor: Actor, person_id: str) -> HttpResponse:
     own = _own(actor)
     one = activation.access_colleague(actor, own.id, person_id)
-    context: dict[str, Any] = PLACE | shared.line(actor, one)
+    context: dict[str, Any] = PLACE | shared.line(actor, one) | shared.form_context(actor, own.id, {})
+    context |= shared.mailbox(actor, one, own.id)
     if request.method == "GET":
-        context |= shared.form_context(actor, own.id, {})
         return page(request, "portal/person.html", context)
     what = request.POST.get("what", "")
     if what == "sheet":
@@ -102,6 +102,13 @@ def _person(request: HttpRequest, actor: Actor, person_id: str) -> HttpResponse:
         kept = arriving.cancel(actor=actor, collectivite=own, person_id=person_id)
         messages.success(request, shared.cancelled(kept))
         return HttpResponseRedirect(reverse("persons"))
+    if what == "mailbox":
+        said, wrong = shared.give_mailbox(request, actor, one, own)
+        if wrong.failed:
+            context |= {"error": wrong.said, "failed": wrong.failed, "address": wrong.form}
+            return page(request, "portal/person.html", context, status=wrong.status)
+        messages.success(request, said)
+        return HttpResponseRedirect(reverse("person", args=[person_id]))
     if what == "role":
         posted = request.POST
         said = shared.change_role(actor, one, posted.get("membership", ""), posted.get("role", ""))
