@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from beffroi.core.decisions import actions, appeals, staging
-from beffroi.core.decisions.models import Appeal, Decision
+from beffroi.core.audit.models import AuditEntry
+from beffroi.core.decisions import actions, appeals, queries, retention, staging
+from beffroi.core.decisions.models import Appeal, AppealAddition, Decision
 from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
 from beffroi.core.planes.db import Database
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, NotFound
+from beffroi.portal import person_file
 from beffroi_protocol.indicators import normalise
+from django.urls import reverse
 
 from tests.conftest import Commune
+from tests.fixtures_portal import console_client, no_door, on_listener
 from tests.fixtures_stages import every_hour, town_halls
 from tests.integration.test_core_decision_states import (
     TTL_S,
@@ -26,7 +30,7 @@ from tests.integration.test_core_decision_states import (
     weak_active,
 )
 
-__all__ = ["every_hour", "town_halls"]
+__all__ = ["every_hour", "no_door", "town_halls"]
 
 
 def test_an_appeal_moves_with_the_decision_and_accepted_it_opens(
@@ -138,3 +142,33 @@ def test_a_refused_appeal_objects_no_more(
     for one in communes:
         appeals.appeal(actor=one.agent, decision_id=decision.id, text="Si.")
     assert staging.tick() == 1 and at_doors(plane) == ""
+
+
+@pytest.mark.django_db
+def test_what_colleagues_write_to_an_open_appeal_is_kept_and_shown(
+    system: Actor, administrator: Actor, beaune: Commune, nuits: Commune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second text was dropped, while its author read that the Département had it."""
+    decision = decide(system, campaign_id="cmp_1")
+    made = appeals.appeal(actor=beaune.agent, decision_id=decision.id, text="C’est notre fournisseur.")
+    more = "Nous l’avons\nau téléphone."
+    for _ in range(2):  # sent twice is said once
+        assert appeals.appeal(actor=beaune.colleague, decision_id=decision.id, text=f" {more} ").id == made.id
+        assert appeals.appeal(actor=beaune.agent, decision_id=decision.id, text=made.text).id == made.id
+    theirs = appeals.appeal(actor=nuits.agent, decision_id=decision.id, text="Nous aussi.")
+    found = list(queries.additions_to(administrator, made))
+    assert [(one.text, one.created_by) for one in found] == [(more, beaune.colleague.id)]
+    assert not queries.additions_to(nuits.referent, made) and theirs.id != made.id
+    assert AuditEntry.objects.filter(verb="appeal:added", object_id=made.id).count() == 1
+    with on_listener("console"):
+        shown = console_client(administrator.id).get(
+            reverse("appeal", urlconf="beffroi.portal.urls_console", args=[made.id])
+        )
+    assert "Nous l’avons<br>au téléphone." in shown.content.decode()
+    own = person_file.compose(beaune.colleague_membership.person.email, account="test") or {}
+    assert [one["text"] for one in own["appeal_additions"]] == [more]
+    monkeypatch.setattr(appeals, "MAX_ADDED", 1)
+    with pytest.raises(Conflict):
+        appeals.appeal(actor=beaune.colleague, decision_id=decision.id, text="Et encore.")
+    retention._erase_decisions([decision.id])
+    assert not AppealAddition.objects.exists() and not Appeal.objects.exists()

@@ -62,6 +62,7 @@ KEPT = {
     "decision": "blocks that protect all go on, for their own term", "decision_effect": "with its decision",
     "watch_sighting": "why a decision was taken, for its own term", "entry_use": "30 days",
     "local_exception": "ended with its term", "appeal": "with its decision",
+    "appeal_addition": "with its appeal",
     "incident": "register of breaches and evidence, for its own term", "incident_entry": "with its incident",
     "incident_task": "with its incident", "incident_evidence": "with its incident",
     "incident_encounter": "with its incident or decision",

@@ -21,7 +21,7 @@ from django.db.models import Model, Q
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.audit.models import AuditEntry
-from beffroi.core.decisions.models import Appeal, LocalException
+from beffroi.core.decisions.models import Appeal, AppealAddition, LocalException
 from beffroi.core.identity import device_links
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
@@ -124,6 +124,9 @@ def compose(email: str, *, account: str) -> dict[str, Any] | None:
         "appeals": _rows(
             Appeal.objects.filter(created_by=own),
             "collectivite_id", "decision_id", "text", "state", "created_at", "answered_at", "answer",
+        ),
+        "appeal_additions": _rows(
+            AppealAddition.objects.filter(created_by=own), "collectivite_id", "appeal_id", "text", "created_at"
         ),
         "incidents": _rows(
             incidents, "id", "collectivite_id", "kind", "severity", "state", "occurred_at", "opened_at", "closed_at"

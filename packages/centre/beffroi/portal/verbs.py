@@ -254,6 +254,7 @@ VERBS = {
     "never_again:set": gettext_lazy("Indice qui ne sera plus jamais bloqué"),
     "never_again:taken_back": gettext_lazy("« Plus jamais » retiré"),
     "appeal:made": gettext_lazy("Blocage contesté"),
+    "appeal:added": gettext_lazy("Contestation complétée"),
     "appeal:accepted": gettext_lazy("Contestation acceptée"),
     "appeal:refused": gettext_lazy("Contestation refusée"),
     "decision:revoked": gettext_lazy("Blocage annulé"),

@@ -11,20 +11,21 @@ from django.db import transaction
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.decisions import actions, listed, never_again, queries
-from beffroi.core.decisions.models import Appeal, Decision
+from beffroi.core.decisions.models import Appeal, AppealAddition, Decision
 from beffroi.core.decisions.queries import access_appeal, access_decision
 from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed
 
-MAX_OPEN = 50
+MAX_OPEN = MAX_ADDED = 50
 END_REASON = "appeal_accepted"
 
 
 @transaction.atomic
 def appeal(*, actor: Actor, decision_id: str, text: str) -> Appeal:
-    """Contest a decision that applies to the actor's commune; an open appeal of the commune is returned as it is.
+    """Contest a decision that applies to the actor's commune; what is written to an open appeal of the commune is added
+    to it.
 
     Errors: NotFound, NotAllowed, Invalid, Conflict (the decision ended; or too many are open).
     """
@@ -38,7 +39,7 @@ def appeal(*, actor: Actor, decision_id: str, text: str) -> Appeal:
 
 def appeal_entry(*, actor: Actor, indicator: Indicator, text: str) -> Appeal:
     """Contest what lists name at the doors of the actor's commune: the entry as it is listed, of a range the address
-    that was asked for. An open appeal of the commune is returned as it is.
+    that was asked for. What is written to an open appeal of the commune is added to it.
 
     Errors: NotAllowed, Invalid (also for a range), Conflict (no list refuses it; or too many are open), Unavailable.
     """
@@ -67,12 +68,28 @@ def _check(actor: Actor, text: str) -> str:
 def _put(actor: Actor, owner: str, text: str, **about: str) -> Appeal:
     own = Appeal.objects.filter(collectivite_id=owner, state=Appeal.State.OPEN)
     if (present := own.filter(**about).first()) is not None:
+        _add(actor, present, text.strip())
         return present
     if own.count() >= MAX_OPEN:
         raise Conflict("too many appeals are open")
     made = Appeal.objects.create(collectivite_id=owner, text=text.strip(), created_by=actor.id, **about)
     _tell(made, "made", actor=actor)
     return made
+
+
+def _add(actor: Actor, present: Appeal, text: str) -> None:
+    """Once: a form that is sent twice says nothing new. Errors: Conflict (too much was added)."""
+    added = AppealAddition.objects.filter(appeal_id=present.id)
+    if (present.created_by, present.text) == (actor.id, text) or added.filter(
+        created_by=actor.id, text=text
+    ).exists():
+        return
+    if added.count() >= MAX_ADDED:
+        raise Conflict("enough was written to this appeal")
+    AppealAddition.objects.create(
+        appeal_id=present.id, collectivite_id=present.collectivite_id, text=text, created_by=actor.id
+    )
+    _tell(present, "added", actor=actor)
 
 
 @transaction.atomic

@@ -219,6 +219,23 @@ class Appeal(models.Model):
         return Indicator(Kind(self.kind), self.value) if self.kind else None
 
 
+class AppealAddition(models.Model):
+    """What somebody of the commune wrote to an appeal that was open already; answered with it."""
+
+    id = id_field("apa")
+    appeal_id = reference(db_index=True)
+    collectivite_id = reference()
+    text = models.CharField(max_length=2000)
+    created_at = models.DateTimeField(default=clock.now)
+    created_by = models.CharField(max_length=80)
+
+    class Meta:
+        db_table = "appeal_addition"
+
+    def __str__(self) -> str:
+        return self.id
+
+
 class DecisionEffect(models.Model):
     """What a decision met in one collectivité: counts that its boxes told, never who or what in the town hall."""
 

@@ -14,6 +14,7 @@ from beffroi.core.decisions import rules
 from beffroi.core.decisions.models import (
     SCOPE_ALL,
     Appeal,
+    AppealAddition,
     Decision,
     DecisionEffect,
     FeedBatch,
@@ -124,6 +125,11 @@ def visible_appeals(actor: Actor) -> QuerySet[Appeal]:
 def access_appeal(actor: Actor, appeal_id: str) -> Appeal:
     """Errors: NotFound, for absent and forbidden alike."""
     return existing(visible_appeals(actor).filter(pk=appeal_id).first(), "appeal")
+
+
+def additions_to(actor: Actor, appeal: Appeal) -> QuerySet[AppealAddition]:
+    """Oldest first; a commune sees its own."""
+    return actor.visible(AppealAddition.objects.filter(appeal_id=appeal.id).order_by("created_at", "id"))
 
 
 def visible_effects(actor: Actor, decision: Decision) -> QuerySet[DecisionEffect]:

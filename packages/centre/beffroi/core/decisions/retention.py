@@ -14,6 +14,7 @@ from django.db.models import Exists, Min, OuterRef, Q, QuerySet
 
 from beffroi.core.decisions.models import (
     Appeal,
+    AppealAddition,
     Decision,
     DecisionEffect,
     FeedBatch,
@@ -64,7 +65,9 @@ def lines(cutoff: datetime) -> QuerySet[FeedBatch]:
 
 def _erase_decisions(ids: list[Any]) -> int:
     DecisionEffect.objects.filter(decision_id__in=ids).delete()
-    Appeal.objects.filter(decision_id__in=ids).delete()
+    appeals = Appeal.objects.filter(decision_id__in=ids)
+    AppealAddition.objects.filter(appeal_id__in=appeals.values("pk")).delete()
+    appeals.delete()
     Decision.objects.filter(pk__in=ids).delete()
     return len(ids)
 

@@ -150,6 +150,7 @@ def appeal(request: HttpRequest, actor: Actor, appeal_id: str) -> HttpResponse:
         "days": why.DAYS,
         "console": True,
         "author": identity.person_name(found.created_by),
+        "added": [(identity.person_name(one.created_by), one) for one in queries.additions_to(actor, found)],
         "owner": communes.access_collectivite(actor, found.collectivite_id).name,
         "error": error,
     }
