@@ -39,7 +39,7 @@ from beffroi.mail.domains.models import DkimKey, MailDomain
 from beffroi.mail.filters.models import Forward
 from beffroi.mail.held import posting
 from beffroi.mail.models import CommuneKey, Mailbox, MailMessage, MailRecipient
-from beffroi.portal import consumers
+from beffroi.portal import consumers, words
 from beffroi.portal.console import leaving as console_page
 from django.conf import settings
 from django.db import transaction
@@ -397,7 +397,7 @@ def test_the_console_names_who_continues_and_shows_where_each_address_leads(  # 
     box(beaune, "collegue", beaune.colleague.id)
     box(beaune, "agent", beaune.agent.id)
     shared_box(beaune, beaune.agent)
-    planned(beaune)
+    made = planned(beaune)
     url = reverse("commune_leaving", urlconf="beffroi.portal.urls_console", args=[beaune.id])
     wanted = {"word": "continue", "receiver": hall.address, "act": ACT}
     with on_listener("console"):
@@ -417,6 +417,7 @@ def test_the_console_names_who_continues_and_shows_where_each_address_leads(  # 
             "<li>agent@beaune.test</li>",
             "passera à Nuits",
             ACT,
+            f"Enregistrée le {words.exact(made.created_at)}, par referent, personne référente",
         ):
             assert said in shown, said
     own = portal_client(beaune.referent_membership).get(reverse("departure_of_all")).content.decode()

@@ -33,8 +33,13 @@ def known(collectivite_id: str) -> dict[str, Any]:
 
 
 def who(actor_id: str) -> str:
-    """A name for a person or an administrator."""
-    return identity.administrator_name(actor_id) or identity.person_name(actor_id) or _("Une personne partie")
+    """A name for a person or an administrator, and as what they said it."""
+    if actor_id == queries.SYSTEM.id:
+        return _("le programme, après une remise de la base de données")
+    name = identity.administrator_name(actor_id) or identity.person_name(actor_id) or _("une personne partie")
+    of_departement = actor_id.startswith("adm_")
+    said = _("%(name)s, Département") if of_departement else _("%(name)s, personne référente")
+    return said % {"name": name}
 
 
 def planned_from(request: HttpRequest, actor: Actor, collectivite: Collectivite) -> dict[str, str]:
