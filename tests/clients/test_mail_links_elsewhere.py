@@ -10,6 +10,7 @@ from beffroi.mail.models import Mailbox, MailObservation
 
 from tests import scan_samples as samples
 from tests.conftest import Commune
+from tests.mail_files import packed
 from tests.mail_post import Post, needs_engines
 
 pytest_plugins = ["tests.fixtures_mail"]
@@ -23,6 +24,7 @@ RELATIONS = (
 )
 DOCUMENTS = {
     "a.pdf": samples.pdf(page=f"/Annots[<</Type/Annot/Subtype/Link/Rect[0 0 9 9]/A<</S/URI/URI({EVIL})>>>>]"),
+    "a.zip": packed(a__html=f"<html><a href='{EVIL}'>Voir</a></html>".encode()),
     "a.docx": samples.docx(**{"word/_rels/document.xml.rels": RELATIONS % EVIL.encode()}),
 }
 WRITTEN = (
@@ -35,6 +37,10 @@ HIDDEN = (
     "<title><!--</title>{}",
     "<textarea><!--</textarea>{}",
     '<a / href="https://pay.evil.example.com/f?a=1&amp;b=2">Voir</a>',
+    '<!-- a --!><a href="&#1;&#104;ttps&colon;//pay.evil.example.com/f">Voir</a>',
+    '<a href="\\\\pay.evil.example.com\\f">Voir</a>',
+    '<form action="https://a.example/"><button formaction="https://pay.evil.example.com/f">Voir</button></form>',
+    '<a href="https://www.bing.com/ck/a?u=a1aHR0cHM6Ly9wYXkuZXZpbC5leGFtcGxlLmNvbS9m&amp;ntb=1">Voir</a>',
 )
 """Ways to hide a link that browsers show from a reader that is none."""
 

@@ -147,6 +147,24 @@ def test_the_last_of_a_thousand_links_is_judged_and_what_is_too_much_is_said() -
     assert facts_module.is_unparseable(much, observations(much))
 
 
+def test_a_link_through_a_search_engine_is_one_to_where_it_leads_on() -> None:
+    """Blocked by the page, as at a place that many share: rspamd reads what stands behind it along with it."""
+    wrapper = "https://www.google.com/url?q=https%3A%2F%2Fforms.example.com%2Fd%2F1&sa=D"
+    urls = [
+        {"url": wrapper, "host": "www.google.com"},
+        {"url": "https://forms.example.com/d/1&sa=D", "host": "forms.example.com"},
+    ]
+    assert verdict(body(urls=urls), ("url", "https://forms.example.com/d/1", Action.BLOCK)) == "reject"
+    # A wrapper that is only shown is no evidence, nor is what it carries.
+    seen = observations(decode(body(urls=[{"url": wrapper, "only_shown": True}])))
+    assert {o.role for o in seen if "forms" in o.indicator.value} == {"shown"}
+
+
+def test_a_link_that_grows_too_long_in_its_one_spelling_still_leads_to_its_host() -> None:
+    urls = [{"url": "https://pay.evil.example.com/f?" + "é" * 1000}]
+    assert verdict(body(urls=urls), ("domain", "evil.example.com", Action.BLOCK)) == "reject"
+
+
 def test_parents_of_a_link_are_never_reported_as_evidence() -> None:
     roles = {o.indicator.value: o.role for o in observations(decode(body())) if o.role.startswith("link")}
     assert roles["pay.evil.example.com"] == "link"

@@ -56,6 +56,11 @@ def linked(*links: str) -> bytes:
 ODT = b"application/vnd.oasis.opendocument.text"
 REFERENCE = b'<text:a xlink:href="https://a.example/">x</text:a>'
 RELATION = b'<Relationship Type="http://x/hyperlink" TargetMode="External" Target=\'https://a.example/?b=1&amp;c=2\'/>'
+PAGE = (
+    b"<html><a href=' ht\ntps&colon;//a.example/f?a=1&amp;b=2#x'>x</a><a href='b.html'>y</a>"
+    b'<a href="mailto:a@a.example">z</a><button formaction=https://a.example/g></html>'
+)
+MAIL = b"From: a@b.example\nSubject: x\nMIME-Version: 1.0\nContent-Type: text/%s; charset=utf-8\n\n%s\n"
 
 
 @pytest.mark.parametrize(
@@ -65,12 +70,17 @@ RELATION = b'<Relationship Type="http://x/hyperlink" TargetMode="External" Targe
         (packed(a__pdf=linked("HTTPS:/a.example/f")), ["HTTPS:/a.example/f"]),
         (samples.docx(**{"word/_rels/document.xml.rels": RELATION}), ["https://a.example/?b=1&c=2"]),
         (samples.docx(**{"word/_rels/document.xml.rels": RELATION.replace(b"/hyperlink", b"/image")}), []),
+        (packed(a__html=PAGE), ["https://a.example/f?a=1&b=2", "https://a.example/g"]),
+        (PAGE.decode().encode("utf-16"), ["https://a.example/f?a=1&b=2", "https://a.example/g"]),
+        (packed(a__svg=b"<g><a xlink:href='https://a.example/f'/></g>"), ["https://a.example/f"]),
+        (MAIL % (b"html", PAGE), ["https://a.example/f?a=1&b=2", "https://a.example/g"]),
+        (packed(a__eml=MAIL % (b"plain", b"Voir (https://a.example/f).")), ["https://a.example/f"]),
         (
             packed(mimetype=ODT, content__xml=REFERENCE, **{"META-INF/manifest__xml": b"<m/>"}),
             ["https://a.example/"],
         ),
     ],
-    ids=["pdf", "packed", "docx", "picture", "odt"],
+    ids=["pdf", "packed", "docx", "picture", "page", "utf16", "svg", "mail", "plain mail", "odt"],
 )
 def test_where_a_document_leads_is_told(data: bytes, links: list[str]) -> None:
     assert look(data).links == links
@@ -89,6 +99,13 @@ def test_that_there_are_more_links_than_are_told_is_told(links: list[str]) -> No
     report = look(linked(*links))
     assert (report.found, report.more_links) == ({}, True)
     assert values.decode(values.encode(report)) == report
+
+
+def test_a_long_link_of_a_page_is_told_by_its_beginning() -> None:
+    """A tracker's may be long, and hold nothing up; where it leads is seen all the same."""
+    told = look(packed(a__html=b"<html><a href='https://a.example/%s'>x</a>" % (b"x" * values.MAX_LINK)))
+    assert told.links == ["https://a.example/".ljust(values.MAX_LINK, "x")]
+    assert not told.more_links
 
 
 @pytest.mark.parametrize(

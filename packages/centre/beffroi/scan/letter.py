@@ -1,4 +1,5 @@
-"""What a mail that is attached as a file carries: the files in it, and whether every program finds the same ones. Pure.
+"""What a mail that is attached as a file carries: the files in it, where it leads, and whether every program finds the
+same files. Pure.
 
 Read by Python's own ``email``; a mail saved by Outlook (.msg) is an OLE file (office.py). Of TNEF (winmail.dat) only
 whether it carries files is read: no library for it is maintained.
@@ -31,15 +32,17 @@ _UNCLEAR = (
     errors.InvalidMultipartContentTransferEncodingDefect,
 )
 _UUENCODED = re.compile(rb"^begin [0-7]{3,4} [^\r\n]{1,200}\r?\n[!-`]", re.M)
+_WEB = re.compile(r"https?://[^\s<>\"']+[^\s<>\"'.,;:!?)]", re.IGNORECASE)
 _ATTACHMENT_LEVEL = 2
 
 
 @dataclass
 class Inside:
-    """``embedded``: (name, content) of each file, once for every name that some program reads; ``clear``: False where
-    two programs may find different files."""
+    """``embedded``: (name, content) of each file, once for every name that some program reads; ``links``: of its texts;
+    ``clear``: False where two programs may find different files."""
 
     embedded: list[tuple[str, bytes]] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
     clear: bool = True
 
 
@@ -68,6 +71,9 @@ def look(data: bytes) -> Inside:
             and part.get_content_disposition() != "attachment"
         ):
             found.clear &= _UUENCODED.search(content) is None
+            written = _in(part.get_content_charset(), content)
+            is_page = part.get_content_subtype() == "html"
+            found.links += pages.links(written) if is_page else _WEB.findall(written)
             continue
         found.embedded += [(name, content) for name in names or [""]]
     return found

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-from beffroi.scan import archives, bodies, kinds, letter, office, pdf, signed, values
+from beffroi.scan import archives, bodies, kinds, letter, office, pages, pdf, signed, values
 from beffroi.scan.archives import Budget, OutOfTime, TooMuch
 from beffroi.scan.bodies import Body
 from beffroi.scan.kinds import File
@@ -127,8 +127,10 @@ class _Look:
 
     def _inside(self, body: Body, ends: bytes, name: str, seen: _Seen, depth: int) -> None:
         extension, _ = kinds.extensions(name)
-        if kinds.is_page(extension, seen.kind) and kinds.is_active(ends):
-            seen.flags.add("active")
+        if kinds.is_page(extension, seen.kind):
+            if kinds.is_active(ends):
+                seen.flags.add("active")
+            self._lead_on(pages.links(kinds.plain(ends).decode("utf-8", "replace")))
         if seen.kind == "ole":
             self._ole(body, seen, depth)
         elif seen.kind == "pdf":
@@ -206,6 +208,10 @@ class _Look:
                 return
             self._links[link] = None
 
+    def _lead_on(self, links: Iterable[str]) -> None:
+        """Of pages and mails, whose links are long for good reasons: as of a mail's own text, the beginning counts."""
+        self._lead(link[: values.MAX_LINK] for link in links)
+
     def _ole(self, body: Body, seen: _Seen, depth: int) -> None:
         seen.kind = "doc"
         found = self._read(lambda: office.old(body))
@@ -241,6 +247,7 @@ class _Look:
         if found is None or not found.clear:
             self.add(kinds.UNREADABLE)
         if found is not None:
+            self._lead_on(found.links)
             self._embedded(found.embedded, depth)
 
     def _signed(self, data: bytes, name: str, depth: int) -> None:

@@ -20,6 +20,7 @@ from beffroi.lib import hashed
 from beffroi.lib.errors import BeffroiError
 from beffroi.lib.ids import is_id
 from beffroi.mail.gate.attachments import Attached
+from beffroi.mail.gate.wrapped import led_on
 from beffroi.mail.tokens import SENDING_ONLY
 from beffroi.scan.kinds import File
 
@@ -37,6 +38,7 @@ _COMMENTED = re.compile(
 )
 _COMMENTS = re.compile(_COMMENT, re.DOTALL)
 _STOP = re.compile(r'[>"(]')
+_SITE = re.compile(r"\s*https?:[/\\]*[^/\\?#]+", re.IGNORECASE)
 _PLACE = re.compile(r"`(\$[.\w\[\]]*)`\Z")
 
 
@@ -237,11 +239,25 @@ def observations(facts: Facts) -> list[Observation]:
     for link in _list(facts.urls):
         role, parent_role = ("shown", "shown") if link.only_shown else ("link", "link_parent")
         url = add(Kind.URL, link.url, role)
+        onward = [add(Kind.URL, one, role) for one in led_on(url.value)] if url else []
         # rspamd's reading and a browser's, which may be another; and there are links that rspamd does not read.
-        for host in dict.fromkeys((link.host.strip("[]"), urlsplit(url.value).hostname if url else "")):
+        hosts = (link.host.strip("[]"), *map(_host_of, (url or _site(link.url), *onward)))
+        for host in dict.fromkeys(hosts):
             if host and add(Kind.IP, host, role) is None:
                 add_name(host, role, parent_role)
     return list(found)
+
+
+def _site(url: str) -> Indicator | None:
+    """The home page of a link that is too long for one of its own: where it leads still counts."""
+    try:
+        return normalise(Kind.URL, found[0]) if (found := _SITE.match(url)) else None
+    except IndicatorInvalid:
+        return None
+
+
+def _host_of(url: Indicator | None) -> str:
+    return (urlsplit(url.value).hostname or "") if url else ""
 
 
 def is_unparseable(facts: Facts, seen: Sequence[Observation]) -> bool:

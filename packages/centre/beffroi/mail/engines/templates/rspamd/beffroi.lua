@@ -26,8 +26,6 @@ local ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 -- rspamd itself shows us 1024 addresses (max_lua_urls), some of them where there are more. What is longer than MAX_FACTS
 -- mailgate does not read.
 local MAX_URLS, MAX_RECIPIENTS, MAX_SYMBOLS = 1000, 1000, 100
-local HREF = "[hH][rR][eE][fF]%s*=%s*"
-local QUOTED, BARE = HREF .. "([\"'])%s*([hH][tT][tT][pP][sS]?:.-)%1", HREF .. "([hH][tT][tT][pP][sS]?:[^\"'<>%s]+)[%s>]"
 local MAX_TEXT, MAX_FACTS = 2048, 2 * 1024 * 1024
 
 -- 48 bits of milliseconds and 82 random bits, 5 bits a character: the same shape as lib.ids.new_id.
@@ -120,9 +118,8 @@ local function key_of(url)
   return text:sub(1, #host):lower() .. text:sub(#host + 1)
 end
 
--- Where the HTML really leads, addresses and hosts: what is a target is one, whatever else shows it. And every href as
--- it is written: browsers follow links that rspamd does not read ("https:/", a long name before "@") or does not see
--- ("<!-- --!>", "<a / href", a comment in a title).
+-- Where the HTML really leads, addresses and hosts: what is a target is one, whatever else shows it. And what is written
+-- for a browser to follow, where rspamd does not read it or does not see it (content_of.written).
 local function html_targets(task)
   local found, hosts, written = {}, {}, {}
   for _, part in ipairs(task:get_text_parts() or {}) do
@@ -136,9 +133,7 @@ local function html_targets(task)
         end
         return false
       end)
-      local raw = tostring(part:get_content("raw_utf") or "")
-      for _, one in raw:gmatch(QUOTED) do written[(one:gsub("&amp;", "&"))] = true end
-      for one in raw:gmatch(BARE) do written[(one:gsub("&amp;", "&"))] = true end
+      for _, one in ipairs(content_of.written(tostring(part:get_content("raw_utf") or ""))) do written[one] = true end
     end
   end
   return found, hosts, written
