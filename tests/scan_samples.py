@@ -167,16 +167,22 @@ def ods(**more: bytes) -> bytes:
 
 
 def pdf(
-    text: str = "Compte rendu", *, catalog: str = "", page: str = "", more: tuple[bytes, ...] = ()
+    text: str = "Compte rendu",
+    *,
+    catalog: str = "",
+    page: str = "",
+    resources: str = "",
+    more: tuple[bytes, ...] = (),
 ) -> bytes:
-    """A PDF of one page with a line of text. ``catalog``, ``page``: more entries; ``more``: objects from 6 on."""
+    """A PDF of one page with a line of text. ``catalog``, ``page``, ``resources`` of the page: more entries; ``more``:
+    objects from 6 on."""
     line = text.replace("(", "").replace(")", "")
     stream = zlib.compress(f"BT /F1 12 Tf 72 720 Td ({line}) Tj ET".encode("latin-1"))
     objects = [
         f"<</Type/Catalog/Pages 2 0 R {catalog}>>".encode(),
         b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
-        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Resources<</Font<</F1 5 0 R>>>>/Contents 4 0 R %s>>"
-        % page.encode(),
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Resources<</Font<</F1 5 0 R>>%s>>/Contents 4 0 R %s>>"
+        % (resources.encode(), page.encode()),
         b"<</Filter/FlateDecode/Length %d>>stream\n%s\nendstream" % (len(stream), stream),
         b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>",
         *more,

@@ -12,11 +12,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
+import time
 from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-from beffroi.scan import archives, bodies, kinds, letter, office, pages, pdf, signed, values
+from beffroi.scan import archives, bodies, codes, kinds, letter, office, pages, pdf, signed, values
 from beffroi.scan.archives import Budget, OutOfTime, TooMuch
 from beffroi.scan.bodies import Body
 from beffroi.scan.kinds import File
@@ -44,10 +45,12 @@ def examine(
     matches: Matches,
     budget: Budget | None = None,
     early: Callable[[Report], object] = lambda report: None,
+    codes_cpu_s: float = 0,
 ) -> Report:
     """Look at a file whose name is not known. ``sha256`` of the answer: "" for a long one. ``early``: takes what the
-    rules say, before anything is opened. Errors: MemoryError."""
-    look = _Look(matches, budget or Budget.of(bodies.length(body)), early)
+    rules say, before anything is opened. ``codes_cpu_s``: of the processor, for QR codes in pictures; past it no
+    further one is opened. Errors: MemoryError."""
+    look = _Look(matches, budget or Budget.of(bodies.length(body)), early, codes_cpu_s)
     try:
         look.file(body)
     except (TooMuch, OutOfTime, MemoryError, RecursionError):  # what was found before counts
@@ -65,8 +68,11 @@ class _Seen:
 
 
 class _Look:
-    def __init__(self, matches: Matches, budget: Budget, early: Callable[[Report], object]) -> None:
+    def __init__(
+        self, matches: Matches, budget: Budget, early: Callable[[Report], object], codes_cpu_s: float
+    ) -> None:
         self._matches, self._budget, self._early = matches, budget, early
+        self._codes_left_s = codes_cpu_s
         self._again = replace(budget)
         """Of what is unpacked once more."""
         self._found: dict[str, set[str]] = {}
@@ -112,6 +118,7 @@ class _Look:
         if not depth:
             self._early(self.report(""))
         try:
+            self._picture(ends)
             others = kinds.others(ends, seen.kind)
             self._inside(body, ends, name, seen, depth)
             for kind in others:
@@ -156,6 +163,7 @@ class _Look:
                     self.add(kinds.ACTIVE_PDF)
                 self._is_whole &= found.is_whole and not found.has_more
                 self._lead(found.links)
+                self._read(lambda: [self._codes(one) for one in found.pictures])
                 self._embedded(found.embedded, depth)
             return
         with contextlib.suppress(archives.Broken):
@@ -212,6 +220,22 @@ class _Look:
         """Of pages and mails, whose links are long for good reasons: as of a mail's own text, the beginning counts."""
         self._lead(link[: values.MAX_LINK] for link in links)
 
+    def _picture(self, data: bytes) -> None:
+        if codes.is_picture(data):
+            self._codes(lambda: data)
+
+    def _codes(self, read: pdf.Picture) -> None:
+        """Where the QR codes of a picture lead: as links do."""
+        if self._codes_left_s <= 0:
+            return
+        begun_s = time.process_time()
+        try:
+            if (picture := self._read(read)) is not None:
+                self._lead(codes.links(picture))
+        except codes.TooLarge:
+            self.add(kinds.UNREADABLE)
+        self._codes_left_s -= time.process_time() - begun_s
+
     def _ole(self, body: Body, seen: _Seen, depth: int) -> None:
         seen.kind = "doc"
         found = self._read(lambda: office.old(body))
@@ -240,6 +264,7 @@ class _Look:
         self._is_whole &= found.is_whole
         self._lead(found.links)
         self._say(found.text)
+        self._read(lambda: [self._codes(one) for one in found.pictures])
         self._embedded(found.embedded, depth)
 
     def _mail(self, data: bytes, depth: int) -> None:
@@ -295,6 +320,7 @@ class _Look:
         self._macros(office.macros_of(member.name, member.data), seen)
         self._lead(office.links_of(member.name, member.data))
         self._say(office.text_of(member.name, member.data, self._text_left))
+        self._picture(member.data)
         extension, _ = kinds.extensions(member.name)
         if office.is_embedded(member.name):
             self.file(member.data, "", depth + 1)

@@ -15,21 +15,24 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+from PIL import Image
 from pypdf import PdfReader
 from pypdf.generic import DictionaryObject, StreamObject
 
-from beffroi.scan import bodies
+from beffroi.scan import bodies, codes
 from beffroi.scan.bodies import Body
 
 TEXT_CPU_S = 1.5
-_MAX_PAGES, _TEXT_FIRST, _TEXT_LAST = 5000, 8, 2
+_MAX_PAGES, _FIRST_PAGES, _LAST_PAGES = 5000, 8, 2
 _BY_THEMSELVES = ("/PO", "/PC", "/PV", "/PI")
 """Of a note: what happens when its page is opened, closed, seen or left. Others wait for a click or a key."""
 _MAX_PAGE_BYTES = 2 * 1024 * 1024
 _MAX_ACTIONS, _MAX_ATTACHMENTS, _MAX_SCRIPTS = 50, 500, 200
 _MAX_ATTACHED_BYTES = 64 * 1024 * 1024
+_MAX_PICTURES = 500
 _REACHES_OUT = re.compile(
     r"launchURL|submitForm|exportDataObject|importDataObject|openDoc|getURL|mailMsg|mailDoc|Collab\.|SOAP\.|Net\.HTTP"
     r"|eval\s*\(|unescape\s*\(|fromCharCode|util\.printf|media\.newPlayer|spell\.custom|trustedFunction|nLaunch",
@@ -37,17 +40,21 @@ _REACHES_OUT = re.compile(
 )
 """What a script does that a form does not need: leave the document, run another program, hide what it does."""
 
+type Picture = Callable[[], bytes | Image.Image | None]
+"""Reads it. Errors: as ``look``."""
+
 
 @dataclass
 class Inside:
-    """``links``: web addresses that a click opens. ``has_more``: there are more embedded files than are looked at.
-    ``is_whole``: False where pages were left out."""
+    """``links``: web addresses that a click opens. ``pictures``: of the first and the last pages. ``has_more``: there are more embedded files than are looked at. ``is_whole``: False where pages were
+    left out."""
 
     encrypted: bool = False
     active: bool = False
     embedded: list[tuple[str, bytes]] = field(default_factory=list)
     text: str = ""
     links: list[str] = field(default_factory=list)
+    pictures: Iterator[Picture] = field(default_factory=lambda: iter(()))
     has_more: bool = False
     is_whole: bool = True
 
@@ -71,6 +78,7 @@ def look(body: Body, *, most_text: int) -> Inside:
             found.has_more = True
             break
     found.text = _text(reader, most_text)
+    found.pictures = _pictures(reader)
     return found
 
 
@@ -159,11 +167,15 @@ def words(data: bytes, *, most_text: int, cpu_s: float) -> str:
     return _text_of(reader, range(len(reader.pages)), most_text, cpu_s)
 
 
-def _text(reader: PdfReader, most: int) -> str:
-    """Of the first and the last pages, as long as it is quick: what is left out is not looked at for bank details."""
+def _foremost(reader: PdfReader) -> list[int]:
+    """The first and the last pages."""
     count = len(reader.pages)
-    wanted = sorted({*range(min(count, _TEXT_FIRST)), *range(max(0, count - _TEXT_LAST), count)})
-    return _text_of(reader, wanted, most, TEXT_CPU_S)
+    return sorted({*range(min(count, _FIRST_PAGES)), *range(max(0, count - _LAST_PAGES), count)})
+
+
+def _text(reader: PdfReader, most: int) -> str:
+    """As long as it is quick: what is left out is not looked at for bank details."""
+    return _text_of(reader, _foremost(reader), most, TEXT_CPU_S)
 
 
 def _text_of(reader: PdfReader, pages: Iterable[int], most: int, cpu_s: float) -> str:
@@ -195,6 +207,32 @@ def _quietly(step: Callable[[], str]) -> str:
         NotImplementedError,
     ):
         return ""
+
+
+def _pictures(reader: PdfReader) -> Iterator[Picture]:
+    """Each once. Inline ones, and what is drawn by lines, are none."""
+    waiting = [_dictionary(reader.pages[number].get("/Resources")) for number in reversed(_foremost(reader))]
+    seen: set[int] = set()
+    while waiting and len(seen) < _MAX_PICTURES:
+        for one in map(_resolved, _dictionary(waiting.pop().get("/XObject")).values()):
+            if not isinstance(one, StreamObject) or id(one) in seen:
+                continue
+            seen.add(id(one))
+            if one.get("/Subtype") == "/Form":
+                waiting.append(_dictionary(one.get("/Resources")))
+            elif one.get("/Subtype") == "/Image":
+                yield partial(_picture, one)
+
+
+def _picture(stream: StreamObject) -> bytes | Image.Image | None:
+    """None for one that is not opened: no code fits into it, or a plan of a thousand pages' pixels."""
+    filters = _resolved(stream.get("/Filter"))
+    if (filters[-1:] if isinstance(filters, list) else [filters]) == ["/DCTDecode"]:
+        return stream.get_data()  # a JPEG: it is opened at the scale that is needed
+    if not codes.is_worth_opening(_resolved(stream.get("/Width")), _resolved(stream.get("/Height"))):
+        return None
+    picture = stream.decode_as_image({"compress_level": 0})
+    return picture if isinstance(picture, Image.Image) else None
 
 
 class _Enough(BaseException):

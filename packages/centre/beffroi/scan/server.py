@@ -30,7 +30,7 @@ import beffroi_protocol
 import beffroi
 from beffroi.lib import programs, seclusion
 from beffroi.lib.config import Config
-from beffroi.scan import kinds, looking, values, wire, worker
+from beffroi.scan import codes, kinds, looking, values, wire, worker
 from beffroi.scan.rules import Folder, Rules, directory
 from beffroi.scan.values import Report
 
@@ -151,7 +151,9 @@ class Server:
         if pid == 0:
             if is_file:
                 os.nice(FILES_NICE)
-            worker.serve(connection, sending, self._rules.rules, self._version())
+            # Where a picture leads is asked of mail alone: photos in the drive would cost it.
+            codes_cpu_s = 0 if is_file else codes.CPU_S
+            worker.serve(connection, sending, self._rules.rules, self._version(), codes_cpu_s=codes_cpu_s)
         os.close(sending)
         os.set_blocking(receiving, False)
         until = time.monotonic() + worker.READING_S + LOOKING_S

@@ -30,7 +30,8 @@ _DETAIL = re.compile(r"[A-Za-z0-9_]{1,64}")
 class Report(msgspec.Struct, frozen=True):
     """``found``: code (``kinds.ORDER``) → details, each a word such as "Excel4" or the name of a YARA rule.
     ``text``: of a PDF or of an Office document, characters, for who looks for bank details; never to a log.
-    ``links``: web addresses that a click in one of them opens, as they are written; never to a log.
+    ``links``: web addresses that a click in one of them opens, or a QR code in a picture, as they are written; never to
+    a log.
     ``more_links``: there are others.
     ``is_whole``: False where a part was left out that nothing is known of."""
 

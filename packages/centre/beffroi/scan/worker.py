@@ -44,12 +44,14 @@ _NULL = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
 """Opened before the process gives up writing."""
 
 
-def serve(connection: socket.socket, pipe: int, rules: Rules, version: bytes) -> NoReturn:
-    """In the child: answer one connection, then end."""
+def serve(
+    connection: socket.socket, pipe: int, rules: Rules, version: bytes, *, codes_cpu_s: float
+) -> NoReturn:
+    """In the child: answer one connection, then end. ``codes_cpu_s``: as ``looking.examine``."""
     status = 1
     try:
         _give_up(keep={connection.fileno(), pipe})
-        _serve(connection, pipe, rules, version)
+        _serve(connection, pipe, rules, version, codes_cpu_s)
         status = 0
     except (wire.Ended, OSError):
         status = 0  # who asked went away, or took too long: nobody waits for an answer
@@ -104,7 +106,9 @@ def _limit(cpu_s: int) -> None:
     seclusion.limit(memory_bytes=MEMORY_BYTES, cpu_s=cpu_s, file_bytes=0)
 
 
-def _serve(connection: socket.socket, pipe: int, rules: Rules, version: bytes) -> None:
+def _serve(
+    connection: socket.socket, pipe: int, rules: Rules, version: bytes, codes_cpu_s: float
+) -> None:
     connection.settimeout(READING_S)
     try:
         command, end = wire.read_command(connection)
@@ -129,17 +133,18 @@ def _serve(connection: socket.socket, pipe: int, rules: Rules, version: bytes) -
         connection.sendall(refusal.answer + b"\0")
         return
     _write(pipe, HEADS[command, end])
-    _tell(pipe, _read(data) if command == wire.WORDS else _examined(data, rules, pipe))
+    _tell(pipe, _read(data) if command == wire.WORDS else _examined(data, rules, pipe, codes_cpu_s))
 
 
 def _out_of_time(*_: object) -> None:
     raise OutOfTime
 
 
-def _examined(body: Body, rules: Rules, pipe: int) -> Report:
+def _examined(body: Body, rules: Rules, pipe: int, codes_cpu_s: float = 0) -> Report:
     """What the rules say is told to the parent at once: what is opened then may be the child's end."""
     try:
-        return looking.examine(body, rules.matches, early=partial(_tell, pipe, sign=EARLY))
+        early = partial(_tell, pipe, sign=EARLY)
+        return looking.examine(body, rules.matches, early=early, codes_cpu_s=codes_cpu_s)
     except (MemoryError, RecursionError, OutOfTime):
         return Report({kinds.UNREADABLE: []})
 

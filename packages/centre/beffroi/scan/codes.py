@@ -1,0 +1,108 @@
+"""QR codes in a picture, and the web addresses that a phone opens for them. Pure.
+
+Hostile: every picture. Pillow and zxing-cpp are C and C++: this runs in a child of ``scan`` alone, which has given up
+         everything.
+Fails:   TooLarge past a cap of pixels: what is not opened may hold a code. Of a broken picture the part counts that
+         mail programs show.
+Source:  ISO/IEC 18004; docs/decisions/0155-qr-codes-in-mails.md.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from itertools import islice
+from math import ceil, sqrt
+
+import zxingcpp
+from PIL import Image, ImageFile, ImageSequence, WebPImagePlugin
+
+CPU_S = 2.0
+"""For all pictures of one attached file: no further one is opened then."""
+MOST_PIXELS, MOST_JPEG_PIXELS = 40_000_000, 200_000_000
+"""Of one picture: an A4 page at 600 dpi has 35 million. A JPEG is opened at a half, a quarter or an eighth."""
+_FEWEST_EDGE = 21
+"""Of the smallest code, with one pixel for each of its squares: what is narrower is not opened."""
+_MOST_READ, _JPEG_EDGE = 4_000_000, 1500
+"""Pixels that are searched, some more than a screen has: of a larger picture a smaller copy."""
+_MOST_FRAMES = 20
+_FORMATS = ("PNG", "JPEG", "GIF", "BMP", WebPImagePlugin.WebPImageFile.format)
+"""What mail programs show in a mail."""
+_BEGINS = re.compile(rb"\x89PNG\r\n|\xff\xd8\xff|GIF8|BM|RIFF.{4}WEBP", re.DOTALL)
+_WEB = re.compile(r"(?:URL(?:TO)?:)?\s*(https?:.*)", re.IGNORECASE | re.DOTALL)
+_BARE = re.compile(r"(?:[\w-]{1,63}\.)+[^\W\d_]{2,63}\.?(?:[:/?#]\S*)?")
+"""A host without a scheme: phones open it by http."""
+
+Image.MAX_IMAGE_PIXELS = None  # the caps here are narrower, and a warning is no answer
+Image.preinit()  # before the process gives up files
+ImageFile.LOAD_TRUNCATED_IMAGES = True  # mail programs show what there is
+
+
+class TooLarge(Exception):
+    """More pixels than are opened."""
+
+
+def is_picture(data: bytes) -> bool:
+    """Whether it begins as one of a kind that is opened."""
+    return _BEGINS.match(data) is not None
+
+
+def is_worth_opening(width: int, height: int) -> bool:
+    """Of other pictures than JPEG."""
+    return min(width, height) >= _FEWEST_EDGE and width * height <= MOST_PIXELS
+
+
+def links(picture: bytes | Image.Image) -> list[str]:
+    """The web addresses in its codes, as they are written there, of its first frames; none where it is no picture.
+    Errors: TooLarge, MemoryError."""
+    found: dict[str, None] = {}
+    try:
+        with Image.open(io.BytesIO(picture), formats=_FORMATS) if isinstance(picture, bytes) else picture as opened:
+            for text in _texts(opened):
+                found[_link(text)] = None
+    except (MemoryError, TooLarge):
+        raise
+    except Exception:  # noqa: BLE001, S110 - Pillow's readers raise what they like: no picture, or none from here on
+        pass
+    return [link for link in found if link]
+
+
+def _texts(picture: Image.Image) -> Iterator[str]:
+    """Errors: TooLarge; those of Pillow."""
+    if min(picture.size) < _FEWEST_EDGE:
+        return
+    if picture.width * picture.height > MOST_JPEG_PIXELS:
+        raise TooLarge
+    picture.draft("L", (_JPEG_EDGE, _JPEG_EDGE))
+    if picture.width * picture.height > MOST_PIXELS:
+        raise TooLarge
+    for frame in islice(ImageSequence.Iterator(picture), _MOST_FRAMES):
+        for plain in _plain(frame):
+            yield from (code.text for code in _codes(plain))
+
+
+def _codes(image: Image.Image) -> list[zxingcpp.Barcode]:
+    return zxingcpp.read_barcodes(
+        image, formats=zxingcpp.BarcodeFormat.QRCode, text_mode=zxingcpp.TextMode.Plain
+    )
+
+
+def _plain(frame: Image.Image) -> Iterator[Image.Image]:
+    """Shades of grey, small enough; what one sees through before white and before black."""
+    times = ceil(sqrt(frame.width * frame.height / _MOST_READ))
+    if not frame.has_transparency_data:
+        # Of 16 bits Pillow would keep the lower ones.
+        grey = frame.point(lambda value: value / 256) if frame.mode.startswith("I") else frame
+        yield grey.convert("L").reduce(times)
+        return
+    image = frame.convert("RGBA").reduce(times)
+    for ground in ("white", "black"):
+        yield Image.alpha_composite(Image.new("RGBA", image.size, ground), image).convert("L")
+
+
+def _link(text: str) -> str:
+    """"" for what opens no page: a payment, a card, a network."""
+    if web := _WEB.fullmatch(text.strip()):
+        return web[1]
+    return f"http://{text.strip()}" if _BARE.fullmatch(text.strip()) else ""

@@ -1,0 +1,60 @@
+"""Pictures with a QR code for tests, as lures carry them, and pictures that are no good."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from typing import Any
+
+import qrcode
+from PIL import Image
+from qrcode.image.pil import PilImage
+
+from tests import scan_samples as samples
+
+
+def drawn(text: str, *, square_px: int = 4, border: int = 4) -> Image.Image:
+    """In shades of grey. ``border``: squares."""
+    code = qrcode.QRCode(box_size=square_px, border=border)
+    code.add_data(text)
+    return code.make_image(image_factory=PilImage).get_image().convert("L")
+
+
+def written(image: Image.Image, kind: str = "PNG", **more: Any) -> bytes:
+    out = io.BytesIO()
+    image.save(out, kind, **more)
+    return out.getvalue()
+
+
+def png(text: str) -> bytes:
+    return written(drawn(text))
+
+
+def png_of_size(width: int, height: int) -> bytes:
+    """What claims so many pixels and has none."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(99)))
+
+
+def docx(picture: bytes) -> bytes:
+    return samples.docx(**{"word/media/image1__png": picture})
+
+
+def pdf(image: Image.Image, *, as_jpeg: bool = False, in_form: bool = False) -> bytes:
+    """A page that shows it, as office programs write it."""
+    packed = written(image, "JPEG") if as_jpeg else zlib.compress(image.tobytes())
+    picture = b"<</Subtype/Image/Width %d/Height %d/ColorSpace/DeviceGray/BitsPerComponent %d/Filter/%s/Length %d>>" % (
+        image.width,
+        image.height,
+        1 if image.mode == "1" else 8,
+        b"DCTDecode" if as_jpeg else b"FlateDecode",
+        len(packed),
+    )
+    form = b"<</Subtype/Form/BBox[0 0 9 9]/Resources<</XObject<</I 6 0 R>>>>/Length 0>>stream\n\nendstream"
+    stream = picture + b"stream\n" + packed + b"\nendstream"
+    return samples.pdf(resources=f"/XObject<</I {7 if in_form else 6} 0 R>>", more=(stream, form))

@@ -1,0 +1,152 @@
+"""QR codes in pictures: what a phone would open is told as a link, whatever the picture is, and hostile ones end well."""
+
+from __future__ import annotations
+
+import re
+import struct
+
+import pytest
+from beffroi.scan import codes, kinds, looking, rules, values
+from beffroi.scan.values import Report
+from PIL import Image, ImageChops
+
+from tests import qr_pictures as pictures
+from tests.mail_files import packed
+from tests.qr_pictures import drawn, written
+
+RULES = rules.Rules({rules.OWN: rules.own()})
+EVIL = "https://pay.evil.example.com/f?u=1"
+CODE = drawn(EVIL)
+INK = ImageChops.invert(CODE)
+"""Of a picture that one sees through where nothing is printed."""
+
+
+def look(data: bytes, codes_cpu_s: float = codes.CPU_S) -> Report:
+    return looking.examine(data, RULES.matches, codes_cpu_s=codes_cpu_s)
+
+
+def seen_through(ink: int) -> Image.Image:
+    return Image.merge("LA", (Image.new("L", CODE.size, ink), INK))
+
+
+def photo() -> Image.Image:
+    image = Image.effect_noise((4000, 3000), 60)
+    image.paste(drawn(EVIL, square_px=12), (2200, 1300))
+    return image.convert("RGB")
+
+
+def of_16_bits() -> Image.Image:
+    """Where black is as white to who keeps eight of them."""
+    pixels = b"".join(struct.pack("<H", 65535 if one else 300) for one in CODE.tobytes())
+    return Image.frombytes("I;16", CODE.size, pixels)
+
+
+def animated() -> bytes:
+    """Of 5,000 frames one of the first shows the code; another one stands in the last, which is not waited for."""
+    frames = [Image.new("L", CODE.size, shade) for shade in (9, 99)]
+    frames[1:1], frames[3:] = [CODE], [drawn("https://a.example/")]
+    whole = written(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    third, last = [at.start() for at in re.finditer(rb"!\xf9\x04", whole)][-2:]
+    return whole[:third] + whole[third:last] * 5000 + whole[last:]
+
+
+PICTURES = {
+    "png": lambda: written(CODE),
+    "jpeg": lambda: written(CODE, "JPEG"),
+    "gif": lambda: written(CODE, "GIF"),
+    "bmp": lambda: written(CODE, "BMP"),
+    "webp": lambda: written(CODE, "WEBP"),
+    "two colours": lambda: written(CODE.convert("1")),
+    "palette": lambda: written(CODE.convert("P"), transparency=255),
+    "16 bits": lambda: written(of_16_bits()),
+    "black on nothing": lambda: written(seen_through(0)),
+    "white on nothing": lambda: written(seen_through(255)),
+    "white on black": lambda: written(INK),
+    "for printers": lambda: written(CODE.convert("CMYK"), "JPEG"),
+    "turned": lambda: written(CODE.rotate(17, expand=True, fillcolor=255)),
+    "mirrored": lambda: written(CODE.transpose(Image.Transpose.FLIP_LEFT_RIGHT)),
+    "one pixel a square": lambda: written(drawn(EVIL, square_px=1, border=0)),
+    "in a photo": lambda: written(photo(), "JPEG"),
+    "cut off": lambda: written(CODE, "BMP")[:-900],
+    "animated": animated,
+    "packed": lambda: packed(a__png=written(CODE)),
+    "docx": lambda: pictures.docx(written(CODE)),
+    "pdf": lambda: pictures.pdf(CODE),
+    "pdf, jpeg": lambda: pictures.pdf(CODE, as_jpeg=True),
+    "pdf, two colours": lambda: pictures.pdf(CODE.convert("1")),
+    "pdf, a stencil": lambda: pictures.pdf(CODE.convert("1")).replace(b"/ColorSpace/DeviceGray", b"/ImageMask true       "),
+    "pdf, in a form": lambda: pictures.pdf(CODE, in_form=True),
+    "zip behind": lambda: written(CODE) + packed(a__txt=b"x"),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_where_a_code_in_a_picture_leads_is_told(name: str) -> None:
+    assert look(PICTURES[name]()).links == [EVIL]
+
+
+@pytest.mark.parametrize(
+    ("text", "links"),
+    [
+        ("HTTPS://EVIL.EXAMPLE/F", ["HTTPS://EVIL.EXAMPLE/F"]),
+        (" https://evil.example/é", ["https://evil.example/é"]),
+        ("URLTO:https://evil.example/", ["https://evil.example/"]),
+        ("evil.example/f", ["http://evil.example/f"]),
+        ("www.evil.example:8080?a=1", ["http://www.evil.example:8080?a=1"]),
+        ("BCD\n002\n1\nSCT\n\nMairie\nFR7630006000011234567890189\nEUR12.50\n\n\nhttps://a.example", []),
+        ("SPC\n0200\n1\nCH4431999123000889012", []),
+        ("BEGIN:VCARD\nVERSION:3.0\nFN:Mairie\nURL:https://a.example\nEND:VCARD", []),
+        ("WIFI:T:WPA;S:mairie.example;P:x;;", []),
+        ("mailto:maire@a.example", []),
+        ("maire@a.example", []),
+        ("+33 3 80 00 00 00", []),
+        ("12.50", []),
+        ("Salle des fêtes, 20 h", []),
+        ("javascript:alert(1)", []),
+    ],
+)
+def test_what_opens_a_page_is_a_link_and_nothing_else(text: str, links: list[str]) -> None:
+    assert look(pictures.png(text)).links == links
+
+
+def test_two_codes_of_a_picture_are_two_links_and_the_same_one_twice_is_one() -> None:
+    page = Image.new("L", (900, 300), 255)
+    for n, text in enumerate((EVIL, "https://a.example/", EVIL)):
+        page.paste(drawn(text), (300 * n, 0))
+    assert sorted(look(written(page)).links) == ["https://a.example/", EVIL]
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (written(CODE)[:60], []),
+        (b"\x89PNG\r\n\x1a\n" + b"\0" * 400, []),
+        (b"BM" + b"onjour, voici la facture" * 90, []),
+        (b"\xff\xd8\xff" + written(CODE)[3:], []),
+        (written(Image.new("L", (1, 1)), "GIF"), []),
+        (pictures.png_of_size(60_000, 60_000), [kinds.UNREADABLE]),
+        (written(CODE, "JPEG").replace(struct.pack(">HH", *CODE.size[::-1]), b"\xff\xff\xff\xff"), [kinds.UNREADABLE]),
+        (pictures.docx(pictures.png_of_size(60_000, 60_000)), [kinds.UNREADABLE]),
+        (pictures.pdf(CODE).replace(b"/Width ", b"/Width 9"), []),
+        (pictures.pdf(CODE).replace(b"/Width 1", b"/Width/"), []),
+    ],
+    ids=["cut", "zeros", "text", "wrong", "dot", "huge", "huge jpeg", "huge in docx", "pdf", "pdf, no number"],
+)
+def test_a_picture_that_is_no_good_has_no_code_and_one_that_is_too_large_is_unreadable(
+    data: bytes, found: list[str]
+) -> None:
+    report = look(data)
+    assert (report.links, list(report.found)) == ([], found)
+
+
+def test_past_its_share_of_the_processor_no_further_picture_is_opened() -> None:
+    three = packed(**{f"{n}__png": pictures.png(f"https://a.example/{n}") for n in range(3)})
+    assert len(look(three).links) == 3
+    assert len(look(three, 1e-9).links) == 1
+    assert look(three, 0).links == []
+
+
+def test_codes_are_told_up_to_the_cap_of_links() -> None:
+    long = "https://a.example/" + "x" * (values.MAX_LINK - 17)
+    report = look(pictures.png(long))
+    assert (report.links, report.more_links) == ([], True)
