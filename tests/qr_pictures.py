@@ -58,3 +58,10 @@ def pdf(image: Image.Image, *, as_jpeg: bool = False, in_form: bool = False) -> 
     form = b"<</Subtype/Form/BBox[0 0 9 9]/Resources<</XObject<</I 6 0 R>>>>/Length 0>>stream\n\nendstream"
     stream = picture + b"stream\n" + packed + b"\nendstream"
     return samples.pdf(resources=f"/XObject<</I {7 if in_form else 6} 0 R>>", more=(stream, form))
+
+
+def of_each_kind(text: str) -> list[bytes]:
+    """The same code in every kind of file that is read."""
+    image = drawn(text)
+    alone = [written(image, kind) for kind in ("PNG", "JPEG", "GIF", "BMP", "WEBP")]
+    return [*alone, docx(alone[0]), pdf(image), pdf(image, as_jpeg=True), pdf(image, in_form=True)]

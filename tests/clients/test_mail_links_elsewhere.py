@@ -1,13 +1,17 @@
-"""Links that stand in attached documents, and links that browsers follow and rspamd does not read."""
+"""Links that stand in attached documents or in QR codes, and links that browsers follow and rspamd does not read."""
 
 from __future__ import annotations
 
 from email.message import EmailMessage
 
 import pytest
+from beffroi.core.decisions import actions as decisions
+from beffroi.core.events import run_pending
+from beffroi.core.identity.actor import Actor
 from beffroi.mail.held.models import HeldMail
 from beffroi.mail.models import Mailbox, MailObservation
 
+from tests import qr_pictures
 from tests import scan_samples as samples
 from tests.conftest import Commune
 from tests.mail_files import packed
@@ -26,6 +30,9 @@ DOCUMENTS = {
     "a.pdf": samples.pdf(page=f"/Annots[<</Type/Annot/Subtype/Link/Rect[0 0 9 9]/A<</S/URI/URI({EVIL})>>>>]"),
     "a.zip": packed(a__html=f"<html><a href='{EVIL}'>Voir</a></html>".encode()),
     "a.docx": samples.docx(**{"word/_rels/document.xml.rels": RELATIONS % EVIL.encode()}),
+    "a.png": qr_pictures.png(EVIL),
+    "code.pdf": qr_pictures.pdf(qr_pictures.drawn(EVIL)),
+    "code.docx": qr_pictures.docx(qr_pictures.png(EVIL)),
 }
 WRITTEN = (
     f"https:/{HOST}/f",
@@ -75,6 +82,40 @@ def test_a_link_in_an_attached_document_is_evidence_and_is_refused_once_it_is_bl
     for n, (name, content) in enumerate(DOCUMENTS.items()):
         sent = mail(box.address, f"e{n}", "<p>Voir le document</p>", {name: content})
         assert post.send(sent, box.address)[0] == 554, name
+
+
+def in_text(to: str, n: str, picture: bytes) -> bytes:
+    """As a lure shows its code: a picture of the text, which has no name."""
+    made = EmailMessage()
+    made["From"], made["To"], made["Subject"] = "billing@sender.example.net", to, "Double authentification"
+    made["Message-ID"], made["Date"] = f"<{n}@sender.example.net>", "Tue, 24 Nov 2026 10:00:00 +0000"
+    made.set_content('<p>Scannez ce code</p><img src="cid:code">', subtype="html")
+    made.add_related(picture, maintype="image", subtype="png", cid="<code>")
+    return made.as_bytes()
+
+
+def test_a_mail_whose_link_is_a_code_in_its_text_is_withdrawn_once_that_is_blocked(post: Post, box: Mailbox) -> None:
+    for n, text in enumerate((EVIL, "https://sender.example.net/", "BCD\n002\n1\nSCT\n\nMairie\nFR76")):
+        assert post.send(in_text(box.address, f"i{n}", qr_pictures.png(text)), box.address)[0] == 250
+    post.settle(3)
+    assert post.count(box) == 3
+    decision = post.block("domain", HOST)
+    run_pending("remediation")
+    assert post.count(box) == 2
+    post.wait_gate(1)
+    assert post.send(in_text(box.address, "i4", qr_pictures.png(EVIL)), box.address)[0] == 554
+    decisions.revoke(actor=Actor.system("tests"), decision=decision, reason="mistake")
+    run_pending("remediation")
+    assert post.count(box) == 3
+
+
+def test_a_picture_of_more_pixels_than_are_opened_is_held_and_a_broken_one_is_not(post: Post, box: Mailbox) -> None:
+    huge = qr_pictures.png_of_size(60_000, 60_000)
+    for n, picture in enumerate((huge, qr_pictures.png(EVIL)[:60])):
+        assert post.send(in_text(box.address, f"h{n}", picture), box.address)[0] == 250
+    post.settle(2)
+    assert HeldMail.objects.get().findings == "unreadable"
+    assert post.count(box) == 1
 
 
 def test_a_document_of_more_links_than_are_looked_at_is_held(post: Post, box: Mailbox) -> None:

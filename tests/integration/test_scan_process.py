@@ -22,8 +22,8 @@ from beffroi.lib.config import load
 from beffroi.scan import looking, server, values, wire
 from beffroi.scan.rules import directory
 
+from tests import qr_pictures, waiting
 from tests import scan_samples as samples
-from tests import waiting
 from tests.mail_files import EXE, packed
 from tests.waiting import PATIENCE_S
 
@@ -254,6 +254,15 @@ def test_a_child_that_was_taken_over_reaches_nothing_but_our_code(scanner: Scann
     assert scanner.report(b"REACH").found == {"macro": ["code"]}
 
 
+def test_codes_in_pictures_of_mail_are_read_and_those_of_files_are_not(scanner: Scanner) -> None:
+    """In a process that has given everything up."""
+    for data in qr_pictures.of_each_kind("https://a.example/f"):
+        report = scanner.report(data)
+        assert (report.found, report.links) == ({}, ["https://a.example/f"])
+        asked = wire.ask(wire.files_socket_path(scanner.state), wire.FACTS, data)
+        assert values.decode(asked).links == []
+
+
 def test_more_files_than_children_wait_their_turn(scanner: Scanner) -> None:
     answers: list[str] = []
     threads = [
@@ -329,6 +338,7 @@ def test_a_scanner_that_was_killed_starts_again_over_its_socket(scanner: Scanner
 def test_mutated_files_get_an_answer_each_and_the_parent_lives(scanner: Scanner) -> None:
     chance = random.Random(46)
     seeds = [*samples.HARMLESS.values(), *(data for data, _ in samples.FOUND.values())]
+    seeds += qr_pictures.of_each_kind("https://a.example/f")
     pid = scanner.process.pid
     for _ in range(int(os.environ.get("BEFFROI_MUTATIONS", "300"))):
         data = bytearray(chance.choice(seeds))
