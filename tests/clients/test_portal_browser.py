@@ -5,6 +5,7 @@ BEFFROI_SHOTS=DIRECTORY keeps a picture of every page.
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any
 
@@ -358,6 +359,32 @@ def test_the_essential_path_works_without_scripts(centre: Centre, browser: Any) 
     page.click("text=Ouvrir le courrier")
     page.click("#mails a:has-text('Préfecture de la Côte-d’Or')")
     page.wait_for_selector("h1:has-text('Contrôle de légalité')")
+    context.close()
+
+
+def test_a_telephone_opens_and_closes_the_menu_without_scripts(centre: Centre, browser: Any) -> None:
+    context = browser.new_context(
+        locale="fr-FR", java_script_enabled=False, viewport={"width": 360, "height": 740}
+    )
+    page = context.new_page()
+    page.goto(centre.portal + "/retenus/")
+    sign_in(page, centre.seeded["agent_email"])
+    menu, places = page.get_by_role("button", name="Menu : Retenus"), page.locator("nav#menu a")
+    menu.focus()
+    assert not places.first.is_visible()
+    page.keyboard.press("Enter")
+    assert [one.inner_text().strip() for one in places.all()][:2] == ["Accueil", "Météo"]
+    assert places.nth(5).get_attribute("aria-current") == "page" and places.nth(5).is_visible()
+    if shots := os.environ.get("BEFFROI_SHOTS"):
+        page.screenshot(path=f"{shots}/menu-360.png")
+    page.keyboard.press("Escape")
+    places.first.wait_for(state="hidden")
+    page.keyboard.press("Enter")  # the button has the focus again
+    for _ in range(3):
+        page.keyboard.press("Tab")  # to close it, Accueil, Météo
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    assert page.url.endswith("/meteo/")
     context.close()
 
 

@@ -43,7 +43,7 @@ from beffroi.drive.store.names import in_order
 from beffroi.lib.config import SettingInvalid
 from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotAllowed, NotFound, Unavailable
 from beffroi.mail import reader
-from beffroi.portal import drive_words, marked
+from beffroi.portal import drive_words, marked, navigation
 from beffroi.portal.words import size
 
 log = logging.getLogger("beffroi.portal")
@@ -105,6 +105,7 @@ def frame(request: HttpRequest, actor: Actor | None) -> dict[str, Any]:
     names: dict[str, Any] = {"actor": actor, "departement": settings.BEFFROI.departement_name}
     if actor is None:
         return names
+    names["places"] = navigation.places(actor)
     if actor.kind == "administrator":
         names["who"] = identity.administrator(actor.id).name
         return names
