@@ -71,6 +71,13 @@ def months() -> list[Month]:
     return found
 
 
+def since(enrolled_at: datetime | None) -> dict[str, list[Month] | bool]:
+    """``months`` of which there is a page for who was enrolled then, and whether that ``leaves_out`` some."""
+    kept = months()
+    known = [one for one in kept if not one.before(enrolled_at)]
+    return {"months": known, "leaves_out": len(known) < len(kept)}
+
+
 def following(first: date) -> date:
     """The first day of the month after ``first``, the first day of one."""
     return (first.replace(day=28) + timedelta(days=4)).replace(day=1)

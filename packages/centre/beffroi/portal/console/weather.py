@@ -38,7 +38,7 @@ def territory(request: HttpRequest, actor: Actor) -> HttpResponse:
         **view(actor),
         "conditions": weather_words.conditions(),
         "territory_conditions": weather_words.territory_conditions(),
-        "months": [(one, one.before(enrolled)) for one in months.months()],
+        **months.since(enrolled),
     }
     return page(request, "console/weather.html", context)
 

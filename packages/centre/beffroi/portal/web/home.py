@@ -51,14 +51,14 @@ FIGURE_DAYS = 30
 @for_agents
 def home(request: HttpRequest, actor: Actor) -> HttpResponse:
     if asks_part(request, "weather"):
-        now = {"place": "home", "now": _weather(actor, todo_of(request, actor))}
-        return page(request, "portal/parts/weather_card.html", now)
+        now = {"place": "home", **_now(actor, [*drive_erasure.told(actor), *todo_of(request, actor)])}
+        return page(request, "portal/parts/home_weather.html", now)
     if asks_part(request, "incidents"):
         return page(request, "portal/parts/home_incidents.html", {"incidents": open_incidents(actor)})
     context = {"place": "home", "protection": protection(actor), "boxes": own_boxes(actor)}
     if asks_part(request, "protection"):
         return page(request, "portal/parts/protection.html", context)
-    erasure, opened, todo = drive_erasure.told(actor), open_incidents(actor), todo_of(request, actor)
+    erasure, todo = drive_erasure.told(actor), todo_of(request, actor)
     return page(
         request,
         "portal/home.html",
@@ -66,10 +66,9 @@ def home(request: HttpRequest, actor: Actor) -> HttpResponse:
             **context,
             "first_name": _first_name(request),
             "erasure": erasure,
-            "incidents": opened,
+            "incidents": open_incidents(actor),
             "todo": todo,
-            "now": _weather(actor, todo),
-            "lead": lead([*erasure, *opened, *todo]),
+            **_now(actor, [*erasure, *todo]),
             "letters": latest_letters(actor),
             "banners": banners(mail.own_mailboxes(actor)),
             "devices": identity.new_app_passwords(actor),
@@ -97,12 +96,14 @@ def todo_of(request: HttpRequest, actor: Actor) -> list[dict[str, str]]:
     ]
 
 
-def _weather(actor: Actor, todo: Sequence[object]) -> dict[str, Any]:
-    """The weather; where something waits beside it, it does not say that there is nothing to do."""
+def _now(actor: Actor, todo: Sequence[object]) -> dict[str, Any]:
+    """How many things wait, those of the weather among them, and the weather; where something waits, it does not say
+    that there is nothing to do, nor a number of its own."""
     now = weather.now(actor)
-    if (todo or drive_erasure.told(actor)) and not now["weather"].reasons:
-        now["sentence"] = _("Aucune alerte en cours.")
-    return now
+    waiting = len(todo) + now["weather"].actions
+    if waiting:
+        now["sentence"] = "" if now["weather"].reasons else _("Aucune alerte en cours.")
+    return {"now": now, "lead": lead(waiting, decisions.active_decisions(actor).count())}
 
 
 def open_incidents(actor: Actor) -> list[incident_view.Summary]:
@@ -190,12 +191,18 @@ def actions_of(request: HttpRequest) -> list[dict[str, str]]:
     return todo
 
 
-def lead(todo: Sequence[object]) -> str:
-    if not todo:
-        return _("Aucune action ne vous est demandée.")
-    return ngettext("%(n)s action vous attend.", "%(n)s actions vous attendent.", len(todo)) % {
-        "n": len(todo)
-    }
+def lead(waiting: int, blocks: int) -> str:
+    """What waits, and what is blocked now."""
+    said = [_("Aucune action ne vous est demandée.")]
+    if waiting:
+        counted = ngettext("%(n)s action vous attend.", "%(n)s actions vous attendent.", waiting)
+        said = [counted % {"n": waiting}]
+    if blocks:
+        counted = ngettext(
+            "%(n)s blocage vous protège en ce moment.", "%(n)s blocages vous protègent en ce moment.", blocks
+        )
+        said.append(counted % {"n": blocks})
+    return " ".join(said)
 
 
 def latest_letters(actor: Actor) -> list[dict[str, Any]] | None:

@@ -17,11 +17,9 @@ from beffroi.lib import clock
 from beffroi.portal import incident_view, months, weather, weather_words
 from beffroi.portal.pages import for_agents, page
 from beffroi.watch.weather import rules
-from beffroi.watch.weather.rules import Inputs, Reason
+from beffroi.watch.weather.rules import Inputs
 
 HISTORY_DAYS = 30
-INCIDENTS = (Reason.SEVERE_INCIDENT, Reason.MANY_INCIDENTS, Reason.INCIDENT)
-"""The home page shows the incidents themselves."""
 SHEET_LINES = 4
 """Of incidents on one A4 page; how many more there were is said."""
 
@@ -38,7 +36,7 @@ def forecast(request: HttpRequest, actor: Actor) -> HttpResponse:
         "told": months.told(actor, first, today),
         "enrolled_at": enrolled_at if enrolled_at is not None and enrolled_at.date() > first else None,
         "conditions": weather_words.conditions(),
-        "months": [(one, one.before(enrolled_at)) for one in months.months()],
+        **months.since(enrolled_at),
         "box": boxes.visible_boxes(actor).exists(),
     }
     return page(request, "portal/weather.html", context)
@@ -92,8 +90,5 @@ def now(actor: Actor) -> dict[str, Any]:
         "level": weather_words.level(found.level),
         "sentence": weather_words.sentence(found),
         "reasons": weather_words.reasons(found),
-        "other_reasons": [
-            weather_words.reason(code, n) for code, n in found.reasons if code not in INCIDENTS
-        ],
         "inputs": looked_at,
     }
