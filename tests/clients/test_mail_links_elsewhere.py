@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from email.message import EmailMessage
 
 import pytest
@@ -107,6 +108,15 @@ def test_a_mail_whose_link_is_a_code_in_its_text_is_withdrawn_once_that_is_block
     decisions.revoke(actor=Actor.system("tests"), decision=decision, reason="mistake")
     run_pending("remediation")
     assert post.count(box) == 3
+
+
+def test_a_picture_within_the_text_itself_is_read_as_any_other(post: Post, box: Mailbox) -> None:
+    post.block("domain", HOST)
+    post.wait_gate(1)
+    code = base64.encodebytes(qr_pictures.png(EVIL)).decode()
+    for n, before in enumerate(("data:image/png;base64,", "DATA:image/x-any;charset=utf-8;base64,\n")):
+        html = f'<p>Scannez ce code</p><img alt="" src="{before}{code}">'
+        assert post.send(mail(box.address, f"t{n}", html), box.address)[0] == 554
 
 
 def test_a_picture_of_more_pixels_than_are_opened_is_held_and_a_broken_one_is_not(post: Post, box: Mailbox) -> None:

@@ -50,6 +50,12 @@ def animated() -> bytes:
     return whole[:third] + whole[third:last] * 5000 + whole[last:]
 
 
+def jpeg_of_size(width: int, height: int, *, progressive: bool = False) -> bytes:
+    """What claims so many pixels and has few."""
+    small = written(CODE, "JPEG", progressive=progressive)
+    return small.replace(struct.pack(">HH", *CODE.size), struct.pack(">HH", height, width))
+
+
 PICTURES = {
     "png": lambda: written(CODE),
     "jpeg": lambda: written(CODE, "JPEG"),
@@ -125,12 +131,14 @@ def test_two_codes_of_a_picture_are_two_links_and_the_same_one_twice_is_one() ->
         (b"\xff\xd8\xff" + written(CODE)[3:], []),
         (written(Image.new("L", (1, 1)), "GIF"), []),
         (pictures.png_of_size(60_000, 60_000), [kinds.UNREADABLE]),
-        (written(CODE, "JPEG").replace(struct.pack(">HH", *CODE.size[::-1]), b"\xff\xff\xff\xff"), [kinds.UNREADABLE]),
+        (jpeg_of_size(65_535, 65_535), [kinds.UNREADABLE]),
+        (jpeg_of_size(65_535, 1_000), [kinds.UNREADABLE]),
+        (jpeg_of_size(10_000, 10_000, progressive=True), [kinds.UNREADABLE]),
         (pictures.docx(pictures.png_of_size(60_000, 60_000)), [kinds.UNREADABLE]),
         (pictures.pdf(CODE).replace(b"/Width ", b"/Width 9"), []),
         (pictures.pdf(CODE).replace(b"/Width 1", b"/Width/"), []),
     ],
-    ids=["cut", "zeros", "text", "wrong", "dot", "huge", "huge jpeg", "huge in docx", "pdf", "pdf, no number"],
+    ids=["cut", "zeros", "text", "wrong", "dot", "huge", "huge jpeg", "wide jpeg", "huge by and by", "huge in docx", "pdf", "pdf, no number"],
 )
 def test_a_picture_that_is_no_good_has_no_code_and_one_that_is_too_large_is_unreadable(
     data: bytes, found: list[str]

@@ -18,10 +18,11 @@ from math import ceil, sqrt
 import zxingcpp
 from PIL import Image, ImageFile, ImageSequence, WebPImagePlugin
 
-CPU_S = 2.0
+CPU_S = 1.5
 """For all pictures of one attached file: no further one is opened then."""
 MOST_PIXELS, MOST_JPEG_PIXELS = 40_000_000, 200_000_000
-"""Of one picture: an A4 page at 600 dpi has 35 million. A JPEG is opened at a half, a quarter or an eighth."""
+"""Of one picture: an A4 page at 600 dpi has 35 million. A JPEG is opened at a half, a quarter or an eighth; of one that
+shows itself by and by libjpeg holds the whole all the same, and says nothing clear where memory ends."""
 _FEWEST_EDGE = 21
 """Of the smallest code, with one pixel for each of its squares: what is narrower is not opened."""
 _MOST_READ, _JPEG_EDGE = 4_000_000, 1500
@@ -72,7 +73,8 @@ def _texts(picture: Image.Image) -> Iterator[str]:
     """Errors: TooLarge; those of Pillow."""
     if min(picture.size) < _FEWEST_EDGE:
         return
-    if picture.width * picture.height > MOST_JPEG_PIXELS:
+    by_lines = picture.format in ("JPEG", "MPO") and "progressive" not in picture.info
+    if picture.width * picture.height > (MOST_JPEG_PIXELS if by_lines else MOST_PIXELS):
         raise TooLarge
     picture.draft("L", (_JPEG_EDGE, _JPEG_EDGE))
     if picture.width * picture.height > MOST_PIXELS:

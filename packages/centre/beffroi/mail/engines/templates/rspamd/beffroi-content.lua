@@ -230,6 +230,20 @@ function M.written(html)
   return out
 end
 
+-- Contents of pictures that stand in the HTML itself, which mail programs show as any other; one at a time.
+function M.pictures(html)
+  local text = tostring(html or "")
+  local places = text:gmatch("[Dd][Aa][Tt][Aa]:()")
+  return function()
+    for at in places do
+      -- What stands before the data is short: a longer look at each of a million would not end.
+      local length = text:sub(at, at + 100):match("^%s*[Ii][Mm][Aa][Gg][Ee]/[^,]*[Bb][Aa][Ss][Ee]64%s*,()")
+      local data = length and text:match("^[%w+/=%s]+", at + length - 1)
+      if data then return tostring(rspamd_util.decode_base64((data:gsub("%s", ""))) or "") end
+    end
+  end
+end
+
 -- Bank details ------------------------------------------------------------------------------------------------
 
 local LENGTHS = { AD = 24, AT = 20, BE = 16, BG = 22, CH = 21, CY = 28, CZ = 24, DE = 22, DK = 18, EE = 20, ES = 24, FI = 18,

@@ -37,13 +37,17 @@ return function(settings, content_of)
         for _, one in ipairs(part:is_text() and content_of.uuencoded(content) or {}) do
           if not add({ name = one.name, names = {}, flags = {}, content = one.content }) then break end
         end
+        local text = part:is_text() and part:get_text()
+        for picture in content_of.pictures(text and text:is_html() and text:get_content("raw_utf")) do
+          if not add({ names = {}, flags = {}, content = picture }) then break end
+        end
       end
     end
     return out
   end
 
   -- The attached files: {part, name, names, flags, content}; and whether there are more than we look at. `part` is nil
-  -- for one that stands in a text.
+  -- for one that stands in a text, as pictures may, too.
   function S.attached(task)
     local found = task:cache_get("beffroi_attached")
     if not found then
@@ -91,7 +95,7 @@ return function(settings, content_of)
     end
   end
 
-  -- Where a click in the attached documents leads, and whether there is more than that.
+  -- Where a click in the attached documents leads, and QR codes in pictures; and whether there is more than that.
   function S.links(task)
     local out, more = {}, false
     for i = 1, MAX_ATTACHMENTS do
