@@ -135,6 +135,7 @@ def test_the_console_leads_from_the_day_to_the_signed_certificate(
     assert said["removed"]["drive"]["keys"] and len(said["removed"]["key"]) == 32
     assert said["exports"] == [] and len(said["remains"]) == 5 and said["wish"] == WISH
     assert "agent@beaune.test" in printed and VISA in printed and "None" not in printed
+    assert printed.count(" octets)") == 2, "the exact number is evidence"
 
 
 def test_what_came_since_the_export_is_said_before_the_erasure_and_in_the_certificate(

@@ -112,6 +112,13 @@ def test_days_hours_and_their_ends_are_told(beaune: Commune) -> None:
     assert "jusqu’au 16 mai" in told and "8 h 00 – 9 h 00" in told
     # It began in April, and stands on the first day of May too.
     assert "Mercredi 1er mai" in told and "jusqu’au 2 mai" in told
+    # A day says what goes on besides its own entries.
+    assert "En cours" not in told
+    add(agent, title="Marché", day="2030-05-15")
+    add(agent, title="Élections", day="2030-05-17")
+    told = " ".join(shown(agent).replace("\xa0", " ").split())
+    assert told.count("En cours : Fête (jusqu’au 16 mai) </p>") == told.count("En cours") == 1
+    assert told.index("Mercredi 15 mai") < told.index("En cours") < told.index("Marché")
 
 
 def test_what_was_typed_wrong_is_said_beside_its_field(beaune: Commune) -> None:

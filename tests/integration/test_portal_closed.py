@@ -363,7 +363,9 @@ def test_the_console_grants_refuses_and_keeps_the_record(
         assert "Renoncer à l’effacement" in text(client.get(url))
     Mailbox.objects.filter(pk=box.pk).update(crypt_key="")
     now = clock.now()
-    Erasure.objects.update(state="done", mails=7, begun_at=now, done_at=now, inventory_sha256="ab" * 32)
+    Erasure.objects.update(
+        state="done", mails=7, size_bytes=310_448_112, begun_at=now, done_at=now, inventory_sha256="ab" * 32
+    )
     with on_listener("console"):
         assert "ab" * 32 in text(client.get(url))
         packed = client.post(url, {"word": "file"})
@@ -378,4 +380,5 @@ def test_the_console_grants_refuses_and_keeps_the_record(
     assert (told["granted"]["visa"], told["removed"]["mails"]) == ("AD21 2026-114", 7)
     assert manifest["beffroi"] == "mailbox-erasure/1" and manifest["erasure_id"] == erasure.id
     assert "AD21 2026-114" in page and box.address in page
+    assert "310 Mo (310 448 112 octets)" in page.replace("\xa0", " ").replace("\u202f", " ")
     assert AuditEntry.objects.filter(verb="mail:erasure:granted", object_id=erasure.id).exists()

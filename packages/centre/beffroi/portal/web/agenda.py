@@ -51,6 +51,10 @@ class Line:
     def coming(self) -> int:
         return sum(one.answer == "ACCEPTED" for one in self.entry.guests)
 
+    @property
+    def last(self) -> date:
+        return _last_day(self.entry)
+
 
 @dataclass
 class Form:
@@ -99,7 +103,7 @@ def agenda(request: HttpRequest, actor: Actor) -> HttpResponse:
             "whole": first.strftime("%Y-%m") if since > first else "",
             "before": _turned_to(first - timedelta(days=1)),
             "after": _turned_to(following),
-            "days": sorted(days.items()),
+            "days": [(day, lines, _going_on(days, day)) for day, lines in sorted(days.items())],
             "more": found.more,
             "handed": asking(actor).handed(wire_bringing.Handing("agenda")),
             "reads": actor.role in homes.READERS,
@@ -239,6 +243,12 @@ def _line(entry: wire.Entry, since: date) -> Line:
         elif entry.ends > entry.starts:
             when += " – " + words.hour(entry.ends)
     return Line(entry, max(_day(entry), since), when, WORDS[entry.calendar])
+
+
+def _going_on(days: dict[date, list[Line]], day: date) -> list[Line]:
+    """What began on an earlier one of ``days`` and is not over on this ``day``, in the order of its beginning."""
+    began = (one for earlier in sorted(days) if earlier < day for one in days[earlier])
+    return [one for one in began if one.last >= day]
 
 
 def _clock(moment: datetime) -> str:
