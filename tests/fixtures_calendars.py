@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import http.client
-import os
 import secrets
 import shutil
 import ssl
@@ -27,11 +26,7 @@ from tests import front_planes
 from tests.mail_post import Engines
 from tests.waiting import PATIENCE_S
 
-needs_front = [
-    pytest.mark.root,
-    pytest.mark.slow,
-    pytest.mark.skipif(os.geteuid() != 0, reason="the planes start as root"),
-]
+needs_front = [pytest.mark.root, pytest.mark.slow]
 
 
 @dataclass(frozen=True)

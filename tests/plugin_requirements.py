@@ -1,4 +1,4 @@
-"""What a test needs of the machine: markers ``root``, ``netns``, ``browser``, ``corpus``.
+"""What a test needs of the machine: markers ``root``, ``netns``, ``browser``, ``front``, ``corpus``.
 
 Where the machine lacks it, the test is skipped, and one line at the end says what could not run. With
 BEFFROI_REQUIRE_ALL=1, as on the machine that decides about a change, every skip is a failure.
@@ -43,6 +43,10 @@ def _browser() -> str:
     return "" if all(map(shutil.which, ("chromium", "chromium-headless-shell"))) else "Chromium"
 
 
+def _front() -> str:
+    return "" if shutil.which("haproxy") else "haproxy"
+
+
 def _corpus() -> str:
     folder = os.environ.get("BEFFROI_DATA", "")
     return "" if folder and Path(folder).is_dir() else "the corpus (BEFFROI_DATA)"
@@ -52,6 +56,7 @@ CAPABILITIES: dict[str, Callable[[], str]] = {
     "root": cache(_root),
     "netns": cache(_netns),
     "browser": cache(_browser),
+    "front": cache(_front),
     "corpus": cache(_corpus),
 }
 _unmet: Counter[str] = Counter()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from base64 import b64decode
 from pathlib import Path
 from typing import Any
@@ -25,11 +24,7 @@ from tests.fixtures_drive_browser import drive, page
 from tests.fixtures_portal import no_door
 
 __all__ = ["browser", "drive", "no_door", "page"]
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(not shutil.which("haproxy"), reason="haproxy joins portal and drive"),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.front]
 
 
 def made(page: Any, node_id: int) -> str:

@@ -38,11 +38,7 @@ from tests.websocket import Closed, WebSocket
 
 TOO_LONG = (Closed, ConnectionError, ssl.SSLError)
 """The connection ends, with or without a last word."""
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.slow,
-    pytest.mark.skipif(os.geteuid() != 0, reason="planes start as root"),
-]
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 LONG_BYTES = 40 * 1024 * 1024
 """More than any page may send."""

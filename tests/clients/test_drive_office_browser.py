@@ -5,7 +5,6 @@ BEFFROI_SHOTS=DIRECTORY keeps pictures.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -29,11 +28,7 @@ from tests.photo_samples import photo
 from tests.previewing import Previews
 
 __all__ = ["browser", "no_door"]
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(not shutil.which("haproxy"), reason="haproxy joins portal and drive"),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.front]
 
 
 @pytest.fixture(autouse=True)

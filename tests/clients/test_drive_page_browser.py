@@ -5,7 +5,6 @@ BEFFROI_SHOTS=DIRECTORY keeps pictures.
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,7 @@ from tests.fixtures_drive_browser import drive, page
 from tests.fixtures_portal import no_door
 
 __all__ = ["browser", "drive", "no_door", "page"]
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(not shutil.which("haproxy"), reason="haproxy joins portal and drive"),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.front]
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154789c63b8a9a60300032b0137f4ce99be"
     "0000000049454e44ae426082"

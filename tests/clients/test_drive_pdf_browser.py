@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,7 @@ from tests.fixtures_portal import no_door
 from tests.pdf_samples import document, protected, scanned
 
 __all__ = ["browser", "drive", "no_door", "page"]
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(not shutil.which("haproxy"), reason="haproxy joins portal and drive"),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.front]
 INK = """() => { const one = document.querySelector("[data-drawn] canvas");
     const data = one.getContext("2d").getImageData(0, 0, one.width, one.height).data;
     let dark = 0; for (let at = 0; at < data.length; at += 4) if (data[at] < 100) dark += 1; return dark; }"""

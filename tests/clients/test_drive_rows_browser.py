@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -20,11 +19,7 @@ from tests.fixtures_drive_browser import drive, page
 from tests.fixtures_portal import no_door
 
 __all__ = ["browser", "drive", "no_door", "page"]
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(not shutil.which("haproxy"), reason="haproxy joins portal and drive"),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.front]
 DAY_S = 86400
 OVERLAPS = """() => [...document.querySelectorAll(".files li")].filter((row) => {
     const text = (part) => {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,7 @@ from tests.fixtures_drive_browser import drive, page
 from tests.fixtures_portal import no_door, portal_client
 
 __all__ = ["browser", "drive", "no_door", "page"]
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(not shutil.which("haproxy"), reason="haproxy joins portal and drive"),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.front]
 
 
 def test_a_file_that_changes_while_it_is_sent_is_named_and_the_next_one_goes(

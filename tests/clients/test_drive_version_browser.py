@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import random
-import shutil
 from typing import Any
 
 import pytest
@@ -22,11 +21,7 @@ from tests.fixtures_portal import no_door
 from tests.pdf_samples import document
 
 __all__ = ["browser", "drive", "no_door", "office", "page"]
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(not shutil.which("haproxy"), reason="haproxy joins portal and drive"),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.front]
 DRAWN = "img => img.complete && img.naturalWidth > 0"
 SEND = """async ([folder, name, text]) => {
   const body = Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));

@@ -6,7 +6,6 @@ BEFFROI_SHOTS=DIRECTORY keeps pictures.
 from __future__ import annotations
 
 import random
-import shutil
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,11 +27,7 @@ from tests.fixtures_portal import no_door, portal_client
 from tests.pdf_samples import document
 
 __all__ = ["browser", "drive", "no_door", "office", "page", "scanner"]
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(not shutil.which("haproxy"), reason="haproxy joins portal and drive"),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.front]
 
 
 def plans(page: Any, folder: Path, files: dict[str, bytes]) -> int:

@@ -6,7 +6,6 @@ BEFFROI_SHOTS=DIRECTORY keeps pictures.
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,11 +29,7 @@ from tests.mail_post import Post, needs_engines
 
 __all__ = ["browser", "no_door"]
 pytest_plugins = ["tests.fixtures_mail"]
-pytestmark = [
-    *needs_engines,
-    pytest.mark.browser,
-    pytest.mark.skipif(not shutil.which("haproxy"), reason="haproxy joins portal and drive"),
-]
+pytestmark = [*needs_engines, pytest.mark.browser, pytest.mark.front]
 SENT, RECEIVED = "Pièces jointes envoyées", "Pièces jointes reçues"
 PLAN = bytes(range(256)) * 4096 * 22
 """22 MiB: more than a mail takes."""

@@ -5,7 +5,6 @@ BEFFROI_SHOTS=DIRECTORY keeps pictures.
 
 from __future__ import annotations
 
-import shutil
 from typing import Any
 
 import pytest
@@ -20,11 +19,7 @@ from tests.fixtures_drive_browser import drive, page
 from tests.fixtures_portal import no_door
 
 __all__ = ["browser", "drive", "no_door", "page"]
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(not shutil.which("haproxy"), reason="haproxy joins portal and drive"),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.front]
 FILES = "#desk input[type=file][multiple]"
 LETTER = {"name": "lettre.txt", "mimeType": "text/plain", "buffer": b"de Beaune"}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import sqlite3
 import subprocess
 import tempfile
@@ -27,7 +26,7 @@ from tests.drive_place import LARGE, Place, placed
 from tests.drive_sound import filled, keys, numbers, require_sound, sealed_by
 from tests.fixtures_drive import erase, new_config, noise
 
-pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")]
+pytestmark = pytest.mark.root
 MIB = 1 << 20
 
 

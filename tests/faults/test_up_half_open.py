@@ -26,12 +26,7 @@ from tests.mail_post import Engines
 from tests.town_hall_network import inside, run
 from tests.waiting import until
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.netns,
-    pytest.mark.slow,
-    pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root"),
-]
+pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow]
 
 NAMESPACE = f"bfhalf-{os.getpid()}"
 # Each box reaches the front door by an address of its own, which can be cut.

@@ -23,7 +23,6 @@ from tests.integration.test_mail_domain_hellos import Version, context, made, se
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.root,
-    pytest.mark.skipif(os.geteuid() != 0, reason="unbound and knot start as root here"),
     pytest.mark.skipif(shutil.which("knotd", path="/usr/sbin:/usr/bin") is None, reason="needs knot"),
 ]
 DOMAIN = "mairie.example"

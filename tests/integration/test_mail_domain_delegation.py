@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -27,7 +26,6 @@ from tests.fixtures_dns import ADDRESS, Authority
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.root,
-    pytest.mark.skipif(os.geteuid() != 0, reason="unbound and knot start as root here"),
     pytest.mark.skipif(shutil.which("knotd", path="/usr/sbin:/usr/bin") is None, reason="needs knot"),
 ]
 DOMAIN, PROVIDER = "mairie.example", "127.0.0.2"

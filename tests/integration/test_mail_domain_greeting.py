@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 
 import pytest
 from beffroi.mail.domains import asking, hellos, meeting
@@ -13,11 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.mail_post import Engines
 
 pytest_plugins = ["tests.fixtures_mail"]
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.slow,
-    pytest.mark.skipif(os.geteuid() != 0, reason="mail engines start as root"),
-]
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 
 def test_postfix_is_met_with_tls_and_its_key_is_what_dane_announces(mail_engines: Engines) -> None:

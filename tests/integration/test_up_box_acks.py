@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -22,11 +21,7 @@ from tests import front_planes
 from tests.mail_post import Engines
 from tests.waiting import PATIENCE_S, until
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.slow,
-    pytest.mark.skipif(os.geteuid() != 0, reason="haproxy drops its privileges"),
-]
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 FEED = "/v1/feed?since=box:0:0:"
 

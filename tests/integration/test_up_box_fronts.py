@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import os
 import ssl
 from collections.abc import Iterator
 
@@ -19,11 +18,7 @@ from tests import front_planes
 from tests.mail_post import Engines
 from tests.waiting import PATIENCE_S, until
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.slow,
-    pytest.mark.skipif(os.geteuid() != 0, reason="haproxy drops its privileges"),
-]
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 FRONTS = ("box-front-1", "box-front-2")
 SOURCES = tuple(f"127.0.7.{number}" for number in range(1, 9))

@@ -21,11 +21,7 @@ from tests import front_planes
 from tests.certificates import self_signed, unverified
 from tests.waiting import PATIENCE_S
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.slow,
-    pytest.mark.skipif(os.geteuid() != 0, reason="the planes start as root"),
-]
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 DOMAIN = "mairie.test"
 _ENROL = f"""
 import django

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socketserver
 import threading
 from collections.abc import Iterator
@@ -11,11 +10,7 @@ import pytest
 
 from tests.fixtures_calendars import Wall, wall
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.slow,
-    pytest.mark.skipif(os.geteuid() != 0, reason="the planes start as root"),
-]
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 HEARD: list[bytes] = []
 
 

@@ -4,7 +4,6 @@ and sender through the real front door. Everything counts once.
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -30,11 +29,7 @@ from tests import front_planes
 from tests.mail_post import Engines
 from tests.waiting import until
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.slow,
-    pytest.mark.skipif(os.geteuid() != 0, reason="haproxy drops its privileges"),
-]
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 PLANES = ("web", "console", "worker", "front")
 EVIL = Indicator(Kind.IP, "45.83.64.7")

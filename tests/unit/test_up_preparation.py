@@ -227,7 +227,7 @@ def test_a_renamed_centre_gets_an_authority_that_covers_the_new_name(new: Config
     PolicyBuilder().store(store).build_server_verifier(x509.DNSName("autre.test")).verify(leaf, [])
 
 
-@pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed")
+@pytest.mark.front
 @pytest.mark.parametrize("listen", ["127.0.0.1", "*", "::1"])
 def test_haproxy_finds_no_fault_in_its_configuration(
     new: Config, listen: str, tmp_path: Path, request: pytest.FixtureRequest
@@ -246,7 +246,7 @@ def test_haproxy_finds_no_fault_in_its_configuration(
     assert "WARNING" not in checked.stderr
 
 
-@pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed")
+@pytest.mark.front
 def test_the_front_waits_for_the_last_word_of_the_drive(
     new: Config, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -275,7 +275,7 @@ def test_the_front_waits_for_the_last_word_of_the_drive(
             assert line.getresponse().status == 201
 
 
-@pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed")
+@pytest.mark.front
 @pytest.mark.parametrize(
     ("path", "status", "advice"),
     [
