@@ -151,6 +151,13 @@ def on_listener(name: str) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def portal() -> Iterator[None]:
+    """Every test of a file that imports this is of the agents' portal."""
+    with on_listener("web"):
+        yield
+
+
 def portal_client(membership: Any) -> Client:
     """A browser of the person of this membership."""
     from beffroi.core.identity import sessions

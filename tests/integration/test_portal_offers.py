@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -17,17 +16,11 @@ from beffroi.mail.models import Mailbox
 from django.urls import reverse
 
 from tests.conftest import Commune
-from tests.fixtures_portal import confirmed, no_door, on_listener, portal_client
+from tests.fixtures_portal import confirmed, no_door, portal, portal_client
 
-__all__ = ["no_door"]
+__all__ = ["no_door", "portal"]
 pytestmark = pytest.mark.usefixtures("database")
 AT_NUITS = "agent@nuits.test"
-
-
-@pytest.fixture(autouse=True)
-def portal() -> Iterator[None]:
-    with on_listener("web"):
-        yield
 
 
 def ask(commune: Commune, email: str = AT_NUITS, role: str = "agent") -> MembershipOffer:

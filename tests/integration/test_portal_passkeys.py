@@ -6,7 +6,6 @@ import json
 import random
 import re
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,18 +17,12 @@ from django.core.cache import cache
 from django.test import Client
 
 from tests.conftest import PASSWORD, with_totp
-from tests.fixtures_portal import no_door, on_listener
+from tests.fixtures_portal import no_door, portal
 from tests.software_key import SoftwareKey
 
-__all__ = ["no_door"]
+__all__ = ["no_door", "portal"]
 pytestmark = pytest.mark.usefixtures("database")
 _DATA = re.compile(r'<script id="js_data" type="application/json">(.*?)</script>', re.DOTALL)
-
-
-@pytest.fixture(autouse=True)
-def portal() -> Iterator[None]:
-    with on_listener("web"):
-        yield
 
 
 def browser(address: str = "192.0.2.7") -> Client:

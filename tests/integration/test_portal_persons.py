@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -27,18 +26,12 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.conftest import Commune
-from tests.fixtures_portal import confirmed, no_door, on_listener, portal_client
+from tests.fixtures_portal import confirmed, no_door, portal, portal_client
 
-__all__ = ["no_door"]
+__all__ = ["no_door", "portal"]
 pytestmark = pytest.mark.usefixtures("database")
 NEW = "quatre mots sans rapport"
 LEA = {"first": "Léa", "last": "d’Aubigné", "role": "agent"}
-
-
-@pytest.fixture(autouse=True)
-def portal() -> Iterator[None]:
-    with on_listener("web"):
-        yield
 
 
 def visitor(address: str = "192.0.2.7") -> Client:

@@ -7,7 +7,6 @@ import json
 import plistlib
 import re
 import subprocess
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,18 +29,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from django.test import Client
 
 from tests.conftest import Commune
-from tests.fixtures_portal import confirmed, no_door, on_listener, own_mailbox, portal_client, shared_box
+from tests.fixtures_portal import confirmed, no_door, own_mailbox, portal, portal_client, shared_box
 
-__all__ = ["no_door"]
+__all__ = ["no_door", "portal"]
 pytestmark = pytest.mark.usefixtures("database")
 SERVERS = Servers(mx="mx.dept.example", front="portail.dept.example", imaps_port=993, submission_port=587)
 PHONE = {"X-Beffroi-Listener": "portal", "X-Forwarded-For": "37.65.1.9"}
-
-
-@pytest.fixture(autouse=True)
-def portal() -> Iterator[None]:
-    with on_listener("web"):
-        yield
 
 
 def phone() -> Client:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -18,17 +17,11 @@ from django.core.cache import cache
 from django.test import Client
 
 from tests.conftest import PASSWORD, Commune, with_totp
-from tests.fixtures_portal import confirmed, no_door, on_listener, portal_client
+from tests.fixtures_portal import confirmed, no_door, portal, portal_client
 from tests.markup import flat
 
-__all__ = ["no_door"]
+__all__ = ["no_door", "portal"]
 pytestmark = pytest.mark.usefixtures("database")
-
-
-@pytest.fixture(autouse=True)
-def portal() -> Iterator[None]:
-    with on_listener("web"):
-        yield
 
 
 @pytest.fixture
