@@ -86,5 +86,5 @@ def placed(config: Config) -> Iterator[Place]:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
-    with placed(new_config(tmp_path)) as one:
+    with placed(new_config(tmp_path / "state")) as one:
         yield one

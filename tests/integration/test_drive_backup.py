@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -29,16 +28,12 @@ from beffroi.drive.upkeep import DAY_S
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
 
-from tests.drive_place import LARGE, Place, placed
+from tests.drive_place import LARGE, Place, place
 from tests.drive_sound import body, filled, keys, numbers, require_sound, sealed_by
 from tests.drive_trees import require_whole
-from tests.fixtures_drive import new_config, noise
+from tests.fixtures_drive import noise
 
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    with placed(new_config(tmp_path / "state")) as one:
-        yield one
+__all__ = ["place"]
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,17 +15,12 @@ from beffroi.drive.views import LARGEST_ID
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError
 
-from tests.drive_place import Place, placed
-from tests.fixtures_drive import new_config
+from tests.drive_place import Place, place
+
+__all__ = ["place"]
 
 FIRST = "col_" + "0" * 26
 """In whatever order they are gone through by their identifiers."""
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    with placed(new_config(tmp_path / "state")) as one:
-        yield one
 
 
 def broken(place: Place) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,15 +11,11 @@ from beffroi.drive.backup.work import Backups
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
 
-from tests.drive_place import LARGE, Place, placed
+from tests.drive_place import LARGE, Place, place
 from tests.drive_sound import filled
-from tests.fixtures_drive import erase, new_config, noise
+from tests.fixtures_drive import erase, noise
 
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    with placed(new_config(tmp_path / "state")) as one:
-        yield one
+__all__ = ["place"]
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -23,14 +23,9 @@ from beffroi.lib import clock, ids
 from beffroi.previews import wire
 from beffroi.previews.wire import NotShown, Preview
 
-from tests.drive_place import Place, placed
-from tests.fixtures_drive import new_config
+from tests.drive_place import Place, place
 
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    with placed(new_config(tmp_path / "state")) as one:
-        yield one
+__all__ = ["place"]
 
 
 PICTURE = b"picture"

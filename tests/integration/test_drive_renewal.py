@@ -9,8 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from beffroi.drive import renewal
@@ -24,18 +22,14 @@ from beffroi.drive.store.resealing import QUIET_S
 from beffroi.lib import clock
 from beffroi.lib.errors import Unavailable
 
-from tests.drive_place import LARGE, Place, placed
+from tests.drive_place import LARGE, Place, place
 from tests.drive_sound import body, filled, keys, numbers, require_sound, sealed_by, stock
-from tests.fixtures_drive import new_config, noise
+from tests.fixtures_drive import noise
 from tests.waiting import PATIENCE_S, until
 
+__all__ = ["place"]
+
 DAY_S = 86400
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    with placed(new_config(tmp_path)) as one:
-        yield one
 
 
 def test_everything_is_sealed_anew_and_the_old_key_ends_after_the_proof(place: Place) -> None:

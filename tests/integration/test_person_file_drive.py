@@ -26,18 +26,11 @@ from tests.drive_share_pages import make, only_share, there
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_groups import Hall, add, council, every, hall, remove
 from tests.integration.test_drive_returns import leave
+from tests.integration.test_person_file import exported
 
 __all__ = ["client", "council", "drive", "hall", "no_door", "there"]
 pytestmark = pytest.mark.django_db
 PASSWORD = "cerise-noire-42"
-
-
-def file_of(commune: Commune, who: str = "agent") -> dict[str, Any]:
-    membership = getattr(commune, f"{who}_membership")
-    content = person_file.compose(membership.person.email, account="test")
-    assert content is not None
-    json.dumps(content)  # it is written as JSON
-    return content
 
 
 def test_it_holds_what_the_person_shared_and_with_whom(
@@ -50,7 +43,7 @@ def test_it_holds_what_the_person_shared_and_with_whom(
     with drive.database.reading() as reading:
         (ended,) = shares.of_node(reading, gone.id, now_s=clock.epoch_s())
     client.post(f"/coffre/partages/{ended.id}/arreter/")
-    rows = file_of(beaune)["drive_shares_made"]
+    rows = exported(beaune)["drive_shares_made"]
     found = {(one["with"], one["target"], one["rights"], one["name"]) for one in rows}
     assert found == {
         ("person", beaune.colleague.id, "write", "Délibérations"),
@@ -66,7 +59,7 @@ def test_it_holds_links_without_what_opens_them(drive: Drive, beaune: Commune, c
     node, box = drive.file("Plan.pdf"), drive.folder("Réponses")
     client.post(f"/coffre/{node.id}/liens/", {"days": "7", "password": PASSWORD, "label": "Pour le notaire"})
     client.post(f"/coffre/{box.id}/depots/", FORM)
-    content = file_of(beaune)
+    content = exported(beaune)
     rows = {one["rights"]: one for one in content["drive_links_made"]}
     assert rows.keys() == {"read", "drop"} and content["drive_shares_made"] == []
     assert (rows["read"]["name"], rows["read"]["has_password"]) == ("Plan.pdf", True)
@@ -87,12 +80,12 @@ def test_it_holds_what_is_shared_with_the_person_by_each_way_and_names_no_file_o
     make(client, second.id, f"group:{council.id}")
     make(client, third.id, "role:agent")
     make(client, drive.folder("Ailleurs").id, "role:elu")
-    before = file_of(beaune, "colleague")
+    before = exported(beaune, "colleague")
     assert {one["with"] for one in before["drive_shares_received"]} == {"person", "role"}
     add(hall.referent, council, beaune.colleague)
     share_id = next(one["id"] for one in before["drive_shares_received"] if one["with"] == "person")
     hall.colleague.post("/coffre/partages-avec-moi/", {"partage": share_id, "what": "leave"})
-    content = file_of(beaune, "colleague")
+    content = exported(beaune, "colleague")
     rows = {one["with"]: one for one in content["drive_shares_received"]}
     assert {kind: one["node_id"] for kind, one in rows.items()} == {
         "person": first.id,
@@ -111,7 +104,7 @@ def test_it_holds_groups_of_now_and_those_that_are_on_record(drive: Drive, hall:
     add(hall.referent, council, beaune.colleague, beaune.agent)
     add(hall.referent, party, beaune.colleague)
     remove(hall.referent, party, beaune.colleague)
-    content = file_of(beaune, "colleague")
+    content = exported(beaune, "colleague")
     assert [(one["name"], one["group_id"]) for one in content["drive_groups"]] == [
         ("Conseil municipal", council.id)
     ]
@@ -129,7 +122,7 @@ def test_it_holds_what_a_departure_took_and_who_left_still_has_their_file(hall: 
     make(hall.colleague, theirs.folder("Plans").id, f"person:{beaune.agent.id}")
     add(hall.referent, council, beaune.colleague)
     leave(hall)
-    content = file_of(beaune, "colleague")
+    content = exported(beaune, "colleague")
     assert {one["kind"] for one in content["drive_departures"]} == {"group", "share"}
     assert content["drive_groups"] == [] and content["drive_shares_made"][0]["ended_at"]
 
@@ -148,7 +141,7 @@ def test_it_holds_files_that_were_handed_over_of_to_and_by_the_person(hall: Hall
         label="x",
     )
     for whose in ("colleague", "agent", "referent"):
-        (row,) = file_of(beaune, whose)["drive_handovers"]
+        (row,) = exported(beaune, whose)["drive_handovers"]
         assert (row["id"], row["of"], row["to"]) == (made.id, beaune.colleague.id, beaune.agent.id)
         assert row["by"] == beaune.referent.id
 
@@ -157,13 +150,13 @@ def test_it_holds_the_ways_back_that_the_person_asked_for(drive: Drive, beaune: 
     folder, act = drive.folder("Budget", drive.common), drive.act
     way = Plan(folder.id, act.now_s, (), 0, 0, 0, 0, 0, 0, 0)
     going_back.begin(drive.database, act, way)
-    (row,) = file_of(beaune)["drive_ways_back"]
+    (row,) = exported(beaune)["drive_ways_back"]
     assert (row["folder_id"], row["state"], row["steps"]) == (folder.id, "going", 0)
     assert row["begun_at"] and row["as_at"] and row["ended_at"] is None
     drive.database.write(lambda w: going_back.go_on(w, folder.id, now_s=act.now_s))
-    (row,) = file_of(beaune)["drive_ways_back"]
+    (row,) = exported(beaune)["drive_ways_back"]
     assert row["state"] == "done" and row["ended_at"]
-    assert file_of(beaune, "colleague")["drive_ways_back"] == []
+    assert exported(beaune, "colleague")["drive_ways_back"] == []
 
 
 def test_it_holds_stars_and_the_alarms_of_the_persons_devices(drive: Drive, beaune: Commune) -> None:
@@ -172,11 +165,11 @@ def test_it_holds_stars_and_the_alarms_of_the_persons_devices(drive: Drive, beau
     found = Alarm("apw_1", float(clock.epoch_s()), 7, {})
     drive.database.write(lambda w: alarms.raise_(w, found, now_s=clock.epoch_s()))
     drive.database.write(lambda w: w.run("UPDATE alarm SET person_id = ?", (beaune.agent.id,)))
-    content = file_of(beaune)
+    content = exported(beaune)
     assert content["drive_stars"] == [{"collectivite_id": beaune.id, "owner": beaune.id, "node_id": node.id}]
     (row,) = content["drive_alarms"]
     assert (row["device_id"], row["files"], row["state"]) == ("apw_1", 7, "open")
-    other = file_of(beaune, "colleague")
+    other = exported(beaune, "colleague")
     assert other["drive_stars"] == other["drive_alarms"] == []
 
 
@@ -186,7 +179,7 @@ def test_it_holds_answers_to_other_communes_and_reaches_each_collectivite_of_the
     make(client, drive.folder("Piste cyclable").id, f"collectivite:{nuits.id}")
     share = only_share(drive)
     there.post("/coffre/partages-avec-moi/", {"partage": share.id, "what": "refuse"})
-    rows = file_of(nuits, "referent")["drive_shares_answered"]
+    rows = exported(nuits, "referent")["drive_shares_answered"]
     assert [(one["share_id"], one["owner"], one["state"]) for one in rows] == [
         (share.id, beaune.id, "refused")
     ]
@@ -195,7 +188,7 @@ def test_it_holds_answers_to_other_communes_and_reaches_each_collectivite_of_the
     )
     second = Drive(both)
     make(portal_client(both), second.folder("À Nuits").id, f"person:{nuits.referent.id}")
-    rows = file_of(beaune)["drive_shares_made"]
+    rows = exported(beaune)["drive_shares_made"]
     assert {one["collectivite_id"] for one in rows} == {beaune.id, nuits.id}
 
 
@@ -203,7 +196,7 @@ def test_a_neighbours_rows_are_in_no_other_file(
     drive: Drive, beaune: Commune, nuits: Commune, client: Client
 ) -> None:
     make(client, drive.folder("À nous").id, "role:elu")
-    content = file_of(nuits)
+    content = exported(nuits)
     assert all(content[name] == [] for name in PARTS) and beaune.id not in json.dumps(content)
 
 

@@ -6,6 +6,7 @@ import re
 import shutil
 import time
 from datetime import timedelta
+from functools import partial
 from types import SimpleNamespace
 from urllib.parse import quote
 
@@ -332,11 +333,7 @@ def test_a_grant_opens_what_it_names_and_no_more(beaune: Commune, config: Config
     now = clock.now()
     whole = wire.Range(now, now + timedelta(days=1))
 
-    def ask(*, shared: bool, write: bool) -> asking.Asking:
-        return asking.Asking(
-            config, person_id=beaune.agent.id, collectivite_id=beaune.id, shared=shared, write=write
-        )
-
+    ask = partial(asking.Asking, config, person_id=beaune.agent.id, collectivite_id=beaune.id)
     draft = wire.Draft("shared", "", "", "Titre", "", now, now + timedelta(hours=1), all_day=False)
     with pytest.raises(NotAllowed):
         ask(shared=True, write=False).save(draft)

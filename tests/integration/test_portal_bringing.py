@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -364,11 +365,7 @@ def test_a_stranger_is_asked_to_sign_in() -> None:
 
 
 def test_a_grant_opens_what_it_names_and_no_more(beaune: Commune, config: Config) -> None:
-    def ask(*, shared: bool, write: bool) -> asking.Asking:
-        return asking.Asking(
-            config, person_id=beaune.agent.id, collectivite_id=beaune.id, shared=shared, write=write
-        )
-
+    ask = partial(asking.Asking, config, person_id=beaune.agent.id, collectivite_id=beaune.id)
     file = wire_bringing.Brought("contacts", "shared", PAUL.encode())
     with pytest.raises(NotAllowed):
         ask(shared=True, write=False).bring(file)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -350,10 +351,7 @@ def test_a_stranger_is_asked_to_sign_in(beaune: Commune) -> None:
 
 
 def test_a_grant_opens_what_it_names_and_no_more(beaune: Commune, config: Config) -> None:
-    def ask(*, shared: bool, write: bool) -> asking.Asking:
-        return asking.Asking(
-            config, person_id=beaune.agent.id, collectivite_id=beaune.id, shared=shared, write=write
-        )
+    ask = partial(asking.Asking, config, person_id=beaune.agent.id, collectivite_id=beaune.id)
 
     def draft(**more: object) -> wire_contacts.ContactDraft:
         whole = {
