@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ from tests.town_hall_network import (
     look_up,
     run,
 )
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 pytest_plugins = ["tests.fixtures_box"]
 pytestmark = needs_network
@@ -209,6 +211,17 @@ def test_a_full_disk_stops_no_block(hall: TownHall) -> None:
     saved(hall)
     until(lambda: not hall.status()["disk_trouble"], "the disk is sound again")
     hall.kill("agent")
+    hall.start_agent()
+    hall.connected()
+    assert not connects(LAN, EVIL)
+
+
+def test_a_request_to_end_that_another_thread_gets_ends_the_agent(hall: TownHall) -> None:
+    hall.block(EVIL)
+    agent = hall.processes.pop("agent")
+    *_, thread = sorted(int(one.name) for one in Path(f"/proc/{agent.pid}/task").iterdir())
+    assert ctypes.CDLL(None).tgkill(agent.pid, thread, signal.SIGTERM) == 0
+    assert agent.wait(PATIENCE_S) == 0
     hall.start_agent()
     hall.connected()
     assert not connects(LAN, EVIL)

@@ -14,6 +14,7 @@ import queue
 import random
 import secrets
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -177,12 +178,15 @@ class Agent:
         }
         for name, job in jobs.items():
             threading.Thread(target=self._guarded, args=(job,), name=name, daemon=True).start()
-        # Not by the event: a handler's set() would wait for ever for the lock that wait() holds for a moment.
-        asked: queue.SimpleQueue[int] = queue.SimpleQueue()
+        # By the interpreter's own socket: a handler in Python runs when this thread wakes, and a signal that another
+        # thread gets, or that comes just before this one falls asleep, wakes nobody.
+        end, asked = socket.socketpair()
+        asked.setblocking(False)
+        signal.set_wakeup_fd(asked.fileno())
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: asked.put(0))
+            signal.signal(number, lambda *_: None)
         log.info("box %s of %s runs", self.identity.box_id, self.identity.collectivite_id)
-        asked.get()
+        end.recv(1)
         self.stopping.set()
         self.sender.wake.set()
         self._feed.interrupt()
@@ -396,7 +400,10 @@ class Agent:
     def _save_tables(self) -> None:
         """After the acknowledgement: a crash before it only means that the same batch is fetched again."""
         while self._unsaved:
-            channel = self._unsaved.pop()
+            try:
+                channel = self._unsaved.pop()
+            except KeyError:  # the keeper, or who ends the agent, was faster
+                return
             if not self._save(lambda channel=channel: self.store.save_table(self.session.tables[channel])):  # type: ignore[misc]
                 self._unsaved.add(channel)
                 return
