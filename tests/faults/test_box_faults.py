@@ -172,7 +172,7 @@ def test_a_half_written_state_is_recognised_and_the_one_before_it_used(hall: Tow
     hall.block(EVIL6)
     saved(hall)
     hall.kill("agent")
-    for name in ("tables/box.state", "delegations", "policy", "time-floor"):
+    for name in ("tables/box.state", "delegations", "policy", "time-floor", "ca.pem"):
         if (path := hall.state / name).exists():
             half(path)
     hall.start_agent()

@@ -23,6 +23,7 @@ from beffroi_protocol.signing import b64, fingerprint, public_bytes
 
 from beffroi_box import AGENT_VERSION, labels, status
 from beffroi_box.agent import Agent
+from beffroi_box.authority import keep_authority
 from beffroi_box.client import Centre
 from beffroi_box.clock import correct, plausible, set_machine
 from beffroi_box.config import DEFAULT_STATE, RUN, BoxConfig, keep_good, keep_setting, load
@@ -134,6 +135,10 @@ def _started(config: BoxConfig) -> BoxConfig:
             keep_good(config.state)
         except OSError as error:
             logging.error("the settings have no copy: %s", error.strerror)
+    try:
+        keep_authority(config)
+    except OSError as error:
+        logging.error("the centre's authority has no copy: %s", error.strerror)
     if config.network_trouble:
         logging.error(
             "%s; the box starts as %s, internet at %s",

@@ -2,8 +2,7 @@
 
 Purpose: reach the centre from a box that may have no DNS and a wrong clock.
 Trust:   TLS hides the traffic; what is believed is signed by the pinned root (feed) or by the box (requests).
-         Dates in certificates are not checked (X509_V_FLAG_NO_CHECK_TIME): a clock ten years back must not
-         lock the box out, and the feed brings trusted time.
+         Dates in certificates are not checked (``authority``).
 Input:   answers are hostile until their signature is verified; sizes are bounded.
 """
 
@@ -26,10 +25,10 @@ from beffroi_protocol.requests import NONCE_HEADER, sign_request
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from beffroi_box import AGENT_VERSION
+from beffroi_box.authority import authority, verifying_context
 from beffroi_box.config import BoxConfig
 from beffroi_box.errors import CentreRefused, CentreUnreachable
 
-NO_CHECK_TIME = 0x200000
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 20.0
 SAY_TIMEOUT_S = 5.0
@@ -39,27 +38,6 @@ WORTH_DEFLATING_BYTES = 1024
 MOST_REMEMBERED = 4
 _OK, _PARTIAL = 200, 206
 _NETWORK_ERRORS = (OSError, http.client.HTTPException, ssl.SSLError)
-
-
-def tls_context(config: BoxConfig) -> ssl.SSLContext:
-    """Errors: CentreUnreachable (the file of the authority cannot be read)."""
-    try:
-        context = verifying_context(config.ca_file.read_text("ascii") if config.ca_file else "")
-    except (OSError, ValueError):
-        raise CentreUnreachable(f"certificate authority {config.ca_file} cannot be read") from None
-    context.sslsocket_class = _Tls
-    return context
-
-
-def verifying_context(authority: str) -> ssl.SSLContext:
-    """``authority``: certificates as PEM; "": the system's. Errors: ValueError, ssl.SSLError (no certificate in it)."""
-    context = ssl.create_default_context(cadata=authority or None)
-    # As numbers: the complement of a flag in Python's enumeration has only the bits that Python has a name for,
-    # and would take NO_CHECK_TIME away again.
-    flags = int(context.verify_flags) & ~int(ssl.VerifyFlags.VERIFY_X509_STRICT)
-    context.verify_flags = ssl.VerifyFlags(flags | NO_CHECK_TIME)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
 
 
 class _Tls(ssl.SSLSocket):
@@ -179,7 +157,7 @@ class Centre:
 
     def __init__(self, config: BoxConfig, remembered: tuple[str, ...] = ()) -> None:
         self._config = config
-        self._context = tls_context(config)
+        self._context: ssl.SSLContext | None = None
         self._remembered = remembered
         self._names = _Names(config.centre_host)
 
@@ -194,6 +172,11 @@ class Centre:
         return tuple(dict.fromkeys((*self._config.centre_addresses, *self._remembered))) or self.addresses()
 
     def open(self) -> _Connection:
+        """Errors: CentreUnreachable (its authority cannot be read)."""
+        if self._context is None:
+            context = verifying_context(authority(self._config))
+            context.sslsocket_class = _Tls
+            self._context = context
         return _Connection(self._config, self._context, self.addresses(), self._remember)
 
     def _remember(self, address: str) -> None:
@@ -202,7 +185,10 @@ class Centre:
 
     def reached(self) -> bool:
         """One fresh connection and one answer: the proof of reach."""
-        connection = self.open()
+        try:
+            connection = self.open()
+        except CentreUnreachable:
+            return False
         try:
             connection.request("GET", "/v1/nonce", headers=_agent())
             answer = connection.getresponse()

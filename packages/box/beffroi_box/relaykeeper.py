@@ -25,6 +25,7 @@ from beffroi_protocol.mail_token import MailToken, MailTokenRequest, make_reques
 from beffroi_protocol.relaying import Relay
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from beffroi_box.authority import authority
 from beffroi_box.client import Centre
 from beffroi_box.config import BoxConfig
 from beffroi_box.errors import CentreRefused, CentreUnreachable
@@ -118,12 +119,12 @@ class RelayKeeper:
 
     def _order(self, relay: Relay | None) -> Order:
         try:
-            authority = self._config.ca_file.read_text("ascii") if self._config.ca_file else ""
-        except (OSError, ValueError):
-            authority = "unreadable"  # never the system's instead
+            pem = authority(self._config)
+        except CentreUnreachable:
+            pem = "unreadable"  # never the system's instead
         own = own_address(self._config.own_interface)
         owner = self._identity.collectivite_id
-        return Order(relay, (own,) if own else (), self._centre.addresses(), authority, owner)
+        return Order(relay, (own,) if own else (), self._centre.addresses(), pem, owner)
 
     def _token(self, relay: Relay | None) -> RelayAnswer:
         if relay is None:

@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 from beffroi_protocol.relaying import Relay
 
-from beffroi_box.client import verifying_context
+from beffroi_box.authority import verifying_context
 
 TIMEOUT_S = 60.0
 ANSWER_S = 150.0
