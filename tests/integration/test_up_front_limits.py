@@ -27,6 +27,7 @@ pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow]
 A, B = "198.51.100.1", "198.51.100.2"
 SAME_64 = ("2001:db8:1::1", "2001:db8:1::2")
 OTHER_64 = "2001:db8:2::1"
+FORM = "application/x-www-form-urlencoded"
 LIMITS = {
     "portal_source_connections": 40,
     "portal_source_requests": 60,
@@ -176,6 +177,41 @@ def test_connections_of_one_source_are_limited_and_those_of_others_are_taken(doo
         assert door.ask(A, door.config.box_port, 1, "/v1/nonce") == [200]
     time.sleep(front_limits.REQUESTS_WINDOW_S * 2 + 1)
     assert door.ask(A, port, 1) == [200]
+
+
+@pytest.mark.parametrize("length_bytes", [2_000, 20_000])
+@pytest.mark.parametrize("plane", ["portal_port", "console_port"])
+def test_what_is_sent_slowly_keeps_no_page_from_others(door: Door, plane: str, length_bytes: int) -> None:
+    """As from town halls with a slow line, or from who means harm; nobody has to have signed in."""
+    port = getattr(door.config, plane)
+    with contextlib.ExitStack() as held:
+        slow = []
+        for source in (A, SAME_64[0], OTHER_64):
+            for _ in range(front_limits.SOURCE_BODIES):
+                slow.append(held.enter_context(contextlib.closing(door.open(source, port))))
+                slow[-1].putrequest("POST", "/langue/")
+                slow[-1].putheader("Content-Length", str(length_bytes))
+                slow[-1].putheader("Content-Type", FORM)
+                slow[-1].endheaders(b"language=" + b"x" * (length_bytes // 2))
+        assert door.ask(B, port, 10, "/connexion/") == [200] * 10
+
+
+def test_of_large_requests_one_source_has_some_at_a_time(door: Door) -> None:
+    port, length_bytes = door.config.portal_port, 20_000
+    head = {"Content-Length": str(length_bytes), "Content-Type": FORM}
+    with contextlib.ExitStack() as held:
+        for _ in range(front_limits.SOURCE_BODIES):
+            slow = held.enter_context(contextlib.closing(door.open(A, port)))
+            slow.request("POST", "/langue/", b"language=fr", headers=head)
+        assert door.ask(A, port, 1, "/connexion/") == [200]
+        with contextlib.closing(door.open(A, port)) as more:
+            more.request("POST", "/langue/", b"language=fr", headers=head)
+            assert more.getresponse().status == 429
+        slow.send(b"x" * (length_bytes - 11))
+        assert slow.getresponse().status == 302
+        with contextlib.closing(door.open(A, port)) as more:
+            more.request("POST", "/langue/", b"language=fr".ljust(length_bytes, b"x"), headers=head)
+            assert more.getresponse().status == 302
 
 
 def test_many_boxes_behind_one_address_are_served(door: Door) -> None:

@@ -32,6 +32,7 @@ from beffroi.mail.reports import intake
 from beffroi.previews import server as previews
 from beffroi.scan import wire
 from beffroi.supervise import front, secret_files
+from beffroi.supervise.front_listeners import MAX_BODIES
 from beffroi.watch.sources import fetch
 
 WEB_WORKERS = 2
@@ -104,7 +105,8 @@ def _pages(
     path = config.run / f"{name}.sock"
     argv = (
         *("granian", "--interface", "wsgi", "--no-ws", "--log-level", "warning"),
-        *("--workers", str(workers), "--blocking-threads", "4"),
+        # Where all bodies that come slowly are one worker's, it has some left.
+        *("--workers", str(workers), "--blocking-threads", str(MAX_BODIES + 4)),
         *("--respawn-failed-workers", "--workers-kill-timeout", "8"),
         # 0o660: the front's group may connect, nobody else
         *("--uds", str(path), "--uds-permissions", "432"),

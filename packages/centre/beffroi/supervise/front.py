@@ -25,11 +25,12 @@ from beffroi.mail.certificates.places import installed
 from beffroi.mail.engines import layout
 from beffroi.supervise import acme, front_limits, front_pages
 from beffroi.supervise.certificates import front_names
-from beffroi.supervise.front_listeners import DISCOVERY_HOSTS, HELD_TIMEOUT, Listener, listeners
+from beffroi.supervise.front_listeners import DISCOVERY_HOSTS, HELD_TIMEOUT, MAX_BODIES, Listener, listeners
 from beffroi.supervise.secret_files import python_owner, supervisor_owner, write_file
 
 PAGE_CONNECTIONS = 4000
 LAST_WORD_TIMEOUT = "30m"
+QUEUE_TIMEOUT = "60s"
 MAX_URL_BYTES = 4096
 MAX_DRIVE_URL_BYTES = 8192
 """A letter of French in a path takes up to six bytes."""
@@ -58,6 +59,7 @@ def configuration(config: Config, *, drop_privileges: bool, box_front: str = "")
         f"    maxconn {_connections(config, box_front)}",
         *(["    nbthread 1"] if box_front else acme.admin_line(config)),
         "    log stderr format raw local0 notice",
+        "    tune.stick-counters 4",
         "    ssl-default-bind-options ssl-min-ver TLSv1.2 no-tls-tickets",
         "    ssl-default-bind-ciphers ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
         "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
@@ -88,7 +90,9 @@ def configuration(config: Config, *, drop_privileges: bool, box_front: str = "")
             f"    bind unix@{_socket(config, box_front)} mode 600",
             "    monitor-uri /healthz",
         ]
-    for name in ("web", "calendars", "drive", "drive-clients", "console", "stream", "stream-held"):
+    for name in ("web", "calendars", "console"):
+        lines += _blocking(name, f"unix@{sockets}/{name}.sock")
+    for name in ("drive", "drive-clients", "stream", "stream-held"):
         lines.append(f"backend {name}")
         if name.startswith("stream"):
             lines.append(f"    timeout server {HELD_TIMEOUT}")
@@ -106,6 +110,20 @@ def configuration(config: Config, *, drop_privileges: bool, box_front: str = "")
         lines.append(f"    timeout server {HELD_TIMEOUT}")
         lines += [f"    server {name} unix@{sockets}/{name}{end}.sock" for name in config.relay_names]
     return "\n".join(lines) + "\n"
+
+
+def _blocking(name: str, socket_name: str) -> list[str]:
+    """A plane whose threads wait for what they read (``front_limits``): it gets requests that are here whole, and few
+    that are not."""
+    return [
+        f"backend {name}",
+        "    option http-buffer-request",
+        f"    server {name} {socket_name}",
+        f"backend {name}-bodies",
+        "    option http-buffer-request",
+        f"    timeout queue {QUEUE_TIMEOUT}",
+        f"    server {name} {socket_name} maxconn {MAX_BODIES}",
+    ]
 
 
 def _serves(config: Config, listener: Listener, box_front: str) -> bool:

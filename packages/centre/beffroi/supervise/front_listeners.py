@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from beffroi.lib.config import Config
 
+MAX_BODIES = 12
+"""Large bodies that are on their way to a blocking plane at a time; the others wait their turn here."""
 MAX_PORTAL_BODY_BYTES = 30 * 1024 * 1024
 MAX_BOX_BODY_BYTES = 1024 * 1024
 MAX_CALDAV_BODY_BYTES = 8 * 1024 * 1024
@@ -45,6 +47,8 @@ DRIVE_PATHS = (
 """What clients of files ask for under the portal's name; the process drive answers. How a program gets its app password
 (/index.php/login/v2) is the portal's: a person answers there."""
 
+_ENROLMENT = "{ path /v1/enrol /v1/mail-token }"
+
 
 @dataclass(frozen=True)
 class Listener:
@@ -56,6 +60,8 @@ class Listener:
     requests: int
     sign_ins: int = 0
     """Limits of one source; 0: nobody signs in there."""
+    blocking: str = ""
+    """Of which requests few large ones are let through at a time (``front_limits``): " CONDITION", "" for all."""
     drive_requests: int = 0
     """Limit of one source on DRIVE_PATHS; 0: they do not exist there."""
 
@@ -80,21 +86,24 @@ def listeners(config: Config) -> tuple[Listener, ...]:
                 _windows(),
                 *_grants(),
                 *browser,
+                "use_backend calendars-bodies if caldav large",
                 "use_backend calendars if caldav",
                 "use_backend drive-clients if drive !{ path_beg /coffre/ }",
                 "use_backend drive if drive",
+                "use_backend web-bodies if large",
                 "default_backend web",
             ),
             config.portal_source_connections,
             config.portal_source_requests,
             config.portal_source_sign_ins,
+            " !drive",
             config.drive_source_requests,
         ),
         Listener(
             "console",
             config.console_port,
             MAX_PORTAL_BODY_BYTES,
-            (*browser, "default_backend console"),
+            (*browser, "use_backend console-bodies if large", "default_backend console"),
             config.console_source_connections,
             config.console_source_requests,
             config.console_source_sign_ins,
@@ -109,12 +118,14 @@ def listeners(config: Config) -> tuple[Listener, ...]:
                 f"timeout client {HELD_TIMEOUT}",
                 "option independent-streams",
                 "http-request deny deny_status 404 unless { path_beg /v1/ }",
-                "use_backend web if { path /v1/enrol /v1/mail-token }",
+                f"use_backend web-bodies if {_ENROLMENT} large",
+                f"use_backend web if {_ENROLMENT}",
                 f"use_backend {boxes}-held if METH_POST {{ path /v1/feed }}",
                 f"default_backend {boxes}",
             ),
             _part(config.box_source_connections, config),
             _part(config.box_source_requests, config),
+            blocking=f" {_ENROLMENT}",
         ),
     )
 

@@ -23,6 +23,12 @@ d’envoyer quelque chose, regardez ensuite si c’est arrivé.</p>
 <p class="note" lang="en">The service does not answer at the moment. Wait a minute and reload this page.</p>""",
 )
 _WORDS: Mapping[int, tuple[str, str]] = {
+    408: (
+        "L’envoi n’est pas arrivé en entier",
+        """<p>Votre ligne est très lente, ou elle a été coupée : rien n’a été enregistré. Revenez à la page \
+précédente, où ce que vous avez écrit est resté, puis recommencez.</p>
+<p class="note" lang="en">Your line is slow or was cut: nothing was kept. Go back and send it again.</p>""",
+    ),
     413: (
         "C’est trop lourd pour un seul envoi",
         """<p>Rien n’a été enregistré : ce que vous envoyez dépasse 30 Mo. Revenez à la page précédente, puis \

@@ -1,7 +1,7 @@
 """How long one question may keep a thread busy: so much of the processor's time, then it ends.
 
 Why:     a calendar that many write in holds thousands of entries, each with thousands of legal dates; who asks for a
-         week walks through all of them, and four threads serve all collectivités.
+         week walks through all of them, and one process serves all collectivités.
 Process: calendars; ``install`` once. vobject makes the dates of an entry, for Radicale and for us: there they count. It
          reads lines by the expression of ``lines``, since one of its own never comes back to where time is asked for.
 """

@@ -30,7 +30,7 @@ from beffroi.portal.pages import as_file, asks_part, for_agents, page
 
 PLACE = {"place": "persons"}
 AT_ONCE = 2
-"""Downloads of a process: each holds one of its four threads for as long as the other side takes."""
+"""Downloads of a process: each holds one of its threads for as long as the other side takes."""
 _room = threading.BoundedSemaphore(AT_ONCE)
 
 
