@@ -123,6 +123,40 @@ def test_send_pressed_twice_sends_one_message_and_says_that_it_leaves(post: Post
     assert len(posts) == kept + 1
 
 
+def test_a_page_whose_files_or_message_are_still_on_their_way_asks_before_it_is_closed(
+    post: Post, desk: Any
+) -> None:
+    """On a slow line they are for minutes, and the message has not left."""
+    page, portal, box, other = desk
+    asked: list[str] = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+    page.goto(f"{portal}/courrier/{box.id}/ecrire/")
+    page.fill("#id_to", other.address)
+    page.fill("#id_text", "Bonjour.")
+    page.wait_for_selector("[data-state]:has-text('Brouillon gardé')")
+    slow: list[Any] = []
+
+    def hold(route: Any) -> None:
+        slow.append(route)
+
+    page.route("**/brouillon/", hold)
+    page.set_input_files(
+        "#id_files", {"name": "plan.pdf", "mimeType": "application/pdf", "buffer": b"x" * 900}
+    )
+    until(lambda: page.wait_for_timeout(50) or slow, "the file is on its way")
+    page.close(run_before_unload=True)
+    until(lambda: page.wait_for_timeout(50) or asked == ["beforeunload"], "asked of the file")
+    slow.pop().continue_()
+    page.wait_for_selector("[name=keep]")
+    page.click("button:has-text('Envoyer')")
+    until(lambda: page.wait_for_timeout(50) or slow, "the message is on its way")
+    page.close(run_before_unload=True)
+    until(lambda: page.wait_for_timeout(50) or asked == ["beforeunload"] * 2, "asked of the message")
+    slow.pop().continue_()
+    page.wait_for_selector("text=Votre message part dans quelques secondes")
+    assert len(asked) == 2
+
+
 def test_a_person_reads_finds_and_files_by_the_keyboard(post: Post, desk: Any) -> None:
     page, portal, box, _ = desk
     for n in range(3):

@@ -44,8 +44,23 @@
     form.elements.csrfmiddlewaretoken.value = fresh.querySelector("#compose [name=csrfmiddlewaretoken]").value;
   };
 
+  // Files on a slow line take minutes: it is said how far they are.
+  const post = (data, hasFiles) => new Promise((done, fail) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", form.action);
+    request.setRequestHeader("Accept", "application/json");
+    for (const end of ["error", "abort", "timeout"]) request.addEventListener(end, fail);
+    request.addEventListener("load", () => done(request));
+    let said = 0;
+    if (hasFiles) request.upload.addEventListener("progress", (event) => {
+      const tens = event.lengthComputable ? Math.floor(10 * event.loaded / event.total) : 0;
+      if (tens > said) { said = tens; state.textContent = words.carrying + " " + tens * 10 + "\u202f%"; }
+    });
+    request.send(data);
+  });
+
   // One request at a time: each state of the draft replaces the one before it.
-  let changed = false, running = null, timer = 0, leaving = false, waiting = [];
+  let changed = false, running = null, timer = 0, leaving = false, waiting = [], carried = 0;
   const send = async (what) => {
     if (leaving) return true;  // pressed twice: the second would call the first back, and send again
     const data = new FormData(form);
@@ -57,11 +72,11 @@
     let answer, found;
     try {
       if (stale) { await renew(); data.set("csrfmiddlewaretoken", form.elements.csrfmiddlewaretoken.value); }
-      answer = await fetch(form.action, { method: "POST", body: data, headers: { Accept: "application/json" }, credentials: "same-origin" });
-      stale = answer.redirected || !(answer.headers.get("Content-Type") || "").includes("json");
-      ended = answer.redirected;
+      answer = await post(data, files.length > 0);
+      ended = answer.responseURL !== new URL(form.action, location.href).href;
+      stale = ended || !(answer.getResponseHeader("Content-Type") || "").includes("json");
       if (stale) throw new Error("no answer");
-      found = await answer.json();
+      found = JSON.parse(answer.responseText);
     } catch {
       waiting = [...files, ...waiting]; changed = true;
       state.textContent = ""; say(ended ? words.ended : words.lost);
@@ -89,7 +104,13 @@
     state.textContent = found.saved;
     return true;
   };
-  const save = (what) => { clearTimeout(timer); running = (running || Promise.resolve()).then(() => send(what)); return running; };
+  const save = (what) => {
+    clearTimeout(timer);
+    const held = what === "send" || waiting.length ? 1 : 0;
+    carried += held;
+    running = (running || Promise.resolve()).then(() => send(what)).finally(() => { carried -= held; });
+    return running;
+  };
   // A draft with large files is written whole each time, so it is written less often.
   const plan = (pause) => { clearTimeout(timer); timer = setTimeout(() => { if (changed && !leaving) save("save"); }, pause || PAUSE_MS + bytes() / 1000); };
   const touch = () => { changed = true; state.textContent = words.unsaved; plan(); };
@@ -107,7 +128,7 @@
     data.delete("files"); data.set("what", "save");
     navigator.sendBeacon(form.action, data);
   });
-  window.addEventListener("beforeunload", (event) => { if (waiting.length && !leaving) event.preventDefault(); });
+  window.addEventListener("beforeunload", (event) => { if ((waiting.length || carried) && !leaving) event.preventDefault(); });
 
   const add = (files) => {
     const more = [], large = [];
