@@ -234,6 +234,8 @@ def test_a_key_that_backups_need_stays_until_they_end(place: Place, backups: Bac
         renewal.round()
         backups.back_up(place.owner)
         assert numbers(place) == [1, 2], "older pictures need it, this one does not"
+    with clock.shifted((place.config.backup_keep_days + 3) * DAY_S):
+        backups.back_up(place.owner)
     with clock.shifted((place.config.backup_keep_days + 5) * DAY_S):
         backups.back_up(place.owner)
         renewal.round()
@@ -257,13 +259,15 @@ def test_pictures_are_spared_by_age() -> None:
 
 def test_pictures_and_objects_past_their_term_go(place: Place, backups: Backups) -> None:
     one = place.put("a", noise(LARGE, b"a"))
-    backups.back_up(place.owner)
+    first = backups.back_up(place.owner).picture
     days = place.config.backup_keep_days
     with clock.shifted((days + 1) * DAY_S):
+        backups.back_up(place.owner)
+    with clock.shifted((days + 2) * DAY_S):  # terms are counted to the picture of a day ago
         place.age()
         backups.back_up(place.owner)
         made = Vault(backups.place, keys(place))
-        assert len(made.pictures()) == 1
+        assert len(made.pictures()) == 2 and first not in made.pictures()
         assert made.fetch(bytes.fromhex("00" * 32)) is None
         assert backups.restore(place.owner).lost == 0
         assert body(place, one) == noise(LARGE, b"a")

@@ -109,6 +109,27 @@ def test_a_clock_that_jumps_forward_ends_no_backup(place: Place, backups: Backup
     require_sound(place, files)
 
 
+def test_pictures_and_their_pieces_outlast_a_clock_that_stands_years_ahead_for_some_hours(
+    place: Place, backups: Backups
+) -> None:
+    files = filled(place)
+    before = set(place.objects())
+    files["jeté"] = (place.put("jeté", noise(LARGE, b"gone")), noise(LARGE, b"gone"))
+    first = backups.back_up(place.owner).picture.at_s
+    for one in set(place.objects()) - before:
+        one.unlink()  # as once it was destroyed: only the picture needs it
+    clock.paced()
+    with clock.jumped(3650 * DAY_S):
+        clock.paced()
+        for hours in (2, 8, 14):
+            with clock.shifted(hours * 3600):  # by then it is believed
+                backups.back_up(place.owner)
+    backups.back_up(place.owner)
+    assert first in {one.at_s for one in Vault(backups.place, keys(place)).pictures()}
+    assert backups.restore(place.owner, at_s=first).lost == 0
+    require_sound(place, files)
+
+
 def test_a_machine_that_started_with_a_wrong_clock_backs_up_once_it_is_right(
     place: Place, backups: Backups
 ) -> None:
@@ -323,7 +344,8 @@ def test_what_nobody_needs_any_more_stays_as_long_as_pictures_do(place: Place, b
     with clock.shifted((days + 1) * DAY_S):
         backups.back_up(place.owner)
         assert copy.exists()
-    with clock.shifted((days + 3) * DAY_S + 2 * PROVED_S):
-        backups.back_up(place.owner)
-        assert not copy.exists()
+    for later in (3, 4):  # terms are counted to the picture of a day ago
+        with clock.shifted((days + later) * DAY_S + 2 * PROVED_S):
+            backups.back_up(place.owner)
+    assert not copy.exists()
     assert one.size_bytes == LARGE

@@ -162,11 +162,13 @@ def test_what_others_put_in_the_buckets_keeps_nobody_s_files_from_their_care(
 
 def test_terms_end_there_too(place: Place, backups: Backups) -> None:
     filled(place)
-    backups.back_up(place.owner)
-    with clock.shifted((place.config.backup_keep_days + 30) * 86400):
-        backups.back_up(place.owner)
+    first = backups.back_up(place.owner).picture
+    for days in (30, 31):  # terms are counted to the picture of a day ago
+        with clock.shifted((place.config.backup_keep_days + days) * 86400):
+            backups.back_up(place.owner)
+    with clock.shifted((place.config.backup_keep_days + 31) * 86400):
         found = vault.Vault(backups.place, keys(place))
-        assert len(found.pictures()) == 1
+        assert len(found.pictures()) == 2 and first not in found.pictures()
         assert found.broken(found.ages()) == []
         assert backups.restore(place.owner).lost == 0
 

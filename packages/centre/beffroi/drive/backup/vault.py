@@ -180,11 +180,14 @@ class Vault:
         return Copied(objects, size_bytes, damaged, rotten)
 
     def forget(self, ages: dict[str, float], *, now_s: int, keep_days: int) -> None:
-        """Pictures past their term, but for the newest, and objects that none of those kept can need."""
-        for moment in spare([one.at_s for one in self.pictures()], now_s=now_s, keep_s=keep_days * DAY_S):
+        """Pictures past their term, but for the newest, and objects that none of those kept can need. Terms are counted
+        to the newest picture of a day ago: a clock that runs ahead since ends none."""
+        moments = [one.at_s for one in self.pictures()]
+        till_s = max((one for one in moments if one <= now_s - DAY_S), default=now_s)
+        for moment in spare(moments, now_s=till_s, keep_s=keep_days * DAY_S):
             self._place.remove(self._path(moment))
         for name, age_s in ages.items():
-            if age_s > (keep_days + PIECES_DAYS) * DAY_S:
+            if age_s - (now_s - till_s) > (keep_days + PIECES_DAYS) * DAY_S:
                 self._objects.delete(name)
 
     # -- from the backup ---------------------------------------------------------------------------------------
