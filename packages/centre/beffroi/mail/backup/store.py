@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
 
@@ -37,6 +37,8 @@ hang there, and tries for a quarter of an hour what it does not take for a full 
 RESTIC = ("/usr/bin/nice", "/usr/bin/restic", "--json", "--retry-lock", "2m")
 """A run waits for one of before, whose keeper was killed and which ends by itself."""
 _FULL = ("no space left on device", "disk quota exceeded")
+A_DAY, MOST_APART = timedelta(days=1), timedelta(days=4)
+"""``MOST_APART``: two snapshots lie no further apart, a day by ``backup_every_h``, though some between them failed."""
 PACK_BYTES = 16 * 1024**2
 """What restic writes at once."""
 
@@ -137,11 +139,13 @@ class Store:
         common = ("--host", self._host)
         read = ("--ignore-ctime", "--read-concurrency", "1") if stdin is None else ()
         lines = self._run("backup", *common, *read, *words, stdin=stdin)
-        made = next(one for one in reversed(lines) if one.get("message_type") == "summary")
-        # Counted from the latest snapshot, so that a clock which is wrong takes nothing away.
-        keep = ("--keep-within", "2d", "--keep-within-daily", f"{keep_days}d")
-        self._run("forget", *common, "--group-by", "host", *keep, *(("--prune",) if prune else ()))
-        return next(one for one in self.snapshots() if one.id == made["snapshot_id"])
+        summary = next(one for one in reversed(lines) if one.get("message_type") == "summary")
+        there = self.snapshots()
+        made = next(one for one in there if one.id == summary["snapshot_id"])
+        if _follows(made, there):
+            keep = ("--keep-within", "2d", "--keep-within-daily", f"{keep_days}d")
+            self._run("forget", *common, "--group-by", "host", *keep, *(("--prune",) if prune else ()))
+        return made
 
     def snapshots(self) -> list[Snapshot]:
         """Oldest first. Errors: StoreFailed."""
@@ -245,6 +249,13 @@ class Store:
             return shutil.disk_usage(root(self._config)).free < PACK_BYTES
         except OSError:
             return False
+
+
+def _follows(made: Snapshot, there: Sequence[Snapshot]) -> bool:
+    """Whether days passed as this snapshot says: restic counts terms from it, and under a clock that stands years ahead
+    all others would be past theirs. Such a clock is believed after a day; so is a machine that was off."""
+    before = [one.at for one in there if one.at <= made.at - A_DAY]
+    return not before or max(before) > made.at - MOST_APART
 
 
 def _lines(text: str) -> list[Any]:
