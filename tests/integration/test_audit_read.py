@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from beffroi.cli import report as status
 from beffroi.core.audit import actions as audit
-from beffroi.core.audit import consumers, signing, told
-from beffroi.core.audit.models import AuditEntry, AuditSeal
+from beffroi.core.audit import chain, consumers, heads, queries, signing, told
+from beffroi.core.audit.models import AuditCheckpoint, AuditEntry, AuditSeal
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.administrators import NewAdministrator
 from beffroi.lib import clock
@@ -135,6 +135,58 @@ def test_a_checkpoint_that_cannot_be_signed_has_all_of_it_read_at_once(centre: C
     with clock.shifted(2 * 86400):
         consumers.checkpoint()
     assert consumers._child is child, "said once"
+
+
+def write_another_history(config: Config, key: Ed25519PrivateKey) -> None:
+    """What who holds the database and the key can do: the chain holds, and each checkpoint is signed."""
+    change_the_second()
+    previous = chain.GENESIS
+    for one in AuditSeal.objects.select_related("entry").order_by("position"):
+        previous = chain.link(previous, one.position, one.entry)
+        AuditSeal.objects.filter(pk=one.pk).update(hash=previous)
+    for mark in AuditCheckpoint.objects.order_by("position"):
+        mark.hash = AuditSeal.objects.get(position=mark.position).hash
+        mark.signature = signing.sign(key, queries.statement_of(mark))
+        mark.save()
+
+
+def test_another_history_does_not_pass_through_what_backups_noted(
+    centre: Config, system: Actor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = signing.private_key(centre)
+    position, head = queries.sealed_head()
+    heads.note(centre, heads.Head(clock.epoch_s(), position, head))
+    assert (queries.verify(full=True).witnesses, queries.verify().ok) == (1, True)
+    write_another_history(centre, key)
+    with transaction.atomic():
+        audit.record(actor=system, verb="tests:done", object_id="later", collectivite_id=None)
+    audit.seal()
+    # The next backup notes the false one, too: that does not make it true.
+    heads.note(centre, heads.Head(clock.epoch_s(), *queries.sealed_head()))
+    assert queries.verify(full=True).first_bad == position
+    assert read_in_a_week(centre).first_bad == position
+    assert status._WRONG["audit"](centre).startswith(f"The audit log does not hold at entry {position}")
+    with pytest.raises(audit.ChainBroken):
+        audit.checkpoint(key)
+    heads.forget(centre)
+    assert queries.verify(full=True).ok, "and nothing else tells"
+
+
+def test_a_log_that_was_cut_off_is_shorter_than_a_backup_said(centre: Config) -> None:
+    position, head = queries.sealed_head()
+    heads.note(centre, heads.Head(clock.epoch_s(), position, head))
+    last = AuditSeal.objects.get(position=position)
+    last.delete()
+    AuditEntry.objects.filter(pk=last.entry_id).delete()
+    assert queries.verify().first_bad == position
+
+
+def test_only_the_newest_heads_are_kept_each_once(centre: Config) -> None:
+    for at in range(1, heads.MAX_KEPT + 3):
+        for _ in range(2):
+            heads.note(centre, heads.Head(at, at, f"{at:064x}"))
+    found = heads.read(centre)
+    assert [one.at_s for one in found] == list(range(3, heads.MAX_KEPT + 3))
 
 
 def test_a_log_that_was_put_right_holds_again(centre: Config) -> None:

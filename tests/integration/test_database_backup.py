@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 import psycopg
 import pytest
+from beffroi.core.audit import heads
 from beffroi.core.planes import feed_mark
 from beffroi.lib import clock
 from beffroi.lib.config import load
@@ -106,13 +107,21 @@ def bytes_of_backups(made: Machine) -> bytes:
 def test_a_lost_machine_s_database_comes_back_on_another_one(opened: Machine, another: Machine) -> None:
     keys = {one: opened.mailbox(one) for one in ("mbx_1", "mbx_2")}
     (opened.config.state / "lists" / "a.zlib").write_bytes(b"values")
-    for gone in ("per_gone", "col_gone"):
+    erased = {"per_gone", "col_gone", "continued.col_gone.col_a.mbx_1"}
+    for gone in erased:
         (opened.config.state / "erased" / gone).touch()
+    ((entry,),) = opened.ask("SELECT MIN(id) FROM audit_entry")
+    opened.ask("INSERT INTO audit_seal (position, entry_id, hash, sealed_at)"
+               f" VALUES (1, {entry}, '{'a' * 64}', '2026-11-01 08:00:00')")  # fmt: skip
     opened.ask("INSERT INTO feed_channel (channel, epoch, version, head, updated_at)"
                " VALUES ('box', 7, 12, 'h', '2026-11-01 08:00:00')")  # fmt: skip
     everybody = people(opened)
     assert opened.databases.back_up()["people"] == everybody > 3
+    (noted,) = heads.read(opened.config)
+    assert (noted.position, noted.hash) == (1, "a" * 64)
+    assert f"audit=1:{'a' * 64}" in opened.databases.store.snapshots()[-1].tags, "outside of the machine, too"
     assert another.run("database", "restore", "--yes").returncode == 1, "its own key opens nothing"
+    heads.note(another.config, heads.Head(1, 9, "b" * 64))
     lose(opened, another)
 
     preview = another.said("database", "restore", "--preview")
@@ -122,7 +131,8 @@ def test_a_lost_machine_s_database_comes_back_on_another_one(opened: Machine, an
     assert people(another) == everybody
     assert {one: another.key(one) for one in keys} == keys, "their mailboxes open"
     assert (another.config.state / "lists" / "a.zlib").read_bytes() == b"values"
-    assert {one.name for one in (another.config.state / "erased").iterdir()} == {"per_gone", "col_gone"}
+    assert {one.name for one in (another.config.state / "erased").iterdir()} == erased
+    assert heads.read(another.config) == [], "of the database that was there"
     mark = json.loads((another.config.state / "feed" / "epoch").read_bytes())
     assert mark["epoch"] == 7 + feed_mark.LEAP, "no door has seen what begins now"
     ((payload,),) = another.ask("SELECT payload FROM outbox WHERE kind = 'database:restored'")

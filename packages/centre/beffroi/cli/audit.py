@@ -116,8 +116,9 @@ def _sentence(found: Report) -> str:
         return f"The audit log is broken at entry {found.first_bad} of {last}: {BROKEN} (docs/runbooks/audit-log.md)."
     waiting = f", {found.unsealed} not sealed yet" if found.unsealed else ""
     since = f" Recomputed: {found.checked}, from the checkpoint at {found.start}." if found.start else ""
+    seen = f" Heads noted by backups: {found.witnesses}, all in it." if found.witnesses else ""
     gone = f" Entries up to {found.pruned} were taken away on purpose." if found.pruned else ""
-    return f"The audit log holds: {found.count} entries{waiting}. Head: {found.head}{since}{gone}"
+    return f"The audit log holds: {found.count} entries{waiting}. Head: {found.head}{since}{seen}{gone}"
 
 
 def verify_file(file: Path, public_key: Path | None, *, expected_head: str, as_json: bool) -> int:

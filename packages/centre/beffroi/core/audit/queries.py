@@ -11,7 +11,8 @@ from django.conf import settings
 from django.db.models import Count, Max, QuerySet
 from django.db.models.functions import TruncDate
 
-from beffroi.core.audit import chain, signing
+from beffroi.core.audit import chain, heads, signing
+from beffroi.core.audit.heads import Head
 from beffroi.core.audit.models import AuditCheckpoint, AuditEntry, AuditPersonal, AuditSeal
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
@@ -23,7 +24,8 @@ PRUNED = "audit:log:pruned"
 class Report:
     """``count``: sealed entries that are kept; ``checked``: how many of them were recomputed, after position ``start``
     (a signed checkpoint, or 0). ``pruned``: up to where entries were taken away on purpose. ``first_bad``: position of
-    the first link that does not fit, or None. ``unsealed``: entries not chained yet."""
+    the first link that does not fit, or None. ``unsealed``: entries not chained yet. ``witnesses``: how many heads that
+    backups noted it passes through."""
 
     ok: bool
     count: int
@@ -33,6 +35,7 @@ class Report:
     checked: int = 0
     start: int = 0
     pruned: int = 0
+    witnesses: int = 0
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,8 @@ def verify(*, full: bool = False, expected_head: str = "") -> Report:
     """Recompute the chain and the commitments of what was not erased, from the last checkpoint.
 
     ``full``: from the first entry that is kept, with every checkpoint on the way.
-    ``expected_head``: a head that a witness kept; the chain must pass through it, else it was cut or rewritten.
+    ``expected_head``: a head that a witness kept; the chain must pass through it, else it was cut or rewritten. So must
+    it through those that backups noted.
     """
     keys = signing.trusted_keys(settings.BEFFROI)
     last = last_checkpoint()
@@ -124,9 +128,14 @@ def verify(*, full: bool = False, expected_head: str = "") -> Report:
         first = _first_false_commitment(start) or _first_slipped_in(start)
     if first is None and (not seen or (marks and max(marks) > start.position + checked)):
         first = start.position + checked
+    noted = [one for one in heads.read(settings.BEFFROI) if one.position > pruned]
+    if first is None:
+        first = _first_contradicted(noted)
     unsealed = AuditEntry.objects.filter(id__gt=_last_entry_id()).count()
     count = start.position + checked - pruned
-    return Report(first is None, count, previous, first, unsealed, checked, start.position, pruned)
+    return Report(
+        first is None, count, previous, first, unsealed, checked, start.position, pruned, len(noted)
+    )
 
 
 def statement_of(one: AuditCheckpoint) -> signing.Statement:
@@ -169,6 +178,14 @@ def _unexplained_start(pruned: int, keys: Sequence[bytes]) -> int | None:
             if signing.signed_by(keys, said, str(told.get("signature"))) is not None:
                 return None
     return 1
+
+
+def _first_contradicted(noted: Sequence[Head]) -> int | None:
+    """Position of the first head that a backup noted and that is another one now, or none."""
+    hashes = dict(
+        AuditSeal.objects.filter(position__in=[one.position for one in noted]).values_list("position", "hash")
+    )
+    return min((one.position for one in noted if hashes.get(one.position) != one.hash), default=None)
 
 
 def _last_entry_id() -> int:

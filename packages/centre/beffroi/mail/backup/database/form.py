@@ -63,13 +63,15 @@ class NothingReplaced(BeffroiError):
 
 class About(msgspec.Struct, frozen=True):
     """``at_s``: epoch seconds; ``epoch``: of the feed; ``counts``: rows of each table; ``columns``: of tables that are
-    copied apart from the dump."""
+    copied apart from the dump; ``audit_position``, ``audit_hash``: head of the audit log, 0 before the first."""
 
     engine: str
     at_s: int
     epoch: int
     counts: dict[str, int]
     columns: dict[str, list[str]] = {}
+    audit_position: int = 0
+    audit_hash: str = ""
 
 
 class Proved(msgspec.Struct, frozen=True):

@@ -22,6 +22,8 @@ from typing import IO, Any
 import msgspec
 from beffroi_protocol.errors import UNDECODABLE
 
+from beffroi.core.audit import heads
+from beffroi.core.audit.heads import Head
 from beffroi.lib import clock, durable, json_file
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
@@ -70,9 +72,12 @@ class Databases:
             about = msgspec.json.decode(self._run("take"), type=About)
             # Before the snapshot: none is without the keys of its mailboxes, whenever this is cut.
             self._keep_today()
-            counts = [f"{name}={about.counts.get(name, 0)}" for name in SHOWN]
+            tags = [f"{name}={about.counts.get(name, 0)}" for name in SHOWN]
+            if about.audit_position:
+                tags.append(f"audit={about.audit_position}:{about.audit_hash}")
             with self._handed_over(form.PICTURE) as picture:
-                made = self.store.save_stream(picture, keep_days=self._config.backup_keep_days, tags=counts)
+                made = self.store.save_stream(picture, keep_days=self._config.backup_keep_days, tags=tags)
+            heads.note(self._config, Head(about.at_s, about.audit_position, about.audit_hash))
             self._run("forget")
         except (BeffroiError, OSError) as error:
             told.changed_database(self._config, failure=str(error)[:500])
@@ -190,12 +195,14 @@ class Databases:
         durable.write(given, (beside.read_bytes(),), mode=0o600, owner=(owner.uid, owner.gid))
         try:
             with self.store.stream(snapshot) as picture:
+                heads.forget(self._config)
                 return self._run("load", json.dumps(event), stdin=picture)
         finally:
             given.unlink(missing_ok=True)
 
     def undo(self) -> str:
         """Errors: DatabaseFailed."""
+        heads.forget(self._config)
         return self._run("undo", json.dumps({"as_of_s": 0, "snapshot": "", "is_undone": True}))
 
     def _run(self, *words: str, stdin: IO[bytes] | int = subprocess.DEVNULL) -> str:

@@ -36,7 +36,7 @@ from beffroi.mail.backup.database.form import (
     PictureFailed,
     Rows,
 )
-from beffroi.mail.backup.database.tables import ENDED, KEYS, LEFT_OUT, RESTORED, Kept
+from beffroi.mail.backup.database.tables import AUDIT_HEAD, ENDED, KEYS, LEFT_OUT, RESTORED, Kept
 
 FILE = "database.dump"
 SCHEMA = "public"
@@ -112,12 +112,15 @@ class Postgresql:
             columns = {table: _columns(connection, table) for table in _APART}
             for table, names in columns.items():
                 _copy_without_keys(connection, table, names, folder / f"{table}.copy")
+            position, head = connection.execute(AUDIT_HEAD).fetchone() or (0, "")
             about = About(
                 self.name,
                 clock.epoch_s(),
                 int(str(_one(connection, "SELECT COALESCE(MAX(epoch), 0) FROM public.feed_channel"))),
                 _counts(connection) | dict.fromkeys(LEFT_OUT, 0),
                 columns,
+                int(position),
+                str(head),
             )
             return about, _rows(connection)
 

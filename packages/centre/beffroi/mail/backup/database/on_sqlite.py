@@ -29,7 +29,7 @@ from beffroi.mail.backup.database.form import (
     PictureFailed,
     Rows,
 )
-from beffroi.mail.backup.database.tables import ENDED, KEYS, LEFT_OUT, RESTORED, Kept
+from beffroi.mail.backup.database.tables import AUDIT_HEAD, ENDED, KEYS, LEFT_OUT, RESTORED, Kept
 
 FILE = "database.sqlite"
 REPLACED = "replaced"
@@ -58,7 +58,15 @@ class Sqlite:
                 for table in LEFT_OUT:
                     copy.execute(f"DELETE FROM {table}")  # noqa: S608 - as above
                 (epoch,) = copy.execute("SELECT COALESCE(MAX(epoch), 0) FROM feed_channel").fetchone()
-                about = About(self.name, clock.epoch_s(), epoch, _counts(copy))
+                position, head = copy.execute(AUDIT_HEAD).fetchone() or (0, "")
+                about = About(
+                    self.name,
+                    clock.epoch_s(),
+                    epoch,
+                    _counts(copy),
+                    audit_position=position,
+                    audit_hash=head,
+                )
         except sqlite3.Error as error:
             raise PictureFailed(error) from None
         return about, rows

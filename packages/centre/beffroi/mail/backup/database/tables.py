@@ -79,6 +79,7 @@ SHOWN = {
 """Counts that a person sees before a restore."""
 
 RESTORED = "database:restored"
+AUDIT_HEAD = "SELECT position, hash FROM audit_seal ORDER BY position DESC LIMIT 1"
 """Event of the outbox (``core.events.outbox``), within the database that a restore put in place."""
 
 FILES = ("lists", "audit", "software")
