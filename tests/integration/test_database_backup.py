@@ -124,6 +124,7 @@ def test_a_lost_machine_s_database_comes_back_on_another_one(opened: Machine, an
     heads.note(another.config, heads.Head(1, 9, "b" * 64))
     lose(opened, another)
 
+    assert f"head of the audit log: {'a' * 64}" in another.said("database", "backup", "list")
     preview = another.said("database", "restore", "--preview")
     assert f"{everybody}  people" in preview and people(another) == 0
     said = another.said("database", "restore", "--yes")

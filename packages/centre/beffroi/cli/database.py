@@ -86,6 +86,8 @@ def backup(config: Config, options: argparse.Namespace) -> int:
     for one in found:
         size = f"{one['size_bytes'] / MIB:8.1f} MiB, {one['added_bytes'] / MIB:7.1f} MiB new"
         print(f"{one['id']}  {local(one['at_s'])}  {size}  {_counted(one['counts'])}")
+        if one["audit_head"]:
+            print(f"          head of the audit log: {one['audit_head']}")
     print(f"{len(found)} backups." if found else "No backup yet. Next: ./beffroi database backup now")
     return 0
 

@@ -220,5 +220,6 @@ def _said(snapshot: Snapshot) -> Answer:
         "at_s": int(snapshot.at.timestamp()),
         "size_bytes": snapshot.size_bytes,
         "added_bytes": snapshot.added_bytes,
+        "audit_head": counts.get("audit", "").partition(":")[2],
         "counts": {name: int(number) for name, number in counts.items() if number.isdigit()},
     }
