@@ -33,9 +33,10 @@ def test_copies_with_a_file_of_their_own_are_one_campaign_by_their_new_sender(re
         ({"proved_senders": []}, SENDER),
         ({"known_before": [SENDER]}, SENDER),
         ({"proved_senders": ["maire@impots.gouv.fr"]}, "maire@impots.gouv.fr"),
+        ({"proved_senders": ["noreply@wetransfer.com"]}, "noreply@wetransfer.com"),
         ({"attachment_types": ["pdf"]}, SENDER),
     ],
-    ids=["forged", "known for long", "protected", "no machine evidence"],
+    ids=["forged", "known for long", "protected", "a service's", "no machine evidence"],
 )
 def test_a_sender_who_may_be_imitated_or_is_known_for_long_joins_or_is_spared(
     report: Report, evidence: dict[str, object], sender: str

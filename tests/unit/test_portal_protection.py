@@ -18,6 +18,7 @@ REASONS = {
     protected.SHARED,
     f"mairie.fr: {floor.OWN}",
     f"mairie.fr {floor.UNDER}",
+    f"wetransfer.com: {floor._WRITER}",
     "wider than /24",
     "a public suffix",
     "cannot be read",

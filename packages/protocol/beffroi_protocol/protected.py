@@ -27,6 +27,7 @@ from beffroi_protocol.protected_lists import (
     SHARED_SERVICES,
     SPECIAL_NETWORKS,
     SUFFIXES,
+    WRITERS,
 )
 
 SHORTEST_PREFIX = {4: 24, 6: 48}
@@ -34,7 +35,7 @@ SHORTEST_PREFIX = {4: 24, 6: 48}
 
 PUBLIC, OWN, UNDER = "a public service", "the centre's own or a member's", "stands under it"
 """How reasons end that no careful list gives cause for."""
-_GIANT, _PLATFORM = "used by everyone", "a shared platform"
+_GIANT, _PLATFORM, _WRITER = "used by everyone", "a shared platform", "writes for everyone"
 _CLASSES: dict[str, str] = (
     dict.fromkeys(PLATFORMS, _PLATFORM)
     | dict.fromkeys(GIANTS, _GIANT)
@@ -105,7 +106,7 @@ class Floor:
         except ValueError:
             return "cannot be read"
         if kind is Kind.SENDER:
-            return self._subtree(value.rpartition("@")[2])
+            return self._sender(value.rpartition("@")[2])
         if value == EMPTY_SHA256 or (kind is Kind.SKETCH and len(set(value)) < 2):
             return "the mark of empty content"
         return ""
@@ -145,6 +146,11 @@ class Floor:
             if parent in PUBLIC_SERVICES:
                 return f"{parent}: {PUBLIC}"
         return ""
+
+    def _sender(self, domain: str) -> str:
+        """Who lures through a service that writes for everyone is told by the page that it writes of."""
+        writers = (f"{parent}: {_WRITER}" for parent in registered_names(domain) if parent in WRITERS)
+        return self._subtree(domain) or next(writers, "")
 
     def _own(self, names: Iterable[str]) -> str:
         if self._extra:

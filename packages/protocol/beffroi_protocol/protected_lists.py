@@ -41,6 +41,7 @@ PUBLIC_SERVICES = frozenset(
     index-education.net
     insee.fr ign.fr geoportail.fr meteofrance.fr meteofrance.com brgm.fr cerema.fr ademe.fr anah.fr
     ofb.fr inrae.fr
+    demarches-simplifiees.fr boamp.fr inpi.fr infogreffe.fr cnracl.fr
     cnfpt.fr caissedesdepots.fr banquedesterritoires.fr agence-france-locale.org sfil.fr
     laposte.fr colissimo.fr chronopost.fr labanquepostale.fr docaposte.com docaposte-fast.com
     afnic.fr nic.fr europa.eu amf.asso.fr departements.fr amrf.fr adullact.org s2low.org
@@ -101,6 +102,7 @@ GIANTS = frozenset(
     paypal.fr
     orange.fr orange.com wanadoo.fr voila.fr sfr.fr sfr.net sfr.com neuf.fr numericable.fr bbox.fr
     bouyguestelecom.fr laposte.net freebox.fr iliad.fr
+    dl.free.fr transfert.free.fr
     www.free.fr imap.free.fr smtp.free.fr pop.free.fr webmail.free.fr zimbra.free.fr mx1.free.fr
     mx2.free.fr
     ovh.com ovh.fr ovh.net ovhcloud.com mail.ovh.net gandi.net ionos.fr ionos.com scaleway.com
@@ -115,6 +117,46 @@ GIANTS = frozenset(
     )
 )
 """Names that everyone depends on: the name and all below it, as names. A full URL on them may be blocked."""
+
+_WRITERS = {
+    "sign": """yousign.com yousign.app docusign.com docusign.net docusign.fr universign.com universign.eu
+        signaturit.com sunnystamp.com sell-and-sign.com adobesign.com echosign.com""",
+    "registered mail": "ar24.fr maileva.com clearbus.fr merci-facteur.com docaposte.fr docapost-fast.com",
+    "files": """swisstransfer.com grosfichiers.com transfernow.net fromsmash.com filemail.com wetransfer.com
+        we.tl dropbox.com box.com mega.nz mega.io mediafire.com pcloud.com send-anywhere.com""",
+    "shared documents": """google.com sharepointonline.com notion.so notion.com canva.com padlet.com
+        trello.com miro.com airtable.com figma.com slack.com github.com""",
+    "forms": """forms.gle typeform.com tally.so jotform.com surveymonkey.com dragnsurvey.com
+        sphinxonline.net""",
+    "meetings": "microsoft.com zoom.us webex.com whereby.com livestorm.co calendly.com",
+    "appointments": "doctolib.fr doctolib.com maiia.com keldoc.com",
+    "news of the town": "panneaupocket.com illiwap.com intramuros.org citykomi.com lumiplan.com neocity.fr",
+    "tenders": """e-marchespublics.com marches-securises.fr klekoon.com aws-france.com aws-achat.info
+        omnikles.com local-trust.com atexo.com demat-ampa.fr centraledesmarches.com""",
+    "families": "espace-citoyens.net pronote.net ecoledirecte.com toutemonannee.com beneylu.com",
+    "payments": "helloasso.com leetchi.com weezevent.com billetweb.fr paypal.com paypal.fr",
+    "people": "linkedin.com facebookmail.com",
+}
+_PLACES = {
+    "Framasoft": """framasoft.org framaforms.org framadate.org framapad.org framalistes.org framagroupes.org
+        framatalk.org framacarte.org framindmap.org framavox.org framateam.org framagit.org""",
+    "pages": "genially.com genial.ly digipad.app ladigitale.dev calameo.com issuu.com prezi.com linktr.ee",
+    "files": "1drv.ms zaclys.com",
+    "meetings": "jit.si",
+    "software": """segilog.com libriciel.fr libriciel.net ixbus.net srci.fr e-legalite.com horanet.com
+        arpege.fr""",
+    "short addresses": """bit.ly tinyurl.com cutt.ly rebrand.ly is.gd t.ly ow.ly buff.ly lnkd.in urlr.me
+        qrco.de frama.link huit.re""",
+    "put before links of all mail": """urldefense.com proofpoint.com cudasvc.com mimecast.com
+        mimecastprotect.com mailinblack.com vadesecure.com emailprotection.link cisco.com""",
+    "mailings": "mailchi.mp eepurl.com mandrillapp.com pstmrk.it brevo.com sibforms.com mailchimp.com",
+    "linked to by who imitates them": """engie.fr totalenergies.fr veolia.fr suez.fr smacl.fr mnt.fr mgen.fr
+        groupama.fr relyens.eu sofaxis.com cnas.fr cdc-habitat.fr""",
+}
+WRITERS = frozenset(_words(" ".join(_WRITERS.values())))
+"""Services of a town hall's day that write in the name of whoever uses them: as GIANTS, and no sender there may be
+blocked. Who lures by one is blocked by the page or the file."""
+GIANTS |= WRITERS | frozenset(_words(" ".join(_PLACES.values())))
 
 _S3_REGIONS = _words(
     """
@@ -157,6 +199,8 @@ PLATFORMS = frozenset(
     b-cdn.net myftpupload.com plesk.page hosting.ovh.net cluster.ovh.net myfritz.net
     mjt.lu sendibt1.com sendibt2.com sendibt3.com createsend.com hubspotlinks.com mlsend.com emlnk.com
     mktoweb.com webador.fr
+    frama.space limesurvey.net zendesk.com list-manage.com sendgrid.net ct.sendgrid.net awstrack.me
+    activehosted.com mailersend.net click.mailersend.net sp1-brevo.net r.sp1-brevo.net
     """
     )
 ) | frozenset(
@@ -166,6 +210,8 @@ PLATFORMS = frozenset(
         for form in ("s3.", "s3-", "s3-website.", "s3-website-")
     ]
     + [f"z{n}.web.core.windows.net" for n in range(1, 61)]
+    + [f"us{n}.list-manage.com" for n in range(1, 23)]
+    + [f"r.{region}.awstrack.me" for region in _S3_REGIONS]
 )
 """Shared platforms: the name itself is protected; a customer's name under it is not."""
 

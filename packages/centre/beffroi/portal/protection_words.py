@@ -14,6 +14,7 @@ _WORDS = {
     "the centre's own or a member's": gettext_lazy("à ce centre ou à une collectivité membre"),
     "used by everyone": gettext_lazy("utilisé par tout le monde"),
     "a shared platform": gettext_lazy("une plateforme partagée"),
+    "writes for everyone": gettext_lazy("un service qui écrit au nom de tout le monde"),
     "a public suffix": gettext_lazy("une terminaison commune à beaucoup de sites"),
     "cannot be read": gettext_lazy("illisible"),
     "the mark of empty content": gettext_lazy("l’empreinte d’un contenu vide"),
