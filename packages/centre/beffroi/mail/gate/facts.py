@@ -268,14 +268,14 @@ def is_unparseable(facts: Facts, seen: Sequence[Observation]) -> bool:
 
 def proved_senders(facts: Facts) -> list[str]:
     """The addresses of envelope and From: that a check speaks for, canonical: SPF for the envelope's domain, DMARC for
-    the visible one's; either for both where one domain is the other, or below it. A signature alone (DKIM) may be
-    anybody's: who writes as a supplier without DMARC signs, too."""
+    the visible one's, either for both where that is one domain. That one stands above the other says nothing: it may be
+    a provider's, and the other one a customer's. A signature alone (DKIM) may be anybody's: who writes as a supplier
+    without DMARC signs, too."""
     envelope, visible = _sender(facts.sender), _sender(facts.visible_from)
-    spf, dmarc = facts.auth.spf == "pass", facts.auth.dmarc
-    if _is_one_domain(envelope, visible):
-        found = {envelope, visible} if dmarc == "pass" or (spf and dmarc != "fail") else set()
-    else:
-        found = ({envelope} if spf else set()) | ({visible} if dmarc == "pass" else set())
+    found = {envelope} if facts.auth.spf == "pass" else set()
+    found |= {visible} if facts.auth.dmarc == "pass" else set()
+    if envelope.rpartition("@")[2] == visible.rpartition("@")[2]:
+        found = {envelope, visible} if found and facts.auth.dmarc != "fail" else set()
     return sorted(found - {""})
 
 
@@ -284,12 +284,6 @@ def _sender(address: str) -> str:
         return normalise(Kind.SENDER, address).value
     except IndicatorInvalid:
         return ""
-
-
-def _is_one_domain(one: str, other: str) -> bool:
-    domains = one.rpartition("@")[2], other.rpartition("@")[2]
-    wide, narrow = sorted(domains, key=len)
-    return bool(wide) and (wide == narrow or narrow.endswith("." + wide))
 
 
 def link_mismatch(facts: Facts) -> bool:
