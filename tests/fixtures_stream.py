@@ -168,9 +168,13 @@ class Centre:
         return path.read_text() if path.exists() else ""
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.send(number)
+        assert self.process is not None
+        return self.process.wait(PATIENCE_S)
+
+    def send(self, number: signal.Signals) -> None:
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(PATIENCE_S)
 
     def end(self) -> None:
         """At the end of a test, whatever became of it."""

@@ -121,6 +121,20 @@ def test_relays_hold_their_boxes_while_the_publisher_is_away(fleet: Fleet) -> No
     assert fleet.publisher.health()["epoch"] == 1
 
 
+def test_a_relay_that_takes_boxes_and_answers_none_holds_up_no_other_ones(fleet: Fleet) -> None:
+    stuck, other = fleet.boxes()
+    session, second = fleet.publisher.session("box"), fleet.publisher.session("box")
+    held, free = stuck.follow(session.since()), other.follow(second.since())
+    read_until(held, session, lambda: session.tables["box"].epoch == 1)
+    fleet.relays[0].send(signal.SIGSTOP)
+    for number in range(30):
+        block(f"185.203.116.{number}")
+    read_until(free, second, lambda: len(second.tables["box"]) == 30)
+    assert len(session.tables["box"]) == 0
+    fleet.relays[0].send(signal.SIGCONT)
+    read_until(held, session, lambda: len(session.tables["box"]) == 30)
+
+
 def test_killed_relay_loses_no_acknowledgement_and_its_boxes_catch_up(fleet: Fleet, plane: Database) -> None:
     box, other = fleet.boxes()
 

@@ -415,6 +415,24 @@ def test_a_silent_box_is_a_line_of_the_overview_that_leads_there(console: Client
     assert "/boitiers/?etat=silent" in console.get("/").content.decode()
 
 
+def test_a_box_that_answers_and_enforces_nothing_is_a_line_of_the_overview(
+    console: Client, beaune: Commune
+) -> None:
+    """It holds its connection, which counts as heard of."""
+    stuck, sound = box(beaune, "BF-1"), box(beaune, "BF-2")
+    sent_at = clock.now() - timedelta(minutes=5)
+    FeedBatch.objects.create(channel="box", epoch=1, to_version=4, line=b"", created_at=sent_at)
+    for one, version in ((stuck, 3), (sound, 4)):
+        BoxAck.objects.create(
+            box_id=one.id, channel="box", epoch=1, version=version, enforced_at_ms=0, received_at=sent_at
+        )
+    shown = console.get("/").content.decode()
+    assert "1 boîtier n’applique pas les dernières décisions" in shown
+    assert "/boitiers/?etat=behind" in shown
+    BoxAck.objects.update(version=4)
+    assert "etat=behind" not in console.get("/").content.decode()
+
+
 def test_the_overview_says_which_certificate_of_the_centre_ends_and_what_to_do(
     console: Client, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:

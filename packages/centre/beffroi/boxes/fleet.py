@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 import msgspec
 from beffroi_protocol.messages import InboundRule, Policy
 from django.db import transaction
-from django.db.models import Max, OuterRef, QuerySet, Subquery
+from django.db.models import Max, OuterRef, Q, QuerySet, Subquery
 
 from beffroi.boxes import actions, queries
 from beffroi.boxes.models import Box, BoxAck, BoxBypass, BoxPolicy, BoxRun, LearnedFlow
@@ -104,6 +104,17 @@ def fleet(actor: Actor, *, with_revoked: bool = False) -> list[FleetRow]:
         rows.append(FleetRow(box, commune, tuple(flags), version, lag, wanted, observe_until, enforces))
     rows.sort(key=_urgency)
     return rows
+
+
+def behind(actor: Actor) -> int:
+    """How many boxes answer, and do not enforce what was sent a minute ago."""
+    now = clock.now()
+    epoch, version = _due(now)
+    enforce = Q(epoch__gt=epoch) | Q(epoch=epoch, version__gte=version)
+    done = BoxAck.objects.filter(enforce, channel=FEED).values("box_id")
+    since = now - timedelta(seconds=queries.SILENT_AFTER_S)
+    answering = queries.visible_boxes(actor).filter(state=Box.State.ACTIVE, last_seen_at__gte=since)
+    return answering.exclude(id__in=done).count() if epoch else 0
 
 
 def seen_twice(now: datetime) -> set[str]:

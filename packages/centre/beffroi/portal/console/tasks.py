@@ -44,6 +44,15 @@ def waiting(actor: Actor, active: Sequence[boxes.BoxState]) -> list[dict[str, st
             reverse("boxes") + "?etat=silent",
         ),
         (
+            fleet.behind(actor),
+            ngettext_lazy(
+                "%(n)s boîtier n’applique pas les dernières décisions",
+                "%(n)s boîtiers n’appliquent pas les dernières décisions",
+                "n",
+            ),
+            reverse("boxes") + "?etat=behind",
+        ),
+        (
             len(fleet.ending_with_proposals(actor)),
             ngettext_lazy(
                 "%(n)s commune finit d’observer avec des propositions sans réponse",
