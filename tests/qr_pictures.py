@@ -48,12 +48,15 @@ def docx(picture: bytes) -> bytes:
 def pdf(image: Image.Image, *, as_jpeg: bool = False, in_form: bool = False) -> bytes:
     """A page that shows it, as office programs write it."""
     packed = written(image, "JPEG") if as_jpeg else zlib.compress(image.tobytes())
-    picture = b"<</Subtype/Image/Width %d/Height %d/ColorSpace/DeviceGray/BitsPerComponent %d/Filter/%s/Length %d>>" % (
-        image.width,
-        image.height,
-        1 if image.mode == "1" else 8,
-        b"DCTDecode" if as_jpeg else b"FlateDecode",
-        len(packed),
+    picture = (
+        b"<</Subtype/Image/Width %d/Height %d/ColorSpace/DeviceGray/BitsPerComponent %d/Filter/%s/Length %d>>"
+        % (
+            image.width,
+            image.height,
+            1 if image.mode == "1" else 8,
+            b"DCTDecode" if as_jpeg else b"FlateDecode",
+            len(packed),
+        )
     )
     form = b"<</Subtype/Form/BBox[0 0 9 9]/Resources<</XObject<</I 6 0 R>>>>/Length 0>>stream\n\nendstream"
     stream = picture + b"stream\n" + packed + b"\nendstream"

@@ -95,7 +95,9 @@ def in_text(to: str, n: str, picture: bytes) -> bytes:
     return made.as_bytes()
 
 
-def test_a_mail_whose_link_is_a_code_in_its_text_is_withdrawn_once_that_is_blocked(post: Post, box: Mailbox) -> None:
+def test_a_mail_whose_link_is_a_code_in_its_text_is_withdrawn_once_that_is_blocked(
+    post: Post, box: Mailbox
+) -> None:
     for n, text in enumerate((EVIL, "https://sender.example.net/", "BCD\n002\n1\nSCT\n\nMairie\nFR76")):
         assert post.send(in_text(box.address, f"i{n}", qr_pictures.png(text)), box.address)[0] == 250
     post.settle(3)
@@ -119,7 +121,9 @@ def test_a_picture_within_the_text_itself_is_read_as_any_other(post: Post, box: 
         assert post.send(mail(box.address, f"t{n}", html), box.address)[0] == 554
 
 
-def test_a_picture_of_more_pixels_than_are_opened_is_held_and_a_broken_one_is_not(post: Post, box: Mailbox) -> None:
+def test_a_picture_of_more_pixels_than_are_opened_is_held_and_a_broken_one_is_not(
+    post: Post, box: Mailbox
+) -> None:
     huge = qr_pictures.png_of_size(60_000, 60_000)
     for n, picture in enumerate((huge, qr_pictures.png(EVIL)[:60])):
         assert post.send(in_text(box.address, f"h{n}", picture), box.address)[0] == 250

@@ -1,4 +1,4 @@
-"""QR codes in pictures: what a phone would open is told as a link, whatever the picture is, and hostile ones end well."""
+"""QR codes in pictures: what a phone would open is told as a link, whatever the picture is; hostile ones end well."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tests.qr_pictures import drawn, written
 RULES = rules.Rules({rules.OWN: rules.own()})
 EVIL = "https://pay.evil.example.com/f?u=1"
 CODE = drawn(EVIL)
+GREY = b"/ColorSpace/DeviceGray"
 INK = ImageChops.invert(CODE)
 """Of a picture that one sees through where nothing is printed."""
 
@@ -75,12 +76,15 @@ PICTURES = {
     "in a photo": lambda: written(photo(), "JPEG"),
     "cut off": lambda: written(CODE, "BMP")[:-900],
     "animated": animated,
+    "animated, cut off": lambda: animated()[:2300],
     "packed": lambda: packed(a__png=written(CODE)),
     "docx": lambda: pictures.docx(written(CODE)),
     "pdf": lambda: pictures.pdf(CODE),
     "pdf, jpeg": lambda: pictures.pdf(CODE, as_jpeg=True),
     "pdf, two colours": lambda: pictures.pdf(CODE.convert("1")),
-    "pdf, a stencil": lambda: pictures.pdf(CODE.convert("1")).replace(b"/ColorSpace/DeviceGray", b"/ImageMask true       "),
+    "pdf, a stencil": lambda: pictures.pdf(CODE.convert("1")).replace(
+        b"/ColorSpace/DeviceGray", b"/ImageMask true       "
+    ),
     "pdf, in a form": lambda: pictures.pdf(CODE, in_form=True),
     "zip behind": lambda: written(CODE) + packed(a__txt=b"x"),
 }
@@ -122,27 +126,25 @@ def test_two_codes_of_a_picture_are_two_links_and_the_same_one_twice_is_one() ->
     assert sorted(look(written(page)).links) == ["https://a.example/", EVIL]
 
 
-@pytest.mark.parametrize(
-    ("data", "found"),
-    [
-        (written(CODE)[:60], []),
-        (b"\x89PNG\r\n\x1a\n" + b"\0" * 400, []),
-        (b"BM" + b"onjour, voici la facture" * 90, []),
-        (b"\xff\xd8\xff" + written(CODE)[3:], []),
-        (written(Image.new("L", (1, 1)), "GIF"), []),
-        (pictures.png_of_size(60_000, 60_000), [kinds.UNREADABLE]),
-        (jpeg_of_size(65_535, 65_535), [kinds.UNREADABLE]),
-        (jpeg_of_size(65_535, 1_000), [kinds.UNREADABLE]),
-        (jpeg_of_size(10_000, 10_000, progressive=True), [kinds.UNREADABLE]),
-        (pictures.docx(pictures.png_of_size(60_000, 60_000)), [kinds.UNREADABLE]),
-        (pictures.pdf(CODE).replace(b"/Width ", b"/Width 9"), []),
-        (pictures.pdf(CODE).replace(b"/Width 1", b"/Width/"), []),
-    ],
-    ids=["cut", "zeros", "text", "wrong", "dot", "huge", "huge jpeg", "wide jpeg", "huge by and by", "huge in docx", "pdf", "pdf, no number"],
-)
-def test_a_picture_that_is_no_good_has_no_code_and_one_that_is_too_large_is_unreadable(
-    data: bytes, found: list[str]
-) -> None:
+NO_GOOD: dict[str, tuple[bytes, list[str]]] = {
+    "cut": (written(CODE)[:60], []),
+    "zeros": (b"\x89PNG\r\n\x1a\n" + bytes(400), []),
+    "a text": (b"BM" + b"onjour, voici la facture" * 90, []),
+    "of another kind": (b"\xff\xd8\xff" + written(CODE)[3:], []),
+    "a dot": (written(Image.new("L", (1, 1)), "GIF"), []),
+    "pdf, other size": (pictures.pdf(CODE).replace(b"/Width ", b"/Width 9"), []),
+    "pdf, no size": (pictures.pdf(CODE).replace(b"/Width 1", b"/Width/"), []),
+    "huge": (pictures.png_of_size(60_000, 60_000), [kinds.UNREADABLE]),
+    "huge, jpeg": (jpeg_of_size(65_535, 65_535), [kinds.UNREADABLE]),
+    "wide, jpeg": (jpeg_of_size(65_535, 1_000), [kinds.UNREADABLE]),
+    "large, by and by": (jpeg_of_size(10_000, 10_000, progressive=True), [kinds.UNREADABLE]),
+    "huge, docx": (pictures.docx(pictures.png_of_size(60_000, 60_000)), [kinds.UNREADABLE]),
+}
+
+
+@pytest.mark.parametrize("name", NO_GOOD)
+def test_a_picture_that_is_no_good_has_no_code_and_one_that_is_too_large_is_unreadable(name: str) -> None:
+    data, found = NO_GOOD[name]
     report = look(data)
     assert (report.links, list(report.found)) == ([], found)
 

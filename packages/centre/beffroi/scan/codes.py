@@ -28,6 +28,7 @@ _FEWEST_EDGE = 21
 _MOST_READ, _JPEG_EDGE = 4_000_000, 1500
 """Pixels that are searched, some more than a screen has: of a larger picture a smaller copy."""
 _MOST_FRAMES = 20
+_KINDS = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", WebPImagePlugin.WebPImageFile.format)
 """What mail programs show in a mail."""
 _BEGINS = re.compile(rb"\x89PNG\r\n|\xff\xd8\xff|GIF8|BM|RIFF.{4}WEBP", re.DOTALL)
@@ -59,7 +60,11 @@ def links(picture: bytes | Image.Image) -> list[str]:
     Errors: TooLarge, MemoryError."""
     found: dict[str, None] = {}
     try:
-        with Image.open(io.BytesIO(picture), formats=_FORMATS) if isinstance(picture, bytes) else picture as opened:
+        with (
+            Image.open(io.BytesIO(picture), formats=_FORMATS)
+            if isinstance(picture, bytes)
+            else picture as opened
+        ):
             for text in _texts(opened):
                 found[_link(text)] = None
     except (MemoryError, TooLarge):
@@ -85,9 +90,7 @@ def _texts(picture: Image.Image) -> Iterator[str]:
 
 
 def _codes(image: Image.Image) -> list[zxingcpp.Barcode]:
-    return zxingcpp.read_barcodes(
-        image, formats=zxingcpp.BarcodeFormat.QRCode, text_mode=zxingcpp.TextMode.Plain
-    )
+    return zxingcpp.read_barcodes(image, formats=_KINDS, text_mode=zxingcpp.TextMode.Plain)
 
 
 def _plain(frame: Image.Image) -> Iterator[Image.Image]:
@@ -104,7 +107,7 @@ def _plain(frame: Image.Image) -> Iterator[Image.Image]:
 
 
 def _link(text: str) -> str:
-    """"" for what opens no page: a payment, a card, a network."""
+    """ "" for what opens no page: a payment, a card, a network."""
     if web := _WEB.fullmatch(text.strip()):
         return web[1]
     return f"http://{text.strip()}" if _BARE.fullmatch(text.strip()) else ""

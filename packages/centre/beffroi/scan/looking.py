@@ -15,6 +15,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 
 from beffroi.scan import archives, bodies, codes, kinds, letter, office, pages, pdf, signed, values
@@ -163,7 +164,7 @@ class _Look:
                     self.add(kinds.ACTIVE_PDF)
                 self._is_whole &= found.is_whole and not found.has_more
                 self._lead(found.links)
-                self._read(lambda: [self._codes(one) for one in found.pictures])
+                self._codes(found.pictures)
                 self._embedded(found.embedded, depth)
             return
         with contextlib.suppress(archives.Broken):
@@ -222,19 +223,19 @@ class _Look:
 
     def _picture(self, data: bytes) -> None:
         if codes.is_picture(data):
-            self._codes(lambda: data)
+            self._codes([lambda: data])
 
-    def _codes(self, read: pdf.Picture) -> None:
-        """Where the QR codes of a picture lead: as links do."""
-        if self._codes_left_s <= 0:
-            return
-        begun_s = time.process_time()
-        try:
-            if (picture := self._read(read)) is not None:
-                self._lead(codes.links(picture))
-        except codes.TooLarge:
-            self.add(kinds.UNREADABLE)
-        self._codes_left_s -= time.process_time() - begun_s
+    def _codes(self, pictures: Iterable[pdf.Picture]) -> None:
+        """Where the QR codes of pictures lead: as links do."""
+        left = iter(pictures)
+        while self._codes_left_s > 0 and (read := self._read(partial(next, left, None))):
+            begun_s = time.process_time()
+            try:
+                if (picture := self._read(read)) is not None:
+                    self._lead(codes.links(picture))
+            except codes.TooLarge:
+                self.add(kinds.UNREADABLE)
+            self._codes_left_s -= time.process_time() - begun_s
 
     def _ole(self, body: Body, seen: _Seen, depth: int) -> None:
         seen.kind = "doc"
@@ -264,7 +265,7 @@ class _Look:
         self._is_whole &= found.is_whole
         self._lead(found.links)
         self._say(found.text)
-        self._read(lambda: [self._codes(one) for one in found.pictures])
+        self._codes(found.pictures)
         self._embedded(found.embedded, depth)
 
     def _mail(self, data: bytes, depth: int) -> None:

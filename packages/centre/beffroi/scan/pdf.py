@@ -46,8 +46,8 @@ type Picture = Callable[[], bytes | Image.Image | None]
 
 @dataclass
 class Inside:
-    """``links``: web addresses that a click opens. ``pictures``: of the first and the last pages. ``has_more``: there are more embedded files than are looked at. ``is_whole``: False where pages were
-    left out."""
+    """``links``: web addresses that a click opens. ``pictures``: of the first and the last pages. ``has_more``: there
+    are more embedded files than are looked at. ``is_whole``: False where pages were left out."""
 
     encrypted: bool = False
     active: bool = False
@@ -225,7 +225,7 @@ def _pictures(reader: PdfReader) -> Iterator[Picture]:
 
 
 def _picture(stream: StreamObject) -> bytes | Image.Image | None:
-    """None for one that is not opened: no code fits into it, or a plan of a thousand pages' pixels."""
+    """None for one that is not opened: no code fits into it, or it is a plan and longer than any screen shows."""
     filters = _resolved(stream.get("/Filter"))
     if (filters[-1:] if isinstance(filters, list) else [filters]) == ["/DCTDecode"]:
         return stream.get_data()  # a JPEG: it is opened at the scale that is needed

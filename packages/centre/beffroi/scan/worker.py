@@ -106,9 +106,7 @@ def _limit(cpu_s: int) -> None:
     seclusion.limit(memory_bytes=MEMORY_BYTES, cpu_s=cpu_s, file_bytes=0)
 
 
-def _serve(
-    connection: socket.socket, pipe: int, rules: Rules, version: bytes, codes_cpu_s: float
-) -> None:
+def _serve(connection: socket.socket, pipe: int, rules: Rules, version: bytes, codes_cpu_s: float) -> None:
     connection.settimeout(READING_S)
     try:
         command, end = wire.read_command(connection)
