@@ -77,6 +77,7 @@ PICTURES = {
     "cut off": lambda: written(CODE, "BMP")[:-900],
     "animated": animated,
     "animated, cut off": lambda: animated()[:2300],
+    "many words": lambda: pictures.wordy_png(EVIL),
     "packed": lambda: packed(a__png=written(CODE)),
     "docx": lambda: pictures.docx(written(CODE)),
     "pdf": lambda: pictures.pdf(CODE),

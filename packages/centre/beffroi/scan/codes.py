@@ -16,7 +16,7 @@ from itertools import islice
 from math import ceil, sqrt
 
 import zxingcpp
-from PIL import Image, ImageFile, ImageSequence, WebPImagePlugin
+from PIL import Image, ImageFile, ImageSequence, PngImagePlugin, WebPImagePlugin
 
 CPU_S = 1.5
 """For all pictures of one attached file: no further one is opened then."""
@@ -39,6 +39,7 @@ _BARE = re.compile(r"(?:[\w-]{1,63}\.)+[^\W\d_]{2,63}\.?(?:[:/?#]\S*)?")
 Image.MAX_IMAGE_PIXELS = None  # the caps here are narrower, and a warning is no answer
 Image.preinit()  # before the process gives up files
 ImageFile.LOAD_TRUNCATED_IMAGES = True  # mail programs show what there is
+PngImagePlugin.MAX_TEXT_MEMORY = 2**40  # they pass over what is written beside a picture, however long
 
 
 class TooLarge(Exception):
