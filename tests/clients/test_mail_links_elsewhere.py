@@ -116,9 +116,8 @@ def test_a_picture_within_the_text_itself_is_read_as_any_other(post: Post, box: 
     post.block("domain", HOST)
     post.wait_gate(1)
     code = base64.encodebytes(qr_pictures.png(EVIL)).decode()
-    for n, before in enumerate(("data:image/png;base64,", "DATA:image/x-any;charset=utf-8;base64,\n")):
-        html = f'<p>Scannez ce code</p><img alt="" src="{before}{code}">'
-        assert post.send(mail(box.address, f"t{n}", html), box.address)[0] == 554
+    html = f'<p>Scannez ce code</p><img alt="" src="data:image/png;base64,{code}">'
+    assert post.send(mail(box.address, "t", html), box.address)[0] == 554
 
 
 def test_a_picture_of_more_pixels_than_are_opened_is_held_and_a_broken_one_is_not(

@@ -231,16 +231,14 @@ function M.written(html)
 end
 
 -- Contents of pictures that stand in the HTML itself, which mail programs show as any other; one at a time.
+local PICTURE = regexp.create("/data:\\s{0,9}image\\/[^,]{0,90}base64\\s{0,9},([a-z0-9+\\/=\\s]++)/ir")
+
 function M.pictures(html)
-  local text = tostring(html or "")
-  local places = text:gmatch("[Dd][Aa][Tt][Aa]:()")
+  local found, i = PICTURE:search(html or "", true, true) or {}, 0
   return function()
-    for at in places do
-      -- What stands before the data is short: a longer look at each of a million would not end.
-      local length = text:sub(at, at + 100):match("^%s*[Ii][Mm][Aa][Gg][Ee]/[^,]*[Bb][Aa][Ss][Ee]64%s*,()")
-      local data = length and text:match("^[%w+/=%s]+", at + length - 1)
-      if data then return tostring(rspamd_util.decode_base64((data:gsub("%s", ""))) or "") end
-    end
+    i = i + 1
+    local data = found[i] and found[i][2]
+    return data and tostring(rspamd_util.decode_base64((tostring(data):gsub("%s", ""))) or "")
   end
 end
 
