@@ -68,6 +68,9 @@ def test_a_draft_that_another_program_began_is_finished_and_a_long_list_stays_wh
     assert status == 200, found
     page = writer.client.get(f"/courrier/{box.id}/brouillon/{found['uid']}/").content.decode()
     assert unescape(page.split('name="to" value="')[1].split('"')[0]) == f"{typed}, mairie@saul"
+    assert writer.post(to=typed)[0] == 200
+    listed = writer.client.get(f"/courrier/{box.id}/", {"dossier": "Drafts"}).content.decode()
+    assert "Émilie Prénom-Composé 0 et 98 autres" in listed
     status, found = writer.post("send", to=other.address)
     assert status == 200, found
     after_undo()

@@ -119,6 +119,22 @@ def test_home_does_not_say_that_there_is_nothing_to_do_beside_what_waits(
     assert Person.objects.get(pk=beaune.agent.id).password_given_at is None
 
 
+def test_who_else_a_mail_went_to_is_counted_and_does_not_stand_before_its_text(
+    beaune: Commune, mailbox: Mailbox, shown_mail: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, council = portal_client(beaune.agent_membership), tuple(f"elu{n}@beaune.test" for n in range(40))
+    view = replace(received(mailbox, to="Anne Élue", others=41), to=council, cc=council[:2])
+    monkeypatch.setattr(ShownMailbox, "read", lambda *_args, **_more: view)
+    monkeypatch.setattr(ShownMailbox, "list", lambda *_args, **_more: [view.summary])
+    page = client.get(f"/courrier/{mailbox.id}/1/").content.decode()
+    first, rest = page.partition("<details>")[2].partition("</details>")[0].split("</summary>")
+    assert "elu2@beaune.test et 37 autres" in " ".join(first.split()) and "elu3@" not in first
+    assert "elu3@beaune.test" in rest and "elu39@beaune.test" in rest
+    assert "elu0@beaune.test, elu1@beaune.test" in page.partition("Copie (Cc)")[2]
+    sent = client.get(f"/courrier/{mailbox.id}/", {"dossier": "Sent"}).content.decode()
+    assert "Anne Élue et 41 autres" in sent
+
+
 def test_the_list_counts_what_is_unread_in_the_folder_not_on_the_page(
     beaune: Commune, mailbox: Mailbox, shown_mail: object
 ) -> None:

@@ -81,6 +81,8 @@ class MessageSummary:
     answered: bool = False
     to: str = ""
     """The first recipient: for a message of one's own."""
+    others: int = 0
+    """How many more it went to, in To and Cc."""
     root: str = ""
     """The first message of its conversation, as it says; hostile."""
     message_id: str = ""
@@ -304,6 +306,7 @@ def _summary(uid: int, row: dict[bytes, Any]) -> MessageSummary:
         flagged=b"\\Flagged" in flags,
         answered=b"\\Answered" in flags,
         to=_first_recipient(envelope),
+        others=_others(envelope),
         root=_root(row, envelope),
         message_id=_latin(getattr(envelope, "message_id", None) or b"")[:1000],
     )
@@ -318,6 +321,11 @@ def _root(row: dict[bytes, Any], envelope: Any) -> str:
 def _first_recipient(envelope: Any) -> str:
     first = next(iter(getattr(envelope, "to", None) or ()), None)
     return header_text(getattr(first, "name", None)) or address_of(first)
+
+
+def _others(envelope: Any) -> int:
+    to, cc = getattr(envelope, "to", None) or (), getattr(envelope, "cc", None) or ()
+    return len(to[1:]) + len(cc)
 
 
 def _stamped(row: dict[bytes, Any]) -> dict[str, str]:
