@@ -230,16 +230,17 @@ function M.written(html)
   return out
 end
 
--- Contents of pictures that stand in the HTML itself, which mail programs show as any other; one at a time.
+-- Contents of pictures that stand in the HTML itself, which mail programs show as any other; each once.
 local PICTURE = regexp.create("/data:\\s{0,9}image\\/[^,]{0,90}base64\\s{0,9},([a-z0-9+\\/=\\s]++)/ir")
 
 function M.pictures(html)
-  local found, i = PICTURE:search(html or "", true, true) or {}, 0
-  return function()
-    i = i + 1
-    local data = found[i] and found[i][2]
-    return data and tostring(rspamd_util.decode_base64((tostring(data):gsub("%s", ""))) or "")
+  local out, known = {}, {}
+  for _, found in ipairs(PICTURE:search(html, true, true) or {}) do
+    local data = tostring(found[2]):gsub("%s", "")
+    if not known[data] then out[#out + 1] = tostring(rspamd_util.decode_base64(data) or "") end
+    known[data] = true
   end
+  return out
 end
 
 -- Bank details ------------------------------------------------------------------------------------------------

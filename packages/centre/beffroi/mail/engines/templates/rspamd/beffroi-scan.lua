@@ -38,7 +38,8 @@ return function(settings, content_of)
           if not add({ name = one.name, names = {}, flags = {}, content = one.content }) then break end
         end
         local text = part:is_text() and part:get_text()
-        for picture in content_of.pictures(text and text:is_html() and text:get_content("raw_utf")) do
+        local html = text and text:is_html() and text:get_content("raw_utf")
+        for _, picture in ipairs(html and content_of.pictures(html) or {}) do
           if not add({ names = {}, flags = {}, content = picture }) then break end
         end
       end
