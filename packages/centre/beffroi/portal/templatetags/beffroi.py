@@ -21,6 +21,14 @@ register = template.Library()
 register.filter("marked", marked.written)
 register.filter("de", words.de)
 register.filter("de_fr", words.de_fr)
+register.filter("moment", words.when)
+register.filter("listed", words.listed)
+register.filter("exact", words.exact)
+register.filter("since", words.since)
+register.filter("octets", words.size)
+register.filter("update_trouble", words.update_trouble)
+register.filter("rule_word", words.rule)
+register.filter("short", words.shorten)
 _ICONS = Path(__file__).parent.parent / "icons"
 
 
@@ -63,33 +71,8 @@ def tiles() -> SafeString:
 
 
 @register.filter
-def moment(value: datetime | None) -> str:
-    return words.when(value)
-
-
-@register.filter
-def listed(value: datetime | None) -> str:
-    return words.listed(value)
-
-
-@register.filter
-def exact(value: datetime) -> str:
-    return words.exact(value)
-
-
-@register.filter
 def exact_s(value: datetime) -> str:
     return words.exact(value, to_the_second=True)
-
-
-@register.filter
-def since(value: datetime | None) -> str:
-    return words.since(value)
-
-
-@register.filter
-def octets(value: int) -> str:
-    return words.size(value)
 
 
 @register.filter
@@ -99,18 +82,8 @@ def dialled(value: str) -> str:
 
 
 @register.filter
-def update_trouble(value: str) -> str:
-    return words.update_trouble(value)
-
-
-@register.filter
 def kind_word(value: str) -> str:
     return str(words.KINDS.get(value, value))
-
-
-@register.filter
-def rule_word(value: str) -> str:
-    return words.rule(value)
 
 
 @register.filter
@@ -131,11 +104,6 @@ def role_word(value: str) -> str:
 @register.filter
 def among(value: int, found: Container[int]) -> bool:
     return value in found
-
-
-@register.filter
-def short(value: str) -> str:
-    return words.shorten(value)
 
 
 @register.inclusion_tag("portal/parts/state.html")
