@@ -15,9 +15,9 @@ from beffroi.lib.config import Config
 from beffroi.mail.certificates import places
 from beffroi.supervise.secret_files import (
     Owner,
-    acme_user,
     python_owner,
     supervisor_owner,
+    user_of,
     user_owner,
     write_file,
 )
@@ -31,7 +31,7 @@ def prepare(config: Config) -> None:
     if not config.acme_directory:
         return
     ours, python = supervisor_owner(), python_owner(config)
-    user = acme_user(config)
+    user = user_of(config, "acme")
     talker = user_owner(user) if user else ours
     folder = places.folder(config.state)
     for path, owner, mode in (

@@ -222,14 +222,14 @@ def _django(config: Config, name: str, healthy: Callable[[], str]) -> Process:
 
 def _fetch(config: Config) -> Process:
     """It talks to strangers and parses what they say, so it is a user of its own, in no group of ours."""
-    path, user = fetch.wake_socket(config.state), secret_files.fetch_user(config)
+    path, user = fetch.wake_socket(config.state), secret_files.user_of(config, "fetch")
     argv = ("beffroi.watch.sources.fetch",)
     return _python(config, "fetch", argv, user=user, socket=path, healthy=lambda: listens(path))
 
 
 def _reports(config: Config) -> Process:
     """It unpacks and parses what strangers mail to us, so it is a user of its own, in no group of ours."""
-    path, user = intake.wake_socket(config.state), secret_files.reports_user(config)
+    path, user = intake.wake_socket(config.state), secret_files.user_of(config, "reports")
     argv = ("beffroi.mail.reports.intake",)
     return _python(config, "reports", argv, user=user, socket=path, healthy=lambda: listens(path))
 
@@ -240,7 +240,7 @@ def _registrar(config: Config) -> Process:
         config,
         "registrar",
         ("beffroi.mail.domains.registrar",),
-        user=secret_files.registrar_user(config),
+        user=secret_files.user_of(config, "registrar"),
         socket=registrar.socket_path(config.state),
         healthy=lambda: "" if registrar_asking.answers(config) else "The process registrar does not answer.",
     )
@@ -252,7 +252,7 @@ def _authority(config: Config) -> Process:
         config,
         "acme",
         ("beffroi.mail.certificates.authority",),
-        user=secret_files.acme_user(config),
+        user=secret_files.user_of(config, "acme"),
         healthy=lambda: certificates_health.late(config, "brought", certificates_health.AUTHORITY_LATE_S),
     )
 
@@ -272,7 +272,7 @@ def _certificates(config: Config) -> Process:
 
 def _scan(config: Config) -> Process:
     """It opens the files that strangers send, so it is a user of its own, in no group of ours, without a network."""
-    path, user = wire.socket_path(config.state), secret_files.scan_user(config)
+    path, user = wire.socket_path(config.state), secret_files.user_of(config, "scan")
     argv = ("beffroi.scan",)
     return _python(config, "scan", argv, user=user, socket=path, network=False, healthy=lambda: _scans(path))
 
@@ -280,7 +280,7 @@ def _scan(config: Config) -> Process:
 def _previews(config: Config) -> Process:
     """It runs LibreOffice on what anybody stored: a user of its own, in no group of ours, without a network. It may be
     busy with a document for a while, so that it listens is enough."""
-    path, user = previews.socket_path(config.state), secret_files.previews_user(config)
+    path, user = previews.socket_path(config.state), secret_files.user_of(config, "previews")
     return _python(
         config,
         "previews",

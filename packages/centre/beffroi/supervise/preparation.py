@@ -133,7 +133,7 @@ def _directories(config: Config) -> None:
     _source_directories(config, owner)
     _registrar_directories(config, owner)
     previews = (
-        owner if (user := secret_files.previews_user(config)) is None else secret_files.user_owner(user)
+        owner if (user := secret_files.user_of(config, "previews")) is None else secret_files.user_owner(user)
     )
     _settled(config, "previews", 0o2750, (previews.uid, owner.gid))  # its socket is for the Python user
     for name, mode in (("log", 0o755), ("supervisor", 0o755)):
@@ -144,7 +144,7 @@ def _directories(config: Config) -> None:
 
 def _source_directories(config: Config, owner: secret_files.Owner) -> None:
     """Where the Python user and the one that fetches meet: each writes one directory and reads the other."""
-    user = secret_files.fetch_user(config)
+    user = secret_files.user_of(config, "fetch")
     fetch = owner if user is None else secret_files.user_owner(user)
     for name, uid, gid, mode in (
         ("sources", owner.uid, owner.gid, 0o711),
@@ -156,7 +156,7 @@ def _source_directories(config: Config, owner: secret_files.Owner) -> None:
 
 def _registrar_directories(config: Config, owner: secret_files.Owner) -> None:
     """Its socket is for the Python user; its keys are for nobody else."""
-    user = secret_files.registrar_user(config)
+    user = secret_files.user_of(config, "registrar")
     own = owner if user is None else secret_files.user_owner(user)
     _settled(config, "registrar", 0o2750, (own.uid, owner.gid))
     _settled(config, "registrar/keys", 0o700, (own.uid, own.gid))

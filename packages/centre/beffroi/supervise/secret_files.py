@@ -135,34 +135,10 @@ def group(config: Config, readers: str) -> str | None:
     return f"{config.user}-{readers}" if readers else config.user
 
 
-def fetch_user(config: Config) -> str | None:
-    """The system user that fetches outside sources and opens no secret; None where everything runs as one user."""
-    return f"{config.user}-fetch" if config.user else None
-
-
-def reports_user(config: Config) -> str | None:
-    """The system user that opens mails with reports of strangers and no secret."""
-    return f"{config.user}-reports" if config.user else None
-
-
-def scan_user(config: Config) -> str | None:
-    """The system user that opens attached files and no secret."""
-    return f"{config.user}-scan" if config.user else None
-
-
-def previews_user(config: Config) -> str | None:
-    """The system user that opens office documents and no secret."""
-    return f"{config.user}-previews" if config.user else None
-
-
-def registrar_user(config: Config) -> str | None:
-    """The system user that holds the keys of providers of domains, and no secret of ours."""
-    return f"{config.user}-registrar" if config.user else None
-
-
-def acme_user(config: Config) -> str | None:
-    """The system user that talks to the certificate authority and opens the account's key alone."""
-    return f"{config.user}-acme" if config.user else None
+def user_of(config: Config, process: str) -> str | None:
+    """The system user of a process that reads what strangers made or say, or holds keys that nobody else needs: it is
+    in no group of ours and opens no secret but its own. None where everything runs as one user."""
+    return f"{config.user}-{process}" if config.user else None
 
 
 def put(config: Config, name: str, data: bytes) -> None:
