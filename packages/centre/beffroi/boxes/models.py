@@ -42,9 +42,6 @@ class Box(models.Model):
         db_table = "box"
         indexes = (models.Index(fields=["collectivite_id", "state"], name="box_of"),)
 
-    def __str__(self) -> str:
-        return self.id
-
 
 class EnrolmentCode(models.Model):
     """``locator``: a hash of the code's secret; the code itself is shown once and kept nowhere."""
@@ -222,9 +219,6 @@ class RelayRequest(models.Model):
             ),
         )
 
-    def __str__(self) -> str:
-        return self.id
-
 
 class BoxNotice(models.Model):
     """What a box would not do: a protected entry refused, a policy rolled back."""
@@ -243,9 +237,6 @@ class BoxNotice(models.Model):
     class Meta:
         db_table = "box_notice"
         indexes = (models.Index(fields=["collectivite_id", "-at"], name="box_notice_recent"),)
-
-    def __str__(self) -> str:
-        return self.id
 
 
 class BoxPolicy(models.Model):
@@ -341,9 +332,6 @@ class BoxDiagnosis(models.Model):
     class Meta:
         db_table = "box_diagnosis"
         indexes = (models.Index(fields=["box_id", "-asked_at"], name="box_diagnosis_of"),)
-
-    def __str__(self) -> str:
-        return self.id
 
 
 class BoxRelease(models.Model):

@@ -54,9 +54,6 @@ class Incident(models.Model):
             ),
         )
 
-    def __str__(self) -> str:
-        return self.id
-
     @property
     def is_open(self) -> bool:
         return self.state != self.State.CLOSED
@@ -131,9 +128,6 @@ class IncidentEvidence(models.Model):
     class Meta:
         db_table = "incident_evidence"
         constraints = (models.UniqueConstraint(fields=["incident", "sha256"], name="incident_evidence_once"),)
-
-    def __str__(self) -> str:
-        return self.id
 
 
 class Encounter(models.Model):

@@ -39,9 +39,6 @@ class Leaving(models.Model):
             ),
         )
 
-    def __str__(self) -> str:
-        return self.id
-
 
 class CommuneErasure(models.Model):
     """``visa``: reference of the document by which the Archives départementales agree. ``asked_name``,
@@ -95,6 +92,3 @@ class CommuneErasure(models.Model):
                 name="commune_erasure_once",
             ),
         )
-
-    def __str__(self) -> str:
-        return self.id

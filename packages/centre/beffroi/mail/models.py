@@ -22,9 +22,6 @@ class CommuneKey(models.Model):
     class Meta:
         db_table = "mail_commune_key"
 
-    def __str__(self) -> str:
-        return self.collectivite_id
-
 
 class Mailbox(models.Model):
     """``crypt_key``: the private half of its key pair (mail/key_pairs.py), wrapped by the collectivité's key.
@@ -44,9 +41,6 @@ class Mailbox(models.Model):
 
     class Meta:
         db_table = "mail_mailbox"
-
-    def __str__(self) -> str:
-        return self.id
 
 
 class Sending(models.Model):
@@ -89,9 +83,6 @@ class Sending(models.Model):
             ),
         )
 
-    def __str__(self) -> str:
-        return self.id
-
 
 class MailMessage(models.Model):
     """One message as it arrived. ``verdict``: JSON with action, decision_id, auth, symbols, score."""
@@ -107,9 +98,6 @@ class MailMessage(models.Model):
 
     class Meta:
         db_table = "mail_message"
-
-    def __str__(self) -> str:
-        return self.id
 
 
 class MailObservation(models.Model):
@@ -174,9 +162,6 @@ class JournalPosition(models.Model):
     class Meta:
         db_table = "mail_journal_position"
 
-    def __str__(self) -> str:
-        return self.name
-
 
 class PendingDelivery(models.Model):
     """A journal line whose message is not known yet: evidence on its way, or a message that nobody checked."""
@@ -189,9 +174,6 @@ class PendingDelivery(models.Model):
 
     class Meta:
         db_table = "mail_pending_delivery"
-
-    def __str__(self) -> str:
-        return str(self.pk)
 
 
 class RemediationJob(models.Model):
@@ -225,9 +207,6 @@ class RemediationJob(models.Model):
         constraints = (
             models.UniqueConstraint(fields=["decision_id", "direction"], name="mail_remediation_job_once"),
         )
-
-    def __str__(self) -> str:
-        return self.id
 
 
 class RemediationItem(models.Model):

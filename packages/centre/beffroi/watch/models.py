@@ -43,9 +43,6 @@ class Campaign(models.Model):
         db_table = "watch_campaign"
         indexes = (models.Index(fields=["state", "last_seen"], name="watch_campaign_state"),)
 
-    def __str__(self) -> str:
-        return self.id
-
 
 class CampaignIndicator(models.Model):
     """An indicator of a campaign. ``joins``: a sighting that holds it belongs to the campaign.
@@ -92,6 +89,3 @@ class Sighting(models.Model):
     class Meta:
         db_table = "watch_sighting"
         indexes = (models.Index(fields=["collectivite_id", "received_at"], name="watch_sighting_owner"),)
-
-    def __str__(self) -> str:
-        return self.id

@@ -29,6 +29,3 @@ class Approval(models.Model):
 
     class Meta:
         db_table = "approval"
-
-    def __str__(self) -> str:
-        return self.id

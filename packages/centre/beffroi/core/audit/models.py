@@ -46,9 +46,6 @@ class AuditPersonal(models.Model):
     class Meta:
         db_table = "audit_personal"
 
-    def __str__(self) -> str:
-        return str(self.pk)
-
 
 class AuditSeal(models.Model):
     position = models.BigIntegerField(primary_key=True)
@@ -58,9 +55,6 @@ class AuditSeal(models.Model):
 
     class Meta:
         db_table = "audit_seal"
-
-    def __str__(self) -> str:
-        return str(self.position)
 
 
 class AuditCheckpoint(models.Model):
@@ -74,6 +68,3 @@ class AuditCheckpoint(models.Model):
 
     class Meta:
         db_table = "audit_checkpoint"
-
-    def __str__(self) -> str:
-        return str(self.position)

@@ -34,9 +34,6 @@ class Collectivite(models.Model):
     class Meta:
         db_table = "collectivite"
 
-    def __str__(self) -> str:
-        return self.id
-
 
 class CollectiviteCode(models.Model):
     class Scheme(models.TextChoices):
@@ -71,9 +68,6 @@ class Domain(models.Model):
     class Meta:
         db_table = "domain"
 
-    def __str__(self) -> str:
-        return self.id
-
 
 class CommuneExport(models.Model):
     """All that a collectivité has, written to a folder by the Département at its wish. ``reason``: the wish and where
@@ -102,6 +96,3 @@ class CommuneExport(models.Model):
 
     class Meta:
         db_table = "commune_export"
-
-    def __str__(self) -> str:
-        return self.id

@@ -69,9 +69,6 @@ class Decision(models.Model):
             ),
         )
 
-    def __str__(self) -> str:
-        return self.id
-
     @property
     def indicator(self) -> Indicator:
         return Indicator(Kind(self.kind), self.value)
@@ -133,9 +130,6 @@ class LocalException(models.Model):
             ),
         )
 
-    def __str__(self) -> str:
-        return self.id
-
     @property
     def indicator(self) -> Indicator:
         return Indicator(Kind(self.kind), self.value)
@@ -168,9 +162,6 @@ class NeverAgain(models.Model):
                 fields=["kind", "value"], condition=models.Q(revoked_at=None), name="never_again_once"
             ),
         )
-
-    def __str__(self) -> str:
-        return self.id
 
     @property
     def indicator(self) -> Indicator:
@@ -209,9 +200,6 @@ class Appeal(models.Model):
                 name="appeal_open_once",
             ),
         )
-
-    def __str__(self) -> str:
-        return self.id
 
     @property
     def indicator(self) -> Indicator | None:
@@ -334,9 +322,6 @@ class SharedAddress(models.Model):
     class Meta:
         db_table = "shared_address"
 
-    def __str__(self) -> str:
-        return self.address
-
 
 class FeedBatch(models.Model):
     """One signed line, exactly as sent: doors and tests verify these bytes."""
@@ -371,9 +356,6 @@ class FeedChannel(models.Model):
     class Meta:
         db_table = "feed_channel"
 
-    def __str__(self) -> str:
-        return self.channel
-
 
 class PublishCursor(models.Model):
     """How far the publisher read the outbox."""
@@ -383,6 +365,3 @@ class PublishCursor(models.Model):
 
     class Meta:
         db_table = "publish_cursor"
-
-    def __str__(self) -> str:
-        return self.name

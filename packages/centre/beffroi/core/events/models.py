@@ -37,9 +37,6 @@ class ConsumerCursor(models.Model):
     class Meta:
         db_table = "outbox_cursor"
 
-    def __str__(self) -> str:
-        return self.consumer
-
 
 class ParkedEvent(models.Model):
     """An event that a consumer could not take after many attempts: it waits for a person, and blocks nobody."""
@@ -70,6 +67,3 @@ class InboxFact(models.Model):
 
     class Meta:
         db_table = "inbox_fact"
-
-    def __str__(self) -> str:
-        return self.id

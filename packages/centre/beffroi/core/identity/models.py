@@ -67,9 +67,6 @@ class Membership(models.Model):
             ),
         )
 
-    def __str__(self) -> str:
-        return self.id
-
 
 class AppPassword(models.Model):
     class ProtocolSet(models.TextChoices):
@@ -91,9 +88,6 @@ class AppPassword(models.Model):
     class Meta:
         db_table = "app_password"
 
-    def __str__(self) -> str:
-        return self.id
-
 
 class DeviceLink(models.Model):
     """A one-time link that a phone opens to fetch its settings. Its app password is made then, so none waits here.
@@ -114,9 +108,6 @@ class DeviceLink(models.Model):
 
     class Meta:
         db_table = "device_link"
-
-    def __str__(self) -> str:
-        return self.id
 
 
 class LoginFlow(models.Model):
@@ -142,9 +133,6 @@ class LoginFlow(models.Model):
     class Meta:
         db_table = "login_flow"
 
-    def __str__(self) -> str:
-        return self.id
-
 
 class RescueCode(models.Model):
     """A second factor for once, that a référent hands to a person who lost theirs; the password is still asked for."""
@@ -161,9 +149,6 @@ class RescueCode(models.Model):
 
     class Meta:
         db_table = "rescue_code"
-
-    def __str__(self) -> str:
-        return self.id
 
 
 class ActivationCode(models.Model):
@@ -182,9 +167,6 @@ class ActivationCode(models.Model):
     class Meta:
         db_table = "activation_code"
 
-    def __str__(self) -> str:
-        return self.id
-
 
 class MembershipOffer(models.Model):
     """A question to whoever signs in with this address: whether they join. ``refused_at``: their last no."""
@@ -202,9 +184,6 @@ class MembershipOffer(models.Model):
 
     class Meta:
         db_table = "membership_offer"
-
-    def __str__(self) -> str:
-        return self.id
 
 
 class SignIn(models.Model):

@@ -30,9 +30,6 @@ class RetentionRun(models.Model):
     class Meta:
         db_table = "retention_run"
 
-    def __str__(self) -> str:
-        return str(self.pk)
-
 
 class RetentionCount(models.Model):
     """What one run deleted of one category: everything of before ``cutoff`` that nothing else needs."""

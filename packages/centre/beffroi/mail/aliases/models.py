@@ -31,9 +31,6 @@ class Alias(models.Model):
             ),
         )
 
-    def __str__(self) -> str:
-        return self.id
-
 
 class AliasTarget(models.Model):
     """A mailbox that an alias leads to, from ``since`` to ``ended_at``. A closed mailbox keeps its row and gets
@@ -56,9 +53,6 @@ class AliasTarget(models.Model):
             ),
         )
 
-    def __str__(self) -> str:
-        return self.id
-
 
 class CatchAll(models.Model):
     """Where mail for addresses of a domain goes that do not exist, until ``expires_at`` (UTC) at the latest."""
@@ -79,6 +73,3 @@ class CatchAll(models.Model):
                 fields=["domain"], condition=models.Q(ended_at=None), name="mail_catch_all_current"
             ),
         )
-
-    def __str__(self) -> str:
-        return self.id

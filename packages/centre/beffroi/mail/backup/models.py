@@ -43,6 +43,3 @@ class Restore(models.Model):
 
     class Meta:
         db_table = "mail_restore"
-
-    def __str__(self) -> str:
-        return self.id

@@ -54,9 +54,6 @@ class Export(models.Model):
             ),
         )
 
-    def __str__(self) -> str:
-        return self.id
-
 
 class Erasure(models.Model):
     """A référent asks that a closed mailbox is erased, the Département grants it with the archives' visa.
@@ -108,6 +105,3 @@ class Erasure(models.Model):
                 name="mail_erasure_once",
             ),
         )
-
-    def __str__(self) -> str:
-        return self.id

@@ -38,9 +38,6 @@ class MailDomain(models.Model):
     class Meta:
         db_table = "mail_domain"
 
-    def __str__(self) -> str:
-        return self.domain_id
-
 
 class DkimKey(models.Model):
     """``wrapped``: the private key (PEM), wrapped by the collectivité's key; erased when it signs no more.
@@ -75,9 +72,6 @@ class DkimKey(models.Model):
                 fields=["domain_id"], condition=models.Q(state="active"), name="mail_dkim_one_active"
             ),
         )
-
-    def __str__(self) -> str:
-        return self.id
 
 
 class DomainCheck(models.Model):

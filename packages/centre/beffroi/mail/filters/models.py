@@ -36,9 +36,6 @@ class Absence(models.Model):
             ),
         )
 
-    def __str__(self) -> str:
-        return self.id
-
 
 class FilterRule(models.Model):
     """If ``field`` contains ``words``, do ``act``; ``position``: its place in the order, from 1."""
@@ -68,9 +65,6 @@ class FilterRule(models.Model):
     class Meta:
         db_table = "mail_filter_rule"
 
-    def __str__(self) -> str:
-        return self.id
-
 
 class Forward(models.Model):
     """Mail of one mailbox goes on to one address until ``expires_at``.
@@ -97,9 +91,6 @@ class Forward(models.Model):
                 fields=["mailbox_id"], condition=models.Q(ended_at=None), name="mail_forward_once"
             ),
         )
-
-    def __str__(self) -> str:
-        return self.id
 
 
 class Signature(models.Model):
@@ -130,6 +121,3 @@ class CommonLine(models.Model):
 
     class Meta:
         db_table = "mail_common_line"
-
-    def __str__(self) -> str:
-        return self.collectivite_id

@@ -57,9 +57,6 @@ class HeldMail(models.Model):
         )
         constraints = (models.UniqueConstraint(fields=["mailbox_id", "message_id"], name="mail_held_once"),)
 
-    def __str__(self) -> str:
-        return self.id
-
     @property
     def strict(self) -> bool:
         """What is attached is nothing that its owner alone may let in."""
@@ -99,9 +96,6 @@ class SenderRule(models.Model):
             ),
         )
 
-    def __str__(self) -> str:
-        return self.id
-
 
 class Lesson(models.Model):
     """A mail that the filter is to learn as wanted (released, answered) or unwanted (reported, blocked), by the word of
@@ -132,9 +126,6 @@ class Lesson(models.Model):
         )
         constraints = (models.UniqueConstraint(fields=["mailbox_id", "message_id"], name="mail_lesson_once"),)
 
-    def __str__(self) -> str:
-        return self.id
-
 
 class Digest(models.Model):
     """When a mailbox gets its digest: minutes after midnight in mainland France, on working days. ``sent_on``: the last
@@ -147,9 +138,6 @@ class Digest(models.Model):
 
     class Meta:
         db_table = "mail_digest"
-
-    def __str__(self) -> str:
-        return self.mailbox_id
 
 
 class Notice(models.Model):

@@ -60,9 +60,6 @@ class ImportJob(models.Model):
     class Meta:
         db_table = "mail_import_job"
 
-    def __str__(self) -> str:
-        return self.id
-
 
 class ImportFolder(models.Model):
     """One folder of the old mailbox. ``uid_done``: every mail up to this UID (of ``uidvalidity``) was dealt with.

@@ -24,9 +24,6 @@ class SharedMailbox(models.Model):
     class Meta:
         db_table = "mail_shared_mailbox"
 
-    def __str__(self) -> str:
-        return self.mailbox_id
-
 
 class Member(models.Model):
     """A person who reads a functional mailbox and answers in its name, from ``since`` to ``ended_at``."""
@@ -47,9 +44,6 @@ class Member(models.Model):
                 name="mail_member_current",
             ),
         )
-
-    def __str__(self) -> str:
-        return self.id
 
 
 class Handling(models.Model):
@@ -90,9 +84,6 @@ class Note(models.Model):
         db_table = "mail_note"
         indexes = (models.Index(fields=["mailbox_id", "message_key"], name="mail_note_message"),)
 
-    def __str__(self) -> str:
-        return self.id
-
 
 class Departure(models.Model):
     """A person left a collectivité: what was ended and closed, whether the engines confirmed it, and its undoing.
@@ -121,9 +112,6 @@ class Departure(models.Model):
 
     class Meta:
         db_table = "mail_departure"
-
-    def __str__(self) -> str:
-        return self.id
 
 
 class Delegation(models.Model):
@@ -154,9 +142,6 @@ class Delegation(models.Model):
 
     class Meta:
         db_table = "mail_delegation"
-
-    def __str__(self) -> str:
-        return self.id
 
 
 class DelegatedAct(models.Model):

@@ -21,9 +21,6 @@ class MailboxRoom(models.Model):
     class Meta:
         db_table = "mail_mailbox_room"
 
-    def __str__(self) -> str:
-        return self.mailbox_id
-
 
 class CollectiviteRoom(models.Model):
     """A limit that the Département chose; without a row, the setting counts."""
@@ -33,6 +30,3 @@ class CollectiviteRoom(models.Model):
 
     class Meta:
         db_table = "mail_collectivite_room"
-
-    def __str__(self) -> str:
-        return self.collectivite_id

@@ -27,9 +27,6 @@ class DmarcReport(models.Model):
     class Meta:
         db_table = "mail_dmarc_report"
 
-    def __str__(self) -> str:
-        return self.id
-
 
 class DmarcRow(models.Model):
     """``messages`` from one address that went alike (``values.Row``). ``operator``: whose address it seems to be, as
@@ -102,9 +99,6 @@ class TlsReport(models.Model):
     class Meta:
         db_table = "mail_tls_report"
 
-    def __str__(self) -> str:
-        return self.id
-
 
 class Complaint(models.Model):
     """A recipient's word against one mail of a mailbox of ours, told by ``reporter`` (a provider's feedback loop).
@@ -126,9 +120,6 @@ class Complaint(models.Model):
     class Meta:
         db_table = "mail_complaint"
         indexes = (models.Index(fields=["mailbox_id", "received_at"], name="mail_complaint_mailbox"),)
-
-    def __str__(self) -> str:
-        return self.id
 
 
 class ReportRefusal(models.Model):

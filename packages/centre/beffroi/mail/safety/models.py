@@ -23,9 +23,6 @@ class AttachmentPolicy(models.Model):
     class Meta:
         db_table = "mail_attachment_policy"
 
-    def __str__(self) -> str:
-        return self.collectivite_id
-
 
 class BankDetail(models.Model):
     """A pair of sender and IBAN in one collectivité (kind ``iban``), or one mail that announces a change (``words``).
@@ -46,9 +43,6 @@ class BankDetail(models.Model):
     class Meta:
         db_table = "mail_bank_detail"
         indexes = (models.Index(fields=["collectivite_id", "sender"], name="mail_bank_of_sender"),)
-
-    def __str__(self) -> str:
-        return self.pair
 
 
 class BankMention(models.Model):

@@ -33,9 +33,6 @@ class PersonalScript(models.Model):
             ),
         )
 
-    def __str__(self) -> str:
-        return self.id
-
     @property
     def in_force(self) -> bool:
         return self.is_active and self.suspended_at is None

@@ -40,9 +40,6 @@ class SendingAlarm(models.Model):
             ),
         )
 
-    def __str__(self) -> str:
-        return self.id
-
 
 class PartnerTls(models.Model):
     """Recipients of one domain that mail left for on one day (UTC), by how it was protected (``left``). Of all
@@ -72,9 +69,6 @@ class ChosenPartner(models.Model):
 
     class Meta:
         db_table = "mail_chosen_partner"
-
-    def __str__(self) -> str:
-        return self.domain
 
 
 class AddressListing(models.Model):
@@ -108,9 +102,6 @@ class Warming(models.Model):
 
     class Meta:
         db_table = "mail_warming"
-
-    def __str__(self) -> str:
-        return self.exit
 
 
 class LaneDay(models.Model):
@@ -183,9 +174,6 @@ class Doubted(models.Model):
     class Meta:
         db_table = "mail_doubted"
 
-    def __str__(self) -> str:
-        return self.mailbox_id
-
 
 class AddressName(models.Model):
     """Whether the name of one sending address leads to it and back (``reputation.name_state``)."""
@@ -198,6 +186,3 @@ class AddressName(models.Model):
 
     class Meta:
         db_table = "mail_address_name"
-
-    def __str__(self) -> str:
-        return self.address

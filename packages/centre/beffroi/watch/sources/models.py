@@ -65,9 +65,6 @@ class FeedSource(models.Model):
     class Meta:
         db_table = "feed_source"
 
-    def __str__(self) -> str:
-        return self.id
-
 
 class SourceUpdate(models.Model):
     """What one round brought. Counts are of different indicators, but ``invalid`` and ``unsupported``.
@@ -111,9 +108,6 @@ class SourceUpdate(models.Model):
                 fields=["source"], condition=models.Q(state="held"), name="feed_source_held_once"
             ),
         )
-
-    def __str__(self) -> str:
-        return self.id
 
 
 class SourceTrial(models.Model):
