@@ -340,6 +340,16 @@ def test_learned_flows_are_prefixes_and_services_and_never_more_than_the_bound(s
     assert len(told(spool)) <= MOST_KEYS
 
 
+def test_who_forges_addresses_makes_no_other_machine_one_that_never_asks(spool: FactSpool) -> None:
+    rounds = Rounds(spool)
+    rounds.tell(now=NOW)
+    rounds.asked(Tally(f"10.{n >> 8}.{n & 255}.1", "", "", 0, 1, 0) for n in range(5 * MOST_KEYS))
+    rounds.asked([Tally(PC, "", "", 0, 1, 0)])
+    rounds.talked([met(PC, EVIL, packets=SILENT_FLOWS)])
+    rounds.tell(now=NOW + 60)
+    assert told(spool) == []
+
+
 def test_a_service_found_by_name_is_so_at_its_ports_only() -> None:
     places = {EVIL: "chorus_pro"}
     assert recognise(EVIL, "tcp", 443, places) == "chorus_pro"

@@ -20,6 +20,7 @@ TELL_EVERY_S = 3600
 MOST_KEYS = 300
 PREFIX = {4: 24, 6: 48}
 DAY_S = 86400
+MOST_ASKING = 4 * MOST_KEYS
 SILENT_FLOWS = 50
 """A machine with so many flows that never asked the box for a name has another resolver, or a tunnel."""
 ROUND = {53: "foreign_dns", 853: "dot", 443: "doh"}
@@ -95,7 +96,7 @@ class Rounds:
                 self._flows[tally.address] = self._flows.get(tally.address, 0) + tally.packets
 
     def asked(self, tallies: Iterable[Tally]) -> None:
-        self._asks.update(tally.address for tally in tallies if len(self._asks) < 4 * MOST_KEYS)
+        self._asks.update(tally.address for tally in tallies if len(self._asks) < MOST_ASKING)
 
     def tell(self, *, now: int) -> None:
         if now // DAY_S != self._day:
@@ -103,7 +104,8 @@ class Rounds:
                 self._machines, self._told, self._flows, self._asks = {}, {}, {}, set()
             self._day = now // DAY_S
         for machine, flows in self._flows.items():
-            if flows >= SILENT_FLOWS and machine not in self._asks:
+            # One that found no place among forged addresses is no suspect.
+            if flows >= SILENT_FLOWS and machine not in self._asks and len(self._asks) < MOST_ASKING:
                 self.seen("own_resolver", machine)
         for kind, machines in self._machines.items():
             if len(machines) > self._told.get(kind, 0):

@@ -38,7 +38,7 @@ SETS = {
     "guests": ("{t} " + _FLOW, "size 16384; timeout 3m;"),
     "refused": ("{t} " + _FLOW, "size 16384; timeout 2m;"),
     "round": ("{t} . inet_service", "size 4096; timeout 3m;"),
-    "asks": ("{t}", "size 4096; timeout 1d;"),
+    "asks": ("{t}", "size 4096; timeout 3m;"),
     "others": ("{t}", "size 256; timeout 1h;"),
 }
 """Name -> (key, bounds). met: a LAN machine began a flow. sent: bytes of it. guests: an inbound flow was answered.
