@@ -218,10 +218,11 @@ def test_a_full_disk_stops_no_block(hall: TownHall) -> None:
 
 def test_a_request_to_end_that_another_thread_gets_ends_the_agent(hall: TownHall) -> None:
     hall.block(EVIL)
-    agent = hall.processes.pop("agent")
+    agent = hall.processes["agent"]
     *_, thread = sorted(int(one.name) for one in Path(f"/proc/{agent.pid}/task").iterdir())
     assert ctypes.CDLL(None).tgkill(agent.pid, thread, signal.SIGTERM) == 0
     assert agent.wait(PATIENCE_S) == 0
+    (hall.state / "status.json").unlink()
     hall.start_agent()
     hall.connected()
     assert not connects(LAN, EVIL)
