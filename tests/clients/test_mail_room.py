@@ -120,6 +120,19 @@ def _asked(post: Post, box: Mailbox) -> list[tuple[int, bytes]]:
         return begin(opened, box.address)
 
 
+def test_a_mail_to_many_details_of_one_address_is_refused_and_to_a_few_delivered_to_each(
+    post: Post, beaune: Commune
+) -> None:
+    """Room is asked for each alone: a thousand copies of one large mail would pass any limit."""
+    box = post.mailbox(beaune, beaune.agent, "details")
+    details = [box.address.replace("@", f"+{number}@") for number in range(21)]
+    for count, answer in ((21, 554), (2, 250)):
+        with smtp(post.config) as opened:
+            assert {code for code, _ in begin(opened, *details[:count])} == {250}
+            assert opened.data(letter(box.address, f"details{count}", 1))[0] == answer
+    post.wait_count(box, 2)
+
+
 def test_mail_is_accepted_while_dovecot_is_away_and_delivered_whatever_the_limit(
     post: Post, beaune: Commune
 ) -> None:

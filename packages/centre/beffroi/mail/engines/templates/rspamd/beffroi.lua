@@ -373,6 +373,25 @@ rspamd_config:register_symbol {
   end,
 }
 
+-- Each address gets its copy, and room is asked for each alone: one large mail to user+1, user+2 and so on would fill a
+-- disk past every limit. Dovecot takes as many for one mailbox at once (lmtp_user_concurrency_limit).
+local MOST_OF_ONE_MAILBOX = 20
+rspamd_config:register_symbol {
+  name = "BEFFROI_DETAILS", type = "normal", group = N, score = 0.0, flags = "empty,nostat",
+  callback = function(task)
+    local seen = {}
+    for _, one in ipairs(task:get_recipients("smtp") or {}) do
+      local base = one.addr:lower():gsub("%+[^@]*@", "@")
+      seen[base] = (seen[base] or 0) + 1
+      if seen[base] > MOST_OF_ONE_MAILBOX then
+        task:set_pre_result("reject", "Too many addresses of one mailbox", N)
+        return true
+      end
+    end
+    return false
+  end,
+}
+
 -- rspamd's own module signs for whoever signed in. An answer of absence is written by delivery, which cannot; it bears
 -- its mailbox's address in both places. What is forwarded keeps its author's From:, and its signature.
 local selectors = rspamd_config:add_map {
