@@ -18,7 +18,9 @@ from beffroi.mail.held.posting import MailNotTaken
 from beffroi.mail.models import Mailbox
 from beffroi.mail.people import delegations
 from beffroi.mail.people.models import Delegation
-from beffroi.portal import consumers, drop_told
+from beffroi.mail.quota import queries
+from beffroi.mail.quota.models import MailboxRoom
+from beffroi.portal import consumers, drop_told, room_told
 
 from tests.conftest import Commune, make_member
 from tests.fixtures_portal import own_mailbox
@@ -140,6 +142,33 @@ def test_files_by_one_link_are_told_once_an_hour_and_once_after_a_full_mailbox(
     come()
     later()
     assert len(postfix.taken) == 2
+
+
+def test_a_mailbox_hears_at_each_level_once_a_month_and_not_what_is_not_true_any_more(
+    beaune: Commune, postfix: Postfix, later: Any
+) -> None:
+    """By mail: who reads in a mail program sees no bar."""
+    box = own_mailbox(beaune)
+
+    def filled(percent: int, **time: float) -> list[str]:
+        used = queries.limit_bytes(None) * percent // 100
+        row = {"collectivite_id": box.collectivite_id, "used_bytes": used}
+        MailboxRoom.objects.update_or_create(pk=box.id, defaults=row)
+        room_told.ask_due()
+        later(**time)
+        return [subject for _, subject in postfix.taken]
+
+    soon, nearly = "Votre boîte se remplit", "Votre boîte est presque pleine"
+    assert filled(79) == []
+    assert filled(81) == filled(85, days=2) == [soon]
+    assert filled(96) == [soon, nearly]
+    assert filled(100) == [soon, nearly]
+    assert filled(82, days=29) == [soon, nearly]
+    assert filled(82) == [soon, nearly, soon]
+    MailboxRoom.objects.update(used_bytes=0)
+    notices.ask(room_told.ABOUT, "nearly", [box], again_after=timedelta())
+    later()
+    assert len(postfix.taken) == 3
 
 
 def test_postfix_away_or_a_word_that_fails_keeps_nobody_from_hearing(

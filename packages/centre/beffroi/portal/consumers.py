@@ -18,6 +18,7 @@ from beffroi.portal import (
     held_digest,
     leaving_told,
     relay_enforced,
+    room_told,
     weather,
 )
 from beffroi.portal.letters import LANGUAGE
@@ -68,6 +69,7 @@ COMPOSE = {
     forward_told.ENDED: forward_told.compose,
     held_digest.ABOUT: held_digest.compose,
     leaving_told.ABOUT: leaving_told.compose,
+    room_told.ABOUT: room_told.compose,
 }
 
 
@@ -80,6 +82,11 @@ def send_notices() -> None:
 @periodic("forward.told", every_s=3600.0)
 def tell_of_forwards() -> None:
     forward_told.ask_due()
+
+
+@periodic("room.told", every_s=3600.0)
+def tell_of_room() -> None:
+    room_told.ask_due()
 
 
 @consumer(name="delegation.told", kinds=("mail:delegation_given",))

@@ -66,6 +66,19 @@ def _mailbox(mailbox: Mailbox, row: MailboxRoom | None) -> MailboxUse:
     return MailboxUse(mailbox, room, own, row.counted_at if row else None)
 
 
+def mailbox_room(mailbox: Mailbox) -> Room:
+    """As it was last counted."""
+    return _mailbox(mailbox, MailboxRoom.objects.filter(pk=mailbox.id).first()).room
+
+
+def filling_mailboxes() -> list[tuple[Mailbox, Room]]:
+    """Those whose people are told that there is little room left, as far as it is counted."""
+    boxes = Mailbox.objects.filter(closed_at=None).in_bulk()
+    rows = MailboxRoom.objects.filter(used_bytes__gt=0).in_bulk()
+    found = [(box, _mailbox(box, rows[key]).room) for key, box in boxes.items() if key in rows]
+    return [(box, room) for box, room in found if room.level]
+
+
 def limit_bytes(own_limit_mib: int | None) -> int:
     """Of a mailbox."""
     return own_limit_mib * MIB if own_limit_mib else settings.BEFFROI.mail_quota_gb * GB
