@@ -75,8 +75,9 @@ def test_an_answer_is_signed_for_its_domain_and_a_forward_is_not(sending: Sendin
     box = sending.post.mailbox(beaune, beaune.agent, "signee")
     today, key, tries = clock.now().astimezone(PLACE).date(), DomainKey(), itertools.count()
     signing.put(sending.config, [key.signs(beaune.domain)])
+    last = today + timedelta(days=1)
     actions.set_absence(
-        actor=beaune.agent, mailbox=box, first=today, last=today, text="Absente.", every_days=7
+        actor=beaune.agent, mailbox=box, first=today, last=last, text="Absente.", every_days=7
     )
     actions.set_forward(actor=beaune.agent, mailbox=box, target=f"maire@{PLAIN}")
     run_pending("main")
