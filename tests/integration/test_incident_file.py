@@ -20,6 +20,7 @@ from beffroi.incidents import actions, queries
 from beffroi.incidents.models import Incident
 from beffroi.lib import clock
 from beffroi.lib.config import Config
+from beffroi.portal import signed_file
 from beffroi_protocol.signing import b64
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.test import Client
@@ -113,6 +114,25 @@ def test_the_file_holds_nothing_of_another_commune(
     assert beaune.domain in whole
     for foreign in (nuits.id, nuits.domain, "Nuits", other.id, nuits.agent.id, nuits.referent.id):
         assert foreign not in whole
+
+
+def test_a_printed_page_names_what_is_not_seen(key: Ed25519PrivateKey) -> None:
+    """A name that reads backwards, one that closes a cell, one without an end."""
+    name, cell, long = "facture\u202efdp.exe\x1b\ud800", "</td><script>alert(1)</script>", "a" * 10_000
+    packed = signed_file.pack(
+        "essai",
+        {"incident": "inc_1"},
+        {"title": cell, "evidence": [{"source": "mail", "values": {"file": name, cell: long}}], "made_at": 1},
+        name="dossier",
+        read_me="",
+        at=clock.now(),
+        template="file/incident.html",
+    )
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        page, data = archive.read("dossier.html").decode(), json.loads(archive.read("dossier.json"))
+    assert "facture[U+202E]fdp.exe[U+001B][U+D800]" in page and "\u202e" not in page
+    assert "<script" not in page and "&lt;/td&gt;&lt;script&gt;" in page and long in page
+    assert data["evidence"][0]["values"]["file"] == name, "as it was"
 
 
 def test_without_the_key_there_is_no_file(beaune: Commune) -> None:

@@ -237,3 +237,21 @@ def test_what_is_exported_can_be_read_back_and_names_no_reporter(
     assert AuditEntry.objects.filter(verb="decision:exported").count() == 1
     assert console.post("/sources/export/pdf/").status_code == 404
     assert console.get(f"/sources/export/{format_}/").status_code == 405
+
+
+def test_an_exported_sender_is_no_formula(console: Client) -> None:
+    """Attackers choose their senders, and somebody opens the table in a spreadsheet."""
+    sender = "=cmd|'/c'!a0@lure.example.net"
+    decisions.activate(
+        actor=SYSTEM,
+        indicator=Indicator(Kind.SENDER, sender),
+        action="block",
+        reason="two_communes",
+        evidence={},
+        rule="two_communes",
+        ttl_s=3600,
+    )
+    content = {one: console.post(f"/sources/export/{one}/").content.decode() for one in ("csv", "misp")}
+    assert (
+        f",'{sender}," in content["csv"] and sender in content["misp"] and f"'{sender}" not in content["misp"]
+    )

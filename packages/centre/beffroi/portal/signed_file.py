@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import zipfile
 from collections.abc import Mapping
 from datetime import datetime
@@ -36,6 +37,22 @@ La clé publique est celle du journal du centre ; le Département la confirme pa
 """What every LISEZMOI.txt says of these names."""
 
 
+_UNSEEN = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]"
+)
+"""What hides, or turns the order of letters: the name of a program would be read as that of a document."""
+
+
+def _seen(data: Any) -> Any:
+    """For a page that is printed, where nothing is looked at twice: what is not seen is named. The data has it as it
+    is."""
+    if isinstance(data, str):
+        return _UNSEEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", data)
+    if isinstance(data, Mapping):
+        return {_seen(name): _seen(value) for name, value in data.items()}
+    return [_seen(one) for one in data] if isinstance(data, list | tuple) else data
+
+
 def pack(
     mark: str,
     subject: Mapping[str, str],
@@ -56,7 +73,7 @@ def pack(
     parts = {"LISEZMOI.txt": read_me.encode(), f"{name}.json": _json(data), **(evidence or {})}
     if template:
         with translation.override("fr"):
-            parts[f"{name}.html"] = render_to_string(template, {"file": data}).encode()
+            parts[f"{name}.html"] = render_to_string(template, {"file": _seen(data)}).encode()
     hashes = {part: hashlib.sha256(content).hexdigest() for part, content in sorted(parts.items())}
     signed = _json(
         {
@@ -83,4 +100,5 @@ def pack(
 
 
 def _json(data: Mapping[str, Any]) -> bytes:
-    return (json.dumps(data, ensure_ascii=False, indent=1) + "\n").encode()
+    # A name may hold half of a pair of UTF-16: JSON has a spelling for it, UTF-8 has none.
+    return (json.dumps(data, ensure_ascii=False, indent=1) + "\n").encode(errors="backslashreplace")

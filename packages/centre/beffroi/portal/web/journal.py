@@ -26,6 +26,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.core.retention import queries as retention
 from beffroi.lib import clock, digits
 from beffroi.lib.errors import NotFound
+from beffroi.lib.spreadsheet import inert
 from beffroi.portal import commune_journal, retention_words
 from beffroi.portal.commune_journal import ALL, KINDS, Line, Wanted
 from beffroi.portal.dates import day
@@ -34,8 +35,6 @@ from beffroi.portal.pages import as_file, for_agents, page
 PAGE_ENTRIES = 50
 FILE_ENTRIES = 20_000
 """Of one download; of more, a shorter time is asked for."""
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""How a cell begins that a spreadsheet computes."""
 
 
 @require_http_methods(["GET", "POST"])
@@ -115,5 +114,5 @@ def table(lines: Iterable[Line]) -> bytes:
     for one in lines:
         at = timezone.localtime(one.entry.at)
         cells = (f"{at:%Y-%m-%d %H:%M:%S}", one.what, one.who, one.about, str(one.sealed or ""))
-        rows.writerow([f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells])
+        rows.writerow(map(inert, cells))
     return out.getvalue().encode("utf-8-sig")

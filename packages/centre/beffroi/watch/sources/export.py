@@ -24,6 +24,7 @@ from beffroi.core.decisions.models import SCOPE_ALL, Decision
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import NotFound
+from beffroi.lib.spreadsheet import inert
 
 _NAMESPACE = uuid.UUID("6f7e2f0d-7c5c-5b0e-9a53-0d6a4f6a2c11")
 _MISP_TYPES = {
@@ -75,7 +76,8 @@ def table(decisions: Sequence[Decision]) -> bytes:
     rows = csv.writer(out, lineterminator="\r\n")
     rows.writerow(("type", "value", "reason", "valid_from", "valid_until"))
     for one in decisions:
-        rows.writerow((_MISP_TYPES[Kind(one.kind)], one.value, one.reason, _from(one), _time(one.expires_at)))
+        cells = (_MISP_TYPES[Kind(one.kind)], one.value, one.reason, _from(one), _time(one.expires_at))
+        rows.writerow(map(inert, cells))
     return out.getvalue().encode()
 
 
