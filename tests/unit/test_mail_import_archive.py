@@ -13,6 +13,7 @@ import pytest
 from beffroi.lib.errors import Invalid
 from beffroi.mail.importing import archive, folders, letters
 from beffroi.mail.importing.archive import Found
+from beffroi.portal.commune_export.mails import as_mbox
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -173,3 +174,21 @@ def test_any_depth_of_an_archive_becomes_a_folder_that_can_be_made(depth: int) -
     for one in archive.read(io.BytesIO(file.getvalue()), "Reprise"):
         assert one.letter and len(one.folder) <= folders.MAX_TARGET_CHARS
         assert all(folders.safe(part) == part for part in one.folder.split("/"))
+
+
+def test_what_a_collectivite_took_along_is_read_back_as_it_was() -> None:
+    """Communes that merge: an exported mailbox of the former is brought into one of the other (runbook merger)."""
+    at = datetime(2026, 11, 3, 8, 15, 30, tzinfo=UTC)
+    mails = [
+        (b"Subject: un\r\nStatus: RO\r\n\r\nFrom here on\r\n>From there\r\n\r\n", (b"\\Seen", b"\\Flagged")),
+        (b"Subject: deux\r\n\r\n", ()),
+        (b"Subject: trois\r\n\r\nsans fin", (b"\\Answered",)),
+    ]
+    text = b"".join(as_mbox(data, at, flags) for data, flags in mails)
+    found = [one.letter for one in read(text)]
+    assert len(found) == len(mails)
+    for letter, (data, flags) in zip(found, mails, strict=True):
+        assert letter is not None and letter.at == at
+        assert set(letter.flags) == set(flags)
+        body, was = (one.replace(b"\r\n", b"\n").partition(b"\n\n")[2] for one in (letter.data, data))
+        assert body.rstrip(b"\n") == was.rstrip(b"\n")
