@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -173,8 +174,14 @@ def _one(piece: str, field_name: str) -> tuple[str, str]:
     except UnicodeError:
         ascii_domain = ""
     if len(local) > 64 or not _LOCAL.fullmatch(local) or not _DOMAIN.fullmatch(ascii_domain):
+        if _LOCAL.fullmatch(unaccented(local)) and _DOMAIN.fullmatch(ascii_domain) and not local.isascii():
+            raise DraftInvalid(field_name, "accent", text.strip()[:200])
         raise DraftInvalid(field_name, "address", piece[:200])
     return re.sub(r"\\(.)", r"\1", quoted or "").strip() or (plain or "").strip(), f"{local}@{ascii_domain}"
+
+
+def unaccented(text: str) -> str:
+    return "".join(one for one in unicodedata.normalize("NFKD", text) if not unicodedata.combining(one))
 
 
 def _checked(text: str, field_name: str, limit: int = 200) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils.translation import gettext as _
 
-from beffroi.mail.compose import DraftInvalid
+from beffroi.mail.compose import DraftInvalid, unaccented
 from beffroi.mail.naming import AddressUnusable
 
 
@@ -22,8 +22,21 @@ def unusable(error: AddressUnusable) -> str:
     ) % {"local": error.proposal}
 
 
+def accented(address: str) -> str:
+    """Allowed by SMTPUTF8 (RFC 6531), which hardly anybody uses, and typed by whoever writes a name as it is."""
+    return _(
+        "« %(value)s » a un accent avant l’arobase, ce que presque aucun serveur n’accepte. Vérifiez : le plus souvent,"
+        " l’adresse s’écrit %(likely)s."
+    ) % {
+        "value": address,
+        "likely": unaccented(address.rpartition("@")[0]) + "@" + address.rpartition("@")[2],
+    }
+
+
 def wrong(error: DraftInvalid, too_many: str) -> str:
     """Of a field with addresses; ``too_many``: the sentence where there are more than it takes."""
+    if error.why == "accent":
+        return accented(error.value)
     if error.why != "address":
         return too_many
     return _("%(value)s n’est pas une adresse complète, par exemple jean@nuits.fr.") % {"value": error.value}

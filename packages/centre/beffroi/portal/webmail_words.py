@@ -10,6 +10,7 @@ from beffroi.lib.errors import BeffroiError
 from beffroi.mail.compose import MAX_FILES_BYTES, DraftInvalid
 from beffroi.mail.drafts import DraftChanged
 from beffroi.mail.sendings import AlreadyLeaving
+from beffroi.portal import address_words
 from beffroi.portal.words import size
 
 
@@ -35,6 +36,8 @@ def files_too_large() -> str:
 
 
 def _draft(error: DraftInvalid) -> str:
+    if error.why == "accent":
+        return address_words.accented(error.value)
     if error.why == "address":
         return _("« %(value)s » n’est pas une adresse complète. Exemple : mairie@saulieu.fr") % {
             "value": error.value
