@@ -186,6 +186,7 @@ def test_an_invitation_goes_to_and_fro_between_two_agendas(desk: Desk) -> None:
     desk.leave()
     desk.post.wait_count(desk.hers, 3)
     desk.open_newest(claire, desk.hers)
+    assert "demandez-lui d’abord" not in claire.inner_text("#invitation")
     inspect(claire, "i-annulee")
     press(claire, "Retirer de mon agenda")
     assert "n’est pas dans votre agenda" in claire.inner_text("#invitation")
@@ -242,9 +243,13 @@ def test_a_series_an_all_day_one_and_hostile_ones(desk: Desk) -> None:
     press(page, "Accepter")
     page.goto(f"{desk.portal}/agenda/?mois=2030-06")
     assert page.inner_text("main").count("Point hebdomadaire") == 4
-    told = arrives(foreign("CANCEL", "SEQUENCE:1", "RECURRENCE-ID;TZID=Europe/Paris:20300604T090000",
-                           "DTSTART;TZID=Europe/Paris:20300604T090000"))  # fmt: skip
-    assert "Une seule date" in told
+    called_off = foreign("CANCEL", "SEQUENCE:1", "RECURRENCE-ID;TZID=Europe/Paris:20300604T090000",
+                         "DTSTART;TZID=Europe/Paris:20300604T090000")  # fmt: skip
+    assert "demandez-lui d’abord" in arrives(called_off, sender=OTHER)
+    assert page.locator("#invitation .btn.primary").count() == 0
+    inspect(page, "i-annulee-doute")
+    told = arrives(called_off)
+    assert "Une seule date" in told and "demandez-lui d’abord" not in told
     press(page, "Retirer de mon agenda")
     page.goto(f"{desk.portal}/agenda/?mois=2030-06")
     assert page.inner_text("main").count("Point hebdomadaire") == 3

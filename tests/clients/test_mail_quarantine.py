@@ -16,6 +16,7 @@ from beffroi.mail import consumers, doveadm, holding, journal, queries, remediat
 from beffroi.mail.engines import layout
 from beffroi.mail.met import met
 from beffroi.mail.models import MailMessage, RemediationItem, RemediationJob
+from beffroi.mail.quota import actions as quota
 from beffroi_protocol.indicators import normalise
 from imapclient.exceptions import IMAPClientError
 
@@ -61,6 +62,30 @@ def test_decision_refuses_the_next_mail_and_withdraws_every_copy_until_it_ends(
     assert _seen(post, a, "Dossier") == before
     post.wait_gate(0)
     assert post.send(lure(b.address, "q5"), b.address)[0] == 250
+
+
+def test_what_was_withdrawn_comes_back_into_a_mailbox_that_is_full_by_then(
+    post: Post, beaune: Commune
+) -> None:
+    box = post.mailbox(beaune, beaune.agent, "plein")
+    assert post.send(lure(box.address, "p1"), box.address)[0] == 250
+    post.settle(1)
+    decision = post.block("domain", "evil.example.com")
+    run_pending("remediation")
+    assert post.count(box) == 0
+    quota.limit_mailbox(actor=SYSTEM, mailbox=box, limit_mib=1)
+    run_pending("main")
+    client = post.imap(box)
+    for size in (300_000, 100_000, 1_000, 10):
+        with pytest.raises(IMAPClientError, match="OVERQUOTA"):
+            while True:
+                client.append("INBOX", b"Subject: x\r\n\r\n" + os.urandom(size).hex().encode())
+    client.logout()
+    full = post.count(box)
+    decisions.revoke(actor=SYSTEM, decision=decision, reason="mistake")
+    run_pending("remediation")
+    assert post.count(box) == full + 1
+    assert queries.report(RemediationJob.objects.get(direction="restore")).failed == 0
 
 
 def test_what_a_commune_lets_through_reaches_its_mailboxes_and_nobody_elses(

@@ -9,15 +9,18 @@ import pytest
 from beffroi.core.events import run_pending
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity.actions import IssuedAppPassword
+from beffroi.mail import reader
 from beffroi.mail.engines import layout
 from beffroi.mail.models import Mailbox
 
 from tests import mail_shapes
 from tests.certificates import unverified
 from tests.conftest import PASSWORD, Commune
+from tests.fixtures_portal import no_door, portal_client
 from tests.mail_post import OTHER_IP, SENDER_IP, Post, needs_engines
 from tests.waiting import PATIENCE_S
 
+__all__ = ["no_door"]
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
 
@@ -59,6 +62,10 @@ def test_client_sends_to_another_commune_and_nothing_leaves_the_centre(
         with pytest.raises(smtplib.SMTPRecipientsRefused):
             smtp.sendmail(box.address, ["someone@elsewhere.example.com"], _mail(box.address, other))
     post.wait_count(other, 1)
+    with reader.open_mailbox(post.config, other.address) as opened:
+        uid = opened.list()[0].uid
+    page = portal_client(nuits.agent_membership).get(f"/courrier/{other.id}/{uid}/").content.decode()
+    assert "Ce courriel vient bien de beaune.test." in page, "who signs in writes in nobody else's name"
 
 
 def test_client_sends_as_nobody_else(post: Post, beaune: Commune, nuits: Commune) -> None:

@@ -108,11 +108,18 @@ class Attachment:
 
 @dataclass(frozen=True)
 class Authentication:
-    """What the entry found: each "pass", "fail", "softfail", "neutral", "none", "temperror" or "permerror"."""
+    """What the entry found: each "pass", "fail", "softfail", "neutral", "none", "temperror" or "permerror".
+    ``signed_in``: at our own submission, which lets nobody write in another's name and asks for none of these."""
 
     spf: str = "none"
     dkim: str = "none"
     dmarc: str = "none"
+    signed_in: bool = False
+
+    @property
+    def is_proven(self) -> bool:
+        """It comes from the domain that its From: names."""
+        return self.signed_in or self.dmarc == "pass"
 
 
 @dataclass(frozen=True)
@@ -337,7 +344,7 @@ def _stamped(row: dict[bytes, Any]) -> dict[str, str]:
 
 def _authentication(text: str) -> Authentication:
     found = dict(re.findall(r"(spf|dkim|dmarc)=([a-z]+)", text))
-    return Authentication(**found)
+    return Authentication(**found, signed_in="signed-in=yes" in text)
 
 
 def _recipients(envelope: Any, field_name: str) -> tuple[str, ...]:

@@ -119,6 +119,7 @@ def card(
         "organizer": words.person(one.organizer),
         "guests": [words.person(guest) for guest in one.guests],
         "from_other": _other_sender(view, one),
+        "in_doubt": one.method == "CANCEL" and not _is_sure(view, one),
         "mine": words.MINE.get(one.mine, ""),
         "conflicts": [
             (entry, words.when(entry.starts, entry.ends, all_day=entry.all_day)) for entry in one.conflicts
@@ -162,9 +163,13 @@ def _notes_itself(box: Access, view: MessageView, folder: str, one: told.Invitat
         and one.state == "update"
         and box.owns
         and _is_open(view, folder)
-        and view.authentication.dmarc == "pass"
-        and not _other_sender(view, one)
+        and _is_sure(view, one)
     )
+
+
+def _is_sure(view: MessageView, one: told.Invitation) -> bool:
+    """Whether the mail comes from whom its calendar speaks for."""
+    return view.authentication.is_proven and not _other_sender(view, one)
 
 
 def _other_sender(view: MessageView, one: told.Invitation) -> str:

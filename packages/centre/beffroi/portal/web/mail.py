@@ -352,5 +352,7 @@ def _origin(view: reader.MessageView, mailbox: Mailbox, folder: str) -> dict[str
     return {
         "domain": domain,
         "external": communes.collectivite_of_domain(domain) is None,
-        "authentication": words.authentication(domain, spf=found.spf, dkim=found.dkim, dmarc=found.dmarc),
+        "authentication": words.authentication(
+            domain, spf=found.spf, dkim=found.dkim, dmarc="pass" if found.is_proven else found.dmarc
+        ),
     }
