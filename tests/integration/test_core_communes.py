@@ -166,4 +166,5 @@ def test_what_proves_something_calls_a_commune_as_it_was_called_then(
         assert queries.called_then(owner, clock.now() + timedelta(seconds=1)) == {
             "name": name,
             "siren": siren,
+            "insee": "",
         }

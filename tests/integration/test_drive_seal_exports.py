@@ -14,6 +14,8 @@ from urllib.parse import urlencode
 
 import pytest
 from beffroi.cli.check_seal import main as check_seal
+from beffroi.core.communes import actions as communes
+from beffroi.core.identity.actor import Actor
 from beffroi.drive.archives import bagcheck, far, manifest
 from beffroi.drive.store import look, seals
 from beffroi.drive.store.model import Node
@@ -22,6 +24,7 @@ from beffroi.drive.web import granted
 from beffroi.drive.web import sealed as door
 from beffroi.drive.web.bodies import SealedStore
 from beffroi.drive.web.messages import Request
+from beffroi.lib import clock
 from beffroi.portal import drive_access
 from django.conf import settings
 from django.test import Client
@@ -35,6 +38,7 @@ from tests.fixtures_portal import no_door, portal_client
 from tests.fixtures_seals import BODIES, drive, elu, folder, node_of, referent, sealed, text, verbs
 from tests.integration.test_drive_archives_tools import OLD_CALLS
 from tests.unit.test_drive_archives_seda import SCHEMAS, schema
+from tests.unit.test_drive_archives_seda_profile import profile
 
 __all__ = ["drive", "elu", "folder", "no_door", "referent", "server"]
 pytestmark = pytest.mark.django_db
@@ -267,3 +271,64 @@ def test_exports_of_one_town_hall_leave_room_to_those_of_another(
         for one in requests:
             one.end()
         assert asyncio.run(at_once(desk, [asked()])) == [200]
+
+
+def test_a_folder_that_was_sealed_under_another_name_says_who_made_it_and_who_gives_it(  # noqa: PLR0917
+    drive: Drive, folder: Node, referent: Client, server: Served, beaune: Commune, administrator: Actor
+) -> None:
+    """Communes merged since: the originating agency is the one of the seal, the transferring one that of today."""
+    with clock.shifted(-60):
+        communes.rename(
+            actor=administrator, collectivite=beaune.collectivite, name="Beaune", siren="212100549"
+        )
+    seal = sealed(drive, folder, referent)
+    assert "producer" not in referent.get(f"/coffre/sceaux/{seal.id}/").content.decode()
+    beaune.collectivite.refresh_from_db()
+    with clock.shifted(60):
+        communes.rename(
+            actor=administrator, collectivite=beaune.collectivite, name="Beaune-Nuits", siren="212102107"
+        )
+        page = etree.HTML(referent.get(f"/coffre/sceaux/{seal.id}/").content.decode())
+
+    def sent(kind: str, **more: str) -> zipfile.ZipFile:
+        """What the page proposes, as a browser sends it."""
+        (form,) = page.xpath(f"//form[contains(@action, '{kind}')]")
+        fields = {one.get("name"): one.get("value") or "" for one in form.xpath(".//input")}
+        chosen = form.xpath(".//option[@selected]")
+        fields |= {one.getparent().get("name"): one.get("value") or "2.2" for one in chosen}
+        fields.pop("csrfmiddlewaretoken", None)
+        status, headers, body = Browser(server, referent).ask(
+            "POST",
+            f"/coffre/octets/sceaux/{seal.id}/{kind}",
+            urlencode(fields | more).encode(),
+            Origin=server.url,
+        )
+        assert status == 200, headers
+        return zipfile.ZipFile(io.BytesIO(body))
+
+    with sent("seda", service="AD21") as sip:
+        tree = etree.fromstring(sip.read("manifest.xml"))
+    profile("2.2").assertValid(tree)
+    if SCHEMAS:
+        schema("2.2").assertValid(tree)
+    for agency, siren, name in (
+        ("OriginatingAgency", "212100549", "Beaune"),
+        ("TransferringAgency", "212102107", "Beaune-Nuits"),
+    ):
+        (found,) = tree.xpath(f"//*[local-name()='{agency}']/*[local-name()='Identifier']")
+        assert (found.text, found.get("schemeName")) == (siren, name), agency
+    assert tree.xpath("//*[local-name()='OriginatingAgencyIdentifier']")[0].text == "212100549"
+    with sent("bagit") as bag:
+        (info,) = (bag.read(name).decode() for name in bag.namelist() if name.endswith("bag-info.txt"))
+    assert "Source-Organization: Beaune-Nuits, SIREN 212102107\n" in info
+    assert "External-Description: Factures 2026 (producteur : Beaune, SIREN 212100549)\n" in info
+
+    wrong = {
+        "own": "212102107",
+        "own_scheme": "SIREN",
+        "producer": "123456789",
+        "producer_scheme": "SIREN",
+        "service": "A",
+    }
+    refused = referent.post(f"/coffre/sceaux/{seal.id}/seda/", wrong)
+    assert refused.status_code == 400 and "id_producer_error" in refused.content.decode()

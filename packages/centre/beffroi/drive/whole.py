@@ -314,12 +314,18 @@ def _sealed(reading: Reading, seal: Seal, marked: frozenset[int]) -> Sealed | No
     )
 
 
-def bag(database: Database, stock: Stock, one: Sealed, organisation: str) -> Iterator[bytes]:
-    """The package that the archives get of this folder. Errors: ContentChanged, those of the store."""
+def bag(
+    database: Database, stock: Stock, one: Sealed, organisation: str, producer: str = ""
+) -> Iterator[bytes]:
+    """The package that the archives get of this folder. ``producer``: as of ``bagit.described``.
+
+    Errors: ContentChanged, those of the store.
+    """
     with database.reading() as reading:
         found = files.listed(reading, one.seal.node)
     today = datetime.fromtimestamp(clock.epoch_s(), UTC).date()
-    about = bagit.About(one.seal.name, organisation, one.seal.name, one.seal.id, today)
+    said = bagit.described(one.seal.name, producer)
+    about = bagit.About(one.seal.name, organisation, said, one.seal.id, today)
     return bagit.bag((files.entry(each, database, stock) for each in found), about, extra=one.parts)
 
 

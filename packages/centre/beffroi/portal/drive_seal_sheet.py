@@ -99,9 +99,10 @@ def _sheet(
 ) -> Sheet:
     seal, rule = context["seal"], context["seal"]["rule"]
     kept = [rule["title"], rule["final"], rule["source"]] if rule else [_("aucune")]
-    commune = context["commune"].name
-    codes = [f"SIREN {context['siren']}"] if context["siren"] else []
-    codes += [f"INSEE {context['insee']}"] if context["insee"] else []
+    commune = context["commune"]["name"]
+    codes = [
+        f"{one.upper()} {context['commune'][one]}" for one in ("siren", "insee") if context["commune"][one]
+    ]
     own = [
         (_("Collectivité"), [commune, *codes]),
         (_("Nom du dossier"), [seal["name"]]),

@@ -225,3 +225,14 @@ def differences(report: Report) -> list[tuple[str, str]]:
 
 def _day(epoch_s: int) -> str:
     return f"{words.exact(datetime.fromtimestamp(epoch_s, UTC))} {_('(heure de Paris)')}"
+
+
+def called(commune: Mapping[str, str]) -> str:
+    """A collectivité (``communes.called_then``) as a package names it."""
+    return f"{commune['name']}, SIREN {commune['siren']}" if commune["siren"] else commune["name"]
+
+
+def agency(field: str, commune: Mapping[str, str]) -> dict[str, str]:
+    """What a form of a transfer proposes as its identifier."""
+    siren, insee = commune["siren"], commune["insee"]
+    return {field: siren or insee, f"{field}_scheme": "SIREN" if siren or not insee else "INSEE"}

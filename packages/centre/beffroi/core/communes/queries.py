@@ -88,14 +88,20 @@ def current_code(collectivite_id: str, scheme: str) -> str:
 
 
 def called_then(collectivite: Collectivite, at: datetime) -> dict[str, str]:
-    """``name`` and ``siren`` at a moment that is over, for what proves it; as long as the audit log knows it."""
+    """``name``, ``siren``, ``insee`` at a moment that is over, for what proves it, as long as the audit log knows."""
     later = (
         AuditEntry.objects.filter(verb=RENAMED, object_id=collectivite.id, at__gt=at).order_by("id").first()
     )
     if later is None:
-        return {"name": collectivite.name, "siren": current_code(collectivite.id, "siren")}
+        return called_now(collectivite)
     told = json.loads(later.details)
-    return {"name": told["former"], "siren": told["former_siren"]}
+    return {"name": told["former"], "siren": told["former_siren"], "insee": told["former_insee"]}
+
+
+def called_now(collectivite: Collectivite) -> dict[str, str]:
+    """The same of today."""
+    codes = {one: current_code(collectivite.id, one) for one in ("siren", "insee")}
+    return {"name": collectivite.name, **codes}
 
 
 def current_codes(scheme: str) -> dict[str, str]:

@@ -34,6 +34,7 @@ def wrong(about: Mapping[str, str]) -> dict[str, Fault]:
     found: dict[str, Fault] = {
         "own_scheme": "" if own_scheme in _SCHEMES else "unknown",
         "own": _own(about).fault if own_scheme in _SCHEMES else "",
+        **_wrong_producer(about),
         "service": _service(about).fault,
         "version": "" if version in VERSIONS else "unknown",
     }
@@ -55,7 +56,7 @@ def of(seal: Seal, about: Mapping[str, str], first: date, last: date) -> seda.Tr
         last=last,
         archival=_service(about),
         transferring=_own(about),
-        originating=_own(about),
+        originating=_producer(about),
         agreement=about.get("agreement", ""),
         appraisal=seda.Rule(about["dua"], last) if about.get("dua") else None,
         final="Destroy" if rule is not None and rule.final == "destroy" else "Keep",
@@ -67,6 +68,22 @@ def of(seal: Seal, about: Mapping[str, str], first: date, last: date) -> seda.Tr
 def _own(about: Mapping[str, str]) -> seda.Agency:
     scheme = cast(seda.Scheme, about.get("own_scheme", ""))
     return seda.Agency(about.get("own", ""), scheme, about.get("organisation", ""))
+
+
+def _wrong_producer(about: Mapping[str, str]) -> dict[str, Fault]:
+    if "producer_scheme" not in about:
+        return {}
+    if about["producer_scheme"] not in _SCHEMES:
+        return {"producer_scheme": "unknown"}
+    return {"producer": _producer(about).fault}
+
+
+def _producer(about: Mapping[str, str]) -> seda.Agency:
+    """Who made the documents, where that is called otherwise than who transfers them: a commune was renamed since."""
+    if "producer_scheme" not in about:
+        return _own(about)
+    scheme = cast(seda.Scheme, about["producer_scheme"])
+    return seda.Agency(about.get("producer", ""), scheme, about.get("producer_name", ""))
 
 
 def _service(about: Mapping[str, str]) -> seda.Agency:

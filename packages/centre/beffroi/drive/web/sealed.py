@@ -111,7 +111,8 @@ class Sealed:
         entries = (files.entry(one, database, stock) for one in found)
         if kind == "bagit":
             of = about.get("organisation", "") or who.collectivite_id
-            bag = bagit.About(seal.name, of, seal.name, seal.id, _day(clock.epoch_s()))
+            said = bagit.described(seal.name, about.get("producer", ""))
+            bag = bagit.About(seal.name, of, said, seal.id, _day(clock.epoch_s()))
             extra = {name: texts[name] for name in manifest.PARTS if name in texts}
             return bagit.bag(entries, bag, extra=extra), f"{seal.name} (BagIt)", seal
         # A day to come is the mistake of a clock, and a term would run from it.

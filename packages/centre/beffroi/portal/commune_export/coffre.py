@@ -11,9 +11,11 @@ Fails:   a file that cannot be read as it is known is told, and the next one fol
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from beffroi.core.communes import queries as communes
 from beffroi.core.identity import queries as identity
 from beffroi.drive import departures, whole
 from beffroi.drive.archives.entries import ContentChanged, content
@@ -24,6 +26,7 @@ from beffroi.drive.store.model import Node
 from beffroi.drive.store.stock import Stock, stocks
 from beffroi.drive.whole import Left, Place
 from beffroi.portal.commune_export.about import Work
+from beffroi.portal.drive_seal_words import called
 
 FOLDER, LISTS, SEALS = "coffre", "coffre-listes", "dossiers-scelles"
 CALENDARS = "agendas-et-contacts"
@@ -161,11 +164,14 @@ def _seals(work: Work, database: Database, stock: Stock | None) -> None:
         work.say(f"sealed folder {number}")
         key, package = f"seal:{one.seal.id}:bag", "paquet BagIt.zip"
         mark = f"{one.seal.begun_s} {one.seal.stamp}"
+        now = communes.called_now(work.owner)
+        then = communes.called_then(work.owner, datetime.fromtimestamp(one.seal.begun_s, UTC))
+        producer = "" if then == now else called(then)
         if work.folder.done(key, mark, folder, package) is not None:
             continue
         try:
             with work.folder.file(key, folder, package, mark=mark) as out:
-                for piece in whole.bag(database, stock, one, work.owner.name):
+                for piece in whole.bag(database, stock, one, called(now), producer):
                     out.write(piece)
         except ContentChanged:
             work.miss(

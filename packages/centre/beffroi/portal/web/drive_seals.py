@@ -248,7 +248,11 @@ def _context(reading: Reading, actor: Actor, found: Seal) -> dict[str, Any]:
         persons |= {approval.requested_by, approval.decided_by}
     persons |= {one for one in (check and check.person_id, alarm and alarm.settled_by) if one}
     named = identity.visible_names(actor, persons)
-    siren, insee = (communes.current_code(actor.collectivite_id or "", one) for one in ("siren", "insee"))
+    owner = communes.access_collectivite(actor, actor.collectivite_id or "")
+    now, then = (
+        communes.called_now(owner),
+        communes.called_then(owner, datetime.fromtimestamp(found.begun_s, UTC)),
+    )
     now_s, is_stamping = clock.paced_s(), authority.is_set(settings.BEFFROI)
     term_is_over = found.until_s != NO_END and now_s >= found.until_s
     final = retention.TABLE[found.rule].final if found.rule in retention.TABLE else ""
@@ -270,10 +274,12 @@ def _context(reading: Reading, actor: Actor, found: Seal) -> dict[str, Any]:
         "may_lift": term_is_over and not found.rule,
         "may_eliminate": term_is_over and final in ("destroy", "select") and not asked and ended is None,
         "is_granted": ended is None and actions.is_under_way(approval),
-        "commune": communes.access_collectivite(actor, actor.collectivite_id or ""),
-        "siren": siren,
-        "insee": insee,
-        "seda": {"own": siren or insee, "own_scheme": "SIREN" if siren or not insee else "INSEE"},
+        "commune": now
+        if ended is None
+        else communes.called_then(owner, datetime.fromtimestamp(ended.at_s, UTC)),
+        "organisation": words.called(now),
+        "producer": {"name": then["name"], "called": words.called(then)} if then != now else None,
+        "seda": words.agency("own", now) | words.agency("producer", then),
         "seda_versions": transfer.VERSIONS,
         "rule_is_kept": final == "keep",
     }
