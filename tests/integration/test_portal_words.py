@@ -17,6 +17,7 @@ from beffroi.lib import clock
 from beffroi.lib.errors import NotAllowed
 from beffroi.mail.models import Mailbox
 from beffroi.portal.pages import WRITTEN, words_of
+from django.conf import settings
 from django.core.cache import cache
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
@@ -176,6 +177,38 @@ def test_every_field_of_several_lines_is_kept_by_the_page_that_refuses_it() -> N
 def test_a_form_that_expired_says_so(beaune: Commune) -> None:
     client = Client(enforce_csrf_checks=True)
     assert_helps(client.post("/connexion/", {"login": "x"}), 403, "Le formulaire a expiré")
+
+
+@pytest.mark.parametrize("ended", ["token", "session"])
+@pytest.mark.parametrize("listener", ["web", "console"])
+def test_what_was_written_into_a_form_that_expired_stands_on_the_page_that_says_so(
+    beaune: Commune, administrator: Actor, listener: str, ended: str
+) -> None:
+    """Without a script nobody warned. What another site sends in a form does not stand on a page of ours."""
+    told = "Notre comptable y va\nchaque <jour>."
+    decision = block("185.203.116.9")
+    with on_listener(listener):
+        client = Client(headers={"X-Beffroi-Listener": "portal" if listener == "web" else listener})
+        if ended == "session":
+            client.cookies[settings.CSRF_COOKIE_NAME] = "a" * 32
+        elif listener == "web":
+            client = portal_client(beaune.agent_membership)
+        else:
+            client = console_client(administrator.id)
+        client.handler.enforce_csrf_checks = True
+        path = f"/blocages/{decision.id}/" if listener == "web" else "/decisions/contestation/apl_1/"
+        form = {"word": "contest", "text": told}
+        if ended == "session":
+            form["csrfmiddlewaretoken"] = "a" * 32
+        own = {"Host": "testserver", "Origin": "https://testserver", "Accept": "text/html"}
+        answer = client.post(path, form, headers=own)
+        page = answer.content.decode()
+        assert answer.status_code == 403 and f">{html.escape(told)}</textarea>" in page
+        said = "Le formulaire a expiré" if ended == "token" else "Votre session était terminée"
+        assert said in page and (ended == "token" or 'href="/connexion/' in page)
+        foreign = own | {"Origin": "https://ailleurs.example", "Sec-Fetch-Site": "cross-site"}
+        assert "comptable" not in client.post(path, form, headers=foreign).content.decode()
+    assert not Appeal.objects.exists()
 
 
 def assert_helps(answer: Any, status: int, words: str) -> None:

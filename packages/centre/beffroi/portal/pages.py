@@ -208,10 +208,30 @@ def _sign_in_first(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and request.accepts("text/html"):
         # Whoever filled in a form must not believe that it arrived. A script says it itself, or sends the form then.
         lost = _("Votre session était terminée : rien n’a été enregistré. Connectez-vous, puis recommencez.")
+        if kept := _written_here(request):
+            context = {"written": kept, "target": target}
+            return page(request, "portal/signed_out.html", context, status=HTTPStatus.FORBIDDEN)
         messages.error(request, lost)
     if getattr(request, "htmx", False):
         return HttpResponseClientRedirect(target)
     return HttpResponseRedirect(target)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """A form without its token, or with an old one. What stands in it is shown to whom it is from."""
+    return render(request, "403_csrf.html", {"written": _written_here(request)}, status=HTTPStatus.FORBIDDEN)
+
+
+def _written(request: HttpRequest) -> list[str]:
+    """Of a POST alone."""
+    return [one for name in WRITTEN if (one := typed(request, name).strip())]
+
+
+def _written_here(request: HttpRequest) -> list[str]:
+    """From a page of ours: nobody else's words stand on one, which another site could send in a form."""
+    origin = urlsplit(request.headers.get("Origin", "")).netloc
+    is_own = origin == request.get_host() or request.headers.get("Sec-Fetch-Site") == "same-origin"
+    return _written(request) if is_own and not getattr(request, "htmx", False) else []
 
 
 def _page_wanted(request: HttpRequest) -> str:
@@ -231,13 +251,12 @@ def error_page(request: HttpRequest, error: BeffroiError) -> HttpResponse:
     if error.http_status >= 500:
         log.warning("%s %s", error.code, type(error.__cause__ or error).__name__)
     title, advice = words_of(error, getattr(request, "actor", None))
-    written = [one for name in WRITTEN if (one := typed(request, name).strip())]  # of a POST alone
     context = {
         "title": title,
         "advice": advice,
         "code": error.code,
         "home": reverse("home"),
-        "written": written,
+        "written": _written(request),
     }
     return page(request, "portal/error.html", context, status=error.http_status)
 
