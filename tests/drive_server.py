@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import get_args
 
+import pytest
 from beffroi.drive.__main__ import YOUNG
 from beffroi.drive.crossing import Crossing
 from beffroi.drive.following import Follower, Teller
@@ -346,6 +347,12 @@ def served(directory: Path) -> Iterator[Served]:
         yield one
     finally:
         one.kill()
+
+
+@pytest.fixture
+def drive(tmp_path: Path) -> Iterator[Served]:
+    with served(tmp_path / "drive") as one:
+        yield one
 
 
 if __name__ == "__main__":

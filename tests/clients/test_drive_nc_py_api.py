@@ -7,22 +7,16 @@ import hashlib
 import io
 import os
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import nc_py_api
 import pytest
 from nc_py_api.files.files import FilesAPI
 
-from tests.drive_server import PASSWORD, Served, served
+from tests.drive_server import PASSWORD, Served, drive
 
+__all__ = ["drive"]
 MIB = 1 << 20
-
-
-@pytest.fixture
-def drive(tmp_path: Path) -> Iterator[Served]:
-    with served(tmp_path / "drive") as one:
-        yield one
 
 
 def client(drive: Served, login: str = "alice") -> nc_py_api.Nextcloud:

@@ -6,7 +6,6 @@ import hashlib
 import os
 import random
 import re
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,22 +15,17 @@ from beffroi.drive.store.commune import Communes
 from beffroi.lib.config import Config
 
 from tests.drive_devices import COMMON, Device, needs_client, on_server, server_tree
-from tests.drive_server import A, Served, served
+from tests.drive_server import A, Served, drive
 from tests.integration.test_drive_seal_dav import close
 from tests.waiting import PATIENCE_S, until
 
+__all__ = ["drive"]
 pytestmark = needs_client
 LONG_AGO = 1_500_000_000
 MIB = 1 << 20
 SMALL_CHUNKS = {
     name: str(MIB) for name in ("OWNCLOUD_CHUNK_SIZE", "OWNCLOUD_MIN_CHUNK_SIZE", "OWNCLOUD_MAX_CHUNK_SIZE")
 }
-
-
-@pytest.fixture
-def drive(tmp_path: Path) -> Iterator[Served]:
-    with served(tmp_path / "drive") as one:
-        yield one
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,16 +10,11 @@ from beffroi.drive.store.shares import Wish
 from beffroi.drive.views import SHARED_NAME
 
 from tests.drive_devices import Device, needs_client
-from tests.drive_server import A, B, Served, served
+from tests.drive_server import A, B, Served, drive
 from tests.drive_sharing import allow, answer, end, group, put_in, refuse, share
 
+__all__ = ["drive"]
 pytestmark = needs_client
-
-
-@pytest.fixture
-def drive(tmp_path: Path) -> Iterator[Served]:
-    with served(tmp_path / "drive") as one:
-        yield one
 
 
 def device(drive: Served, tmp_path: Path, login: str) -> Device:

@@ -6,24 +6,16 @@ Source: android-library (ChunkedFileUploadRemoteOperation, WebdavUtils); Nextclo
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
-
-from tests.drive_server import Served, served
+from tests.drive_server import Served, drive
 from tests.drive_sync import found, hrefs
 
 FILES, UPLOADS = "/remote.php/dav/files/alice", "/remote.php/dav/uploads/alice"
 TRASH, VERSIONS = "/remote.php/dav/trashbin/alice", "/remote.php/dav/versions/alice"
+
+__all__ = ["drive"]
 SPACES = 'xmlns:d="DAV:" xmlns:oc="http://owncloud.org/ns" xmlns:nc="http://nextcloud.org/ns"'
 OK = "d:response/d:propstat[d:status='HTTP/1.1 200 OK']/d:prop"
-
-
-@pytest.fixture
-def drive(tmp_path: Path) -> Iterator[Served]:
-    with served(tmp_path / "drive") as one:
-        yield one
 
 
 def propfind(drive: Served, path: str, names: str, depth: str) -> bytes:

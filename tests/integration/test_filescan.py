@@ -29,12 +29,13 @@ from beffroi.lib.config import Config
 from beffroi.scan import kinds
 
 from tests import scan_samples as samples
-from tests.drive_server import A, B, Served, served
+from tests.drive_server import A, B, Served, drive
 from tests.file_scanning import CLAMD, Clamd, Scan, ScanProcess, scan_process, scanning
 from tests.fixtures_stream import eventually
 from tests.mail_files import packed
 from tests.waiting import PATIENCE_S
 
+__all__ = ["drive"]
 pytestmark = pytest.mark.slow
 HOME = "/remote.php/dav/files/alice"
 EICAR_SHA = hashlib.sha256(samples.EICAR).hexdigest()
@@ -47,12 +48,6 @@ def sha(data: bytes) -> str:
 @pytest.fixture(scope="module")
 def process() -> Iterator[ScanProcess]:
     with scan_process() as one:
-        yield one
-
-
-@pytest.fixture
-def drive(tmp_path: Path) -> Iterator[Served]:
-    with served(tmp_path / "state") as one:
         yield one
 
 

@@ -23,12 +23,13 @@ from beffroi.lib.config import Config
 from beffroi.scan import bodies, kinds, values
 
 from tests import scan_samples as samples
-from tests.drive_server import A, Served, served
+from tests.drive_server import A, Served, drive
 from tests.file_scanning import CLAMD, Clamd, Scan, ScanProcess, scan_process, scanning
 from tests.fixtures_stream import eventually
 from tests.mail_files import packed
 from tests.waiting import PATIENCE_S
 
+__all__ = ["drive"]
 pytestmark = pytest.mark.slow
 HOME = "/remote.php/dav/files/alice"
 MIB = 1024 * 1024
@@ -69,12 +70,6 @@ def engines(process: ScanProcess) -> Engines:
 
 def look(engines: Engines, data: bytes) -> Said:
     return engines.look_long(len(data), Content(data).read)
-
-
-@pytest.fixture
-def drive(tmp_path: Path) -> Iterator[Served]:
-    with served(tmp_path / "state") as one:
-        yield one
 
 
 @pytest.fixture
