@@ -13,7 +13,7 @@ import pytest
 from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.skipif(shutil.which("rspamadm") is None, reason="rspamd is not installed")
-LUA = resources.files("beffroi.mail.engines").joinpath("templates", "rspamd", "beffroi-content.lua")
+LUA = resources.files("beffroi.mail.engines").joinpath("templates", "rspamd")
 FR = "FR7630006000011234567890189"
 IBANS = {
     "IBAN : FR76 3000 6000 0112 3456 7890 189.": [FR],
@@ -79,11 +79,11 @@ PICTURES = {
 }
 
 
-def run(tmp_path: Path, function: str, texts: list[str]) -> list[object]:
+def run(tmp_path: Path, function: str, texts: list[str], of: str = "content") -> list[object]:
     (tmp_path / "texts.json").write_text(json.dumps(texts))
     script = tmp_path / "run.lua"
     script.write_text(
-        f"""local M, ucl = dofile("{LUA}"), require "ucl"
+        f"""local M, ucl = dofile("{LUA}/beffroi-{of}.lua"), require "ucl"
 local parser = ucl.parser()
 assert(parser:parse_file("{tmp_path}/texts.json"))
 for _, text in ipairs(parser:get_object()) do
@@ -110,7 +110,7 @@ def test_words_that_announce_new_bank_details(tmp_path: Path) -> None:
 
 
 def test_every_address_that_a_browser_would_follow_is_read(tmp_path: Path) -> None:
-    assert dict(zip(LINKS, run(tmp_path, "written", list(LINKS)), strict=True)) == LINKS
+    assert dict(zip(LINKS, run(tmp_path, "written", list(LINKS), "links"), strict=True)) == LINKS
 
 
 def test_pictures_in_html_are_found_however_they_are_written(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ _TAGS = re.compile(r"<[^<>]*>")
 _FOLLOWED = re.compile(
     r"""(?:href|action|location|[;,]\s*url)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.IGNORECASE
 )
-"""What a browser follows, as the mail door reads it of a mail's own text (beffroi-content.lua)."""
+"""What a browser follows, as the mail door reads it of a mail's own text (beffroi-links.lua)."""
 _REMOVED = dict.fromkeys(map(ord, "\t\r\n"))
 
 

@@ -188,48 +188,6 @@ function M.uuencoded(text)
   return out
 end
 
--- Links -------------------------------------------------------------------------------------------------------
-
--- What browsers follow: links, forms and their buttons, a page that leads on by itself, scripts of one word.
-local VALUE = "\\s*=\\s*(\"[^\"]*+\"|'[^']*+'|[^\\s\"'>]++)/ir"
-local FOLLOWED = regexp.create("/(?:href|action|location|[;,]\\s*url)" .. VALUE)
-local BASE = regexp.create("/<base\\s(?:[^>]*?[\\s\"'\\/])?href" .. VALUE)
-
--- Without its end "&copy=1" is a parameter of the address.
-local function sign(entity)
-  if entity == "&amp;" then return "&" end
-  if not entity:find("^&#") and entity:sub(-1) ~= ";" then return entity end
-  return tostring(rspamd_util.parse_html(entity) or "")
-end
-
--- An attribute's value as a browser reads it: signs spelt as entities, blanks before it, line ends in it.
-local function value_of(found)
-  local value = tostring(found[2]):gsub("^[\"'](.*)[\"']$", "%1"):gsub("[\t\r\n]", "")
-  value = value:gsub("&#?%w+;?", sign):gsub("[\t\r\n]", "")
-  return (value:gsub("^[%z\1-\32]+", ""))
-end
-
--- The web address that it leads to; nil for none. Without a base only its scheme may be left out: a mail has no place.
-local function address(value, base)
-  if value:find("^[hH][tT][tT][pP][sS]?:") then return value end
-  if value:find("^[\\/][\\/]") then return "https:" .. value end
-  if not base or value == "" or value:find("^%a[%w+.-]*:") or value:find("^#") then return nil end
-  local place, path = base:match("^(%a+:[\\/]*[^\\/?#]+)([^?#]*)")
-  if not place or value:find("^[\\/]") then return place and place .. value end
-  return place .. (value:find("^%?") and path or path:match("^.*[\\/]") or "/") .. value
-end
-
--- Every web address of an HTML that a browser would follow, however it is written ("https:/", a long name before "@") and
--- wherever it stands ("<!-- --!>", "<a / href", behind a comment in a title).
-function M.written(html)
-  local out, based = {}, BASE:search(html, true, true)
-  local base = based and based[1] and address(value_of(based[1]))
-  for _, found in ipairs(FOLLOWED:search(html, true, true) or {}) do
-    out[#out + 1] = address(value_of(found), base)
-  end
-  return out
-end
-
 -- Contents of pictures that stand in the HTML itself, which mail programs show as any other; each once.
 local PICTURE = regexp.create("/data:\\s{0,9}image\\/[^,]{0,90}base64\\s{0,9},([a-z0-9+\\/=\\s]++)/ir")
 

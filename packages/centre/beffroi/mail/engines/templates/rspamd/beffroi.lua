@@ -20,6 +20,7 @@ local ucl = require "ucl"
 
 local settings = dofile(rspamd_paths["LOCAL_CONFDIR"] .. "/beffroi-settings.lua")
 local content_of = dofile(rspamd_paths["LOCAL_CONFDIR"] .. "/beffroi-content.lua")
+local links_of = dofile(rspamd_paths["LOCAL_CONFDIR"] .. "/beffroi-links.lua")
 local scanning = dofile(rspamd_paths["LOCAL_CONFDIR"] .. "/beffroi-scan.lua")(settings, content_of)
 local N = "beffroi"
 local ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -111,38 +112,10 @@ local function text_of(value)
   return text
 end
 
--- One spelling for an address as a link's text, its target and a plain-text part may each write it.
-local function key_of(url)
-  local text = tostring(url:get_text() or ""):gsub("^%a+://", ""):gsub("/$", "")
-  local host = tostring(url:get_host() or "")
-  return text:sub(1, #host):lower() .. text:sub(#host + 1)
-end
-
--- Where the HTML really leads, addresses and hosts: what is a target is one, whatever else shows it. And what is written
--- for a browser to follow, where rspamd does not read it or does not see it (content_of.written).
-local function html_targets(task)
-  local found, hosts, written = {}, {}, {}
-  for _, part in ipairs(task:get_text_parts() or {}) do
-    local html = part:is_html() and part:get_html()
-    if html then
-      html:foreach_tag({ "a", "area" }, function(tag)
-        local target = tag:get_extra()
-        if type(target) == "userdata" and target.get_host then
-          found[key_of(target)] = true
-          hosts[tostring(target:get_host() or ""):lower()] = true
-        end
-        return false
-      end)
-      for _, one in ipairs(content_of.written(tostring(part:get_content("raw_utf") or ""))) do written[one] = true end
-    end
-  end
-  return found, hosts, written
-end
-
 -- Links as facts, and whether there are more than we look at: what is blocked may be among the others.
 local function links(task)
   local out, urls, shown = {}, task:get_urls({ "http", "https" }) or {}, {}
-  local targets, target_hosts, written = html_targets(task)
+  local targets, target_hosts, written = links_of.targets(task)
   for _, url in ipairs(urls) do
     local imitated = url:is_phished() and url:get_phished()
     if imitated then shown[tostring(imitated:get_host() or ""):lower()] = true end
@@ -155,7 +128,7 @@ local function links(task)
     -- What a link only shows is the name of the one it imitates, never where it leads; nor is it a landing where the
     -- plain text of the same mail repeats it. It is told apart, so that what is blocked already stays blocked.
     local repeated = shown[host] and not target_hosts[host] or false
-    link.only_shown = (url:is_html_displayed() or repeated) and not targets[key_of(url)]
+    link.only_shown = (url:is_html_displayed() or repeated) and not targets[links_of.key(url)]
     if url:is_phished() and not link.only_shown then
       local imitated = url:get_phished()
       link.shown_host = imitated and text_of(imitated:get_host()) or ""

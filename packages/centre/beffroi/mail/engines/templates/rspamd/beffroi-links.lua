@@ -1,0 +1,81 @@
+--[[
+Where the HTML of a mail leads, as a browser reads it.
+
+Purpose:  links for the facts (beffroi.lua) beside those that rspamd's own parser tells.
+Hostile:  the HTML. It is gone over by two compiled expressions, neither of which goes back far.
+Fails:    an error is caught by the caller of the facts, which holds the message as unparseable.
+]]
+local regexp = require "rspamd_regexp"
+local rspamd_util = require "rspamd_util"
+
+local M = {}
+
+-- What browsers follow: links, forms and their buttons, a page that leads on by itself, scripts of one word.
+local VALUE = "\\s*=\\s*(\"[^\"]*+\"|'[^']*+'|[^\\s\"'>]++)/ir"
+local FOLLOWED = regexp.create("/(?:href|action|location|[;,]\\s*url)" .. VALUE)
+local BASE = regexp.create("/<base\\s(?:[^>]{0,300}?[\\s\"'\\/])?href" .. VALUE)
+
+-- Without its end "&copy=1" is a parameter of the address.
+local function sign(entity)
+  if entity == "&amp;" then return "&" end
+  if not entity:find("^&#") and entity:sub(-1) ~= ";" then return entity end
+  return tostring(rspamd_util.parse_html(entity) or "")
+end
+
+-- An attribute's value as a browser reads it: signs spelt as entities, blanks before it, line ends in it.
+local function value_of(found)
+  local value = tostring(found[2]):gsub("^[\"'](.*)[\"']$", "%1"):gsub("[\t\r\n]", "")
+  value = value:gsub("&#?%w+;?", sign):gsub("[\t\r\n]", "")
+  return (value:gsub("^[%z\1-\32]+", ""))
+end
+
+-- The web address that it leads to; nil for none. Without a base only its scheme may be left out: a mail has no place.
+local function address(value, base)
+  if value:find("^[hH][tT][tT][pP][sS]?:") then return value end
+  if value:find("^[\\/][\\/]") then return "https:" .. value end
+  if not base or value == "" or value:find("^%a[%w+.-]*:") or value:find("^#") then return nil end
+  local place, path = base:match("^(%a+:[\\/]*[^\\/?#]+)([^?#]*)")
+  if not place or value:find("^[\\/]") then return place and place .. value end
+  return place .. (value:find("^%?") and path or path:match("^.*[\\/]") or "/") .. value
+end
+
+-- Every web address of an HTML that a browser would follow, however it is written ("https:/", a long name before "@") and
+-- wherever it stands ("<!-- --!>", "<a / href", behind a comment in a title).
+function M.written(html)
+  local out, based = {}, BASE:search(html, true, true)
+  local base = based and based[1] and address(value_of(based[1]))
+  for _, found in ipairs(FOLLOWED:search(html, true, true) or {}) do
+    out[#out + 1] = address(value_of(found), base)
+  end
+  return out
+end
+
+-- One spelling for an address as a link's text, its target and a plain-text part may each write it.
+function M.key(url)
+  local text = tostring(url:get_text() or ""):gsub("^%a+://", ""):gsub("/$", "")
+  local host = tostring(url:get_host() or "")
+  return text:sub(1, #host):lower() .. text:sub(#host + 1)
+end
+
+-- Where the HTML really leads, addresses and hosts: what is a target is one, whatever else shows it. And what is written
+-- for a browser to follow, where rspamd does not read it or does not see it (written).
+function M.targets(task)
+  local found, hosts, written = {}, {}, {}
+  for _, part in ipairs(task:get_text_parts() or {}) do
+    local html = part:is_html() and part:get_html()
+    if html then
+      html:foreach_tag({ "a", "area" }, function(tag)
+        local target = tag:get_extra()
+        if type(target) == "userdata" and target.get_host then
+          found[M.key(target)] = true
+          hosts[tostring(target:get_host() or ""):lower()] = true
+        end
+        return false
+      end)
+      for _, one in ipairs(M.written(tostring(part:get_content("raw_utf") or ""))) do written[one] = true end
+    end
+  end
+  return found, hosts, written
+end
+
+return M
