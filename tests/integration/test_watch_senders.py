@@ -55,3 +55,12 @@ def test_a_sender_of_whom_a_person_found_a_mail_harmless_hides_no_later_one(
     report("col_b", "per_2", indicators=copy(2), evidence=PROVED)
     assert sorted(Campaign.objects.values_list("state", flat=True)) == ["dismissed", "open"]
     assert not active()
+
+
+def test_a_lure_by_a_service_that_town_halls_work_with_is_blocked_by_its_page_alone(report: Report) -> None:
+    page, sender = "https://www.swisstransfer.com/d/0b1c", "noreply@swisstransfer.com"
+    said = [["url", page], ["domain", "www.swisstransfer.com"], ["sender", sender]]
+    for number in (1, 2):
+        evidence = PROVED | {"proved_senders": [sender]}
+        report(f"col_{number}", f"per_{number}", indicators=said, evidence=evidence)
+    assert active() == {("url", page)}
