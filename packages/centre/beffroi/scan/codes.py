@@ -23,7 +23,7 @@ CPU_S = 1.5
 MOST_PIXELS, MOST_JPEG_PIXELS = 40_000_000, 200_000_000
 """Of one picture: an A4 page at 600 dpi has 35 million. A JPEG is opened at a half, a quarter or an eighth; of one that
 shows itself by and by libjpeg holds the whole all the same, and says nothing clear where memory ends."""
-_FEWEST_EDGE = 21
+FEWEST_EDGE = 21
 """Of the smallest code, with one pixel for each of its squares: what is narrower is not opened."""
 _MOST_READ, _JPEG_EDGE = 4_000_000, 1500
 """Pixels that are searched, some more than a screen has: of a larger picture a smaller copy."""
@@ -51,11 +51,6 @@ def is_picture(data: bytes) -> bool:
     return _BEGINS.match(data) is not None
 
 
-def is_worth_opening(width: int, height: int) -> bool:
-    """Of other pictures than JPEG."""
-    return min(width, height) >= _FEWEST_EDGE and width * height <= MOST_PIXELS
-
-
 def links(picture: bytes | Image.Image) -> list[str]:
     """The web addresses in its codes, as they are written there, of its first frames; none where it is no picture.
     Errors: TooLarge, MemoryError."""
@@ -77,7 +72,7 @@ def links(picture: bytes | Image.Image) -> list[str]:
 
 def _texts(picture: Image.Image) -> Iterator[str]:
     """Errors: TooLarge; those of Pillow."""
-    if min(picture.size) < _FEWEST_EDGE:
+    if min(picture.size) < FEWEST_EDGE:
         return
     by_lines = picture.format in ("JPEG", "MPO") and "progressive" not in picture.info
     if picture.width * picture.height > (MOST_JPEG_PIXELS if by_lines else MOST_PIXELS):

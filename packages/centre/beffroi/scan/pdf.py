@@ -32,7 +32,8 @@ _BY_THEMSELVES = ("/PO", "/PC", "/PV", "/PI")
 _MAX_PAGE_BYTES = 2 * 1024 * 1024
 _MAX_ACTIONS, _MAX_ATTACHMENTS, _MAX_SCRIPTS = 50, 500, 200
 _MAX_ATTACHED_BYTES = 64 * 1024 * 1024
-_MAX_PICTURES = 500
+_MAX_PICTURES, _MOST_PIXELS = 500, 20_000_000
+"""Of a PDF; an A3 page at 300 dpi has 17 million pixels."""
 _REACHES_OUT = re.compile(
     r"launchURL|submitForm|exportDataObject|importDataObject|openDoc|getURL|mailMsg|mailDoc|Collab\.|SOAP\.|Net\.HTTP"
     r"|eval\s*\(|unescape\s*\(|fromCharCode|util\.printf|media\.newPlayer|spell\.custom|trustedFunction|nLaunch",
@@ -225,11 +226,13 @@ def _pictures(reader: PdfReader) -> Iterator[Picture]:
 
 
 def _picture(stream: StreamObject) -> bytes | Image.Image | None:
-    """None for one that is not opened: no code fits into it, or it is a plan and longer than any screen shows."""
+    """None for one that is not opened: no code fits into it, it is a plan, or a scan that takes seconds (JPEG 2000)."""
     filters = _resolved(stream.get("/Filter"))
-    if (filters[-1:] if isinstance(filters, list) else [filters]) == ["/DCTDecode"]:
+    packed_by = filters[-1] if isinstance(filters, list) and filters else filters
+    if packed_by == "/DCTDecode":
         return stream.get_data()  # a JPEG: it is opened at the scale that is needed
-    if not codes.is_worth_opening(_resolved(stream.get("/Width")), _resolved(stream.get("/Height"))):
+    width, height = _resolved(stream.get("/Width")), _resolved(stream.get("/Height"))
+    if packed_by == "/JPXDecode" or min(width, height) < codes.FEWEST_EDGE or width * height > _MOST_PIXELS:
         return None
     picture = stream.decode_as_image({"compress_level": 0})
     return picture if isinstance(picture, Image.Image) else None
