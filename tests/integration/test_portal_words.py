@@ -123,9 +123,13 @@ def test_a_mail_server_that_does_not_answer_is_said_and_the_home_page_stays(
     beaune: Commune, mailbox: Mailbox, config: Any
 ) -> None:
     client = portal_client(beaune.agent_membership)
-    answer = client.get(f"/courrier/{mailbox.id}/")
+    path = f"/courrier/{mailbox.id}/"
+    answer = client.get(path, {"dossier": "Sent"})
     assert_helps(answer, 503, "Ce service ne répond pas pour le moment")
     assert "Rien n’est perdu" in answer.content.decode()
+    assert f'href="{path}?dossier=Sent">Réessayer' in answer.content.decode()
+    sent = client.post(path + "agir/", {"dossier": "INBOX", "what": "star", "uid": "1"})
+    assert sent.status_code == 503 and ">Réessayer" not in sent.content.decode(), "a link sends no form"
     home = client.get("/")
     assert home.status_code == 200
     assert "Le serveur de courriel ne répond pas" in home.content.decode()

@@ -257,6 +257,9 @@ def error_page(request: HttpRequest, error: BeffroiError) -> HttpResponse:
         "code": error.code,
         "home": reverse("home"),
         "written": _written(request),
+        "again": request.get_full_path()
+        if request.method == "GET" and isinstance(error, Unavailable)
+        else "",
     }
     return page(request, "portal/error.html", context, status=error.http_status)
 
