@@ -137,7 +137,9 @@ def operations(database: Database, filled: Filled, count: int) -> dict[str, Oper
         "versions of 20 files thinned": written(thinned),
         "loose chunks, none": written(lambda w, _: collect.doom_loose(w, now_s=NOW_S)),
         "trash past its term, none": written(lambda w, _: trash.expire(w, LATER, before_s=NOW_S)),
-        "uploads past their term, none": written(lambda w, _: uploads.expire(w, before_s=NOW_S - 1, now_s=NOW_S)),
+        "uploads past their term, none": written(
+            lambda w, _: uploads.expire(w, before_s=NOW_S - 1, now_s=NOW_S)
+        ),
         "journal past its term, none": written(lambda w, _: moments.forget(w, before_s=NOW_S - 1)),
         "the next 100 chunks, for the deep walk": read(
             lambda r, n: r.all(
