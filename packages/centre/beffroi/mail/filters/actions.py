@@ -213,8 +213,7 @@ def _target(mailbox: Mailbox, text: str) -> str:
         raise SettingRefused("target", "itself")
     if queries.is_closed(address):
         raise SettingRefused("target", "gone")
-    here = Mailbox.objects.filter(address=base, closed_at=None).exists() or aliases.has_alias(base)
-    if not here and not settings.BEFFROI.outgoing_mail:
+    if not queries.is_here(address) and not settings.BEFFROI.outgoing_mail:
         raise SettingRefused("target", "closed")
     if _is_forbidden(Forward(target=address, collectivite_id=mailbox.collectivite_id)):
         raise SettingRefused("target", "outside")

@@ -67,10 +67,13 @@ def is_outside(row: Forward) -> bool:
 
 def is_closed(target: str) -> bool:
     """Whether mail for it is refused here: its mailbox is closed, and no alias has its address."""
+    return not is_here(target) and Mailbox.objects.filter(address=base_address(target)).exists()
+
+
+def is_here(target: str) -> bool:
+    """Whether mail for it is taken here: by an open mailbox or an alias."""
     base = base_address(target)
-    rows = Mailbox.objects.filter(address=base)
-    is_open = rows.filter(closed_at=None).exists() or aliases.has_alias(base)
-    return not is_open and rows.exists()
+    return Mailbox.objects.filter(address=base, closed_at=None).exists() or aliases.has_alias(base)
 
 
 def script(mailbox: Mailbox) -> str:
