@@ -85,6 +85,7 @@ def test_the_departement_gives_a_mailbox_to_who_has_none_with_a_code(
 ) -> None:
     url = reverse("commune_person", args=[beaune.id, beaune.agent.id])
     wanted = {"what": "mailbox", "local": "agent.mairie", "domain": beaune.domain}
+    assert 'value="agent"' in console.get(url).content.decode(), "with which they sign in"
     refused = console.post(url, wanted)
     assert refused.status_code == 403 and "agent.mairie" in refused.content.decode(), "what was typed stays"
     taken = console.post(url, wanted | {"local": "referent", "code": code_of(new_administrator)})

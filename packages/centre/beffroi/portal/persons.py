@@ -133,10 +133,10 @@ def sheet(collectivite: Collectivite, person: Person, made: MadeCode) -> dict[st
 def mailbox(actor: Actor, one: Colleague, collectivite_id: str) -> dict[str, Any]:
     """For a person's page: the own mailboxes there, or what a form for one proposes."""
     domains = arriving.domains(collectivite_id)
-    local = arriving.proposed(one.person.name, "", domains[0]) if domains else ""
+    domain = domains[0] if domains else ""
     return {
         "mailboxes": arriving.mailboxes_of(one.person.pk, collectivite_id),
-        "address": {"local": local, "domain": domains[0] if domains else ""},
+        "address": {"local": arriving.proposed_to(one.person, domain) if domain else "", "domain": domain},
     }
 
 

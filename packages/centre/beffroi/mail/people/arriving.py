@@ -142,10 +142,18 @@ def give_mailbox(
     outbox.serialise()
     if mailboxes_of(person_id, collectivite.id):
         raise Conflict("this person has a mailbox here")
-    address = _free_address(collectivite, local, domain)
+    address = _free_address(collectivite, local, domain, one.person)
     return _given_again(actor, address, one.person) or mail.provision_mailbox(
         actor=actor, collectivite=collectivite, address=address, person_id=person_id
     )
+
+
+def proposed_to(person: Person, domain: str) -> str:
+    """Before the @, for ``give_mailbox``: what they sign in with, where that is free; else as ``proposed``."""
+    local, _, own = person.email.rpartition("@")
+    if own == domain and naming.proposed(local) == local and not _taken(person.email, person):
+        return local
+    return proposed(person.name, "", domain)
 
 
 def mailboxes_of(person_id: str, collectivite_id: str) -> list[str]:
@@ -192,20 +200,22 @@ def cancel(*, actor: Actor, collectivite: Collectivite, person_id: str) -> list[
     return kept
 
 
-def _free_address(collectivite: Collectivite, local: str, domain: str) -> str:
+def _free_address(collectivite: Collectivite, local: str, domain: str, person: Person | None = None) -> str:
     """Errors: Invalid (domain), AddressUnusable, ArrivalAddressTaken."""
     # First: what is on another commune's domain says nothing of who has an account there.
     if not Domain.objects.select_for_update().filter(collectivite=collectivite, name=domain).exists():
         raise Invalid("the domain is not one of this collectivité")
     local = local.strip().lower()
     naming.check_local(local)
-    if _taken(f"{local}@{domain}"):
+    if _taken(f"{local}@{domain}", person):
         raise ArrivalAddressTaken(free(local, domain))
     return f"{local}@{domain}"
 
 
-def _taken(address: str) -> bool:
-    if Person.objects.filter(email=address).exists() or Alias.objects.filter(address=address).exists():
+def _taken(address: str, person: Person | None = None) -> bool:
+    """``person``: who gets it, and may sign in with it."""
+    others = Person.objects.filter(email=address).exclude(pk=person.pk if person else None)
+    if others.exists() or Alias.objects.filter(address=address).exists():
         return True
     mailbox = Mailbox.objects.filter(address=address).first()
     return mailbox is not None and not _left_empty(mailbox)
