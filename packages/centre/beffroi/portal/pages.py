@@ -105,7 +105,7 @@ def frame(request: HttpRequest, actor: Actor | None) -> dict[str, Any]:
     names: dict[str, Any] = {"actor": actor, "departement": settings.BEFFROI.departement_name}
     if actor is None:
         return names
-    names["places"] = navigation.places(actor)
+    names["navigation"] = navigation.places(actor)
     if actor.kind == "administrator":
         names["who"] = identity.administrator(actor.id).name
         return names
