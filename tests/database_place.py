@@ -30,6 +30,24 @@ _MAILBOX = (
 )
 
 
+def command(config: Config, words: Sequence[str], *, text: str = "") -> subprocess.CompletedProcess[str]:
+    """What a person types after ``./beffroi``, and what they answer."""
+    environment = os.environ | {
+        "BEFFROI_STATE": str(config.state),
+        "DJANGO_SETTINGS_MODULE": "beffroi.settings.base",
+    }
+    return subprocess.run(
+        (sys.executable, "-P", "-m", "beffroi.cli", *words),
+        input=text,
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=PATIENCE_S,
+        cwd=ROOT,
+        check=False,
+    )
+
+
 @dataclass(frozen=True)
 class Machine:
     config: Config
@@ -39,22 +57,8 @@ class Machine:
         return Databases(self.config)
 
     def run(self, *words: str, text: str = "") -> subprocess.CompletedProcess[str]:
-        environment = os.environ | {
-            "BEFFROI_STATE": str(self.config.state),
-            "DJANGO_SETTINGS_MODULE": "beffroi.settings.base",
-        }
         state = ("--state", str(self.config.state)) if words[0] == "database" else ()
-        argv = (sys.executable, "-P", "-m", "beffroi.cli", *words, *state)
-        return subprocess.run(
-            argv,
-            input=text,
-            capture_output=True,
-            text=True,
-            env=environment,
-            timeout=PATIENCE_S,
-            cwd=ROOT,
-            check=False,
-        )
+        return command(self.config, (*words, *state), text=text)
 
     def said(self, *words: str) -> str:
         done = self.run(*words)

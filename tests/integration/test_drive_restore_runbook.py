@@ -7,8 +7,6 @@ import re
 import shlex
 import shutil
 import sqlite3
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -24,10 +22,10 @@ from beffroi.drive.web.bodies import SealedStore
 from beffroi.lib.config import Config, load
 from beffroi.supervise import secret_files
 
+from tests.database_place import command
 from tests.drive_place import LARGE, Place
 from tests.drive_sound import body, filled, require_sound
 from tests.fixtures_drive import noise
-from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 RUNBOOK = ROOT / "docs" / "runbooks" / "restore-drive.md"
@@ -37,24 +35,6 @@ pytestmark = pytest.mark.slow
 def commands() -> list[list[str]]:
     (block,) = re.findall(r"```sh\n(.*?)```", RUNBOOK.read_text(), re.DOTALL)
     return [shlex.split(line) for line in block.splitlines()]
-
-
-def run(config: Config, words: list[str], *, text: str = "") -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {
-        "BEFFROI_STATE": str(config.state),
-        "DJANGO_SETTINGS_MODULE": "beffroi.settings.base",
-    }
-    argv = (sys.executable, "-P", "-m", "beffroi.cli", *words)
-    return subprocess.run(
-        argv,
-        input=text,
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=PATIENCE_S,
-        cwd=ROOT,
-        check=False,
-    )
 
 
 def machine(state: Path, place: Path) -> Config:
@@ -78,7 +58,7 @@ def drive(config: Config, owner: str, commits: ThreadPoolExecutor, workers: Thre
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database of the demonstration."""
     config = machine(tmp_path_factory.mktemp("planted") / "state", Path("/nowhere"))
-    made = run(config, ["prepare", "--demo", "default"], text="kept\n")
+    made = command(config, ["prepare", "--demo", "default"], text="kept\n")
     assert made.returncode == 0, made.stderr
     return config.state / "db" / "beffroi.sqlite"
 
@@ -113,7 +93,7 @@ def test_a_commune_comes_back_on_another_machine_by_the_commands_of_the_runbook(
             files = filled(here)
             drive(first, other, commits, workers).put("voisin", noise(LARGE, b"voisin"))
             here.communes.close()
-        assert run(first, ["drive", "backup", "now", "--state", str(first.state)]).returncode == 0
+        assert command(first, ["drive", "backup", "now", "--state", str(first.state)]).returncode == 0
 
         # The machine is gone: what was outside of it is at hand.
         outside = tmp_path / "outside"
@@ -132,7 +112,7 @@ def test_a_commune_comes_back_on_another_machine_by_the_commands_of_the_runbook(
             if not has_database and words[1:4] == ["drive", "backup", "now"]:
                 continue  # who is to be backed up is asked of the database
             named = [(name if has_database else owner) if one == "COMMUNE" else one for one in words[1:]]
-            done = run(second, [*named, "--state", str(second.state)])
+            done = command(second, [*named, "--state", str(second.state)])
             assert done.returncode == 0, (named, done.stdout, done.stderr)
             said.append(done.stdout)
         assert (name if has_database else owner) in said[0] and "objects came back" in said[1]
@@ -162,14 +142,14 @@ def test_without_the_key_the_commands_say_what_lacks_and_change_nothing(
         here.communes.close()
     second = machine(tmp_path / "second", place)
     shutil.copytree(first.state / "db", second.state / "db", dirs_exist_ok=True)
-    done = run(second, ["drive", "restore", name, "--yes", "--state", str(second.state)])
+    done = command(second, ["drive", "restore", name, "--yes", "--state", str(second.state)])
     assert done.returncode != 0 and "commune-master.key" in done.stderr + done.stdout
     assert not (second.state / "drive" / owner / "keys.json").exists()
     assert not (second.state / "drive" / owner / "metadata.db").exists()
     drill = Drill(1_800_000_000, took_s=4, picture_s=1_799_990_000, files=3, size_bytes=30)
     drills.path(second).write_bytes(msgspec.json.encode({owner: drill}))
-    told = run(second, ["check", "backup", "--state", str(second.state)])
+    told = command(second, ["check", "backup", "--state", str(second.state)])
     assert told.returncode == 1 and "one broken disk takes both" in told.stdout
     assert "drill: of the backup of 2027-01-15 06:13 3 files" in told.stdout
-    absent = run(second, ["drive", "restore", "col_" + "0" * 26, "--yes", "--state", str(second.state)])
+    absent = command(second, ["drive", "restore", "col_" + "0" * 26, "--yes", "--state", str(second.state)])
     assert absent.returncode != 0 and "No single collectivité" in absent.stderr + absent.stdout
