@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from beffroi.boxes import actions, api, queries
+from beffroi.boxes import actions, api, consumers, queries
 from beffroi.boxes.models import Box, BoxPolicy, EnrolmentCode
 from beffroi.core.events import run_pending
 from beffroi.core.events.models import InboxFact, OutboxEvent
@@ -17,6 +17,7 @@ from beffroi.core.identity.administrators import create_administrator
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Invalid, NotAllowed, NotFound
+from beffroi.lib.limits import RateLimit
 from beffroi_box.client import Centre
 from beffroi_box.config import load
 from beffroi_box.enrol import enrol, recover
@@ -313,9 +314,11 @@ def test_a_sighting_of_a_box_becomes_evidence_under_a_detector_of_boxes(
 
 
 def test_a_box_that_tells_without_end_is_heard_as_far_as_an_honest_one_tells(
-    administrator: Actor, beaune: Commune, nuits: Commune
+    administrator: Actor, beaune: Commune, nuits: Commune, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each sighting takes a moment of the worker in which the others' wait; the commune's own alarms are all there."""
+    # However long this takes, no further one is allowed meanwhile.
+    monkeypatch.setattr(consumers, "_sightings", RateLimit(burst=consumers.SIGHTINGS_BURST, per_s=0))
     taken_over, honest = enrolled(administrator, beaune), enrolled(administrator, nuits)
     facts = [
         Sighting(f"s{n}", f"d{n % 7}", (Indicator(Kind.IP, f"45.83.{n // 250}.{n % 250}"),), clock.epoch_s())

@@ -131,7 +131,7 @@ NOT_LISTED = {
     "node_kind": "the index", "sent_file": "a mail names it", "tagged": "with its file",
     "departed": "to undo a departure", "handover_folder": "to undo a departure",
     "handover_file": "to undo a departure", "handover_collection": "to undo a departure",
-    "way_portion": "a position",
+    "way_portion": "a position", "alarm_since": "a position",
 }  # fmt: skip
 """Tables that are no list of the export, and why."""
 
