@@ -11,6 +11,7 @@ from beffroi.drive.calendars.items import MAX_ITEMS
 from beffroi.drive.store import look, room, schema, tree
 from beffroi.drive.store.commune import open_communes
 from beffroi.drive.store.model import NO_LIMIT
+from beffroi.supervise.front_limits import SOURCE_BODIES
 
 from tests.fixtures_calendars import Wall, card, event, needs_front, wall
 
@@ -146,11 +147,11 @@ def test_each_change_of_an_entry_is_counted_with_it(centre: Wall) -> None:
 
 
 def test_many_at_once_pass_a_limit_by_no_more_than_what_is_under_way(centre: Wall) -> None:
-    owner, threads = "col_" + "8" * 26, 4
+    owner, under_way = "col_" + "8" * 26, SOURCE_BODIES
     person = centre.signs_in("presse@dijon.test", collectivite_id=owner)
     text = event("x", "X" * 5_000)
     assert centre.ask("PUT", f"{person.home}agenda/x.ics", text, account=person).status == 201
-    with ThreadPoolExecutor(1) as pool, ThreadPoolExecutor(12) as many:
+    with ThreadPoolExecutor(1) as pool, ThreadPoolExecutor(under_way) as many:
         communes = open_communes(centre.config, pool)
         metadata = communes.metadata(owner)
         root = metadata.write(lambda w: tree.make_root(w, schema.HOME + person.person_id, now_s=1))
@@ -164,7 +165,7 @@ def test_many_at_once_pass_a_limit_by_no_more_than_what_is_under_way(centre: Wal
         answers = list(many.map(put, range(40)))
         used = homes.sizes(centre.config, owner)[person.person_id]
         assert set(answers) == {201, 507}
-        assert used <= (6 + threads) * one + 1000
+        assert used <= (6 + under_way) * one + 1000
         with metadata.reading() as reading:
             assert room.calendars(reading)[person.person_id] == used
         communes.close()
