@@ -41,8 +41,6 @@ from beffroi.mail.naming import base_address
 from beffroi.mail.noted import change
 
 _ERASED = "continued.{}"
-
-
 RESTORED = "La base de données a été remise comme avant ce départ."
 
 

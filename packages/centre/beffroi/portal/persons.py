@@ -130,7 +130,7 @@ def sheet(collectivite: Collectivite, person: Person, made: MadeCode) -> dict[st
     }
 
 
-def mailbox(actor: Actor, one: Colleague, collectivite_id: str) -> dict[str, Any]:
+def mailbox(one: Colleague, collectivite_id: str) -> dict[str, Any]:
     """For a person's page: the own mailboxes there, or what a form for one proposes."""
     domains = arriving.domains(collectivite_id)
     domain = domains[0] if domains else ""

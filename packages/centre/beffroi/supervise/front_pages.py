@@ -59,16 +59,12 @@ that is left, one a second, and lets each that was refused wait, up to a day."""
 def files(config: Config) -> dict[Path, bytes]:
     """What HAProxy reads at its start, once."""
     pages = {_path(config, status): _page(status) for status in _WORDS}
-    return pages | {_for_clients(config): _AWAY_FOR_CLIENTS.encode(), _cut_off(config): _away_answer()}
+    return pages | {_for_clients(config): _away_answer()}
 
 
 def client_rules(config: Config) -> list[str]:
     """For a backend that programs ask for files."""
-    return [
-        f"http-error status 503 content-type application/xml;charset=utf-8 file {_for_clients(config)}"
-        f" hdr Retry-After {RETRY_AFTER_S} hdr Cache-Control no-store",
-        f"errorfile 502 {_cut_off(config)}",
-    ]
+    return [f"errorfile {status} {_for_clients(config)}" for status in (502, 503)]
 
 
 def rules(config: Config) -> list[str]:
@@ -112,8 +108,4 @@ def _path(config: Config, status: int) -> Path:
 
 
 def _for_clients(config: Config) -> Path:
-    return config.state / "haproxy" / "503.xml"
-
-
-def _cut_off(config: Config) -> Path:
-    return config.state / "haproxy" / "502.http"
+    return config.state / "haproxy" / "503.http"

@@ -164,11 +164,11 @@ def _seals(work: Work, database: Database, stock: Stock | None) -> None:
         work.say(f"sealed folder {number}")
         key, package = f"seal:{one.seal.id}:bag", "paquet BagIt.zip"
         mark = f"{one.seal.begun_s} {one.seal.stamp}"
+        if work.folder.done(key, mark, folder, package) is not None:
+            continue
         now = communes.called_now(work.owner)
         then = communes.called_then(work.owner, datetime.fromtimestamp(one.seal.begun_s, UTC))
         producer = "" if then == now else called(then)
-        if work.folder.done(key, mark, folder, package) is not None:
-            continue
         try:
             with work.folder.file(key, folder, package, mark=mark) as out:
                 for piece in whole.bag(database, stock, one, called(now), producer):

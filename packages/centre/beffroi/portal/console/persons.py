@@ -89,7 +89,7 @@ def person(request: HttpRequest, actor: Actor, collectivite_id: str, person_id: 
     owner = communes.access_collectivite(actor, collectivite_id)
     one = activation.access_colleague(actor, owner.id, person_id)
     context: dict[str, Any] = PLACE | shared.line(actor, one) | {"owner": owner}
-    context |= shared.form_context(actor, owner.id, {}) | shared.mailbox(actor, one, owner.id)
+    context |= shared.form_context(actor, owner.id, {}) | shared.mailbox(one, owner.id)
     if request.method == "GET":
         return page(request, "console/person.html", context)
     what = request.POST.get("what", "")

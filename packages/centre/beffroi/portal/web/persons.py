@@ -91,7 +91,7 @@ def _person(request: HttpRequest, actor: Actor, person_id: str) -> HttpResponse:
     own = _own(actor)
     one = activation.access_colleague(actor, own.id, person_id)
     context: dict[str, Any] = PLACE | shared.line(actor, one) | shared.form_context(actor, own.id, {})
-    context |= shared.mailbox(actor, one, own.id)
+    context |= shared.mailbox(one, own.id)
     if request.method == "GET":
         return page(request, "portal/person.html", context)
     what = request.POST.get("what", "")

@@ -79,8 +79,9 @@ SHOWN = {
 """Counts that a person sees before a restore."""
 
 RESTORED = "database:restored"
-AUDIT_HEAD = "SELECT position, hash FROM audit_seal ORDER BY position DESC LIMIT 1"
 """Event of the outbox (``core.events.outbox``), within the database that a restore put in place."""
+AUDIT_HEAD = "SELECT position, hash FROM audit_seal ORDER BY position DESC LIMIT 1"
+"""Of the last entry of the audit log that is sealed."""
 
 FILES = ("lists", "audit", "software")
 """Directories of STATE whose files rows name: bulk lists, what left the audit log, releases for boîtiers."""
