@@ -196,11 +196,15 @@ def _progress(done: int, total: int) -> None:
 
 
 def moment_of(text: str) -> datetime:
-    """Errors: Invalid. A day alone means its end, when the last backup of that day is meant."""
+    """Errors: Invalid. A day alone means its end, when the last backup of that day is meant; a minute alone its end,
+    when the backup is meant that a list shows with that minute."""
     try:
         at = datetime.fromisoformat(text.strip())
-        if len(text.strip()) == 10:
-            at = at.replace(hour=23, minute=59, second=59)
+        time = text.strip()[11:19]
+        if not time:
+            at = at.replace(hour=23, minute=59)
+        if time.count(":") < 2:
+            at = at.replace(second=59)
         aware = at if at.tzinfo else at.replace(tzinfo=clock.PLACE)
         return min(aware.astimezone(UTC), clock.now())
     except (ValueError, OverflowError):  # the year 1 has no moment before it in UTC

@@ -1,8 +1,8 @@
 """`prepare`: bring the database up to date and, when it is empty, plant the demonstration.
 
 Process: the Python user, started by the supervisor; a file lock lets one run at a time.
-Protocol: the accounts go to stdout as one JSON line inside the transaction; it commits only after the line
-         "kept" came back on stdin, else everything is undone.
+Protocol: a JSON line on stdout, which waits for the line "kept" on stdin: ``{"changes": [...]}`` before a database in
+         use is changed, which is not done else; the accounts inside their transaction, which is undone else.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import fcntl
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -47,6 +47,9 @@ def main(arguments: Sequence[str]) -> int:
     with lock.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         refuse_newer()
+        if (due := changes()) and not _kept({"changes": due}):
+            print("nothing was changed: its backup was not made", file=sys.stderr)
+            return 1
         call_command("migrate", verbosity=0, interactive=False)
         return _plant(config, options.demo) if options.demo else 0
 
@@ -74,6 +77,23 @@ def refuse_newer() -> None:
         raise DatabaseNewer(", ".join(newer))
 
 
+def changes() -> list[str]:
+    """Migrations that this version brings to a database that another one has filled; none for an empty one."""
+    from django.db import connection  # noqa: PLC0415
+    from django.db.migrations.executor import MigrationExecutor  # noqa: PLC0415
+
+    executor = MigrationExecutor(connection)
+    if not executor.loader.applied_migrations:
+        return []
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    return [f"{one.app_label}.{one.name}" for one, _ in plan]
+
+
+def _kept(told: Mapping[str, object]) -> bool:
+    print(json.dumps(told, ensure_ascii=False), flush=True)
+    return sys.stdin.readline().strip() == "kept"
+
+
 def _plant(config: Config, demo_name: str) -> int:
     from django.db import transaction  # noqa: PLC0415
 
@@ -84,8 +104,7 @@ def _plant(config: Config, demo_name: str) -> int:
     seed = demo.DEMONSTRATION if demo_name == "default" else demo.load_seed(Path(demo_name))
     with transaction.atomic():
         planted = demo.plant(config, seed)
-        print(json.dumps(asdict(planted), ensure_ascii=False), flush=True)
-        if sys.stdin.readline().strip() != "kept":
+        if not _kept(asdict(planted)):
             transaction.set_rollback(True)
             print("the accounts could not be written down", file=sys.stderr)
             return 1

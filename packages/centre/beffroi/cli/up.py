@@ -21,6 +21,8 @@ from beffroi.cli import report
 from beffroi.cli.options import Parser
 from beffroi.lib.config import Config, SettingInvalid, load
 from beffroi.lib.errors import BeffroiError
+from beffroi.mail.backup import staging
+from beffroi.mail.backup.database.keeping import Databases
 from beffroi.supervise import accounts, centre, checks, children, preparation, status
 from beffroi.supervise.supervisor import Supervisor
 
@@ -29,6 +31,13 @@ class NeedsRoot(BeffroiError):
     """Starting the mail servers needs root. Next: sudo ./beffroi up"""
 
     code = "cli.needs_root"
+
+
+class NotBackedUp(BeffroiError):
+    """This version changes the database, which could not be backed up before; nothing was changed: {}. Next: mend that,
+    or go without: ./beffroi up --without-backup"""
+
+    code = "cli.not_backed_up"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -42,6 +51,11 @@ def _parser() -> argparse.ArgumentParser:
         type=_open_or_file,
         metavar="FD|FILE",
         help="write the status here when ready",
+    )
+    parser.add_argument(
+        "--without-backup",
+        action="store_true",
+        help="a new version changes the database without a backup before",
     )
     parser.add_argument("--foreground", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--no-install", action="store_true", help=argparse.SUPPRESS)
@@ -93,7 +107,9 @@ def _run(config: Config, options: argparse.Namespace, first: bool) -> int:
         _say(f"a new centre in {config.state}")
     notices = preparation.prepare(config)
     demo = str(Path(options.demo).resolve()) if options.demo not in ("", "default") else options.demo
-    planted = preparation.prepare_database(config, demo=demo)
+    planted = preparation.prepare_database(
+        config, demo=demo, before_change=lambda due: _back_up(config, due, options.without_backup)
+    )
     _say("starting")
     supervisor = Supervisor(config, centre.processes(config), say=_say, addresses=addresses(config))
     supervisor.status.notices = notices
@@ -110,6 +126,23 @@ def _run(config: Config, options: argparse.Namespace, first: bool) -> int:
             supervisor.stop()
     _say("stopped")
     return 0
+
+
+def _back_up(config: Config, due: Sequence[str], without: bool) -> None:
+    """Before a new version changes the database. Errors: NotBackedUp."""
+    steps = f"This version changes the database ({len(due)} steps)"
+    if without:
+        _say(f"{steps}, without a backup of it.")
+        return
+    _say(f"{steps}; it is backed up first")
+    try:
+        staging.prepare(config)
+        databases = Databases(config)
+        databases.store.unlock()
+        databases.back_up()
+    except (BeffroiError, OSError) as error:
+        raise NotBackedUp(str(error).rstrip(".")) from None
+    _say("backed up (./beffroi database backup list); the way back: docs/runbooks/upgrade.md")
 
 
 def _ready(config: Config, supervisor: Supervisor, options: argparse.Namespace, planted: bool) -> None:

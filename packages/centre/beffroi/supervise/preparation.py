@@ -177,11 +177,12 @@ def _settled(config: Config, name: str, mode: int, owner: tuple[int, int]) -> No
         raise LinkedDirectory(path) from None
 
 
-def prepare_database(config: Config, *, demo: str) -> bool:
+def prepare_database(config: Config, *, demo: str, before_change: Callable[[list[str]], None]) -> bool:
     """Bring the database up to date; on a first run plant the demonstration. True if it was planted now.
 
-    ``demo``: "" for none, "default", or the path of a seed file.
-    Errors: DatabaseFailed.
+    ``demo``: "" for none, "default", or the path of a seed file. ``before_change``: hears of the migrations that a
+    database in use will take, before any is made; what it raises leaves the database as it is.
+    Errors: DatabaseFailed, those of ``before_change``.
     """
     argv = (sys.executable, "-m", "beffroi.cli", "prepare", *(("--demo", demo) if demo else ()))
     environment = {
@@ -192,7 +193,8 @@ def prepare_database(config: Config, *, demo: str) -> bool:
         STATE_VARIABLE: str(config.state),
         "DJANGO_SETTINGS_MODULE": "beffroi.settings.base",
     }
-    child = subprocess.Popen(
+    planted = False
+    with subprocess.Popen(
         children.as_user(argv, config.user or None, secret_files.group(config, secret_files.PAGES)),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -200,19 +202,25 @@ def prepare_database(config: Config, *, demo: str) -> bool:
         env=environment,
         cwd="/",
         umask=0o077,
-    )
-    assert child.stdin is not None and child.stdout is not None and child.stderr is not None
-    line = child.stdout.readline()
-    if line:
-        # First on disk, then the word to commit: no account whose password nobody has.
-        accounts.save(config, json.loads(line))
-        child.stdin.write(_COMMIT)
-        child.stdin.flush()
-    child.stdin.close()
-    said = child.stderr.read().decode("utf-8", "replace")
-    if child.wait() != 0:
+    ) as child:
+        assert child.stdin is not None and child.stdout is not None and child.stderr is not None
+        try:
+            for line in child.stdout:
+                told = json.loads(line)
+                if "changes" in told:
+                    before_change(told["changes"])
+                else:
+                    # First on disk, then the word to commit: no account whose password nobody has.
+                    accounts.save(config, told)
+                    planted = True
+                child.stdin.write(_COMMIT)
+                child.stdin.flush()
+        finally:
+            child.stdin.close()  # what waits for the word changes nothing, and ends
+        said = child.stderr.read().decode("utf-8", "replace")
+    if child.returncode != 0:
         raise DatabaseFailed(last_words(said) or f"status {child.returncode}")
-    return bool(line)
+    return planted
 
 
 def last_words(said: str) -> str:

@@ -109,7 +109,8 @@ class Postgresql:
             self._dump(
                 "--format=custom", "--compress=0", f"--snapshot={snapshot}", *apart, f"--file={folder / FILE}"
             )
-            columns = {table: _columns(connection, table) for table in _APART}
+            there = {table: _columns(connection, table) for table in _APART}
+            columns = {table: names for table, names in there.items() if names}
             for table, names in columns.items():
                 _copy_without_keys(connection, table, names, folder / f"{table}.copy")
             position, head = connection.execute(AUDIT_HEAD).fetchone() or (0, "")
@@ -413,7 +414,12 @@ def _copy_without_keys(
 
 
 def _rows(connection: psycopg.Connection) -> Rows:
-    return {kept.name: dict(_of(connection, kept)) for kept in (*KEYS, *ENDED)}
+    """A database of before some columns says nothing of them."""
+    return {
+        kept.name: dict(_of(connection, kept))
+        for kept in (*KEYS, *ENDED)
+        if set(_columns(connection, kept.table)).issuperset(kept.columns)
+    }
 
 
 def _of(connection: psycopg.Connection, kept: Kept) -> Iterator[tuple[str, dict[str, Any]]]:

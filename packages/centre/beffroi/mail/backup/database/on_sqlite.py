@@ -52,10 +52,10 @@ class Sqlite:
                 copy.execute("PRAGMA journal_mode = OFF")
                 copy.execute("PRAGMA secure_delete = ON")
                 rows = _rows(copy)
-                for kept in KEYS:
+                for kept in filter(lambda one: _has(copy, one), KEYS):
                     sets = ", ".join(f"{column} = ''" for column in kept.columns)
                     copy.execute(f"UPDATE {kept.table} SET {sets}")  # noqa: S608 - constants of ``tables``
-                for table in LEFT_OUT:
+                for table in set(LEFT_OUT).intersection(_tables(copy)):
                     copy.execute(f"DELETE FROM {table}")  # noqa: S608 - as above
                 (epoch,) = copy.execute("SELECT COALESCE(MAX(epoch), 0) FROM feed_channel").fetchone()
                 position, head = copy.execute(AUDIT_HEAD).fetchone() or (0, "")
@@ -188,7 +188,12 @@ def _counts(connection: sqlite3.Connection) -> dict[str, int]:
 
 
 def _rows(connection: sqlite3.Connection) -> Rows:
-    return {kept.name: dict(_of(connection, kept)) for kept in (*KEYS, *ENDED)}
+    return {kept.name: dict(_of(connection, kept)) for kept in (*KEYS, *ENDED) if _has(connection, kept)}
+
+
+def _has(connection: sqlite3.Connection, kept: Kept) -> bool:
+    """A database of before these columns has not."""
+    return {row[1] for row in connection.execute(f"PRAGMA table_info({kept.table})")}.issuperset(kept.columns)
 
 
 def _of(connection: sqlite3.Connection, kept: Kept) -> Iterator[tuple[str, dict[str, object]]]:
@@ -199,10 +204,7 @@ def _of(connection: sqlite3.Connection, kept: Kept) -> Iterator[tuple[str, dict[
 
 
 def _apply(connection: sqlite3.Connection, rows: Rows) -> None:
-    for kept in (*KEYS, *ENDED):
-        there = {row[1] for row in connection.execute(f"PRAGMA table_info({kept.table})")}
-        if not there.issuperset(kept.columns):
-            continue  # a database of before these columns
+    for kept in filter(lambda one: _has(connection, one), (*KEYS, *ENDED)):
         sets = ", ".join(f"{column} = ?" for column in kept.columns)
         connection.executemany(
             f"UPDATE {kept.table} SET {sets} WHERE {kept.key} = ?",  # noqa: S608 - constants of ``tables``

@@ -2,7 +2,8 @@
 
 Rule:    a destroyed key is in no backup, so no snapshot holds a key that destroys something: those of mailboxes and
          collectivités, and what these wrapped. They lie beside the snapshots as they are today. What was ended stays
-         ended: a restore opens nothing that somebody closed since.
+         ended: a restore opens nothing that somebody closed since. The database of the version before is backed up by
+         these lists, too: where a migration renames a table or a column of ``KEYS``, the former one stays here.
 Source:  docs/decisions/0135-backup-of-the-database.md.
 """
 
