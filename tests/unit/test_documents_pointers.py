@@ -1,0 +1,59 @@
+"""What a document points to is there: files, headings, paths of the code; and each decision stands in their index."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DECISIONS = ROOT / "docs" / "decisions"
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+CODE = ("packages/**/*.py", "lab/**/*.py", "bench/*.py", "tests/**/*.py", "beffroi")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+PLACE = re.compile(r"`((?:tests|docs|packages|lab|bench|deploy)/[^`\s]+)`")
+NAMED = re.compile(r"docs/[a-z]+/[\w./-]+?\.md\b|decisions/\d{4}[\w-]*(?:\.md)?")
+NUMBERED = re.compile(r"[Dd]ecision (\d+)\b")
+
+
+@cache
+def headings(path: Path) -> set[str]:
+    """As GitHub names them in an address."""
+    found = re.findall(r"^#+ (.*)$", path.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", one.strip().lower()).replace(" ", "-") for one in found}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_a_document_points_to_exists(path: Path) -> None:
+    text = path.read_text("utf-8")
+    for target in LINK.findall(text):
+        name, _, heading = target.partition("#")
+        if "://" in target:
+            continue
+        place = path.parent / name if name else path
+        assert place.exists(), target
+        assert not heading or heading in headings(place.resolve()), target
+    for pointer in PLACE.findall(text):
+        assert list(ROOT.glob(pointer)), pointer
+
+
+def test_documents_and_decisions_that_the_code_names_exist() -> None:
+    numbers = {int(one.name[:4]) for one in DECISIONS.glob("[0-9]*.md")}
+    wrong = []
+    for path in {one for pattern in CODE for one in ROOT.glob(pattern)}:
+        text = path.read_text("utf-8")
+        for name in NAMED.findall(text):
+            place = name if name.startswith("docs/") else f"docs/{name}"
+            if not list(ROOT.glob(place if place.endswith(".md") else f"{place}*.md")):
+                wrong.append(f"{path.relative_to(ROOT)}: {name}")
+        wrong += [
+            f"{path.relative_to(ROOT)}: {one}" for one in NUMBERED.findall(text) if int(one) not in numbers
+        ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_each_decision_stands_once_in_the_index() -> None:
+    listed = re.findall(r"\]\((\d{4}-[^)]+)\)", (DECISIONS / "README.md").read_text("utf-8"))
+    assert sorted(listed) == sorted(one.name for one in DECISIONS.glob("[0-9]*.md"))
