@@ -1,16 +1,21 @@
-"""ARCHITECTURE.md says of each process once what it may and does."""
+"""ARCHITECTURE.md says of each process once what it may and does, as the supervisor and the units start it."""
 
 from __future__ import annotations
 
-from collections import Counter
+import re
 from pathlib import Path
 
-TEXT = Path(__file__).resolve().parents[2] / "ARCHITECTURE.md"
+from beffroi.lib.config import Config
+from beffroi.supervise import centre
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = ROOT / "ARCHITECTURE.md"
+PRIVILEGES = {"NET_ADMIN", "NET_RAW", "NET_BIND_SERVICE", "SYS_ADMIN", "SYS_TIME"}
 
 
-def tables() -> list[list[str]]:
-    """First cells of the rows of each table, its head first."""
-    found: list[list[str]] = []
+def tables() -> list[list[tuple[str, str]]]:
+    """(process, user) of the rows of each table, its head first."""
+    found: list[list[tuple[str, str]]] = []
     is_inside = False
     for line in TEXT.read_text().splitlines():
         if not line.startswith("|"):
@@ -19,15 +24,44 @@ def tables() -> list[list[str]]:
         if not is_inside:
             found.append([])
         is_inside = True
-        found[-1].append(line.split("|")[1].strip())
+        _, name, user, *_ = (cell.strip() for cell in line.split("|"))
+        found[-1].append((name, user))
     return found
 
 
-def test_each_process_has_one_row() -> None:
-    processes = [names[2:] for names in tables() if names[0] == "process"]
-    assert len(processes) >= 2, "the centre's and the boîtier's"
-    for names in processes:
-        assert [name for name, count in Counter(names).items() if count > 1] == []
-    assert {"front", "web", "console", "drive", "sentry", "drive-keeper", "filescan", "scan"} <= set(
-        processes[0]
+def processes(nth: int) -> dict[str, str]:
+    """User of each process; 0: the centre's, 1: the boîtier's."""
+    rows = [rows[2:] for rows in tables() if rows[0][0] == "process"][nth]
+    assert len({name for name, _ in rows}) == len(rows)
+    return dict(rows)
+
+
+def test_each_process_of_the_centre_has_the_row_and_the_user_that_the_supervisor_gives_it() -> None:
+    config = Config(
+        user="USER",
+        acme_directory="https://acme.example.net/directory",
+        stream_relays=1,
+        box_fronts=1,
+        clamd="/run/clamd",
     )
+    told = processes(0)
+    started = {re.sub(r"-1$", "-N", one.name): one for one in centre.processes(config)}
+    assert told.keys() == started.keys()
+    for name, one in started.items():
+        assert re.match(one.user or "root|as front|_rspamd", told[name]), name
+        assert not one.group or one.group in re.split(r"[, ]+", told[name]), name
+
+
+def test_each_process_of_the_boitier_has_the_row_user_and_privileges_of_its_unit() -> None:
+    told = processes(1)
+    for path in (ROOT / "deploy" / "deb" / "units").glob("*.service"):
+        unit = path.read_text()
+        name = path.stem.removeprefix("beffroi-box").removeprefix("-") or "agent"
+        if name == "update-resume":
+            continue  # asks systemd for the transient unit of *update*
+        user = re.search(r"^User=(.*)$", unit, re.MULTILINE)
+        assert told[name].startswith(user[1] if user else "root"), name
+        bounds = re.search(r"^CapabilityBoundingSet=(.*)$", unit, re.MULTILINE)
+        assert bounds is not None, name
+        given = {one.removeprefix("CAP_") for one in bounds[1].split()} & PRIVILEGES
+        assert set(re.findall(r"[A-Z]+_[A-Z_]+", told[name].replace("CAP_", ""))) == given, name
