@@ -65,3 +65,14 @@ def test_each_process_of_the_boitier_has_the_row_user_and_privileges_of_its_unit
         assert bounds is not None, name
         given = {one.removeprefix("CAP_") for one in bounds[1].split()} & PRIVILEGES
         assert set(re.findall(r"[A-Z]+_[A-Z_]+", told[name].replace("CAP_", ""))) == given, name
+
+
+def test_the_table_of_units_names_their_capabilities() -> None:
+    text = (ROOT / "docs" / "internals" / "box.md").read_text()
+    rows = dict(re.findall(r"^\| `beffroi-box(?:-([a-z-]+))?` \| [^|]+ \| ([^|]+) \|", text, re.MULTILINE))
+    for path in (ROOT / "deploy" / "deb" / "units").glob("*.service"):
+        bounds = re.search(r"^CapabilityBoundingSet=(.*)$", path.read_text(), re.MULTILINE)
+        assert bounds is not None, path.name
+        told = rows[path.stem.removeprefix("beffroi-box").removeprefix("-")]
+        named = set(re.findall(r"[a-z]+(?:_[a-z]+)*", re.sub(r"\([^)]*\)", "", told))) - {"none"}
+        assert named == {one.removeprefix("CAP_").lower() for one in bounds[1].split()}, path.name

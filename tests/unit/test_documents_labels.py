@@ -1,4 +1,4 @@
-"""What the French guides call by its name stands on a page: each label between asterisks or guillemets."""
+"""What guides and runbooks call by its name stands on a page: each label between asterisks or guillemets."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 GUIDES = sorted((ROOT / "docs" / "fr").glob("*.md"))
+RUNBOOKS = sorted((ROOT / "docs" / "runbooks").glob("*.md"))
 SHOWN = ("centre/beffroi/**/*.html", "centre/beffroi/**/*.py", "centre/beffroi/**/*.js", "centre/beffroi/**/*.cf",
          "box/beffroi_box/*.py", "centre/beffroi/**/*.txt")  # fmt: skip
 LABEL = re.compile(r"\*\*([^*]+)\*\*|(?<![\w*])\*([^*\s][^*]*)\*(?![\w*])|«\s*([^»]+?)\s*»")
+LABEL_IN_ENGLISH = re.compile(r"(?<![\w*])\*([A-ZÉÀ][^*\n]*)\*(?![\w*])")
 # A paragraph's own heading, and what is said in bold.
 HEADING = re.compile(r"(?:^(?:- |\d\. )?|\| )\*\*[^*]+\*\*", re.MULTILINE)
 
@@ -24,7 +26,7 @@ OF_OTHERS = {
     "introuvable", "site introuvable", "réinitialisée", "QinQ", "Hors ligne", "desktop.ini", "~$", "ne-pas-répondre",
     "Fichiers de Prénom Nom", "Agenda de Prénom Nom", "Contacts de Prénom Nom",
     "Jeanne Petit (par Sophie Martin, en remplacement)", "si l'expéditeur contient…, alors ranger dans…",
-    "Votre message n'est pas encore remis",
+    "Votre message n'est pas encore remis", "EACCES", "RequestTimeTooSkewed",
 }  # fmt: skip
 
 
@@ -47,10 +49,10 @@ def shown() -> str:
     return "\n".join(found)
 
 
-@pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.name)
-def test_each_label_of_a_guide_stands_on_a_page(path: Path) -> None:
+@pytest.mark.parametrize("path", [*GUIDES, *RUNBOOKS], ids=lambda path: path.name)
+def test_each_label_of_a_guide_or_runbook_stands_on_a_page(path: Path) -> None:
     text = HEADING.sub("", path.read_text("utf-8"))
-    for found in LABEL.finditer(text):
+    for found in (LABEL if path in GUIDES else LABEL_IN_ENGLISH).finditer(text):
         label = plain(next(one for one in found.groups() if one)).strip(" .:,")
         parts = [part for part in re.split(r"\s*…\s*", label) if part]
         # A page may write its first letter large.
