@@ -135,3 +135,53 @@ def test_the_models_repeat_the_same_durations(name: str) -> None:
     text = " ".join((FRENCH / name).read_text("utf-8").split())
     for phrase, setting in PROMISED[name]:
         assert phrase.format(setting_s(setting) // 86400) in text, phrase
+
+
+GUIDES = (
+    ("secretaire.md", "rend le message pendant {} secondes", "beffroi.mail.sendings.UNDO_S", 1),
+    (
+        "secretaire.md",
+        "se choisissent ou se déposent, {} Mo au plus",
+        "beffroi.mail.compose.MAX_FILES_BYTES",
+        10**6,
+    ),
+    ("secretaire.md", "se retrouve pendant {} jours : cherchez", "beffroi.mail.deleted.KEEP_DAYS", 1),
+    (
+        "secretaire.md",
+        "elle s'arrête au bout de {} jours",
+        "beffroi.mail.importing.retention.ABANDONED_DAYS",
+        1,
+    ),
+    ("secretaire.md", "coche les boîtes ({} au plus)", "beffroi.mail.aliases.actions.MAX_TARGETS", 1),
+    ("secretaire.md", "les jours ({} au plus)", "delegation_days", 1),
+    ("secretaire.md", "vers une autre adresse, pour {} jours", "forwarding_days", 1),
+    (
+        "secretaire.md",
+        "Pendant {} jours, le départ peut être annulé",
+        "beffroi.mail.people.leaving.UNDO_DAYS",
+        1,
+    ),
+    (
+        "referent.md",
+        "tout recevoir dans une boîte, {} jours au plus",
+        "beffroi.mail.aliases.actions.CATCH_ALL_DAYS",
+        1,
+    ),
+    ("referent.md", "se télécharge pendant {} jours", "beffroi.mail.closing.actions.EXPORT_DAYS", 1),
+    ("referent.md", "il reste alors {} heures", "beffroi.mail.closing.erasures.CALL_BACK_H", 1),
+    ("agenda.md", "Un fichier compte {} Mo", "beffroi.drive.calendars.wire_bringing.MAX_FILE_BYTES", 10**6),
+    ("partager.md", "d'au moins {} caractères", "beffroi.drive.store.shares.MIN_PASSWORD_CHARS", 1),
+    (
+        "recevoir-des-fichiers.md",
+        "peut faire jusqu’à {} Go",
+        "beffroi.drive.store.drops.MOST_FILE_BYTES",
+        10**9,
+    ),
+)
+
+
+@pytest.mark.parametrize(("name", "phrase", "constant", "unit"), GUIDES, ids=[row[2] for row in GUIDES])
+def test_a_number_of_a_guide_is_that_of_the_code(name: str, phrase: str, constant: str, unit: int) -> None:
+    module, _, last = constant.rpartition(".")
+    value = getattr(import_module(module), last) if module else getattr(Config(), constant)
+    assert phrase.format(value // unit) in " ".join((FRENCH / name).read_text("utf-8").split())
