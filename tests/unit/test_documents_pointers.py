@@ -15,6 +15,7 @@ CODE = ("packages/**/*.py", "lab/**/*.py", "bench/*.py", "tests/**/*.py", "beffr
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 PLACE = re.compile(r"`((?:tests|docs|packages|lab|bench|deploy)/[^`\s]+)`")
 NAMED = re.compile(r"docs/[a-z]+/[\w./-]+?\.md\b|decisions/\d{4}[\w-]*(?:\.md)?")
+PART = re.compile(r"(docs/internals/[\w-]+\.md), \"([^\"\n]+)\"")
 NUMBERED = re.compile(r"[Dd]ecision (\d+)\b")
 
 
@@ -51,6 +52,9 @@ def test_documents_and_decisions_that_the_code_names_exist() -> None:
         wrong += [
             f"{path.relative_to(ROOT)}: {one}" for one in NUMBERED.findall(text) if int(one) not in numbers
         ]
+        for name, part in PART.findall(text):
+            if not re.search(rf"^(?:#+ |\*\*){re.escape(part)}", (ROOT / name).read_text("utf-8"), re.M):
+                wrong.append(f"{path.relative_to(ROOT)}: {name}, {part}")
     assert not wrong, "\n".join(wrong)
 
 
