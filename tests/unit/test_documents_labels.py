@@ -16,6 +16,8 @@ SHOWN = ("centre/beffroi/**/*.html", "centre/beffroi/**/*.py", "centre/beffroi/*
          "box/beffroi_box/*.py", "centre/beffroi/**/*.txt")  # fmt: skip
 LABEL = re.compile(r"\*\*([^*]+)\*\*|(?<![\w*])\*([^*\s][^*]*)\*(?![\w*])|«\s*([^»]+?)\s*»")
 LABEL_IN_ENGLISH = re.compile(r"(?<![\w*])\*([A-ZÉÀ][^*\n]*)\*(?![\w*])")
+# First cells of a table of what a page, a mail or a machine says.
+MESSAGES = re.compile(r"^\| (?:message|la vérification dit|météo) \|.*\n\|[-|]+\n((?:\|.*\n)+)", re.MULTILINE)
 # A paragraph's own heading, and what is said in bold.
 HEADING = re.compile(r"(?:^(?:- |\d\. )?|\| )\*\*[^*]+\*\*", re.MULTILINE)
 
@@ -62,3 +64,14 @@ def test_each_label_of_a_guide_or_runbook_stands_on_a_page(path: Path) -> None:
             and not all(part in shown() or part[0].lower() + part[1:] in shown() for part in parts)
         ):
             raise AssertionError(f"line {text[: found.start()].count(chr(10)) + 1}: {label}")
+
+
+def test_each_message_of_a_table_is_one_that_is_shown() -> None:
+    found = 0
+    for path in GUIDES:
+        for table in MESSAGES.findall(path.read_text("utf-8")):
+            for row in table.splitlines():
+                for message in plain(row.split("|")[1]).replace("*", "").split(" ; "):
+                    found += 1
+                    assert re.sub(r"^ *\d{3} ", "", message).strip() in shown(), f"{path.name}: {message}"
+    assert found >= 20

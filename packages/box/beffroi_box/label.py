@@ -30,7 +30,7 @@ def qr_modules(text: str) -> list[str]:
 
 
 def label_svg(serial: str, fingerprint: str) -> str:
-    """Return the label, 90 mm by 44 mm. Errors: LabelFailed."""
+    """Return the label, 96 mm by 44 mm. Errors: LabelFailed."""
     rows = qr_modules(f"BEFFROI {serial} {fingerprint}")
     size = len(rows) + 2 * _QUIET
     dark = "".join(
