@@ -76,3 +76,10 @@ def test_the_table_of_units_names_their_capabilities() -> None:
         told = rows[path.stem.removeprefix("beffroi-box").removeprefix("-")]
         named = set(re.findall(r"[a-z]+(?:_[a-z]+)*", re.sub(r"\([^)]*\)", "", told))) - {"none"}
         assert named == {one.removeprefix("CAP_").lower() for one in bounds[1].split()}, path.name
+
+
+def test_each_directory_of_the_state_is_named() -> None:
+    sources = (ROOT / "packages" / "centre" / "beffroi").rglob("*.py")
+    used = {one for path in sources for one in re.findall(r"\bstate / \"([\w.-]+)\"", path.read_text())}
+    told = set(re.findall(r"`([\w.-]+?)/?`", TEXT.read_text().partition("## State")[2]))
+    assert len(used) > 20 and used <= told, used - told
