@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 from beffroi.lib.config import Config
@@ -83,3 +85,13 @@ def test_each_directory_of_the_state_is_named() -> None:
     used = {one for path in sources for one in re.findall(r"\bstate / \"([\w.-]+)\"", path.read_text())}
     told = set(re.findall(r"`([\w.-]+?)/?`", TEXT.read_text().partition("## State")[2]))
     assert len(used) > 20 and used <= told, used - told
+
+
+def test_the_directions_name_each_layer_in_its_order() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = next(one["layers"] for one in contracts if one["type"] == "layers")
+    text = TEXT.read_text().partition("## Directions")[2].partition("\n## ")[0]
+    places = [
+        [text.index(name.strip().removeprefix("beffroi.")) for name in one.split(":")] for one in layers
+    ]
+    assert all(max(above) < min(below) for above, below in pairwise(places))
