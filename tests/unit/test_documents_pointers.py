@@ -16,6 +16,8 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 PLACE = re.compile(r"`((?:tests|docs|packages|lab|bench|deploy)/[^`\s]+)`")
 NAMED = re.compile(r"docs/[a-z]+/[\w./-]+?\.md\b|decisions/\d{4}[\w-]*(?:\.md)?")
 PART = re.compile(r"(docs/internals/[\w-]+\.md), \"([^\"\n]+)\"")
+NAME = re.compile(r"`([a-z][a-z0-9]*(?:_[a-z0-9]+)+)`")
+OF_OTHERS = {"alias_groups"}  # Collabora's
 NUMBERED = re.compile(r"[Dd]ecision (\d+)\b")
 
 
@@ -55,6 +57,23 @@ def test_documents_and_decisions_that_the_code_names_exist() -> None:
         for name, part in PART.findall(text):
             if not re.search(rf"^(?:#+ |\*\*){re.escape(part)}", (ROOT / name).read_text("utf-8"), re.M):
                 wrong.append(f"{path.relative_to(ROOT)}: {name}, {part}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_settings_tables_and_names_that_a_document_quotes_are_in_the_code() -> None:
+    texts = (
+        one.read_text("utf-8")
+        for kind in ("py", "lua", "conf", "html", "cf")
+        for one in ROOT.glob(f"[!.]*/**/*.{kind}")
+    )
+    words = set(re.findall(r"\w+", "\n".join(texts)))
+    wrong = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in DOCUMENTS
+        if path.parent != DECISIONS and path.name != "CHANGELOG.md"
+        for name in NAME.findall(path.read_text("utf-8"))
+        if name not in words and name not in OF_OTHERS
+    ]
     assert not wrong, "\n".join(wrong)
 
 
