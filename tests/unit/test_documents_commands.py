@@ -20,6 +20,8 @@ ROOT = Path(__file__).parents[2]
 GIVEN = re.compile(r"\./beffroi +([a-z][^`\n]*)")
 END = re.compile(r" {2}|#|>|\.(?: |$)|[;,:]| \||\) ?\|")
 OF_THE_SCRIPT = ("help", "home", "test", "box package")
+CASES = (ROOT / "beffroi").read_text("utf-8").partition("case $verb in")[2]
+OF_PEOPLE = set(re.findall(r"[a-z]+", " ".join(re.findall(r"^  ([a-z |]+)\)", CASES, re.MULTILINE))))
 
 
 class Known(Exception):
@@ -40,7 +42,7 @@ def parser_of(verb: str, below: str) -> argparse.ArgumentParser | None:
         try:
             if verb in ("bench", "lab"):
                 (bench.__main__ if verb == "bench" else beffroi_lab.__main__).main([below])
-            elif verb == "box" or verb in VERBS:
+            elif verb in OF_PEOPLE:
                 run(VERBS["releases" if verb == "box" else verb], [below])
         except Known as found:
             return found.parser
