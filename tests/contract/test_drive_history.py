@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from beffroi.drive.store import (
@@ -226,12 +227,11 @@ def test_versions_are_thinned_file_by_file(metadata: Database, home: Node) -> No
         for n in range(4):
             files.append(put(metadata, home.id, name, f"{name}{n}".encode(), at(NOW_S + n)).id)
     later = NOW_S + 2 * DAY_S
+    thin_one = partial(versions.thin, now_s=later, keep_s=10**9, till_s=later, since=versions.Since(), most=1)
     after: int | None = 0
     seen_nodes = []
     while after is not None:
-        after = metadata.write(
-            lambda w, start=after: versions.thin(w, now_s=later, keep_s=10**9, after=start, most=1)
-        )
+        after = metadata.write(partial(thin_one, after=after))
         seen_nodes.append(after)
     assert seen_nodes == [*sorted(set(files[1:])), None]
     with metadata.reading() as reading:

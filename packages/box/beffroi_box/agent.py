@@ -404,7 +404,7 @@ class Agent:
                 channel = self._unsaved.pop()
             except KeyError:  # the keeper, or who ends the agent, was faster
                 return
-            if not self._save(lambda channel=channel: self.store.save_table(self.session.tables[channel])):  # type: ignore[misc]
+            if not self._save(partial(self.store.save_table, self.session.tables[channel])):
                 self._unsaved.add(channel)
                 return
 

@@ -16,6 +16,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -65,7 +66,7 @@ class _Tls(ssl.SSLSocket):
         """Write all of ``data``; on an error the connection is of no more use."""
         with self._writing:
             while data:
-                data = data[self._done(lambda rest=data: self.send(rest), SAY_TIMEOUT_S) :]  # type: ignore[misc]
+                data = data[self._done(partial(self.send, data), SAY_TIMEOUT_S) :]
 
     def _done(self, step: Callable[[], int], limit_s: float) -> int:
         assert self._state is not None

@@ -154,7 +154,7 @@ class Sentry:
             untold = [one for one in alarms.every(reading) if not one.told_s]
         for one in untold:
             self._tell(collectivite_id, one)
-            database.write(lambda writing, it=one: alarms.told(writing, it.device_id, now_s=clock.epoch_s()))  # type: ignore[misc]
+            database.write(partial(alarms.told, device_id=one.device_id, now_s=clock.epoch_s()))
 
     def _state_of(self, collectivite_id: str, database: Database) -> _State:
         found = self._states.get(collectivite_id)

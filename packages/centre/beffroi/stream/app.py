@@ -13,6 +13,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from beffroi_protocol.messages import Ack
@@ -183,7 +184,7 @@ class Stream:
             await asyncio.sleep(SEEN_EVERY_S)
             boxes = [owner for owner in self.hub.owners() if owner.startswith("box_")]
             try:
-                await self._run(lambda boxes=boxes: self._store.seen(boxes))  # type: ignore[misc]
+                await self._run(partial(self._store.seen, boxes))
             except Exception as error:  # noqa: BLE001 - outermost loop of the process
                 log.error("boxes seen are not noted: %s", getattr(error, "code", type(error).__name__))
 

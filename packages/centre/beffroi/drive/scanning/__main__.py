@@ -87,7 +87,7 @@ class Process:
     def _forget(self) -> None:
         for collectivite_id in self._forgotten.others():
             state = self._communes.state(collectivite_id)
-            if self._guarded(collectivite_id, lambda one=collectivite_id: self._work.forget(one)):  # type: ignore[misc]
+            if self._guarded(collectivite_id, partial(self._work.forget, collectivite_id)):
                 self._forgotten.keep(collectivite_id, state)
 
     def _turn(self) -> float:

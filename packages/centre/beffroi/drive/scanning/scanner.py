@@ -17,6 +17,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from beffroi.drive.scanning.engines import MOST_BYTES, EngineAway, Engines, Said
 from beffroi.drive.store import drops, findings, scan_due
@@ -149,7 +150,7 @@ class Scanner:
                 names = findings.gone(reading, after)
             if not names:
                 break
-            database.write(lambda writing, it=names: findings.forget(writing, it))  # type: ignore[misc]
+            database.write(partial(findings.forget, names=names))
             after = names[-1]
         database.write(drops.forget)
         return True
@@ -160,7 +161,7 @@ class Scanner:
             untold = [(one, count(reading, one.sha256)) for one in findings.untold(reading)]
         for one, held in untold:
             self.tell(collectivite_id, one, held)
-            database.write(lambda writing, it=one: findings.told(writing, it.sha256, now_s=clock.epoch_s()))  # type: ignore[misc]
+            database.write(partial(findings.told, sha256=one.sha256, now_s=clock.epoch_s()))
 
     # -- inside ----------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 from beffroi.drive.archives import manifest, names
 from beffroi.drive.following import Rested
@@ -206,9 +207,9 @@ class Desk:
             lines = "".join(f"{names.escaped(one.path)}\n" for one in shown).encode()
             named += len(shown)
             database.write(
-                lambda w, some=some, lines=lines: seals.read_to(  # type: ignore[misc]
-                    w,
-                    seal.id,
+                partial(
+                    seals.read_to,
+                    seal_id=seal.id,
                     reached=some[-1].node.id,
                     files=len(some),
                     size_bytes=sum(one.node.size_bytes for one in some),

@@ -13,6 +13,7 @@ import hashlib
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import msgspec
 
@@ -51,9 +52,7 @@ class Verifier:
             due = seal_checks.due(reading, before_s=now_s - EVERY_S, now_s=now_s, most=MOST_DUE)
         for seal_id in due:
             database.write(
-                lambda w, seal_id=seal_id: seal_checks.ask(  # type: ignore[misc]
-                    w, seal_id, person_id=seal_checks.NOBODY, now_s=now_s
-                )
+                partial(seal_checks.ask, seal_id=seal_id, person_id=seal_checks.NOBODY, now_s=now_s)
             )
 
     def step(self, collectivite_id: str, database: Database, check: Check) -> bool:

@@ -10,6 +10,7 @@ Source:  docs/internals/drive.md.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from functools import partial
 from typing import LiteralString, NamedTuple
 
 from beffroi.drive.store import frozen, look, moments, refs, seals, tree
@@ -147,15 +148,14 @@ def thin(
     *,
     now_s: int,
     keep_s: int,
-    till_s: int | None = None,
-    since: Since = Since(),  # noqa: B008 - of numbers
+    till_s: int,
+    since: Since,
     after: int = 0,
     most: int = MOST_THINNED,
 ) -> int | None:
     """Apply ``spare`` to the next ``most`` files that have versions, from node ``after`` on; return the last one of
     them, None after the last of all. Those of what is sealed stay, and what was replaced ``since``. ``till_s``: to when
-    their ages are counted, where that is not now."""
-    till_s = now_s if till_s is None else till_s
+    their ages are counted."""
     looking = seals.Looking(writing)
     files = writing.all(
         "SELECT DISTINCT node FROM version WHERE node > ? ORDER BY node LIMIT ?", (after, most)
@@ -176,16 +176,14 @@ def thin(
 
 
 def thin_all(database: Database, *, now_s: int, keep_s: int, till_s: int | None = None) -> None:
-    """All files, in as many changes as it takes: others write between them. As ``thin``."""
+    """All files, in as many changes as it takes: others write between them. As ``thin``; ``till_s`` None: now."""
     till_s = now_s if till_s is None else till_s
     with database.reading() as reading:
         since = Since(*(moments.first_since(reading, till_s - age_s, now_s) for age_s in (DAY_S, keep_s)))
     after: int | None = 0
     while after is not None:
         after = database.write(
-            lambda w, at=after: thin(  # type: ignore[misc]
-                w, now_s=now_s, keep_s=keep_s, till_s=till_s, since=since, after=at
-            )
+            partial(thin, now_s=now_s, keep_s=keep_s, till_s=till_s, since=since, after=after)
         )
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 import struct
 from collections.abc import Collection, Iterable, Sequence
+from functools import partial
 from typing import LiteralString, NamedTuple
 
 from beffroi.drive.reach import Reach
@@ -241,7 +242,7 @@ def named(reading: Reading, asked: str, reach: Reach, *, most: int) -> list[Entr
         return []
     rows = [row[:7] for row in _changed(reading)] + reading.all(_WAITING, (MOST_FRESH,))
     for root in reach.roots:
-        rarest = min(wanted, key=lambda one, root=root: _count_names(reading, root, one))  # type: ignore[misc]
+        rarest = min(wanted, key=partial(_count_names, reading, root))
         first = rarest.encode()
         for word in filter(None, (rarest, terms.other_number(rarest))):
             rows += reading.all(_CALLED, (root, word.encode(), MOST_LOOKED))
@@ -264,7 +265,7 @@ def holding(reading: Reading, numbers: Sequence[int], reach: Reach, *, most: int
     """Files whose contents have all words of these numbers (``terms.term``), newest first."""
     found: list[Entry] = []
     for root in reach.roots if numbers else ():
-        rarest, *others = sorted(set(numbers), key=lambda one, root=root: _count(reading, root, one))  # type: ignore[misc]
+        rarest, *others = sorted(set(numbers), key=partial(_count, reading, root))
         besides = itertools.chain.from_iterable((root, one) for one in others)
         rows = reading.all(_HOLDING + _ALSO * len(others), (root, rarest, MOST_LOOKED, *besides))
         found += [Entry(*row) for row in rows]

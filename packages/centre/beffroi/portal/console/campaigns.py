@@ -51,7 +51,7 @@ def campaign(request: HttpRequest, actor: Actor, campaign_id: str) -> HttpRespon
     return page(request, "console/parts/dossier.html" if part else "console/campaign.html", context)
 
 
-def _word(template: str, act: Callable[[Actor, object], object]) -> Callable[..., HttpResponse]:
+def _word(template: str, act: Callable[..., object]) -> Callable[..., HttpResponse]:
     """A page that states the consequences, then does it and shows the campaign again."""
 
     @require_http_methods(["GET", "POST"])
@@ -59,7 +59,7 @@ def _word(template: str, act: Callable[[Actor, object], object]) -> Callable[...
     def view(request: HttpRequest, actor: Actor, campaign_id: str) -> HttpResponse:
         found = watch.access_campaign(actor, campaign_id)
         if request.method == "POST":
-            act(actor, found)
+            act(actor=actor, campaign=found)
             return HttpResponseRedirect(reverse("campaign", args=[campaign_id]))
         context = {"place": "campaigns", "dossier": evidence.dossier(actor, campaign_id)}
         active = decisions.decisions_of_campaign(actor, campaign_id).filter(state="active").count()
@@ -82,11 +82,5 @@ def confirm(request: HttpRequest, actor: Actor, campaign_id: str) -> HttpRespons
     return page(request, "console/campaign_confirm.html", {**context, "shared": shared})
 
 
-dismiss = _word(
-    "console/campaign_dismiss.html",
-    lambda actor, found: actions.dismiss_campaign(actor=actor, campaign=found),  # type: ignore[arg-type]
-)
-undo = _word(
-    "console/campaign_undo.html",
-    lambda actor, found: actions.undo_campaign(actor=actor, campaign=found),  # type: ignore[arg-type]
-)
+dismiss = _word("console/campaign_dismiss.html", actions.dismiss_campaign)
+undo = _word("console/campaign_undo.html", actions.undo_campaign)

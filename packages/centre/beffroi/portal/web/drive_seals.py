@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextlib import suppress
 from datetime import UTC, date, datetime, time
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypedDict
 
 from allauth.account.internal.flows import reauthentication
 from django.conf import settings
@@ -27,6 +27,7 @@ from beffroi.drive.archives import manifest, retention, rules
 from beffroi.drive.seals import actions, authority, overview, transfer
 from beffroi.drive.seals.verification import unpacked
 from beffroi.drive.store import seal_alarms, seal_checks, seal_ends, seals
+from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.store.seals import NO_END, Seal
 from beffroi.drive.store.writing import Reading
@@ -191,22 +192,29 @@ def sheet(request: HttpRequest, actor: Actor, seal_id: str) -> HttpResponse:
 # -- inside ------------------------------------------------------------------------------------------------------
 
 
+class _Seal(TypedDict):
+    actor: Actor
+    database: Database
+    seal_id: str
+
+
 def _act(request: HttpRequest, actor: Actor, view: View, found: Seal) -> None:
-    what, to = request.POST.get("what", ""), {"actor": actor, "database": view.database, "seal_id": found.id}
+    what = request.POST.get("what", "")
+    to: _Seal = {"actor": actor, "database": view.database, "seal_id": found.id}
     if what == "check":
-        actions.verify(**to)  # type: ignore[arg-type]
+        actions.verify(**to)
         messages.info(request, _("La vérification commence : chaque fichier est relu."))
     elif what == "settle":
-        actions.settle_damage(**to, why=request.POST.get("why", ""))  # type: ignore[arg-type]
+        actions.settle_damage(**to, why=request.POST.get("why", ""))
         messages.success(
             request, _("C’est noté : l’alerte est close, jusqu’à ce qu’un autre dommage soit trouvé.")
         )
     elif what == "extend":
-        actions.extend(**to, until_s=_day_s(request.POST.get("until", "")))  # type: ignore[arg-type]
+        actions.extend(**to, until_s=_day_s(request.POST.get("until", "")))
         messages.success(request, _("Le sceau est prolongé."))
     elif what == "lift":
         reauthentication.raise_if_reauthentication_required(request, app="account")
-        actions.lift(**to)  # type: ignore[arg-type]
+        actions.lift(**to)
         messages.success(request, _("Le sceau est levé : ce dossier peut de nouveau être modifié."))
     elif what == "eliminate":
         reauthentication.raise_if_reauthentication_required(request, app="account")
@@ -215,7 +223,7 @@ def _act(request: HttpRequest, actor: Actor, view: View, found: Seal) -> None:
             _date(request.POST.get("visa_on", "")),
             " ".join(request.POST.get("visa_by", "").split())[:200],
         )
-        actions.ask_elimination(**to, visa=visa)  # type: ignore[arg-type]
+        actions.ask_elimination(**to, visa=visa)
         messages.info(
             request,
             _(
@@ -225,7 +233,7 @@ def _act(request: HttpRequest, actor: Actor, view: View, found: Seal) -> None:
     elif what in ("grant", "refuse"):
         if what == "grant":
             reauthentication.raise_if_reauthentication_required(request, app="account")
-        actions.answer_elimination(**to, grant=what == "grant")  # type: ignore[arg-type]
+        actions.answer_elimination(**to, grant=what == "grant")
         if what == "grant":
             messages.success(
                 request, _("C’est accordé : le dossier est détruit dans les minutes qui viennent.")
