@@ -240,7 +240,7 @@ def test_what_was_typed_wrong_is_said_beside_its_field(beaune: Commune) -> None:
         ({"family": "x" * 101}, "100 signes au plus"),
         ({"organisation": "x" * 255}, "254 signes au plus"),
         ({"note": "x" * 1001}, "1000 signes au plus"),
-        ({"emails": "elise"}, "elise n’est pas une adresse complète"),
+        ({"emails": "elise"}, "«\u00a0elise\u00a0» n’est pas une adresse complète"),
         ({"emails": ",".join(f"a{n}@b.test" for n in range(11))}, "Dix au plus"),
         ({"phones": "au bureau"}, "au bureau n’est pas un numéro"),
         ({"phones": ",".join(f"03 80 00 00 {n}" for n in range(11))}, "Dix au plus"),

@@ -22,7 +22,7 @@ def unusable(error: AddressUnusable) -> str:
     ) % {"local": error.proposal}
 
 
-def accented(address: str) -> str:
+def _accented(address: str) -> str:
     """Allowed by SMTPUTF8 (RFC 6531), which hardly anybody uses, and typed by whoever writes a name as it is."""
     return _(
         "« %(value)s » a un accent avant l’arobase, ce que presque aucun serveur n’accepte. Vérifiez : le plus souvent,"
@@ -33,10 +33,10 @@ def accented(address: str) -> str:
     }
 
 
-def wrong(error: DraftInvalid, too_many: str) -> str:
-    """Of a field with addresses; ``too_many``: the sentence where there are more than it takes."""
-    if error.why == "accent":
-        return accented(error.value)
-    if error.why != "address":
-        return too_many
-    return _("%(value)s n’est pas une adresse complète, par exemple jean@nuits.fr.") % {"value": error.value}
+def wrong(error: DraftInvalid) -> str:
+    """Of a field with addresses; "" where each is one."""
+    if error.why == "address":
+        return _("« %(value)s » n’est pas une adresse complète. Exemple : mairie@saulieu.fr") % {
+            "value": error.value
+        }
+    return _accented(error.value) if error.why == "accent" else ""

@@ -36,12 +36,8 @@ def files_too_large() -> str:
 
 
 def _draft(error: DraftInvalid) -> str:
-    if error.why == "accent":
-        return address_words.accented(error.value)
-    if error.why == "address":
-        return _("« %(value)s » n’est pas une adresse complète. Exemple : mairie@saulieu.fr") % {
-            "value": error.value
-        }
+    if said := address_words.wrong(error):
+        return said
     if error.why == "not_yours":
         return _("Vous ne pouvez pas écrire avec cette adresse. Choisissez-en une autre dans « De ».")
     if error.why == "nobody":

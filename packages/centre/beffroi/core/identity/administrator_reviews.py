@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -60,7 +60,7 @@ def accesses(actor: Actor) -> list[Access]:
 def last_came(administrator: Administrator) -> datetime | None:
     """When their second factor last opened something."""
     step = administrator.totp_last_step
-    return datetime.fromtimestamp(step * totp.PERIOD_S, UTC) if step else None
+    return clock.moment(step * totp.PERIOD_S if step else None)
 
 
 def _access(one: Administrator, end: Approval | None) -> Access:

@@ -11,9 +11,10 @@ import json
 import socket
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Conflict
 from beffroi.mail.domains import registrar
@@ -57,7 +58,9 @@ class Done:
 def state(config: Config, domain: str) -> State:
     """Errors: RegistrarRefused."""
     answer = _ask(config, "state", domain)
-    return State(answer["provider"], _moment(answer["since"]), _moment(answer["changed_at"]), answer["steps"])
+    return State(
+        answer["provider"], clock.moment(answer["since"]), clock.moment(answer["changed_at"]), answer["steps"]
+    )
 
 
 def keep(config: Config, domain: str, provider: str, keys: Mapping[str, str]) -> None:
@@ -106,10 +109,6 @@ def _packed(plan: Sequence[Record]) -> list[list[str]]:
 def _difference(answer: Mapping[str, Any], plan: Sequence[Record]) -> Difference:
     present, ours = ({Row(*one) for one in answer[name]} for name in ("present", "ours"))
     return difference(present, planned(plan), ours)
-
-
-def _moment(epoch_s: int) -> datetime | None:
-    return datetime.fromtimestamp(epoch_s, UTC) if epoch_s else None
 
 
 def _ask(config: Config, verb: str, domain: str, **values: Any) -> dict[str, Any]:

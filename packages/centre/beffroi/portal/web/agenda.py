@@ -328,8 +328,9 @@ def _read_guests(form: Form, mine: list[str]) -> list[str]:
     try:
         found = [one.addr_spec.lower() for one in parse_addresses(form.guests, "guests")]
     except DraftInvalid as error:
-        too_many = _("Cent invités au plus, séparés par des virgules.")
-        form.errors["guests"] = address_words.wrong(error, too_many)
+        form.errors["guests"] = address_words.wrong(error) or _(
+            "Cent invités au plus, séparés par des virgules."
+        )
         return []
     if found and not mine:
         form.errors["guests"] = _(

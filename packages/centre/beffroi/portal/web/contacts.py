@@ -182,7 +182,7 @@ def _read_emails(form: Form) -> list[str]:
     try:
         found = [one.addr_spec for one in parse_addresses(form.emails, "emails")]
     except DraftInvalid as error:
-        form.errors["emails"] = address_words.wrong(error, _too_many())
+        form.errors["emails"] = address_words.wrong(error) or _too_many()
         return []
     if len(found) > wire_contacts.MAX_EACH:
         form.errors["emails"] = _too_many()
