@@ -18,7 +18,7 @@ from typing import Any, Literal, LiteralString, NamedTuple
 
 from beffroi.drive.archives import bagit, manifest
 from beffroi.drive.archives.entries import Entry
-from beffroi.drive.seals import files
+from beffroi.drive.seals import files, transfer
 from beffroi.drive.store import findings, handed, look, names, schema, seals, versions
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.frozen import Frozen
@@ -26,7 +26,6 @@ from beffroi.drive.store.model import Node
 from beffroi.drive.store.seals import Seal
 from beffroi.drive.store.stock import Stock
 from beffroi.drive.store.writing import Reading
-from beffroi.lib import clock
 
 PAGE = 100
 type Held = Literal["", "frozen", "found", "not_scanned"]
@@ -317,16 +316,14 @@ def _sealed(reading: Reading, seal: Seal, marked: frozenset[int]) -> Sealed | No
 def bag(
     database: Database, stock: Stock, one: Sealed, organisation: str, producer: str = ""
 ) -> Iterator[bytes]:
-    """The package that the archives get of this folder. ``producer``: as of ``bagit.described``.
+    """The package that the archives get of this folder. ``producer``: as of ``transfer.bag``.
 
     Errors: ContentChanged, those of the store.
     """
     with database.reading() as reading:
         found = files.listed(reading, one.seal.node)
-    today = datetime.fromtimestamp(clock.epoch_s(), UTC).date()
-    said = bagit.described(one.seal.name, producer)
-    about = bagit.About(one.seal.name, organisation, said, one.seal.id, today)
-    return bagit.bag((files.entry(each, database, stock) for each in found), about, extra=one.parts)
+    entries = (files.entry(each, database, stock) for each in found)
+    return bagit.bag(entries, transfer.bag(one.seal, organisation, producer), extra=one.parts)
 
 
 def at(epoch_s: int) -> str | None:

@@ -44,11 +44,6 @@ class About:
     made_on: date
 
 
-def described(folder: str, producer: str) -> str:
-    """``producer``: who made the documents, where that is called otherwise than who transfers them; else ""."""
-    return f"{folder} (producteur : {producer})" if producer else folder
-
-
 def encoded(path: str) -> str:
     """A path as a list of hashes writes it (RFC 8493 section 2.1.3)."""
     return path.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

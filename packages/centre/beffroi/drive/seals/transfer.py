@@ -1,4 +1,5 @@
-"""What a form says of a SEDA transfer: what a commune and its archive service agreed upon.
+"""What packages for the archives say of a sealed folder: of a SEDA transfer what a form says, as a commune and its
+archive service agreed upon.
 
 Process: web, which says at the field what is wrong; drive, which makes the package of it.
 Hostile: the form.
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Literal, cast
 
-from beffroi.drive.archives import retention, seda
+from beffroi.drive.archives import bagit, retention, seda
 from beffroi.drive.store.seals import Seal
 from beffroi.lib import clock
 
@@ -63,6 +64,13 @@ def of(seal: Seal, about: Mapping[str, str], first: date, last: date) -> seda.Tr
         access=seda.Rule(about["access"], last) if about.get("access") else None,
         version=cast(seda.Version, about.get("version", VERSIONS[0])),
     )
+
+
+def bag(seal: Seal, organisation: str, producer: str = "") -> bagit.About:
+    """``producer``: who made the documents, where that is called otherwise than who transfers them; else ""."""
+    description = f"{seal.name} (producteur : {producer})" if producer else seal.name
+    today = datetime.fromtimestamp(clock.epoch_s(), UTC).date()
+    return bagit.About(seal.name, organisation, description, seal.id, today)
 
 
 def _own(about: Mapping[str, str]) -> seda.Agency:

@@ -35,7 +35,6 @@ from beffroi.drive.web.given import FORM_BYTES, HARMLESS, attachment
 from beffroi.drive.web.messages import Answer, Enter, Request
 from beffroi.drive.web.places import Places
 from beffroi.drive.who import Who
-from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError
 from beffroi.lib.ids import is_id
 
@@ -111,8 +110,7 @@ class Sealed:
         entries = (files.entry(one, database, stock) for one in found)
         if kind == "bagit":
             of = about.get("organisation", "") or who.collectivite_id
-            said = bagit.described(seal.name, about.get("producer", ""))
-            bag = bagit.About(seal.name, of, said, seal.id, _day(clock.epoch_s()))
+            bag = transfer.bag(seal, of, about.get("producer", ""))
             extra = {name: texts[name] for name in manifest.PARTS if name in texts}
             return bagit.bag(entries, bag, extra=extra), f"{seal.name} (BagIt)", seal
         # A day to come is the mistake of a clock, and a term would run from it.
