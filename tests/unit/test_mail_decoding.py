@@ -49,6 +49,7 @@ def test_a_charset_that_says_too_little_is_read_as_it_was_meant(data: bytes, cha
         ("été".encode("latin-1"), "été"),
         (b"=?iso-8859-1?q?l=92=E9cole?= =?utf-8?b?w6k=?=\r\n =?utf-8?b?w6k=?=", "l’écoleéé"),
         (b"=?utf-8?q?a?b?= =?x?z?c?=", "a?b =?x?z?c?="),
+        ("a\u061cb\u2028c\u202ed".encode(), "a b c d"),
     ],
 )
 def test_a_header_is_read_between_its_encoded_words_too(raw: bytes, text: str) -> None:

@@ -85,6 +85,7 @@ def test_no_text_makes_a_tag_that_is_not_allowed(text: str) -> None:
         ("https://moi@impots.gouv.fr/", "https://evil.example/", True),
         ("im&#8203;pots.g&shy;ouv.fr", "https://evil.example/", True),
         ("\u202aimpots\u2060.gouv.fr", "https://evil.example/", True),
+        ("im\u115fpots.gouv.fr", "https://evil.example/", True),
         ("<b>impots</b><i>.gouv.fr</i>", "https://evil.example/", True),
         ('<img src="https://pixel.example/1" alt="www.impots.gouv.fr">', "https://evil.example/", True),
         ("mairie@beaune.fr", "https://webmail.example/", False),

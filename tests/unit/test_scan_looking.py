@@ -159,6 +159,7 @@ def test_extensions_and_signs_that_hide() -> None:
         "facture.e\u200cxe",
         "\u200dx.pdf",
         "x\u200b.pdf",
+        "x\u061c.pdf",
     ):
         assert kinds.hides(name)
     for name in ("facture d’avril.pdf", "en famille 👨\u200d👩\u200d👧.jpg", "می\u200cخواهم.pdf"):

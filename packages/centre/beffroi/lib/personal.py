@@ -14,6 +14,8 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from beffroi.lib.unseen import DIRECTION, LINE_ENDS, TURNING, ZERO_WIDTH
+
 
 def words_in(text: str) -> frozenset[str]:
     """With spaces between."""
@@ -43,9 +45,7 @@ _PROPERTY_BEFORE = words_in(
 """*Domaine privé*, *école privée*: not the private life of anybody."""
 _DEPRIVED = words_in("chauffage courant eau electricite fibre gaz internet lumiere telephone")
 """*Privés d'eau depuis hier*: deprived."""
-ZERO_WIDTH = re.compile(
-    r"[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
-)
+UNSEEN = re.compile(f"[{ZERO_WIDTH}{DIRECTION}{TURNING}{LINE_ENDS}]")
 MAX_CHARS = 2000
 """Of a text, what is looked at."""
 
@@ -73,6 +73,6 @@ def says(words: Sequence[str], *, anywhere: bool = False) -> bool:
 
 def words_of(text: str) -> list[str]:
     """Without accents, case and signs, in their order."""
-    plain = unicodedata.normalize("NFKD", ZERO_WIDTH.sub("", text[:MAX_CHARS])).casefold()
+    plain = unicodedata.normalize("NFKD", UNSEEN.sub("", text[:MAX_CHARS])).casefold()
     bare = "".join(sign for sign in plain if not unicodedata.combining(sign))
     return re.findall(r"[^\W_]+", bare)

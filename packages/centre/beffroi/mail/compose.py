@@ -24,6 +24,7 @@ from mimetypes import guess_file_type
 from urllib.parse import quote
 
 from beffroi.lib.errors import Invalid
+from beffroi.lib.unseen import CONTROLS, DIRECTION, HALVES, LINE_ENDS, TURNING, ZERO_WIDTH
 
 MAX_RECIPIENTS = 100
 MAX_SUBJECT_CHARS = 500
@@ -45,7 +46,8 @@ AUTHOR_HEADER = "X-Beffroi-Author"
 _LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}", re.IGNORECASE)
 _NAMED = re.compile(r'(?:"((?:[^"\\]|\\.)*)"|([^"<>]*))\s*<([^<>]*)>')
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL = re.compile(f"[{CONTROLS}{LINE_ENDS}{HALVES}]")
+_NOT_IN_NAMES = re.compile(rf'[{CONTROLS}{LINE_ENDS}{DIRECTION}{TURNING}{ZERO_WIDTH}{HALVES}"<>|:*?]')
 _MESSAGE_ID = re.compile(r"<[^<>\s\x00-\x1f\x7f-\uffff]{1,250}>")
 _PREFIX = re.compile(r"^(?:re|rép|tr|fw|fwd)\s*:\s*", re.IGNORECASE)
 _METHOD = re.compile(rb"^METHOD:([A-Z]{1,20})\r?$", re.MULTILINE)
@@ -185,7 +187,7 @@ def unaccented(text: str) -> str:
 
 
 def _checked(text: str, field_name: str, limit: int = 200) -> str:
-    if _CONTROL.search(text) or any(0xD800 <= ord(sign) <= 0xDFFF for sign in text):
+    if _CONTROL.search(text):
         raise DraftInvalid(field_name, "control")
     if len(text) > limit:
         raise DraftInvalid(field_name, "too_long")
@@ -219,9 +221,7 @@ def build(draft: Draft, now: datetime, *, lenient: bool = False) -> bytes:
         except DraftInvalid:
             if not lenient:
                 raise
-            message[f"X-Beffroi-{header}"] = (
-                _CONTROL.sub(" ", typed)[:MAX_TYPED_CHARS].encode("utf-8", "replace").decode()
-            )
+            message[f"X-Beffroi-{header}"] = _CONTROL.sub(" ", typed)[:MAX_TYPED_CHARS]
             continue
         if addresses:
             message[header] = addresses
@@ -295,9 +295,7 @@ def check(draft: Draft, now: datetime, *, lenient: bool) -> None:
 def file_name(name: str) -> str:
     """The last part of a path, without signs that hide or reorder it; never empty, never dots alone."""
     last = re.split(r"[/\\]", name)[-1]
-    shown = re.sub(
-        r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\"<>|:*?]", "", last
-    ).strip()
+    shown = _NOT_IN_NAMES.sub("", last).strip()
     stem, dot, ending = shown.rpartition(".")
     short = f"{stem[: 150 - len(ending)]}{dot}{ending}" if len(ending) < 20 else shown[:150]
     return short if short.strip(". ") else "piece-jointe"

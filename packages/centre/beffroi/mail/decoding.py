@@ -18,6 +18,8 @@ from email.header import decode_header
 
 from imapclient.datetime_util import parse_to_datetime
 
+from beffroi.lib.unseen import CONTROLS, DIRECTION, LINE_ENDS, TURNING
+
 MAX_HEADER_CHARS = 1000
 _CHARSETS = re.compile(
     r"ascii|utf-(?:8|8-sig|16(?:-[lb]e)?|32(?:-[lb]e)?)|iso8859-\d+|cp\d{3,4}|koi8-[rtu]|mac-[a-z]+|gb2312|gbk|gb18030|hz"
@@ -26,7 +28,7 @@ _CHARSETS = re.compile(
 )
 """As Python calls them."""
 _WORDS = re.compile(r"=\?[^?\s]*\?[bq]\?.*?\?=(?:\s*=\?[^?\s]*\?[bq]\?.*?\?=)*", re.IGNORECASE | re.DOTALL)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+_UNSEEN = re.compile(f"[{CONTROLS}{LINE_ENDS}{DIRECTION}{TURNING}]+")
 
 
 def header_text(value: bytes | None, most: int = MAX_HEADER_CHARS) -> str:
@@ -44,7 +46,7 @@ def _words(found: re.Match[str]) -> str:
 
 
 def clean(text: str, most: int = MAX_HEADER_CHARS) -> str:
-    return _CONTROL.sub(" ", text)[:most].strip()
+    return _UNSEEN.sub(" ", text)[:most].strip()
 
 
 def moment(text: bytes, normalise: bool = True) -> datetime:

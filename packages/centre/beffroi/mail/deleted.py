@@ -12,7 +12,6 @@ Source:  RFC 9051; doc.dovecot.org, lazy_expunge plugin.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import date, timedelta
 
@@ -30,7 +29,7 @@ from beffroi.lib.errors import Conflict, NotFound
 from beffroi.mail import doveadm, folders, holding
 from beffroi.mail.doveadm import Command, Doveadm
 from beffroi.mail.engines import layout
-from beffroi.mail.folders import MAX_UIDS, MAX_WORDS
+from beffroi.mail.folders import MAX_UIDS, words_of
 from beffroi.mail.models import Mailbox, MailDelivery
 from beffroi.mail.quota.models import MailboxRoom
 from beffroi.mail.reader import MailboxReader, MessageSummary
@@ -40,7 +39,6 @@ MAX_SHOWN = 100
 PURGE_SLICE = 10
 PURGE_EVERY = timedelta(days=1)
 RECOVERED = "mail:recovered"
-_SIGNS = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"\\(){}%*\[\]]')
 
 
 class NoRoom(Conflict):
@@ -57,8 +55,8 @@ def search(
     if not _select(opened, readonly=True):
         return [], 0
     criteria: list[object] = []
-    for word in _SIGNS.sub(" ", text).split()[:MAX_WORDS]:
-        criteria += ["OR", "FROM", word[:100], "OR", "TO", word[:100], "SUBJECT", word[:100]]
+    for word in words_of(text):
+        criteria += ["OR", "FROM", word, "OR", "TO", word, "SUBJECT", word]
     if since is not None:
         criteria += ["SINCE", since]
     if before is not None:

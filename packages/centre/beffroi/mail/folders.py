@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from imapclient.exceptions import IMAPClientError
 
 from beffroi.lib.errors import Invalid, NotFound
+from beffroi.lib.unseen import CONTROLS, HALVES, LINE_ENDS
 from beffroi.mail.quota.rules import Room
 from beffroi.mail.reader import MailboxReader, MessageSummary
 
@@ -41,8 +42,8 @@ FLAGS = {
 MOVES = {"trash": "Trash", "junk": "Junk", "inbox": "INBOX"}
 _MESSAGE_ID = re.compile(rb'<[^<>\s"\\(){}%*\x00-\x1f\x7f-\xff]{3,250}>')
 # Signs that divide words in the index, and mean something to IMAP.
-_SIGNS = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"\\(){}%*\[\]]')
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_SIGNS = re.compile(rf'[{CONTROLS}{LINE_ENDS}{HALVES}"\\(){{}}%*\[\]]')
+_CONTROL = re.compile(f"[{CONTROLS}{LINE_ENDS}{HALVES}]")
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,11 @@ class Hits:
     total: int
 
 
+def words_of(text: str) -> list[str]:
+    """What a search looks for, at most ``MAX_WORDS`` of 100 characters: nothing that means something to IMAP."""
+    return [word[:100] for word in _SIGNS.sub(" ", text).split()[:MAX_WORDS]]
+
+
 def search(opened: MailboxReader, places: Sequence[Folder], text: str, *, skip: int = 0) -> Hits:
     """The newest ``HITS`` messages after ``skip`` that hold every word (in subject, people, text or names of
     attachments); what lies in Junk and Trash comes after all others.
@@ -141,10 +147,10 @@ def search(opened: MailboxReader, places: Sequence[Folder], text: str, *, skip: 
     In each folder the highest numbers count as the newest. A folder that is not there, or not for this reader, holds
     nothing. Cost: one SEARCH a folder that is not empty, and one FETCH where it found something.
     """
-    words = _SIGNS.sub(" ", text).split()[:MAX_WORDS]
+    words = words_of(text)
     if not words:
         return Hits([], 0)
-    criteria = [part for word in words for part in ("TEXT", word[:100])]
+    criteria = [part for word in words for part in ("TEXT", word)]
     wanted, total = skip + HITS, 0
     found: list[tuple[bool, float, str, int]] = []
     for place in places:

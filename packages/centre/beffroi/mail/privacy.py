@@ -15,7 +15,7 @@ from beffroi.lib.personal import (
     ALWAYS,
     MARKS,
     MAX_CHARS,
-    ZERO_WIDTH,
+    UNSEEN,
     is_personal_name,
     says,
     words_in,
@@ -50,7 +50,7 @@ def is_private_folder(name: str, separator: str = "/") -> bool:
 def is_private_subject(subject: str) -> bool:
     """The subject begins or ends with the word, holds it in brackets, or speaks of a personal mail. A word in the
     middle of a sentence identifies nothing."""
-    text = ZERO_WIDTH.sub("", subject[:MAX_CHARS])
+    text = UNSEEN.sub("", subject[:MAX_CHARS])
     while found := _ANSWER.match(text):
         text = text[found.end() :]
     if any(says(words_of(one)) for one in _BRACKETS.findall(text)):

@@ -22,6 +22,7 @@ from unicodedata import normalize
 import nh3
 from django.utils.translation import gettext as _
 
+from beffroi.lib.unseen import DIRECTION, TURNING, ZERO_WIDTH
 from beffroi.portal.link_target import host_name, target
 from beffroi.portal.tame_html import bounded
 
@@ -54,8 +55,7 @@ _CLEAN_CONTENT = {
     "math",
 }
 _INLINE_IMAGE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]{1,400000}", re.ASCII)
-# Signs that nobody sees in the middle of a name: soft hyphen, zero widths, marks of direction.
-_UNSEEN = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+_UNSEEN = re.compile(f"[{ZERO_WIDTH}{DIRECTION}{TURNING}]")
 _ADDRESS = re.compile(r"[^\s@/]+@[^\s@/]+")
 _NAMES = re.compile(r"[\w-]+(?:\.[\w-]+)*")
 _LAST_NAME = re.compile(r"[a-z]{2,24}\b", re.IGNORECASE)

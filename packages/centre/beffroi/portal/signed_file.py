@@ -26,6 +26,7 @@ from django.utils import translation
 
 from beffroi.core.audit import queries as audit
 from beffroi.core.audit import signing
+from beffroi.lib.unseen import CONTROLS, DIRECTION, HALVES, LINE_ENDS, TURNING, ZERO_WIDTH
 
 MANIFEST, SIGNATURE, KEY, SUMS = "manifeste.json", "manifeste.sig", "cle-publique.pem", "empreintes.sha256"
 VERIFY = """
@@ -37,10 +38,7 @@ La clé publique est celle du journal du centre ; le Département la confirme pa
 """What every LISEZMOI.txt says of these names."""
 
 
-_UNSEEN = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]"
-)
-"""What hides, or turns the order of letters: the name of a program would be read as that of a document."""
+_UNSEEN = re.compile(rf"(?![\t\n])[{CONTROLS}{LINE_ENDS}{DIRECTION}{TURNING}{ZERO_WIDTH}{HALVES}]")
 
 
 def _seen(data: Any) -> Any:

@@ -12,6 +12,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from beffroi.lib.unseen import DIRECTION, TURNING
+
 MALWARE, PROGRAM, DISGUISED, SHORTCUT = "malware", "program", "disguised", "shortcut"
 DISK_IMAGE, MACRO, ENCRYPTED, NESTED = "disk_image", "macro", "encrypted", "nested"
 ACTIVE_PAGE, ACTIVE_PDF, UNREADABLE = "active_page", "active_pdf", "unreadable"
@@ -100,12 +102,9 @@ def found(files: Iterable[File]) -> frozenset[str]:
     return frozenset(code for file in files for code, applies in RULES if applies(file))
 
 
-# U+202A..202E and U+2066..2069 turn the order of letters, U+200B..200F hide: "facture<turn>fdp.exe" is read
-# "factureexe.pdf".
 # The joiners U+200C and U+200D belong to words of Persian or Hindi and to emoji; beside ASCII they only hide.
 _HIDING = re.compile(
-    "[\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069]"
-    "|(?:^|[\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?:[\x00-\x7f]|$)"
+    f"[\u200b{DIRECTION}{TURNING}]|(?:^|[\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?:[\x00-\x7f]|$)"
 )
 # What follows the last letters is dropped by one program or another.
 _EXTENSION = re.compile(r"\.([\w-]+)[^\w-]*$")

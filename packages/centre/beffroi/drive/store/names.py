@@ -12,12 +12,13 @@ import unicodedata
 from functools import lru_cache
 
 from beffroi.lib.errors import BeffroiError
+from beffroi.lib.unseen import TURNING
 
 MAX_NAME_BYTES = 255
 MAX_DEPTH = 100
 FORBIDDEN = frozenset("/\\") | {chr(code) for code in (*range(32), 127, 0xFFFE, 0xFFFF)}
 """Signs that no name holds; the last two no XML may hold either: no program could read the list of such a folder."""
-_TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
+_TURNING = re.compile(f"[{TURNING}]")
 
 
 class NameRefused(BeffroiError):

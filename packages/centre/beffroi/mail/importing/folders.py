@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from imapclient import imap_utf7
 
+from beffroi.lib.unseen import CONTROLS, HALVES, LINE_ENDS
+
 MAX_PART_CHARS = 100
 MAX_PART_BYTES = 250
 """As Dovecot writes the name on the disk (modified UTF-7): a letter with an accent that stands alone takes five."""
@@ -21,7 +23,7 @@ MAX_TARGET_CHARS = 200
 MAX_DEPTH = 10
 SPARED = frozenset({"junk", "trash", "starred", "important"})
 """Not chosen unless the person wishes: junk, and what shows mails of other folders a second time."""
-_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff/\\*%]")
+_UNFIT = re.compile(rf"[{CONTROLS}{LINE_ENDS}{HALVES}/\\*%]")
 _RESERVED = frozenset({"INBOX", "DBOX-MAILS"})
 _TARGETS = {
     "inbox": "INBOX",
