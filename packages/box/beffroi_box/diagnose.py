@@ -9,7 +9,6 @@ Input:   a question is verified by the feed's key before it comes here; each is 
 
 from __future__ import annotations
 
-import logging
 import os
 import platform
 import queue
@@ -31,8 +30,6 @@ from beffroi_box import AGENT_VERSION
 from beffroi_box.config import BoxConfig
 from beffroi_box.facts import FactSpool
 from beffroi_box.status import Report
-
-log = logging.getLogger("beffroi_box.diagnose")
 
 PAUSE_S = 5.0
 REMEMBERED = 50

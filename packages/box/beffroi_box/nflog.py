@@ -18,7 +18,6 @@ from beffroi_box.netlink import NETLINK_NETFILTER, SO_RCVBUFFORCE, SOL_NETLINK, 
 
 NETLINK_NO_ENOBUFS = 5
 CONFIG, PACKET = 4 << 8 | 1, 4 << 8
-NLMSG_ERROR = 2
 _PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6"}
 _ETHERTYPE_IP, _ETHERTYPE_IPV6 = 0x0800, 0x86DD
 

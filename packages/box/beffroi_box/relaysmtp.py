@@ -14,7 +14,6 @@ Source:  RFC 5321, RFC 1870, RFC 6152; docs/decisions/0045-relay-on-the-boitier.
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import time
 from collections import deque
@@ -24,8 +23,6 @@ from beffroi_protocol.relaying import Device, Relay
 
 from beffroi_box import relayhead
 from beffroi_box.relayspool import Draft, Envelope, Spool, SpoolFull
-
-log = logging.getLogger("beffroi_box.relay")
 
 IDLE_S = 120.0
 MAX_LINE_BYTES = 998

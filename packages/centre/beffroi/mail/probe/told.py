@@ -15,8 +15,6 @@ from beffroi.lib import durable, json_file
 from beffroi.lib.config import Config
 
 LATE_AFTER_S = 3600
-MAX_BYTES = 65536
-"""About 80 a path, and there is one for each sending address."""
 
 
 class Way(msgspec.Struct, frozen=True):
