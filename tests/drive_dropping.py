@@ -16,6 +16,7 @@ from django.test import Client
 
 from tests.drive_pages import Drive
 from tests.drive_server import Served
+from tests.markup import text_of
 
 PDF = b"%PDF-1.7\n1 0 obj\n<</Type/Catalog>>\nendobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
 FORM = {"days": "30", "types": "documents", "size": "5", "total": "100", "files": "10"}
@@ -39,7 +40,7 @@ class Sender:
         self.server, self.path, self.client = server, path, Client()
 
     def page(self) -> str:
-        return self.client.get(self.path).content.decode().replace("\u00a0", " ").replace("\u202f", " ")
+        return text_of(self.client.get(self.path))
 
     def hand(
         self,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.identity.actor import Actor
@@ -18,7 +16,6 @@ from tests.drive_browser import Browser
 from tests.drive_pages import Drive
 from tests.drive_server import Served
 from tests.fixtures_portal import confirmed
-from tests.markup import flat
 from tests.waiting import until
 
 BODIES = {"Facture 1.pdf": b"%PDF-1.4 facture 1", "Facture 2.pdf": b"%PDF-1.4 facture 2"}
@@ -65,10 +62,6 @@ def sealed(drive: Drive, folder: Node, referent: Client, **form: str) -> Seal:
     until(lambda: seal_of(drive, folder).told_s > 0, "it is told")
     assert seal_of(drive, folder).state == "sealed"
     return seal_of(drive, folder)
-
-
-def text(answer: Any) -> str:
-    return flat(answer.content.decode()).replace("\u00a0", " ")
 
 
 def verbs() -> list[str]:

@@ -14,5 +14,5 @@ def flat(page: str) -> str:
 
 
 def text_of(answer: Any) -> str:
-    """Of a page, as its reader's eye has it: no entities, plain spaces."""
-    return html.unescape(answer.content.decode()).replace("\u00a0", " ")
+    """Of a page, as its reader's eye has it: lines as a browser joins them, no entities, plain spaces."""
+    return html.unescape(flat(answer.content.decode())).replace("\u00a0", " ").replace("\u202f", " ")

@@ -38,8 +38,8 @@ from tests.fixtures_seals import (
     referent,
     seal_of,
     sealed,
-    text,
 )
+from tests.markup import text_of
 from tests.waiting import until
 
 __all__ = ["browser", "desk", "drive", "elu", "folder", "no_door", "referent", "server"]
@@ -100,7 +100,7 @@ def test_a_broken_seal_is_told_mended_in_words_and_printed_with_whole_rows(
     page = desk(beaune.referent_membership)
     drive.database.write(lambda w: w.run("UPDATE node SET mtime_s = 5 WHERE parent = ?", (folder.id,)))
     referent.post(f"/coffre/sceaux/{seal.id}/", {"what": "check"})
-    until(lambda: "modifié" in text(referent.get(f"/coffre/sceaux/{seal.id}/")), "what changed is told")
+    until(lambda: "modifié" in text_of(referent.get(f"/coffre/sceaux/{seal.id}/")), "what changed is told")
     page.goto("/")
     page.wait_for_selector("text=1 dossier scellé est abîmé")
     inspect(page, "sceau-accueil")

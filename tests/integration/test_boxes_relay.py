@@ -33,6 +33,7 @@ from django.test import Client, RequestFactory
 
 from tests.conftest import Commune
 from tests.fixtures_portal import no_door, on_listener, own_mailbox, portal_client, shared_box
+from tests.markup import text_of
 
 __all__ = ["no_door"]
 pytestmark = pytest.mark.django_db
@@ -197,10 +198,6 @@ def code_now(one: NewAdministrator, later_s: int = 0) -> str:
     return totp.code_at(one.totp_secret, clock.epoch() + later_s)
 
 
-def text_of(client: Client, path: str) -> str:
-    return html.unescape(client.get(path).content.decode()).replace("\u00a0", " ")
-
-
 FORM = {
     "base": "1",
     "on": "on",
@@ -224,9 +221,9 @@ def test_the_departement_turns_it_on_sees_what_is_sent_and_goes_back(
 ) -> None:
     gives(administrator, beaune, Policy())
     path = f"/boitiers/{box.id}/relais/"
-    assert "n’a pas encore de boîte de service" in text_of(console, path)
+    assert "n’a pas encore de boîte de service" in text_of(console.get(path))
     shared_box(beaune, local="copieur")
-    page = text_of(console, path)
+    page = text_of(console.get(path))
     assert "@beaune.test</textarea>" in page and "Aucun appareil n’est admis" in page
     refused = console.post(path, {**FORM, "code": "000000"})
     assert refused.status_code == 403 and "Ce code n’est pas le bon" in html.unescape(
@@ -243,10 +240,10 @@ def test_the_departement_turns_it_on_sees_what_is_sent_and_goes_back(
     assert wanted.recipients == ("@beaune.test", "Perception@dgfip.example.org")
     assert (wanted.hour, wanted.size_bytes, wanted.host) == (30, 10_000_000, "mx.beffroi.test")
     tells(box, MailRelayed("fct_9", "Logiciel", 4, 1, clock.epoch_s(), "size"))
-    page = text_of(console, path)
+    page = text_of(console.get(path))
     assert "Le boîtier n’a pas encore confirmé ces réglages" in page
     assert "4 envois, refus : 1" in page and "un document trop grand" in page
-    assert "Relais des copieurs" in text_of(console, f"/boitiers/{box.id}/")
+    assert "Relais des copieurs" in text_of(console.get(f"/boitiers/{box.id}/"))
     off = {**FORM, "base": "2", "on": "", "code": code_now(new_administrator, 30)}
     assert console.post(path, off).status_code == 302
     assert current(beaune).relay is None
@@ -261,7 +258,7 @@ def test_a_size_from_before_in_mib_is_shown_in_megabytes_and_sent_again_unchange
     before = current(beaune).relay
     path = f"/boitiers/{box.id}/relais/"
     assert before is not None and before.size_bytes == 20 << 20
-    assert 'name="size" value="21"' in text_of(console, path)
+    assert 'name="size" value="21"' in text_of(console.get(path))
     answer = console.post(path, {**FORM, "size": "21", "code": code_now(new_administrator)})
     after = current(beaune).relay
     assert answer.status_code == 302 and after is not None and after.size_bytes == 20 << 20
@@ -292,7 +289,7 @@ def test_a_trap_on_a_port_of_the_relay_is_refused_in_words_on_both_pages(
     assert answer.status_code == 400 and "sert de piège" in answer.content.decode()
     gives(administrator, beaune, relaying("copieur@beaune.test"))
     typed = {"base": "2", "mode": "router", "honeyports": "23, 587", "send": "1", "reason": "x"}
-    said = html.unescape(console.post(f"/boitiers/{box.id}/reglages/", typed).content.decode())
+    said = text_of(console.post(f"/boitiers/{box.id}/reglages/", typed))
     assert "Le port 587 sert au relais des copieurs" in said
     assert current(beaune).honeyports == ()
 
@@ -328,7 +325,7 @@ def test_what_cannot_be_is_refused_in_words_and_nothing_changes(  # noqa: PLR091
     own_mailbox(beaune)
     answer = console.post(f"/boitiers/{box.id}/relais/", {**FORM, **changes})
     assert answer.status_code == 400
-    assert said in html.unescape(answer.content.decode()).replace("\u00a0", " ")
+    assert said in text_of(answer)
     assert BoxPolicy.objects.count() == 1
 
 
@@ -338,8 +335,8 @@ def test_the_commune_reads_what_its_copiers_sent_and_not_the_neighbours(
     gives(administrator, beaune, relaying("copieur@beaune.test"))
     tells(box, MailRelayed("fct_9", "Copieur", 4, 1, clock.epoch_s(), "recipient"))
     with on_listener("web"):
-        own = text_of(portal_client(beaune.referent_membership), "/boitier/")
-        other = text_of(portal_client(nuits.referent_membership), "/boitier/")
+        own = text_of(portal_client(beaune.referent_membership).get("/boitier/"))
+        other = text_of(portal_client(nuits.referent_membership).get("/boitier/"))
     assert "Au plus 60 envois par heure, de 21 Mo chacun" in own and "Demander un changement" in own
     assert "copieur@beaune.test" in own and "un destinataire qui n’est pas admis" in own
     assert "copieur@beaune.test" not in other and "Copieur" not in other

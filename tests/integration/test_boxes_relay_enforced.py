@@ -20,6 +20,7 @@ from django.test import Client
 
 from tests.conftest import Commune
 from tests.fixtures_portal import console_client, on_listener, own_mailbox, shared_box
+from tests.markup import text_of
 
 pytestmark = pytest.mark.django_db
 
@@ -118,5 +119,5 @@ def test_a_relay_that_writes_to_others_is_an_alarm_in_plain_words(
     )
     with on_listener("console"):
         client: Client = console_client(administrator.id)
-        page = client.get("/sortant/").content.decode().replace("\u00a0", " ")
+        page = text_of(client.get("/sortant/"))
     assert "le relais des copieurs a voulu écrire à qui ses réglages n’admettent pas" in page

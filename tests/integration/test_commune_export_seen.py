@@ -20,7 +20,7 @@ from tests.conftest import Commune
 from tests.drive_browser import server
 from tests.fixtures_commune_export import WISH, Hall, Run, cut_after, files_of, hall, run
 from tests.fixtures_portal import console_client, no_door, on_listener, portal_client
-from tests.fixtures_seals import text
+from tests.markup import text_of
 
 __all__ = ["hall", "no_door", "run", "server"]
 pytestmark = pytest.mark.django_db
@@ -51,24 +51,24 @@ def test_its_referent_sees_it_and_stops_it(
 
 def test_the_home_of_a_referent_says_it_and_one_button_stops_it(hall: Hall, run: Run, tmp_path: Path) -> None:
     with_rights = portal_client(hall.commune.referent_membership)
-    assert "exporte" not in text(with_rights.get("/"))
+    assert "exporte" not in text_of(with_rights.get("/"))
     run(hall.commune, tmp_path / "a")
     row = CommuneExport.objects.get()
-    assert "L’export de toute la collectivité est terminé" in text(with_rights.get("/"))
-    page = text(with_rights.get(f"/export/{row.id}/"))
+    assert "L’export de toute la collectivité est terminé" in text_of(with_rights.get("/"))
+    page = text_of(with_rights.get(f"/export/{row.id}/"))
     assert WISH in page and row.manifest_sha256 in page and "Arrêter l’export" not in page
-    assert "L’export" not in text(portal_client(hall.commune.agent_membership).get("/"))
+    assert "L’export" not in text_of(portal_client(hall.commune.agent_membership).get("/"))
 
     row.state = "running"
     row.save()
-    assert "Le Département exporte tout" in text(with_rights.get("/"))
-    assert "Arrêter l’export" in text(with_rights.get(f"/export/{row.id}/"))
-    assert "rien de plus n’est lu" in text(
+    assert "Le Département exporte tout" in text_of(with_rights.get("/"))
+    assert "Arrêter l’export" in text_of(with_rights.get(f"/export/{row.id}/"))
+    assert "rien de plus n’est lu" in text_of(
         with_rights.post(f"/export/{row.id}/", {"word": "stop"}, follow=True)
     )
     row.refresh_from_db()
     assert (row.state, row.stopped_by) == ("stopped", hall.commune.referent.id)
-    again = text(with_rights.post(f"/export/{row.id}/", {"word": "stop"}, follow=True))
+    again = text_of(with_rights.post(f"/export/{row.id}/", {"word": "stop"}, follow=True))
     assert "rien n’a changé" in again
     with pytest.raises(exports.ExportStopped):
         exports.progress(row.id, files=1, size_bytes=1)
@@ -109,7 +109,7 @@ def test_the_console_shows_exports_and_the_command(
 ) -> None:
     def shown() -> str:
         with on_listener("console"):
-            return text(console_client(administrator.id).get("/communes/"))
+            return text_of(console_client(administrator.id).get("/communes/"))
 
     empty = shown()
     assert "Aucun export depuis un an" in empty and "./beffroi commune export" in empty

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import html
-from typing import Any
-
 import pytest
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.identity import totp
@@ -21,6 +18,7 @@ from django.urls import reverse
 from tests.conftest import Commune
 from tests.fixtures_portal import no_door, own_mailbox, shared_box
 from tests.integration.test_mail_aliases import made
+from tests.markup import text_of
 
 __all__ = ["no_door"]
 pytestmark = pytest.mark.django_db
@@ -35,32 +33,28 @@ def page(commune: Commune, query: str = "") -> str:
     return reverse("commune_addresses", args=[commune.id]) + query
 
 
-def said(answer: Any) -> str:
-    return html.unescape(answer.content.decode()).replace("\u00a0", " ").replace("\u202f", " ")
-
-
 def test_the_departement_makes_changes_ends_and_takes_up_an_alias(
     console: Client, beaune: Commune, new_administrator: NewAdministrator
 ) -> None:
     own, other = own_mailbox(beaune), shared_box(beaune)
-    assert "Aucun alias pour l’instant" in said(console.get(page(beaune)))
+    assert "Aucun alias pour l’instant" in text_of(console.get(page(beaune)))
     there = console.post(page(beaune), ALIAS)["Location"]
     alias = Alias.objects.get(address="elus@beaune.test")
     assert there == reverse("commune_alias", args=[beaune.id, alias.id])
     console.post(there, {"what": "add", "address": "Mairie@beaune.test"})
     away = console.post(there, {"what": "remove", "mailbox": own.id})["Location"]
-    assert "ne reçoit plus par cet alias" in said(console.get(away))
+    assert "ne reçoit plus par cet alias" in text_of(console.get(away))
     console.post(there, {"what": "add", "mailbox": own.id})
     console.post(there, {"what": "sends"})
     assert AliasTarget.objects.filter(ended_at=None).count() == 2
     console.post(there, {"what": "add", "address": "personne@beaune.test"})
-    assert "n’a pas de boîte ouverte « personne@beaune.test »" in said(console.get(there))
+    assert "n’a pas de boîte ouverte « personne@beaune.test »" in text_of(console.get(there))
     after = console.post(there, {"what": "end"})["Location"]
-    shown = said(console.get(after))
+    shown = text_of(console.get(after))
     assert console.get(there).status_code == 404
     assert "L’alias est arrêté" in shown and "Reprendre" in shown and "elus@beaune.test" in shown
     assert console.post(there, {"what": "restore"})["Location"] == there
-    assert other.address in said(console.get(there))
+    assert other.address in text_of(console.get(there))
     who = set(
         AuditEntry.objects.filter(verb__startswith="mail:alias").values_list("actor_id", "collectivite_id")
     )
@@ -85,7 +79,7 @@ def test_an_alias_that_cannot_be_is_refused_in_words_and_what_was_typed_stays(  
     shared_box(nuits)
     answer = console.post(page(beaune), {**ALIAS, **changes})
     assert answer.status_code in (400, 409)
-    assert words in said(answer) and f'value="{kept}"' in said(answer)
+    assert words in text_of(answer) and f'value="{kept}"' in text_of(answer)
     assert not Alias.objects.exists()
 
 
@@ -98,22 +92,22 @@ def test_who_reads_a_functional_mailbox_is_changed_with_a_code_and_undone_withou
     assert there == reverse("commune_shared", args=[beaune.id, box.id])
     add = {"what": "add", "person": beaune.agent.id}
     refused = console.post(there, {**add, "code": "000000"})
-    assert refused.status_code == 403 and "Ce code n’est pas le bon" in said(refused)
+    assert refused.status_code == 403 and "Ce code n’est pas le bon" in text_of(refused)
     assert not Member.objects.exists()
     assert console.post(there, {**add, "code": code_of(new_administrator)}).status_code == 302
     away = console.post(there, {**add, "what": "remove"})["Location"]
-    assert "ne lit plus cette boîte" in said(console.get(away))
+    assert "ne lit plus cette boîte" in text_of(console.get(away))
     assert console.post(there, add).status_code == 302, "to undo needs no code"
     assert Member.objects.get(ended_at=None).person_id == beaune.agent.id
     assert console.post(there, {"what": "add", "person": beaune.colleague.id}).status_code == 403
     console.post(there, {"what": "rename", "title": "Accueil"})
-    assert "Accueil" in said(console.get(page(beaune)))
+    assert "Accueil" in text_of(console.get(page(beaune)))
     console.post(there, {"what": "close"})
-    assert "Rouvrir" in said(console.get(page(beaune)))
+    assert "Rouvrir" in text_of(console.get(page(beaune)))
     console.post(there, {"what": "reopen"})
     assert console.get(there).status_code == 200
     bad = console.post(page(beaune), {**form, "local": "été"})
-    assert bad.status_code == 400 and "Nous proposons « ete »" in said(bad)
+    assert bad.status_code == 400 and "Nous proposons « ete »" in text_of(bad)
 
 
 def test_unknown_addresses_are_received_for_a_time_with_a_code(
@@ -122,14 +116,14 @@ def test_unknown_addresses_are_received_for_a_time_with_a_code(
     own_mailbox(beaune)
     shared_box(nuits)
     form = {"what": "receive", "domain": beaune.domain, "address": "agent@beaune.test", "days": "7"}
-    assert "Refusées" in said(console.get(page(beaune)))
+    assert "Refusées" in text_of(console.get(page(beaune)))
     assert console.post(page(beaune), form).status_code == 403
     other = console.post(page(beaune), {**form, "address": "mairie@nuits.test"})
-    assert other.status_code == 400 and "pas de boîte ouverte" in said(other)
+    assert other.status_code == 400 and "pas de boîte ouverte" in text_of(other)
     assert console.post(page(beaune), {**form, "domain": nuits.domain}).status_code == 404
     assert not CatchAll.objects.exists()
     assert console.post(page(beaune), {**form, "code": code_of(new_administrator)}).status_code == 302
-    assert "arrive dans agent@beaune.test. Fin :" in said(console.get(page(beaune)))
+    assert "arrive dans agent@beaune.test. Fin :" in text_of(console.get(page(beaune)))
     refuse = {"what": "refuse", "domain": beaune.domain}
     assert console.post(page(nuits), refuse).status_code == 404
     console.post(page(beaune), refuse)
@@ -152,7 +146,7 @@ def test_what_belongs_to_another_commune_is_no_such_page_of_this_one(
                 console.post(path, {"what": what, "title": "x", "person": beaune.agent.id}).status_code == 404
             )
     assert Alias.objects.get().ended_at is None and Mailbox.objects.get(pk=box.id).closed_at is None
-    assert "elus@" not in said(console.get(page(nuits)))
+    assert "elus@" not in text_of(console.get(page(nuits)))
     console.post(reverse("commune_alias", args=[beaune.id, alias.id]), {"what": "end"})
     stolen = console.post(reverse("commune_alias", args=[nuits.id, alias.id]), {"what": "restore"})
     assert stolen.status_code == 404 and Alias.objects.get().ended_at is not None
@@ -183,21 +177,21 @@ def test_two_thousand_aliases_are_paged_searched_and_cost_no_more_than_one(
     add(1, 1997, box)
     add(1997, 2000, closed)
     assert queries() <= few
-    shown = said(console.get(page(beaune)))
+    shown = text_of(console.get(page(beaune)))
     assert (
         "2000 alias, de 1 à 50" in shown.replace(" 000", "000")
         and "a0049@" in shown
         and "a0050@" not in shown
     )
     assert "Page suivante" in shown and "Page précédente" not in shown
-    last = said(console.get(page(beaune, "?page=40")))
+    last = text_of(console.get(page(beaune, "?page=40")))
     assert "a1999@" in last and "Page suivante" not in last and "Page précédente" in last
-    assert "Cette page de la liste est vide" in said(console.get(page(beaune, "?page=99999")))
-    assert "1 alias" in said(console.get(page(beaune, "?q=A1234")))
-    by_mailbox = said(console.get(page(beaune, "?q=agent@&page=2")))
+    assert "Cette page de la liste est vide" in text_of(console.get(page(beaune, "?page=99999")))
+    assert "1 alias" in text_of(console.get(page(beaune, "?q=A1234")))
+    by_mailbox = text_of(console.get(page(beaune, "?q=agent@&page=2")))
     assert "de 51 à 100" in by_mailbox
-    lost = said(console.get(page(beaune, "?etat=perdus")))
+    lost = text_of(console.get(page(beaune, "?etat=perdus")))
     assert lost.count("Ne mène plus à personne") == 3 and "a0000@" not in lost
-    assert "Aucun alias ne correspond" in said(console.get(page(beaune, "?q=zzz")))
+    assert "Aucun alias ne correspond" in text_of(console.get(page(beaune, "?q=zzz")))
     for odd in ("?page=0", "?page=-1", "?page=x", "?etat=burn", "?q=%25", "?q=%00"):
         assert console.get(page(beaune, odd)).status_code == 200, odd

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +33,7 @@ from tests.integration.test_departure_files import hand_over, verbs
 from tests.integration.test_drive_groups import Hall, hall
 from tests.integration.test_drive_returns import leave
 from tests.integration.test_portal_people import seen
+from tests.markup import text_of
 
 __all__ = ["hall", "no_door"]
 pytestmark = pytest.mark.django_db
@@ -180,7 +180,7 @@ def test_the_colleague_downloads_them_and_reads_their_groups(
 ) -> None:
     client = portal_client(beaune.agent_membership)
     title = f"Contacts de {beaune.colleague_membership.person.name}"
-    page = html.unescape(client.get("/contacts/").content.decode()).replace("\xa0", " ")
+    page = text_of(client.get("/contacts/"))
     assert f'href="{given["book"]}"' in page and f"Télécharger « {title} »" in page
     assert f'href="{given["group"]}"' in page and "Travaux" in page
     answer = client.get(given["book"])
@@ -195,7 +195,7 @@ def test_the_colleague_downloads_them_and_reads_their_groups(
     )
     text = answer.content.decode()
     assert text.count("BEGIN:VEVENT") == 2 and "Permanence" in text and "Cardiologue" not in text
-    page = html.unescape(client.get(given["group"]).content.decode()).replace("\xa0", " ")
+    page = text_of(client.get(given["group"]))
     assert "<strong>Imprimeur</strong>" in page and "1 contact de ce groupe n’est plus dans ce carnet" in page
     assert f"Un groupe de « {title} »" in page and "Cardiologue" not in page
     # One reads it here: it is changed by programs.

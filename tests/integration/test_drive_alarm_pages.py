@@ -25,7 +25,7 @@ from tests.drive_meanwhile import meanwhile, told
 from tests.drive_pages import Drive, drive
 from tests.fixtures_incidents import open_for
 from tests.fixtures_portal import console_client, no_door, on_listener, portal_client
-from tests.markup import flat
+from tests.markup import flat, text_of
 
 __all__ = ["drive", "no_door"]
 pytestmark = pytest.mark.django_db
@@ -182,7 +182,7 @@ def test_the_person_reads_where_their_passwords_are_which_device_was_stopped_and
     agent, referent = (portal_client(one) for one in (beaune.agent_membership, beaune.referent_membership))
 
     def said() -> str:
-        return agent.get("/acces/").content.decode().replace("\u00a0", " ")
+        return text_of(agent.get("/acces/"))
 
     page = said()
     assert "L’appareil « Portable de l’accueil » a été arrêté." in page and "Heure de l’arrêt :" in page

@@ -32,6 +32,7 @@ from tests.drive_server import Served
 from tests.drive_trees import content
 from tests.drive_visitors import verbs
 from tests.fixtures_portal import no_door, portal_client
+from tests.markup import text_of
 from tests.waiting import PATIENCE_S
 
 __all__ = ["client", "drive", "folder", "no_door", "sender", "server"]
@@ -61,7 +62,7 @@ def test_a_notary_hands_files_in_gets_a_receipt_and_sees_nothing(
     status, second = sender.hand("Acte n° 3.pdf")
     assert status == 201 and second["name"] == "Acte n° 3 (2).pdf", "nothing is replaced"
     assert first["reference"] == second["reference"]
-    page = client.get(f"/coffre/{folder.id}/depots/").content.decode().replace("\u00a0", " ")
+    page = text_of(client.get(f"/coffre/{folder.id}/depots/"))
     assert "Me Durand" in page and "2 fichiers" in page and first["reference"] in page
     assert "voici l’acte." in page and "\x00" not in page and "\u202e" not in page
     for method, what in (("GET", "fichier"), ("GET", ""), ("PROPFIND", ""), ("GET", "zip"), ("GET", "1")):
@@ -139,7 +140,7 @@ def test_a_file_that_was_moved_away_is_not_named_any_more(
     sender.hand("acte.pdf")
     node = only_named(drive, folder, "secret.pdf")
     drive.database.write(lambda w: tree.move(w, drive.act, node.id, drive.own.id, node.name))
-    page = client.get(f"/coffre/{folder.id}/depots/").content.decode().replace("\u00a0", " ")
+    page = text_of(client.get(f"/coffre/{folder.id}/depots/"))
     assert "acte.pdf" in page and "secret.pdf" not in page and "1 fichier n’est plus dans ce dossier" in page
     assert "Déposé par" in client.get(f"/coffre/{node.id}/").content.decode(), (
         "its owner reads where it came from"

@@ -22,7 +22,7 @@ from tests.drive_share_pages import only_share
 from tests.drive_visitors import Visitor, make
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_links import put
-from tests.markup import flat
+from tests.markup import text_of
 
 __all__ = ["client", "drive", "no_door", "put", "server"]
 pytestmark = pytest.mark.django_db
@@ -31,7 +31,7 @@ PAGE = "/coffre/liens/"
 
 def over(client: Client) -> list[tuple[str, str, bool]]:
     """(name, how, whether the name leads to the file) of each link that ended."""
-    page = flat(client.get(PAGE).content.decode()).replace("\u00a0", " ").replace("\u202f", " ")
+    page = text_of(client.get(PAGE))
     _, _, section = page.partition('id="h-ended"')
     section = section.partition("</section>")[0]
     assert "<button" not in section and "Arrêter" not in section

@@ -19,6 +19,7 @@ from tests.drive_share_pages import there
 from tests.drive_visitors import make
 from tests.fixtures_drive_visit import folder, share
 from tests.fixtures_portal import no_door
+from tests.markup import text_of
 
 __all__ = ["client", "drive", "folder", "no_door", "share", "there"]
 pytestmark = pytest.mark.django_db
@@ -29,10 +30,6 @@ def large(drive: Drive, name: str, size_bytes: int, parent: Node | None = None) 
     content = replace(EMPTY, size_bytes=size_bytes)
     above = (parent or drive.own).id
     return drive.database.write(lambda w: tree.put(w, drive.act, above, name, content))[0]
-
-
-def said(client: Client, address: str) -> str:
-    return client.get(address).content.decode().replace("\u00a0", " ")
 
 
 @pytest.fixture(params=[True, False], ids=["previews", "no previews"])
@@ -53,15 +50,15 @@ def test_what_is_too_large_to_be_shown_says_so_and_is_offered(
 ) -> None:
     name, size_bytes, words = case
     node = large(drive, name, size_bytes)
-    page = said(client, f"/coffre/{node.id}/")
+    page = text_of(client.get(f"/coffre/{node.id}/"))
     is_said = previews or name.endswith("png")
     assert (words in page) == is_said and "data-office" not in page
     assert page.count(f'href="/coffre/octets/{node.id}">') == 1 + is_said
     assert large(drive, name, 12).id == node.id
     with drive.database.reading() as reading:
         (row,) = reading.all("SELECT etag FROM version WHERE node = ?", (node.id,))
-    assert (words in said(client, f"/coffre/{node.id}/versions/{row[0]}/")) == is_said
-    assert words not in said(client, f"/coffre/{node.id}/")
+    assert (words in text_of(client.get(f"/coffre/{node.id}/versions/{row[0]}/"))) == is_said
+    assert words not in text_of(client.get(f"/coffre/{node.id}/"))
 
 
 @pytest.mark.parametrize("name", ["film.mp4", "plan.pdf", "notes.txt"])
@@ -69,12 +66,12 @@ def test_what_is_shown_at_any_length_or_never_says_nothing_of_it(
     drive: Drive, client: Client, name: str
 ) -> None:
     node = large(drive, name, DOCUMENT + IMAGE)
-    assert "au-delà de" not in said(client, f"/coffre/{node.id}/")
+    assert "au-delà de" not in text_of(client.get(f"/coffre/{node.id}/"))
 
 
 def test_a_visitor_reads_it_too(drive: Drive, folder: Node, share: Share, there: Client) -> None:
     node = large(drive, "façade.png", IMAGE, folder)
-    page = said(there, f"/coffre/chez/{share.id}/{node.id}/")
+    page = text_of(there.get(f"/coffre/chez/{share.id}/{node.id}/"))
     assert "au-delà de 30 Mo" in page and page.count(f'/coffre/octets/chez/{share.id}/{node.id}">') == 2
 
 
@@ -83,6 +80,6 @@ def test_who_holds_a_link_reads_it_beside_the_download(
     drive: Drive, client: Client, previews: bool, name: str
 ) -> None:
     node = large(drive, name, IMAGE)
-    page = said(Client(), make(client, node.id))
+    page = text_of(Client().get(make(client, node.id)))
     is_said = previews or name.endswith("png")
     assert ("au-delà de" in page) == is_said and "Télécharger" in page and "data-office" not in page

@@ -18,6 +18,7 @@ from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_departure_files import hand_over, home, referent, theirs
 from tests.integration.test_drive_groups import Hall, council, hall
 from tests.integration.test_drive_returns import leave, undo
+from tests.markup import text_of
 
 __all__ = ["client", "council", "drive", "hall", "no_door", "referent", "theirs"]
 pytestmark = pytest.mark.django_db
@@ -26,7 +27,7 @@ HANDED = "une remise après un départ"
 
 def text(client: Client, path: str) -> str:
     """Without the navigation, which names who is signed in."""
-    return client.get(path).content.decode().replace("\u00a0", " ").partition("<main")[2]
+    return text_of(client.get(path)).partition("<main")[2]
 
 
 def write(drive: Drive, node: Node, person_id: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from typing import Any
 
 import pytest
@@ -17,14 +16,10 @@ from tests.drive_pages import Drive, client, do, drive
 from tests.drive_share_pages import make, only_share
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_drive_tag_pages import known, put
-from tests.markup import flat
+from tests.markup import flat, text_of
 
 __all__ = ["client", "do", "drive", "no_door"]
 pytestmark = pytest.mark.django_db
-
-
-def page_of(client: Client, path: str) -> str:
-    return html.unescape(client.get(path).content.decode()).replace("\u00a0", " ")
 
 
 def test_a_folder_s_name_that_is_taken_is_still_in_its_field_beside_why(drive: Drive, do: Any) -> None:
@@ -53,9 +48,9 @@ def test_who_ticks_more_than_is_changed_at_once_reads_how_many_may_be(drive: Dri
 def test_it_is_shown_once_and_on_its_own_page_alone(drive: Drive, client: Client) -> None:
     folder = drive.folder("Conseil")
     client.post("/coffre/agir/", {"what": "folder", "dossier": str(drive.own.id), "name": "a/b"})
-    assert "a/b" not in page_of(client, f"/coffre/{folder.id}/")
-    assert 'value="a/b"' in page_of(client, "/coffre/")
-    assert "a/b" not in page_of(client, "/coffre/")
+    assert "a/b" not in text_of(client.get(f"/coffre/{folder.id}/"))
+    assert 'value="a/b"' in text_of(client.get("/coffre/"))
+    assert "a/b" not in text_of(client.get("/coffre/"))
 
 
 def test_a_file_s_new_name_that_is_refused_stays_on_the_file_s_page(drive: Drive, client: Client) -> None:
@@ -64,9 +59,9 @@ def test_a_file_s_new_name_that_is_refused_stays_on_the_file_s_page(drive: Drive
     sent = {"what": "rename", "dossier": str(drive.own.id), "n": str(node.id), "name": "Budget.ods"}
     answer = client.post("/coffre/agir/", sent)
     assert answer.headers["Location"] == f"/coffre/{node.id}/", "no name in an address"
-    page = page_of(client, f"/coffre/{node.id}/")
+    page = text_of(client.get(f"/coffre/{node.id}/"))
     assert 'value="Budget.ods"' in page and 'aria-describedby="id_new_name-wrong"' in page
-    assert 'value="plan.pdf"' in page_of(client, f"/coffre/{node.id}/")
+    assert 'value="plan.pdf"' in text_of(client.get(f"/coffre/{node.id}/"))
 
 
 def test_a_refused_name_leads_to_no_other_commune_s_page(drive: Drive, nuits: Commune) -> None:
@@ -95,7 +90,7 @@ def test_a_page_of_a_commune_that_one_left_changes_nothing_in_the_other(
     there.post("/coffre/agir/", sent)
     assert (drive.names(), other.names()) == (["a"], []), "both folders have the same number"
     identity.end_access(actor=beaune.referent, membership=ended)
-    page = html.unescape(there.post("/coffre/agir/", sent | {"name": "b"}, follow=True).content.decode())
+    page = text_of(there.post("/coffre/agir/", sent | {"name": "b"}, follow=True))
     assert "Votre session était terminée" in page and (drive.names(), other.names()) == (["a"], [])
 
 
@@ -107,25 +102,25 @@ def test_who_only_reads_a_share_is_told_so_where_they_would_pass_it_on(
     colleague = portal_client(beaune.colleague_membership)
     for page in ("partage", "liens", "depots"):
         answer = colleague.get(f"/coffre/{folder.id}/{page}/")
-        said = html.unescape(answer.content.decode())
+        said = text_of(answer)
         assert answer.status_code == 403 and "Vous pouvez le lire, pas le modifier ni le partager" in said
         assert "Vérifiez ce que vous avez saisi" not in said
         assert "Revenir au Coffre" in said and 'href="/coffre/"' in said
-    assert "Revenir au Coffre" in page_of(colleague, "/coffre/999999/")
-    assert "Revenir au Coffre" not in page_of(colleague, "/courrier/999999/")
+    assert "Revenir au Coffre" in text_of(colleague.get("/coffre/999999/"))
+    assert "Revenir au Coffre" not in text_of(colleague.get("/courrier/999999/"))
 
 
 def test_a_search_that_finds_nobody_offers_no_form_and_a_way_back(drive: Drive, client: Client) -> None:
     folder = drive.folder("Conseil")
-    page = page_of(client, f"/coffre/{folder.id}/partage/?q=zzzz")
+    page = text_of(client.get(f"/coffre/{folder.id}/partage/?q=zzzz"))
     assert "ne porte ce nom" in page and "Voir qui est proposé" in page and 'name="rights"' not in page
-    assert 'name="rights"' in page_of(client, f"/coffre/{folder.id}/partage/")
+    assert 'name="rights"' in text_of(client.get(f"/coffre/{folder.id}/partage/"))
 
 
 def test_what_was_done_takes_the_focus_once(drive: Drive, do: Any, client: Client) -> None:
     node = drive.file("plan.pdf")
     assert 'tabindex="-1" data-focus' in do("delete", drive.own, n=str(node.id))
-    page = page_of(client, "/coffre/")
+    page = text_of(client.get("/coffre/"))
     assert "mis à la corbeille" in page and "data-focus" not in page
 
 
@@ -140,12 +135,12 @@ def test_a_visitor_s_refused_name_is_in_its_field_there(
     portal_client(nuits.referent_membership).post("/coffre/partages-avec-moi/", sent)
     there, path = portal_client(nuits.agent_membership), f"/coffre/chez/{share_id}/"
     answer = there.post(path, {"what": "folder", "name": "a/b"})
-    page = page_of(there, answer.headers["Location"])
+    page = text_of(there.get(answer.headers["Location"]))
     assert 'value="a/b"' in page and 'aria-describedby="id_folder-wrong"' in page
-    assert "a/b" not in page_of(there, answer.headers["Location"])
+    assert "a/b" not in text_of(there.get(answer.headers["Location"]))
     node = next(one for one in drive.children(folder.id) if one.name == "plan.pdf")
     there.post(f"{path}{node.id}/", {"what": "rename", "name": ".."})
-    assert 'aria-describedby="id_new_name-wrong"' in page_of(there, f"{path}{node.id}/")
+    assert 'aria-describedby="id_new_name-wrong"' in text_of(there.get(f"{path}{node.id}/"))
 
 
 def test_a_label_s_refused_name_is_in_its_field(drive: Drive, client: Client) -> None:
@@ -154,6 +149,6 @@ def test_a_label_s_refused_name_is_in_its_field(drive: Drive, client: Client) ->
         put(client, node, name)
     path = f"/coffre/etiquettes/{known(drive)['Urgent']}/"
     client.post(path, {"what": "rename", "name": "urbanisme"})
-    page = page_of(client, path)
+    page = text_of(client.get(path))
     assert 'value="urbanisme"' in page and "porte déjà ce nom" in page and 'aria-invalid="true"' in page
-    assert 'value="Urgent"' in page_of(client, path)
+    assert 'value="Urgent"' in text_of(client.get(path))

@@ -44,9 +44,9 @@ from tests.fixtures_seals import (
     folder,
     referent,
     sealed,
-    text,
     verbs,
 )
+from tests.markup import text_of
 from tests.waiting import PATIENCE_S, until
 
 __all__ = ["drive", "elu", "folder", "no_door", "referent", "server"]
@@ -59,13 +59,13 @@ def test_a_verification_reads_all_again_and_its_report_is_shown(
     seal = sealed(drive, folder, referent)
     page = f"/coffre/sceaux/{seal.id}/"
     referent.post(page, {"what": "check"})
-    until(lambda: "Dernière vérification" in text(referent.get(page)), "it is verified")
-    shown = text(referent.get(page))
+    until(lambda: "Dernière vérification" in text_of(referent.get(page)), "it is verified")
+    shown = text_of(referent.get(page))
     assert "Le dossier est intact" in shown and "Fichiers intacts : 2." in shown
     drive.database.write(lambda w: w.run("UPDATE node SET mtime_s = 5 WHERE name = 'Facture 1.pdf'"))
     referent.post(page, {"what": "check"})
-    until(lambda: "modifié : date" in text(referent.get(page)), "what changed is told")
-    shown = text(referent.get(page))
+    until(lambda: "modifié : date" in text_of(referent.get(page)), "what changed is told")
+    shown = text_of(referent.get(page))
     assert "n’est plus tel qu’il a été scellé" in shown and "Facture 1.pdf" in shown
     assert "Actualiser" not in shown
 
@@ -77,19 +77,19 @@ def test_a_page_that_waits_for_the_work_says_how_it_ended(
     page = f"/coffre/sceaux/{seal.id}/"
 
     def part() -> str:
-        answer = text(referent.get(page + "?part=state", headers={"HX-Request": "true"}))
+        answer = text_of(referent.get(page + "?part=state", headers={"HX-Request": "true"}))
         assert "<html" not in answer
         return answer
 
     # The line below the title said that sealing goes on.
     assert "Beaune · Scellé</p>" in part() and "rien n’y change" in part() and "Actualiser" in part()
-    shown = text(referent.get(page))
+    shown = text_of(referent.get(page))
     assert "rien n’y change" in shown and "Actualiser" not in shown
     drive.database.write(lambda w: w.run("UPDATE node SET mtime_s = 5 WHERE name = 'Facture 1.pdf'"))
     referent.post(page, {"what": "check"})
     until(lambda: "Vérification en cours" not in part(), "it has ended")
     assert "n’est plus tel qu’il a été scellé" in part() and "Actualiser" in part()
-    assert text(referent.get(page)).count('role="alert"') == 1
+    assert text_of(referent.get(page)).count('role="alert"') == 1
 
 
 def broken(drive: Drive, folder: Node, referent: Client) -> str:
@@ -98,26 +98,26 @@ def broken(drive: Drive, folder: Node, referent: Client) -> str:
     page = f"/coffre/sceaux/{seal.id}/"
     drive.database.write(lambda w: w.run("UPDATE node SET mtime_s = 5 WHERE name = 'Facture 1.pdf'"))
     referent.post(page, {"what": "check"})
-    until(lambda: "modifié : date" in text(referent.get(page)), "what changed is told")
+    until(lambda: "modifié : date" in text_of(referent.get(page)), "what changed is told")
     return page
 
 
 def test_a_broken_seal_stays_on_the_referent_s_home_until_it_is_intact_again(
     drive: Drive, folder: Node, referent: Client, beaune: Commune
 ) -> None:
-    assert "abîmé" not in text(referent.get("/"))
+    assert "abîmé" not in text_of(referent.get("/"))
     page = broken(drive, folder, referent)
-    shown = text(referent.get("/"))
+    shown = text_of(referent.get("/"))
     assert "1 dossier scellé est abîmé" in shown and "Prévenez le Département" in shown
-    assert "abîmé" in text(referent.get("/coffre/sceaux/"))
-    shown = text(referent.get(page))
+    assert "abîmé" in text_of(referent.get("/coffre/sceaux/"))
+    shown = text_of(referent.get(page))
     assert "Ce dossier n’est plus tel qu’il a été scellé" in shown and "rien n’y change" not in shown
     agent = portal_client(beaune.agent_membership)
-    assert "abîmé" not in text(agent.get("/"))
+    assert "abîmé" not in text_of(agent.get("/"))
     drive.database.write(lambda w: w.run("UPDATE node SET mtime_s = 1770000000 WHERE name = 'Facture 1.pdf'"))
     referent.post(page, {"what": "check"})
-    until(lambda: "Le dossier est intact" in text(referent.get(page)), "it is intact again")
-    assert "abîmé" not in text(referent.get("/"))
+    until(lambda: "Le dossier est intact" in text_of(referent.get(page)), "it is intact again")
+    assert "abîmé" not in text_of(referent.get("/"))
 
 
 def test_the_referent_alone_says_what_became_of_a_damage(
@@ -127,17 +127,17 @@ def test_the_referent_alone_says_what_became_of_a_damage(
     said = {"what": "settle", "why": "Pièce perdue.\nPV du 12 mars ; les Archives le savent."}
     assert portal_client(beaune.agent_membership).post(page, said).status_code == 403
     assert portal_client(nuits.referent_membership).post(page, said).status_code == 404
-    assert "Il manque quelque chose" in text(referent.post(page, said | {"why": " \n"}, follow=True))
-    assert "1 dossier scellé est abîmé" in text(referent.get("/"))
-    shown = text(referent.post(page, said, follow=True))
+    assert "Il manque quelque chose" in text_of(referent.post(page, said | {"why": " \n"}, follow=True))
+    assert "1 dossier scellé est abîmé" in text_of(referent.get("/"))
+    shown = text_of(referent.post(page, said, follow=True))
     assert "l’alerte est close" in shown and "Pièce perdue. PV du 12 mars" in shown
-    assert "abîmé" not in text(referent.get("/"))
-    assert "Quelqu’un a agi" in text(referent.post(page, said, follow=True))
+    assert "abîmé" not in text_of(referent.get("/"))
+    assert "Quelqu’un a agi" in text_of(referent.post(page, said, follow=True))
     assert verbs()[-1] == "drive:seal:damage_settled"
     assert "PV du 12 mars" not in AuditEntry.objects.get(verb="drive:seal:damage_settled").details
     referent.post(page, {"what": "check"})
     until(lambda: seal_checks_done(drive) == 2, "both are done")
-    assert "abîmé" not in text(referent.get("/")), "the same damage is known"
+    assert "abîmé" not in text_of(referent.get("/")), "the same damage is known"
 
 
 def seal_checks_done(drive: Drive) -> int:
@@ -185,9 +185,9 @@ def test_the_console_has_numbers_of_each_commune_and_no_name(
     numbers.write_bytes(msgspec.json.encode(known))
     with on_listener("console"):
         client = console_client(administrator.id)
-        shown = text(client.get("/coffre/scellements/"))
-        first = text(client.get("/"))
-        assert "Scellements" in text(client.get("/coffre/"))
+        shown = text_of(client.get("/coffre/scellements/"))
+        first = text_of(client.get("/"))
+        assert "Scellements" in text_of(client.get("/coffre/"))
     assert "1 dossier scellé est abîmé" in first
     assert "1 dossier scellé n’est plus ce qui a été scellé" in shown
     longest_ago = words.when(clock.moment(now_s - 80 * day_s)).replace("\u00a0", " ")
@@ -209,10 +209,10 @@ def test_a_verification_that_a_setting_holds_up_says_so_on_its_page(
     drive.database.write(
         lambda w: seal_checks.ask(w, seal.id, person_id=beaune.referent.id, now_s=clock.epoch_s())
     )
-    shown = text(referent.get(page))
+    shown = text_of(referent.get(page))
     assert "Vérification en cours" in shown and "ne peut pas se terminer" not in shown
     numbers.write_bytes(msgspec.json.encode({beaune.id: Sums(folders=1, held_up=1)}))
-    shown = text(referent.get(page))
+    shown = text_of(referent.get(page))
     assert "Elle ne peut pas se terminer" in shown and "un réglage de l’horodatage" in shown
 
 
@@ -242,7 +242,7 @@ def test_a_seal_says_whether_its_time_stamp_is_awaited_late_or_none(
             "UPDATE seal SET stamp = 'wanted', told_s = ? WHERE id = ?", (clock.epoch_s() - later_s, seal.id)
         )
     )
-    assert said in text(referent.get(f"/coffre/sceaux/{seal.id}/"))
+    assert said in text_of(referent.get(f"/coffre/sceaux/{seal.id}/"))
 
 
 def test_the_console_says_how_many_wait_for_their_time_stamp(
@@ -251,8 +251,8 @@ def test_the_console_says_how_many_wait_for_their_time_stamp(
     numbers.write_bytes(msgspec.json.encode({beaune.id: Sums(folders=3, unstamped=2)}))
     with on_listener("console"):
         client = console_client(administrator.id)
-        assert "2 dossiers scellés attendent leur horodatage" in text(client.get("/"))
-        shown = text(client.get("/coffre/scellements/"))
+        assert "2 dossiers scellés attendent leur horodatage" in text_of(client.get("/"))
+        shown = text_of(client.get("/coffre/scellements/"))
     assert "2 dossiers scellés attendent leur horodatage" in shown and "drive_time_authority" in shown
 
 
@@ -262,8 +262,8 @@ def test_the_console_says_that_a_setting_holds_verifications_up(
     numbers.write_bytes(msgspec.json.encode({beaune.id: Sums(folders=1, held_up=1)}))
     with on_listener("console"):
         client = console_client(administrator.id)
-        assert "1 vérification de dossier scellé ne peut pas se terminer" in text(client.get("/"))
-        shown = text(client.get("/coffre/scellements/"))
+        assert "1 vérification de dossier scellé ne peut pas se terminer" in text_of(client.get("/"))
+        shown = text_of(client.get("/coffre/scellements/"))
     assert "1 vérification ne peut pas se terminer" in shown and "drive_time_roots" in shown
     assert "<dt>dossier scellé</dt><dd>1</dd>" in shown and "<dt>fichier</dt><dd>0</dd>" in shown
 
@@ -272,8 +272,8 @@ def test_the_console_without_a_seal_says_so(numbers: Path, administrator: Actor)
     assert not numbers.exists()
     with on_listener("console"):
         client = console_client(administrator.id)
-        assert "Aucun dossier n’est scellé" in text(client.get("/coffre/scellements/"))
-        assert "abîmé" not in text(client.get("/"))
+        assert "Aucun dossier n’est scellé" in text_of(client.get("/coffre/scellements/"))
+        assert "abîmé" not in text_of(client.get("/"))
 
 
 @pytest.mark.slow
@@ -287,8 +287,8 @@ def test_a_report_and_an_elimination_list_are_real_pdfs(
         lambda w: w.run("UPDATE node SET name = 'x<&>\x02\u202ey' WHERE name = 'Facture 2.pdf'")
     )
     referent.post(page, {"what": "check"})
-    until(lambda: "Rapport en PDF" in text(referent.get(page)), "the report is there")
-    assert "Le PDF ne peut pas être fait" in text(referent.post(sheet, follow=True)), "nobody prints yet"
+    until(lambda: "Rapport en PDF" in text_of(referent.get(page)), "the report is there")
+    assert "Le PDF ne peut pas être fait" in text_of(referent.post(sheet, follow=True)), "nobody prints yet"
     with printing(settings.BEFFROI.state):
         report = referent.post(sheet)
         assert report["Content-Type"] == "application/pdf" and unquote(
@@ -352,6 +352,6 @@ def test_a_seal_that_cannot_be_read_has_a_page_that_says_so(
     drive.database.write(lambda w: w.run(change, (b"\xff",)))
     assert referent.get(page).status_code == 200
     referent.post(page, {"what": "check"})
-    until(lambda: "ne peut pas être lu" in text(referent.get(page)), "what cannot be read is told")
+    until(lambda: "ne peut pas être lu" in text_of(referent.get(page)), "what cannot be read is told")
     said = {"what": "settle", "why": "Base restaurée en partie."}
-    assert "l’alerte est close" in text(referent.post(page, said, follow=True))
+    assert "l’alerte est close" in text_of(referent.post(page, said, follow=True))

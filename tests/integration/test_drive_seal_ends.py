@@ -37,9 +37,9 @@ from tests.fixtures_seals import (
     referent,
     seal_of,
     sealed,
-    text,
     verbs,
 )
+from tests.markup import text_of
 
 __all__ = ["drive", "elu", "folder", "no_door", "referent", "server"]
 pytestmark = pytest.mark.django_db
@@ -51,7 +51,7 @@ def test_a_seal_without_a_rule_is_lifted_after_its_term_and_no_clock_does_it_bef
     day = datetime.fromtimestamp(clock.epoch_s() + 20 * DAY_S, UTC).date().isoformat()
     seal = sealed(drive, folder, referent, until=day)
     page = f"/coffre/sceaux/{seal.id}/"
-    assert "Le terme du sceau n’est pas passé" in text(referent.post(page, {"what": "lift"}, follow=True))
+    assert "Le terme du sceau n’est pas passé" in text_of(referent.post(page, {"what": "lift"}, follow=True))
     person = Actor("person", drive.act.person_id, drive.collectivite_id, "referent")
     for jump_s in (-400 * DAY_S, 400 * DAY_S):
         with clock.jumped(jump_s), pytest.raises(rules.TermRunning):
@@ -60,19 +60,19 @@ def test_a_seal_without_a_rule_is_lifted_after_its_term_and_no_clock_does_it_bef
             actions.extend(actor=person, database=drive.database, seal_id=seal.id, until_s=seal.until_s - 1)
     assert seal_of(drive, folder).until_s == seal.until_s
     earlier = {"what": "extend", "until": "2026-11-30"}
-    assert "ne se raccourcit pas" in text(referent.post(page, earlier, follow=True))
+    assert "ne se raccourcit pas" in text_of(referent.post(page, earlier, follow=True))
     later = datetime.fromtimestamp(clock.epoch_s() + 30 * DAY_S, UTC).date().isoformat()
-    assert "est prolongé" in text(referent.post(page, {"what": "extend", "until": later}, follow=True))
+    assert "est prolongé" in text_of(referent.post(page, {"what": "extend", "until": later}, follow=True))
     with clock.shifted(25 * DAY_S):
         fresh = again(drive)
-        assert "Le terme du sceau n’est pas passé" in text(fresh.post(page, {"what": "lift"}, follow=True))
+        assert "Le terme du sceau n’est pas passé" in text_of(fresh.post(page, {"what": "lift"}, follow=True))
     with clock.shifted(31 * DAY_S):
         fresh = again(drive)
-        assert "Lever le sceau" in text(fresh.get(page))
-        assert "C’est scellé" in text(_deleted(fresh, drive, folder)), (
+        assert "Lever le sceau" in text_of(fresh.get(page))
+        assert "C’est scellé" in text_of(_deleted(fresh, drive, folder)), (
             "the end of the term alone frees nothing"
         )
-        assert "Le sceau est levé" in text(fresh.post(page, {"what": "lift"}, follow=True))
+        assert "Le sceau est levé" in text_of(fresh.post(page, {"what": "lift"}, follow=True))
         _deleted(fresh, drive, folder)
         assert drive.names(folder) == ["Facture 2.pdf"]
     assert verbs() == ["drive:seal:asked", "drive:seal:extended", "drive:seal:lifted"]
@@ -88,35 +88,37 @@ def test_an_elimination_takes_the_term_a_visa_and_a_second_person(
 ) -> None:
     seal = sealed(drive, folder, referent)
     page = f"/coffre/sceaux/{seal.id}/"
-    assert "Le terme du sceau n’est pas passé" in text(referent.post(page, VISA, follow=True))
+    assert "Le terme du sceau n’est pas passé" in text_of(referent.post(page, VISA, follow=True))
     with clock.shifted(seal.until_s - clock.epoch_s() + DAY_S):
         referent = again(drive)
-        assert "il ne se libère pas" in text(referent.post(page, {"what": "lift"}, follow=True))
+        assert "il ne se libère pas" in text_of(referent.post(page, {"what": "lift"}, follow=True))
         for bad in ({"visa": ""}, {"visa_on": "2199-01-01"}, {"visa_by": " "}, {"visa": "x" * 201}):
             answer = referent.post(page, {**VISA, **bad})
-            assert answer.status_code == 400 and "Il manque le visa" in text(answer)
+            assert answer.status_code == 400 and "Il manque le visa" in text_of(answer)
             kept = {name: value for name, value in VISA.items() if name not in {"what", *bad}}
-            assert all(f'value="{value}"' in text(answer) for value in kept.values()), "what was typed stays"
+            assert all(f'value="{value}"' in text_of(answer) for value in kept.values()), (
+                "what was typed stays"
+            )
         assert not Approval.objects.exists()
-        shown = text(referent.post(page, VISA, follow=True))
+        shown = text_of(referent.post(page, VISA, follow=True))
         assert "AD21-2036-0142" in shown and "Accorder" not in shown
-        assert "Quelqu’un a agi" in text(referent.post(page, VISA, follow=True))
-        assert "Une autre personne" in text(referent.post(page, {"what": "grant"}, follow=True))
+        assert "Quelqu’un a agi" in text_of(referent.post(page, VISA, follow=True))
+        assert "Une autre personne" in text_of(referent.post(page, {"what": "grant"}, follow=True))
         agent = confirmed(beaune.agent_membership)
         assert agent.post(page, {"what": "grant"}).status_code == 403
         run_pending("main")
         assert drive.names(folder) == sorted(BODIES)
         mayor = confirmed(elu)
-        assert "1 élimination de dossier scellé attend votre réponse" in text(mayor.get("/"))
-        assert "attend votre réponse" not in text(referent.get("/")) + text(agent.get("/"))
-        assert "élimination demandée" in text(mayor.get("/coffre/sceaux/"))
-        assert "Accorder" in text(mayor.get(page))
+        assert "1 élimination de dossier scellé attend votre réponse" in text_of(mayor.get("/"))
+        assert "attend votre réponse" not in text_of(referent.get("/")) + text_of(agent.get("/"))
+        assert "élimination demandée" in text_of(mayor.get("/coffre/sceaux/"))
+        assert "Accorder" in text_of(mayor.get(page))
         mayor.post(page, {"what": "grant"})
-        assert "attend votre réponse" not in text(mayor.get("/"))
+        assert "attend votre réponse" not in text_of(mayor.get("/"))
         assert drive.names(folder) == sorted(BODIES)
         run_pending("main")
         run_pending("main")
-        shown = text(agent.get(page))
+        shown = text_of(agent.get(page))
         assert "Bordereau d’élimination" in shown and "AD21-2036-0142" in shown
         assert "Facture 1.pdf" in shown and "2 fichiers éliminés" in shown
         with drive.database.reading() as reading:
@@ -137,12 +139,12 @@ def test_a_refused_or_overtaken_elimination_destroys_nothing(
         referent = again(drive)
         referent.post(page, VISA)
         mayor = confirmed(elu)
-        assert "abandonnée" in text(mayor.post(page, {"what": "refuse"}, follow=True))
-        assert "Quelqu’un a agi" in text(mayor.post(page, {"what": "grant"}, follow=True))
+        assert "abandonnée" in text_of(mayor.post(page, {"what": "refuse"}, follow=True))
+        assert "Quelqu’un a agi" in text_of(mayor.post(page, {"what": "grant"}, follow=True))
         referent.post(page, VISA)
         later = {"what": "extend", "until": _day_after(seal.until_s + 900 * DAY_S)}
-        assert "est prolongé" in text(referent.post(page, later, follow=True))
-        assert "Quelqu’un a agi" in text(mayor.post(page, {"what": "grant"}, follow=True))
+        assert "est prolongé" in text_of(referent.post(page, later, follow=True))
+        assert "Quelqu’un a agi" in text_of(mayor.post(page, {"what": "grant"}, follow=True))
         run_pending("main")
     with clock.shifted(seal.until_s - clock.epoch_s() + 1000 * DAY_S):
         referent, mayor = again(drive), confirmed(elu)
@@ -150,7 +152,7 @@ def test_a_refused_or_overtaken_elimination_destroys_nothing(
         referent.post(page, VISA)
         mayor.post(page, {"what": "grant"})
         later = {"what": "extend", "until": _day_after(clock.epoch_s() + 900 * DAY_S)}
-        assert "Quelqu’un a agi" in text(referent.post(page, later, follow=True))
+        assert "Quelqu’un a agi" in text_of(referent.post(page, later, follow=True))
         run_pending("main")
         assert seal_of(drive, folder).state == "destroyed"
 
@@ -170,7 +172,7 @@ def test_an_extension_that_fails_gives_no_elimination_up(
         with monkeypatch.context() as patched:
             patched.setattr(seals, "extend", full)
             later = {"what": "extend", "until": _day_after(seal.until_s + 900 * DAY_S)}
-            assert "est prolongé" not in text(referent.post(page, later, follow=True))
+            assert "est prolongé" not in text_of(referent.post(page, later, follow=True))
         assert Approval.objects.get(subject_id=seal.id).state == Approval.State.REQUESTED
         assert seal_of(drive, folder).until_s == seal.until_s
 
@@ -250,5 +252,5 @@ def test_what_is_kept_for_good_is_never_ended(drive: Drive, folder: Node, refere
     with clock.shifted(200 * 365 * DAY_S):
         referent = again(drive)
         for form in ({"what": "lift"}, VISA):
-            assert "se conserve sans fin" in text(referent.post(page, form, follow=True))
+            assert "se conserve sans fin" in text_of(referent.post(page, form, follow=True))
     assert seal_of(drive, folder).state == "sealed"

@@ -35,8 +35,9 @@ from tests.drive_browser import Browser, server
 from tests.drive_pages import Drive
 from tests.drive_server import Served
 from tests.fixtures_portal import no_door, portal_client
-from tests.fixtures_seals import BODIES, drive, elu, folder, node_of, referent, sealed, text, verbs
+from tests.fixtures_seals import BODIES, drive, elu, folder, node_of, referent, sealed, verbs
 from tests.integration.test_drive_archives_tools import OLD_CALLS
+from tests.markup import text_of
 from tests.unit.test_drive_archives_seda import SCHEMAS, schema
 from tests.unit.test_drive_archives_seda_profile import profile
 
@@ -50,7 +51,7 @@ def test_a_proof_of_one_file_shows_nothing_of_the_others(
     seal = sealed(drive, folder, referent)
     file = node_of(drive, folder, "Facture 2.pdf")
     agent = portal_client(beaune.agent_membership)
-    assert "Preuve de ce fichier" in text(agent.get(f"/coffre/{file}/"))
+    assert "Preuve de ce fichier" in text_of(agent.get(f"/coffre/{file}/"))
     answer = agent.post(f"/coffre/sceaux/{seal.id}/preuve/{file}/")
     assert "Facture 2.pdf (preuve).zip" in answer["Content-Disposition"]
     with zipfile.ZipFile(io.BytesIO(answer.content)) as packed:
@@ -160,7 +161,7 @@ def test_an_export_that_cannot_be_made_leads_back_with_a_reason(
     address = f"/coffre/octets/sceaux/{seal.id}/seda"
     status, headers, _ = browser.ask("POST", address, urlencode(form).encode(), Origin=origin)
     assert (status, headers["location"]) == (303, f"/coffre/sceaux/{seal.id}/?refus={code}")
-    page = text(referent.get(headers["location"]))
+    page = text_of(referent.get(headers["location"]))
     assert 'role="alert"' in page
 
 

@@ -33,9 +33,9 @@ from tests.fixtures_seals import (
     referent,
     seal_of,
     sealed,
-    text,
     verbs,
 )
+from tests.markup import text_of
 
 __all__ = ["drive", "elu", "folder", "no_door", "referent", "server"]
 pytestmark = pytest.mark.django_db
@@ -44,28 +44,28 @@ pytestmark = pytest.mark.django_db
 def test_a_referent_looks_ahead_then_seals_and_sees_that_nothing_changes(
     drive: Drive, folder: Node, referent: Client, beaune: Commune
 ) -> None:
-    page = text(referent.get(f"/coffre/{folder.id}/"))
+    page = text_of(referent.get(f"/coffre/{folder.id}/"))
     assert "Sceller ce dossier" in page
-    page = text(referent.get(f"/coffre/{folder.id}/sceller/"))
+    page = text_of(referent.get(f"/coffre/{folder.id}/sceller/"))
     assert "2 (36 o)" in page and "Factures (2 février 2036, élimination" in page
-    page = text(referent.post(f"/coffre/{folder.id}/sceller/", {"what": "preview", "rule": "invoices"}))
+    page = text_of(referent.post(f"/coffre/{folder.id}/sceller/", {"what": "preview", "rule": "invoices"}))
     assert "10 ans" in page and "2 février 2036" in page and 'value="seal"' in page and verbs() == []
     seal = sealed(drive, folder, referent)
     assert datetime.fromtimestamp(seal.until_s, UTC).date().isoformat() == "2036-02-02"
-    page = text(referent.get(f"/coffre/{folder.id}/"))
+    page = text_of(referent.get(f"/coffre/{folder.id}/"))
     assert "Voir le sceau" in page and "Sceller ce dossier" not in page
     assert 'value="delete"' not in page and 'id="send"' not in page
     agent = portal_client(beaune.agent_membership)
-    page = text(agent.get(f"/coffre/sceaux/{seal.id}/"))
+    page = text_of(agent.get(f"/coffre/sceaux/{seal.id}/"))
     assert "Factures 2026" in page and "le centre seul, qui signe l’heure" in page
     assert "Vérifier maintenant" not in page and "Exporter" not in page
-    assert "Factures 2026" in text(agent.get("/coffre/sceaux/"))
+    assert "Factures 2026" in text_of(agent.get("/coffre/sceaux/"))
     what = {"what": "delete", "dossier": str(folder.id), "n": node_of(drive, folder, "Facture 1.pdf")}
-    assert "C’est scellé" in text(agent.post("/coffre/agir/", what, follow=True))
+    assert "C’est scellé" in text_of(agent.post("/coffre/agir/", what, follow=True))
     what = {"what": "delete", "dossier": str(drive.common.id), "n": str(folder.id)}
-    assert "C’est scellé" in text(agent.post("/coffre/agir/", what, follow=True))
+    assert "C’est scellé" in text_of(agent.post("/coffre/agir/", what, follow=True))
     assert drive.names(folder) == sorted(BODIES)
-    assert "C’est scellé" in text(referent.get(f"/coffre/{folder.id}/sceller/"))
+    assert "C’est scellé" in text_of(referent.get(f"/coffre/{folder.id}/sceller/"))
     assert verbs() == ["drive:seal:asked"]
 
 
@@ -75,16 +75,16 @@ def test_of_several_that_are_ticked_the_sealed_ones_are_named(
     sealed(drive, folder, referent)
     plain, target = drive.folder("Marchés", drive.common), drive.folder("Cible", drive.common)
     several = {"dossier": str(drive.common.id), "n": f"{plain.id},{folder.id}"}
-    page = text(referent.post("/coffre/agir/", several | {"what": "delete"}, follow=True))
+    page = text_of(referent.post("/coffre/agir/", several | {"what": "delete"}, follow=True))
     assert (
         "C’est scellé, en tout ou en partie : « Factures 2026 »." in page and "Recommencez sans lui" in page
     )
     assert "« Marchés »" not in page and "Marchés" in drive.names(drive.common)
     referent.post("/coffre/agir/", several | {"what": "move"})
-    page = text(referent.post("/coffre/agir/", {"dossier": str(target.id), "what": "drop"}, follow=True))
+    page = text_of(referent.post("/coffre/agir/", {"dossier": str(target.id), "what": "drop"}, follow=True))
     assert "« Factures 2026 »" in page and drive.names(target) == []
     alone = {"dossier": str(drive.common.id), "n": str(folder.id), "what": "delete"}
-    page = text(referent.post("/coffre/agir/", alone, follow=True))
+    page = text_of(referent.post("/coffre/agir/", alone, follow=True))
     assert "C’est scellé : on peut le lire" in page and "« Factures 2026 »" not in page
 
 
@@ -118,14 +118,14 @@ def test_what_the_page_sends_and_puts_back_is_refused_before_its_bytes(
         {"what": "rename", "dossier": str(folder.id), "n": str(first), "name": "n.pdf"},
         {"what": "rename", "dossier": str(folder.id), "n": str(folder.id), "name": "Autre"},
     ):
-        assert "C’est scellé" in text(referent.post("/coffre/agir/", what, follow=True))
+        assert "C’est scellé" in text_of(referent.post("/coffre/agir/", what, follow=True))
     back = {"what": "restore", "n": str(old.id), "de": "commune"}
-    assert "C’est scellé" in text(referent.post("/coffre/corbeille/", back, follow=True))
+    assert "C’est scellé" in text_of(referent.post("/coffre/corbeille/", back, follow=True))
     for what in ("move", "copy"):
         beside = drive.file(f"{what}.pdf", drive.common)
         referent.post("/coffre/agir/", {"what": what, "dossier": str(drive.common.id), "n": str(beside.id)})
         drop = {"what": "drop", "dossier": str(folder.id)}
-        assert "C’est scellé" in text(referent.post("/coffre/agir/", drop, follow=True))
+        assert "C’est scellé" in text_of(referent.post("/coffre/agir/", drop, follow=True))
     assert drive.names(folder) == sorted(BODIES)
 
 
@@ -165,7 +165,7 @@ def test_another_term_is_refused_with_a_reason(drive: Drive, referent: Client, f
     drive.file("a", folder)
     for what in ("preview", "seal"):
         answer = referent.post(f"/coffre/{folder.id}/sceller/", {"what": what, **form})
-        assert answer.status_code == 400 and 'role="alert"' in text(answer)
+        assert answer.status_code == 400 and 'role="alert"' in text_of(answer)
     with drive.database.reading() as reading:
         assert seals.every(reading) == []
 
@@ -176,8 +176,10 @@ def test_a_rule_whose_term_is_over_already_is_not_previewed_as_one(drive: Drive,
     drive.database.write(lambda w: tree.put(w, drive.act, folder.id, "a", EMPTY, mtime_s=then_s))
     page = f"/coffre/{folder.id}/sceller/"
     answer = referent.post(page, {"what": "preview", "rule": "invoices"})
-    assert answer.status_code == 400 and "Le terme doit être après aujourd’hui" in text(answer)
-    assert "2040" in text(referent.post(page, {"what": "preview", "rule": "invoices", "until": "2040-01-01"}))
+    assert answer.status_code == 400 and "Le terme doit être après aujourd’hui" in text_of(answer)
+    assert "2040" in text_of(
+        referent.post(page, {"what": "preview", "rule": "invoices", "until": "2040-01-01"})
+    )
 
 
 @pytest.mark.parametrize("then_s", [4_000_000_000, 1 << 40])
@@ -185,15 +187,15 @@ def test_a_file_of_a_day_to_come_puts_off_no_term(drive: Drive, referent: Client
     folder = drive.folder("Photos", drive.common)
     drive.database.write(lambda w: tree.put(w, drive.act, folder.id, "a", EMPTY, mtime_s=then_s))
     page = f"/coffre/{folder.id}/sceller/"
-    assert "2036" in text(referent.post(page, {"what": "preview", "rule": "invoices"}))
+    assert "2036" in text_of(referent.post(page, {"what": "preview", "rule": "invoices"}))
 
 
 def test_who_changes_the_term_finds_what_was_chosen(drive: Drive, referent: Client) -> None:
     folder = drive.folder("Dossier", drive.common)
     chosen = {"rule": "invoices", "until": "2041-02-03"}
     page = f"/coffre/{folder.id}/sceller/"
-    assert 'value="change"' in text(referent.post(page, {"what": "preview", **chosen}))
-    shown = text(referent.post(page, {"what": "change", **chosen}))
+    assert 'value="change"' in text_of(referent.post(page, {"what": "preview", **chosen}))
+    shown = text_of(referent.post(page, {"what": "change", **chosen}))
     assert 'value="invoices" selected' in shown and 'value="2041-02-03"' in shown and "Confirmer" not in shown
 
 
@@ -204,7 +206,7 @@ def test_only_folders_of_the_commune_are_sealed_and_by_its_referent(
     file = drive.file("a", drive.common)
     for one in (own.id, drive.common.id, file.id):
         answer = referent.post(f"/coffre/{one}/sceller/", {"what": "seal", "no_end": "1"})
-        assert "ne peut pas être scellé" in text(answer)
+        assert "ne peut pas être scellé" in text_of(answer)
     for membership in (beaune.agent_membership, beaune.colleague_membership):
         client = portal_client(membership)
         assert (
@@ -224,7 +226,7 @@ def test_a_folder_in_which_somebody_has_a_file_open_is_not_sealed(
         lambda w: locks.lock(w, other, file.id, deep=False, shared=False, owner="", timeout_s=60)
     )
     answer = referent.post(f"/coffre/{folder.id}/sceller/", {"what": "seal", "no_end": "1"})
-    assert answer.status_code == 400 and "a ouvert un fichier de ce dossier" in text(answer)
+    assert answer.status_code == 400 and "a ouvert un fichier de ce dossier" in text_of(answer)
 
 
 def test_another_collectivite_knows_nothing_of_it(
@@ -238,7 +240,7 @@ def test_another_collectivite_knows_nothing_of_it(
         assert stranger.post(f"/coffre/sceaux/{seal.id}/", {"what": what}).status_code == 404
     assert stranger.post(f"/coffre/sceaux/{seal.id}/preuve/{file}/").status_code == 404
     assert stranger.post(f"/coffre/{folder.id}/sceller/", {"what": "seal", "no_end": "1"}).status_code == 404
-    assert "Factures" not in text(stranger.get("/coffre/sceaux/"))
+    assert "Factures" not in text_of(stranger.get("/coffre/sceaux/"))
     browser = Browser(server, stranger)
     for kind in ("bagit", "seda"):
         status, headers, _ = browser.ask("POST", f"/coffre/octets/sceaux/{seal.id}/{kind}", Origin=server.url)

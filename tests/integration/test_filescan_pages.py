@@ -26,6 +26,7 @@ from tests.conftest import Commune, make_member
 from tests.drive_meanwhile import meanwhile, told
 from tests.drive_pages import Drive, client, drive
 from tests.fixtures_portal import console_client, no_door, on_listener, portal_client
+from tests.markup import text_of
 
 __all__ = ["client", "drive", "no_door"]
 pytestmark = pytest.mark.django_db
@@ -55,7 +56,7 @@ def answer(client: Client, node: Node, what: str) -> str:
 
 
 def text(client: Client, node: Node) -> str:
-    return client.get(f"/coffre/{node.id}/").content.decode().replace("\u00a0", " ")
+    return text_of(client.get(f"/coffre/{node.id}/"))
 
 
 def test_a_page_says_whether_its_file_was_looked_at(drive: Drive, client: Client) -> None:
@@ -106,7 +107,7 @@ def test_what_is_held_is_offered_nothing_that_would_not_work(drive: Drive, clien
     assert 'value="move"' in page and 'value="delete"' in page and "Partager</a>" in page
     refused = client.post(f"/coffre/{node.id}/liens/", wish)
     assert refused.status_code == 403 and 'id="address"' not in refused.content.decode()
-    assert "un lien n’ouvrirait rien" in refused.content.decode().replace("\u00a0", " ")
+    assert "un lien n’ouvrirait rien" in text_of(refused)
     with drive.database.reading() as reading:
         assert shares.every(reading) == []
     drive.database.write(lambda w: w.run("UPDATE finding SET released_s = 1"))
@@ -128,14 +129,14 @@ def test_what_is_held_is_copied_and_shared_by_no_page_and_moved_by_each(
     def carry(what: str, one: Node) -> str:
         client.post("/coffre/agir/", {"dossier": str(one.parent), "what": what, "n": str(one.id)})
         page = client.post("/coffre/agir/", {"dossier": str(target.id), "what": "drop"}, follow=True)
-        return page.content.decode().replace("\u00a0", " ")
+        return text_of(page)
 
     for one in (node, folder):
         assert "mais ni le copier ni le partager" in carry("copy", one)
     with drive.database.reading() as reading:
         assert look.children(reading, target.id) == []
     refused = client.post(f"/coffre/{node.id}/partage/", wish)
-    page = refused.content.decode().replace("\u00a0", " ")
+    page = text_of(refused)
     assert refused.status_code == 403
     assert "Ce fichier est retenu : on ne le partage pas" in page and "Nouveau partage" not in page
     with drive.database.reading() as reading:
@@ -245,7 +246,7 @@ def test_the_departement_sees_hashes_and_numbers_and_no_name(
     while run_pending("main"):
         pass
     with on_listener("console"):
-        page = console_client(administrator.id).get("/coffre/").content.decode().replace("\u00a0", " ")
+        page = text_of(console_client(administrator.id).get("/coffre/"))
     assert SHA in page and beaune.collectivite.name in page and "3 fichiers retenus (Wolf)" in page
     assert "demande de vérifier ce fichier" in page and "secret-name" not in page
     incident = Incident.objects.get()

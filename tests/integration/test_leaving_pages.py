@@ -26,13 +26,10 @@ from tests.drive_place import Place
 from tests.fixtures_erasure import other, place, state
 from tests.fixtures_leaving import VISA, WISH, box, carry_out, exported, leave, leaving_state, planned, two
 from tests.fixtures_portal import console_client, no_door, on_listener, portal_client
+from tests.markup import text_of
 
 __all__ = ["leaving_state", "no_door", "other", "place", "state", "two"]
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("leaving_state")]
-
-
-def text(answer: Any) -> str:
-    return str(answer.content.decode()).replace("\xa0", " ").replace("&#x27;", "'")
 
 
 def signed_in(commune: Commune) -> Client:
@@ -55,36 +52,36 @@ def test_the_referent_says_the_day_asks_and_takes_both_back(beaune: Commune, nui
     )
     assert late.status_code == 302 and "confirmer" in late["Location"]
     client = signed_in(beaune)
-    assert "Dire le jour" in text(client.get(url))
+    assert "Dire le jour" in text_of(client.get(url))
     for day, reason, said in (
         ("", WISH, "Choisissez un jour."),
         (queries.today().isoformat(), WISH, "Choisissez un jour à venir"),
         (tomorrow(), "  ", "Dites quelle demande écrite"),
     ):
         wrong = client.post(url, {"word": "plan", "day": day, "reason": reason})
-        assert wrong.status_code == 400 and said in text(wrong) and not Leaving.objects.exists()
+        assert wrong.status_code == 400 and said in text_of(wrong) and not Leaving.objects.exists()
     assert client.post(url, {"word": "plan", "day": tomorrow(), "reason": WISH}).status_code == 302
-    shown = text(client.get(url))
+    shown = text_of(client.get(url))
     assert (
         WISH in shown
         and "La collectivité reste" in shown
         and "n'est pas encore fait" in shown.replace("’", "'")
     )
-    home = text(client.get(reverse("home")))
+    home = text_of(client.get(reverse("home")))
     assert "La collectivité quitte le Département le" in home and url in home
-    agent = text(portal_client(beaune.agent_membership).get(reverse("home")))
+    agent = text_of(portal_client(beaune.agent_membership).get(reverse("home")))
     assert "Votre compte d’ici se fermera dans la nuit" in agent and url not in agent
-    assert "quitte" not in text(portal_client(nuits.agent_membership).get(reverse("home")))
+    assert "quitte" not in text_of(portal_client(nuits.agent_membership).get(reverse("home")))
     unsaid = client.post(url, {"word": "ask"})
-    assert unsaid.status_code == 400 and "cochez la case" in text(unsaid)
+    assert unsaid.status_code == 400 and "cochez la case" in text_of(unsaid)
     assert client.post(url, {"word": "ask", "no_export": "1"}).status_code == 302
-    assert "Attend l’accord du Département" in text(client.get(url))
-    assert "Attend l’accord" not in text(signed_in(nuits).get(url))
+    assert "Attend l’accord du Département" in text_of(client.get(url))
+    assert "Attend l’accord" not in text_of(signed_in(nuits).get(url))
     client.post(url, {"word": "call_back"})
     assert CommuneErasure.objects.get().state == "withdrawn"
     client.post(url, {"word": "take_back"})
     assert Leaving.objects.get().state == "taken_back"
-    assert "quitte" not in text(portal_client(beaune.agent_membership).get(reverse("home")))
+    assert "quitte" not in text_of(portal_client(beaune.agent_membership).get(reverse("home")))
 
 
 def test_the_console_leads_from_the_day_to_the_signed_certificate(
@@ -96,32 +93,32 @@ def test_the_console_leads_from_the_day_to_the_signed_certificate(
     url = reverse("commune_leaving", urlconf="beffroi.portal.urls_console", args=[beaune.id])
     with on_listener("console"):
         ann, bea = (console_client(one.id) for one in two)
-        assert url in text(ann.get("/communes/"))
+        assert url in text_of(ann.get("/communes/"))
         assert ann.post(url, {"word": "plan", "day": tomorrow(), "reason": WISH}).status_code == 302
-        assert "Part le" in text(ann.get("/communes/"))
-        assert "La personne référente de la collectivité le demande" in text(ann.get(url))
+        assert "Part le" in text_of(ann.get("/communes/"))
+        assert "La personne référente de la collectivité le demande" in text_of(ann.get(url))
         leave(Leaving.objects.get())
-        assert "Effacement à demander" in text(ann.get("/communes/"))
-        assert "1 collectivité qui part attend" in text(ann.get("/"))
-        assert "Partie : voir le départ" in text(ann.get("/communes/?q=beaune"))
+        assert "Effacement à demander" in text_of(ann.get("/communes/"))
+        assert "1 collectivité qui part attend" in text_of(ann.get("/"))
+        assert "Partie : voir le départ" in text_of(ann.get("/communes/?q=beaune"))
         wrong = ann.post(url, {"word": "ask", "name": "Beaun", "no_export": "1"})
-        assert wrong.status_code == 400 and "tel qu’il est affiché" in text(wrong)
+        assert wrong.status_code == 400 and "tel qu’il est affiché" in text_of(wrong)
         assert ann.post(url, {"word": "ask", "name": "Beaune", "no_export": "1"}).status_code == 302
-        assert "un autre administrateur doit répondre" in text(ann.get(url))
+        assert "un autre administrateur doit répondre" in text_of(ann.get(url))
         assert ann.post(url, {"word": "grant", "visa": VISA, "no_export": "1"}).status_code == 409
         short = bea.post(url, {"word": "grant", "visa": "x", "no_export": "1"})
-        assert short.status_code == 400 and "référence du visa" in text(short)
+        assert short.status_code == 400 and "référence du visa" in text_of(short)
         assert bea.post(url, {"word": "grant", "visa": VISA, "no_export": "1"}).status_code == 302
-        assert VISA in text(bea.get(url)) and "Renoncer à l’effacement" in text(bea.get(url))
+        assert VISA in text_of(bea.get(url)) and "Renoncer à l’effacement" in text_of(bea.get(url))
         erasure = carry_out(CommuneErasure.objects.get(), turns=1)
         assert erasure.state == "erasing" and erasure.stage == "mailboxes"
-        shown = text(bea.get(url))
+        shown = text_of(bea.get(url))
         assert "encore" in shown or "En cours" in shown
-        assert "Détruit" in text(bea.get(f"{url}?part=erasure", headers={"HX-Request": "true"})) or shown
+        assert "Détruit" in text_of(bea.get(f"{url}?part=erasure", headers={"HX-Request": "true"})) or shown
         carry_out(erasure)
         done = bea.get(f"{url}?part=erasure", headers={"HX-Request": "true"})
         assert done["HX-Refresh"] == "true", "the page becomes the certificate"
-        page = text(bea.get(url))
+        page = text_of(bea.get(url))
         assert "Ce qui reste, et pourquoi" in page and VISA in page
         packed = bea.post(url, {"word": "file"})
     with zipfile.ZipFile(io.BytesIO(packed.content)) as file:
@@ -153,17 +150,17 @@ def test_what_came_since_the_export_is_said_before_the_erasure_and_in_the_certif
     CommuneExport.objects.update(begun_at=clock.now() + timedelta(minutes=1))
     own, console = reverse("departure_of_all"), f"/communes/{beaune.id}/depart/"
     client = signed_in(beaune)
-    assert "Arrivé depuis" not in text(client.get(own))
+    assert "Arrivé depuis" not in text_of(client.get(own))
     CommuneExport.objects.filter(pk=export.pk).update(begun_at=long_ago, changed_at=long_ago)
-    assert since in text(client.get(own))
+    assert since in text_of(client.get(own))
     assert client.post(own, {"word": "ask"}).status_code == 302
     with on_listener("console"):
         bea = console_client(two[1].id)
-        assert since in text(bea.get(console))
+        assert since in text_of(bea.get(console))
         bea.post(console, {"word": "grant", "visa": VISA})
         leave(Leaving.objects.get())
         assert carry_out(CommuneErasure.objects.get()).state == "done"
-        assert since in text(bea.get(console))
+        assert since in text_of(bea.get(console))
         packed = bea.post(console, {"word": "file"})
     with zipfile.ZipFile(io.BytesIO(packed.content)) as file:
         said = json.loads(file.read("attestation.json"))
@@ -179,12 +176,12 @@ def test_who_works_elsewhere_too_reads_there_that_a_collectivite_leaves(
     )  # fmt: skip
     leaving = planned(beaune)
     home, said = reverse("home"), "Beaune quitte ce service le"
-    shown = text(portal_client(there).get(home))
+    shown = text_of(portal_client(there).get(home))
     assert said in shown and "celui d’ici reste" in shown and reverse("membership_choose") in shown
-    assert said not in text(portal_client(nuits.agent_membership).get(home))
-    assert said not in text(portal_client(beaune.colleague_membership).get(home)), "it is told of its own"
+    assert said not in text_of(portal_client(nuits.agent_membership).get(home))
+    assert said not in text_of(portal_client(beaune.colleague_membership).get(home)), "it is told of its own"
     leave(leaving)
-    assert said not in text(portal_client(there).get(home))
+    assert said not in text_of(portal_client(there).get(home))
 
 
 def test_the_departement_takes_a_departure_back_on_its_page(
@@ -195,10 +192,10 @@ def test_the_departement_takes_a_departure_back_on_its_page(
     url = f"/communes/{beaune.id}/depart/"
     with on_listener("console"):
         client = console_client(administrator.id)
-        assert "Revenir sur ce départ" in text(client.get(url))
+        assert "Revenir sur ce départ" in text_of(client.get(url))
         assert client.post(url, {"word": "give_back"}).status_code == 302
         assert client.post(url, {"word": "give_back"}).status_code == 404, "nothing to take back"
-        assert "Enregistrer le départ" in text(client.get(url))
+        assert "Enregistrer le départ" in text_of(client.get(url))
     assert portal_client(beaune.referent_membership).get(reverse("home")).status_code in (200, 302)
 
 
@@ -208,7 +205,9 @@ def test_a_present_code_is_asked_for(beaune: Commune, administrator: Actor) -> N
         client = console_client(administrator.id)
         answer = client.post(url, {"word": "plan", "day": tomorrow(), "reason": WISH, "code": "000000"})
         assert (
-            answer.status_code == 403 and "Ce code n’est pas le bon" in text(answer) and WISH in text(answer)
+            answer.status_code == 403
+            and "Ce code n’est pas le bon" in text_of(answer)
+            and WISH in text_of(answer)
         )
     assert not Leaving.objects.exists()
 
@@ -220,8 +219,8 @@ def test_an_open_erasure_is_seen_by_its_own_referent_alone(
     exported(beaune)
     erasure = erasures.ask(actor=beaune.referent, collectivite=beaune.collectivite)
     erasures.grant(actor=two[0], erasure=erasure, visa=VISA)
-    assert VISA in text(signed_in(beaune).get(reverse("departure_of_all")))
-    assert VISA not in text(signed_in(nuits).get(reverse("departure_of_all")))
+    assert VISA in text_of(signed_in(beaune).get(reverse("departure_of_all")))
+    assert VISA not in text_of(signed_in(nuits).get(reverse("departure_of_all")))
     signed_in(nuits).post(reverse("departure_of_all"), {"word": "call_back"})
     erasure.refresh_from_db()
     assert erasure.state == "granted"

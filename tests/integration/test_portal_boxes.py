@@ -30,6 +30,7 @@ from django.test import Client
 
 from tests.conftest import Commune
 from tests.fixtures_portal import on_listener, portal_client
+from tests.markup import text_of
 
 pytestmark = pytest.mark.django_db
 
@@ -64,12 +65,6 @@ def box(administrator: Actor, beaune: Commune) -> Box:
         reason="Installation",
     )
     return found
-
-
-def text_of(client: Client, path: str) -> str:
-    answer = client.get(path)
-    assert answer.status_code == 200
-    return html.unescape(answer.content.decode()).replace("\u00a0", " ")
 
 
 def current(administrator: Actor, commune: Commune) -> Policy:
@@ -110,16 +105,16 @@ def test_698_boxes_are_counted_filtered_searched_and_paged(
     for number in range(1, 699):
         silent = number <= 60
         made((beaune, nuits)[number % 2], number, last_seen_at=late if silent else clock.now())
-    shown = text_of(console, "/boitiers/")
+    shown = text_of(console.get("/boitiers/"))
     assert "60 boîtiers ne répondent plus" in shown
     assert shown.count("<tr>") == 51
     assert "page 1 sur 14" in shown
     assert "BF-0698" not in shown  # the silent ones come first
-    assert "BF-0698" in text_of(console, "/boitiers/?page=14") + text_of(console, "/boitiers/?page=8")
-    assert text_of(console, "/boitiers/?etat=silent&page=2").count("<tr>") == 11
-    assert text_of(console, "/boitiers/?q=bf-0042").count("<tr>") == 2
-    assert text_of(console, "/boitiers/?q=NUITS saint&etat=silent").count("<tr>") == 31
-    assert "Aucun boîtier ne répond à cette recherche" in text_of(console, "/boitiers/?q=nowhere")
+    assert "BF-0698" in text_of(console.get("/boitiers/?page=14")) + text_of(console.get("/boitiers/?page=8"))
+    assert text_of(console.get("/boitiers/?etat=silent&page=2")).count("<tr>") == 11
+    assert text_of(console.get("/boitiers/?q=bf-0042")).count("<tr>") == 2
+    assert text_of(console.get("/boitiers/?q=NUITS saint&etat=silent")).count("<tr>") == 31
+    assert "Aucun boîtier ne répond à cette recherche" in text_of(console.get("/boitiers/?q=nowhere"))
     for odd in ("?page=0", "?page=-1", "?page=99999", "?page=x", "?etat=<b>", "?q=" + "é" * 500):
         assert console.get("/boitiers/" + odd).status_code == 200
 
@@ -142,7 +137,7 @@ def test_the_page_of_a_box_shows_its_state_its_history_and_what_it_learned(
     )  # fmt: skip
     answer = console.get(f"/boitiers/{box.id}/").content.decode()
     assert "&lt;b&gt;cameras&lt;/b&gt;" in answer
-    shown = text_of(console, f"/boitiers/{box.id}/")
+    shown = text_of(console.get(f"/boitiers/{box.id}/"))
     for said in (
         "tcp 8443",
         "depuis 82.64.10.0/24",
@@ -160,7 +155,9 @@ def test_settings_are_sent_only_after_their_difference_was_shown_and_a_reason_gi
     console: Client, box: Box, beaune: Commune, administrator: Actor
 ) -> None:
     path = f"/boitiers/{box.id}/reglages/"
-    assert "boitiers.cotedor.fr" not in text_of(console, path)  # the centre's own names are not for editing
+    assert "boitiers.cotedor.fr" not in text_of(
+        console.get(path)
+    )  # the centre's own names are not for editing
     typed = {
         "base": "1",
         "enforce": "on",
@@ -177,7 +174,7 @@ def test_settings_are_sent_only_after_their_difference_was_shown_and_a_reason_gi
         "beacon_from_s": "30",
         "observe_until": "",
     }
-    shown = html.unescape(console.post(path, typed).content.decode())
+    shown = text_of(console.post(path, typed))
     for said in ("Pont transparent", "tcp 443 82.64.10.0/24, 192.0.2.7 # Télémaintenance", "23, 3389",
                  "aucune observation", "L’observation se termine"):  # fmt: skip
         assert said in shown, said
@@ -199,7 +196,7 @@ def test_settings_are_sent_only_after_their_difference_was_shown_and_a_reason_gi
         beacon_from_s=30,
         centre_names=("boitiers.cotedor.fr",),
     )
-    assert "Réunion du 3" in text_of(console, f"/boitiers/{box.id}/")
+    assert "Réunion du 3" in text_of(console.get(f"/boitiers/{box.id}/"))
     # Someone else's page is older than this change: nothing is overwritten.
     assert console.post(path, {**typed, "mode": "router", "send": "1", "reason": "x"}).status_code == 409
 
@@ -287,16 +284,16 @@ def test_proposals_are_answered_and_observation_is_prolonged_and_ended(
     assert current(administrator, beaune).observe_until == before + 14 * 86400
     console.post(f"/boitiers/{box.id}/observation/", {"word": "end"})
     assert current(administrator, beaune).observe_until == 0
-    assert "Terminée" in text_of(console, f"/boitiers/{box.id}/")
+    assert "Terminée" in text_of(console.get(f"/boitiers/{box.id}/"))
 
 
 def test_a_diagnosis_is_asked_shown_in_words_and_says_when_nobody_answers(console: Client, box: Box) -> None:
     path = f"/boitiers/{box.id}/diagnostic/"
-    assert "Aucun diagnostic" in text_of(console, path)
+    assert "Aucun diagnostic" in text_of(console.get(path))
     assert console.post(path).status_code == 302
-    assert "en quelques secondes" in text_of(console, path)
+    assert "en quelques secondes" in text_of(console.get(path))
     BoxDiagnosis.objects.update(asked_at=clock.now() - timedelta(minutes=2))
-    assert "sans réponse" in text_of(console, path)
+    assert "sans réponse" in text_of(console.get(path))
     hostile = {"rules": "missing", "uptime_s": "9" * 200, "disk_free_bytes": "-5", "disk_total_bytes": "x",
                "wan_link": "<script>alert(1)</script>", "clock_offset_s": "-400", "agent": "<b>1</b>",
                "memory_total_kib": "0", "memory_available_kib": ""}  # fmt: skip
@@ -316,7 +313,7 @@ def test_a_diagnosis_is_asked_shown_in_words_and_says_when_nobody_answers(consol
         "uptime_s": "90000",
     }
     BoxDiagnosis.objects.update(report=sound)
-    said = text_of(console, path)
+    said = text_of(console.get(path))
     assert "ne se trouve aucun défaut" in said
     assert "1 j 1 h" in said
     assert "branché, 1000 Mbit/s" in said
@@ -340,7 +337,7 @@ def test_a_code_for_a_replacement_is_shown_once_and_bound_to_the_old_box(
 
     monkeypatch.setattr(actions, "pinned_root", lambda config: bytes(range(32)))
     path = f"/boitiers/{box.id}/remplacer/"
-    assert "l’ancien est révoqué à ce moment" in text_of(console, path)
+    assert "l’ancien est révoqué à ce moment" in text_of(console.get(path))
     assert EnrolmentCode.objects.count() == 0
     assert 'id="code"' in console.post(path).content.decode()
     assert EnrolmentCode.objects.get().replaces == box.id
@@ -354,17 +351,17 @@ def test_a_release_is_started_stopped_and_resumed_in_the_console(
     from beffroi.boxes.models import BoxRelease, BoxUpdate
 
     path = "/boitiers/logiciel/"
-    assert "Aucune version reçue" in text_of(console, path)
+    assert "Aucune version reçue" in text_of(console.get(path))
     BoxRelease.objects.create(
         number=4, version="0.4.0", sha256="ab" * 32, size_bytes=1, line="-",
         expires_at=clock.now() + timedelta(days=9),
     )  # fmt: skip
-    assert "Quelle commune d’abord" in text_of(console, path)
+    assert "Quelle commune d’abord" in text_of(console.get(path))
     said = lambda **typed: console.post(path, {"number": "4", **typed}).status_code  # noqa: E731
     assert said(word="start", canary="col_nothing") == 404
     assert said(word="resume") == 409
     assert said(word="start", canary=beaune.id) == 302
-    assert "Beaune d’abord" in text_of(console, path)
+    assert "Beaune d’abord" in text_of(console.get(path))
     BoxUpdate.objects.create(
         box_id=box.id,
         collectivite_id=beaune.id,
@@ -375,7 +372,7 @@ def test_a_release_is_started_stopped_and_resumed_in_the_console(
     )
     assert "&lt;b&gt;x&lt;/b&gt;" in console.get(path).content.decode()
     assert said(word="stop") == 302
-    assert "j’ai regardé les échecs" in text_of(console, path)
+    assert "j’ai regardé les échecs" in text_of(console.get(path))
     assert said(word="resume") == 302
     assert BoxRelease.objects.get().state == "running"
     assert said(word="erase") == 400
@@ -391,8 +388,8 @@ def test_a_commune_reads_of_its_own_box_only(
     BoxBypass.objects.create(collectivite_id=beaune.id, kind="other_dhcp", count=1, **times)
     BoxBypass.objects.create(collectivite_id=beaune.id, kind="dns_flood", machine="poste-7KQ2A", **times)
     with on_listener("web"):
-        own = text_of(portal_client(beaune.agent_membership), "/boitier/")
-        other = text_of(portal_client(nuits.agent_membership), "/boitier/")
+        own = text_of(portal_client(beaune.agent_membership).get("/boitier/"))
+        other = text_of(portal_client(nuits.agent_membership).get("/boitier/"))
         assert portal_client(beaune.referent_membership).post("/boitier/").status_code == 405
     dhcp, flood = "Un autre appareil de la mairie donne", "poste-7KQ2A demande plus de 200"
     assert (
@@ -407,7 +404,7 @@ def test_a_commune_reads_of_its_own_box_only(
 def test_the_overview_names_what_waits_of_the_fleet(
     console: Client, administrator: Actor, box: Box, beaune: Commune
 ) -> None:
-    assert "Rien n’attend votre avis" in text_of(console, "/")
+    assert "Rien n’attend votre avis" in text_of(console.get("/"))
     LearnedFlow.objects.create(
         collectivite_id=beaune.id, direction="in", protocol="tcp", port=443, remote="82.64.10.0/24",
         count=9, first_at=clock.now(), last_at=clock.now(),
@@ -417,12 +414,12 @@ def test_the_overview_names_what_waits_of_the_fleet(
         number=1, version="0.4", sha256="x", size_bytes=1, line="x", expires_at=clock.now() + timedelta(days=9),
         state="stopped", stopped_because="1 of 1: silent",
     )  # fmt: skip
-    page = text_of(console, "/")
+    page = text_of(console.get("/"))
     assert "Rien n’attend votre avis" not in page
     for said in ("finit d’observer", "a refusé ses réglages", "mise à jour des boîtiers s’est arrêtée"):
         assert said in page, said
     BoxRelease.objects.update(stopped_because="")  # a person stopped it
-    assert "s’est arrêtée" not in text_of(console, "/")
+    assert "s’est arrêtée" not in text_of(console.get("/"))
 
 
 def test_the_referent_hears_of_the_end_of_observation_three_days_before(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 import time
 from collections.abc import Iterator
@@ -28,7 +27,7 @@ from tests.calendar_pages import book_of, member, portal, process
 from tests.conftest import Commune
 from tests.fixtures_calendars import event
 from tests.fixtures_portal import no_door, portal_client
-from tests.markup import flat
+from tests.markup import text_of
 
 __all__ = ["no_door", "portal", "process"]
 pytestmark = pytest.mark.usefixtures("database")
@@ -50,11 +49,6 @@ def card(name: str, *more: str, uid: str = "") -> str:
 PAUL = card("Paul Dupont", "EMAIL:paul@x.test", "PHOTO;ENCODING=b;TYPE=JPEG:/9j/4AAQSkZJRgAB", uid="p-1")
 ZOE = card("Zoé Léger", "TEL;TYPE=CELL:06 01 02 03 04")
 BROKEN = "BEGIN:VCARD\r\nVERSION:3.0\r\nFN\r\nEND:VCARD\r\n"
-
-
-def text_of(answer: object) -> str:
-    content: bytes = answer.content  # type: ignore[attr-defined]
-    return html.unescape(flat(content.decode())).replace("\xa0", " ").replace("\u202f", " ")
 
 
 def bring(client: Client, text: str | bytes, *, kind: str = "contacts", calendar: str = "commun") -> str:

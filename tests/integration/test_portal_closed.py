@@ -35,6 +35,7 @@ from django.conf import settings
 
 from tests.conftest import Commune
 from tests.fixtures_portal import confirmed, console_client, no_door, on_listener, portal_client
+from tests.markup import text_of
 
 __all__ = ["no_door"]
 pytestmark = pytest.mark.django_db
@@ -56,10 +57,6 @@ def key(config: Config) -> Iterator[Any]:
     path.write_text(b64(b"a" * 32))
     yield Ed25519PrivateKey.from_private_bytes(b"a" * 32).public_key()
     path.unlink()
-
-
-def text(answer: Any) -> str:
-    return answer.content.decode().replace("\xa0", " ")
 
 
 def closed(commune: Commune, days: int = 40, local: str = "parti") -> Mailbox:
@@ -280,7 +277,7 @@ def test_an_address_is_no_path() -> None:
 def test_the_pages_export_download_and_end(beaune: Commune, nuits: Commune, state: Config) -> None:
     box = closed(beaune)
     url, client = f"/boites-fermees/{box.id}/", confirmed(beaune.referent_membership)
-    assert box.address in text(client.get("/boites-fermees/")) and "Préparer l’export" in text(
+    assert box.address in text_of(client.get("/boites-fermees/")) and "Préparer l’export" in text_of(
         client.get(url)
     )
     fresh = portal_client(beaune.referent_membership)
@@ -289,7 +286,7 @@ def test_the_pages_export_download_and_end(beaune: Commune, nuits: Commune, stat
         assert answer.status_code == 302 and "confirmer" in answer["Location"], "a step-up comes first"
     assert not Export.objects.exists() and not Erasure.objects.exists()
     assert client.post(url, {"word": "export"}).status_code == 302
-    assert "Commence dans un instant" in text(
+    assert "Commence dans un instant" in text_of(
         client.get(f"{url}?part=exports", headers={"HX-Request": "true"})
     )
     export = Export.objects.get()
@@ -304,14 +301,14 @@ def test_the_pages_export_download_and_end(beaune: Commune, nuits: Commune, stat
     assert answer["Content-Length"] == "4000000" and "parti-beaune.test" in answer["Content-Disposition"]
     sent: Any = answer
     assert b"".join(sent.streaming_content) == b"PK" * 2_000_000
-    assert "téléchargé 1 fois" in text(client.get(url))
+    assert "téléchargé 1 fois" in text_of(client.get(url))
     Export.objects.update(ends_at=clock.now())
     answer = client.post(f"{url}exports/{export.id}/")
-    assert answer.status_code == 409 and "n’est plus téléchargeable" in text(answer)
+    assert answer.status_code == 409 and "n’est plus téléchargeable" in text_of(answer)
     Export.objects.update(ends_at=clock.now() + timedelta(days=1))
     actions.path_of(state, export.id).write_bytes(b"x")
     answer = client.post(f"{url}exports/{export.id}/")
-    assert answer.status_code == 409 and "abîmé" in text(answer)
+    assert answer.status_code == 409 and "abîmé" in text_of(answer)
 
 
 def test_downloads_leave_threads_for_everybody_else(beaune: Commune, state: Config) -> None:
@@ -352,26 +349,26 @@ def test_the_console_grants_refuses_and_keeps_the_record(
     url = f"/boites-a-effacer/{erasure.id}/"
     with on_listener("console"):
         client = console_client(administrator.id)
-        assert "1 boîte fermée attend le visa" in text(client.get("/"))
-        assert box.address in text(client.get("/boites-a-effacer/"))
-        assert "n’a jamais été exportée" in text(client.get(url))
+        assert "1 boîte fermée attend le visa" in text_of(client.get("/"))
+        assert box.address in text_of(client.get("/boites-a-effacer/"))
+        assert "n’a jamais été exportée" in text_of(client.get(url))
         answer = client.post(url, {"word": "grant", "visa": "AD21 2026-114", "code": "000000"})
-        assert answer.status_code == 403 and "AD21 2026-114" in text(answer)
+        assert answer.status_code == 403 and "AD21 2026-114" in text_of(answer)
         assert client.post(url, {"word": "refuse", "reason": " "}).status_code == 400
         assert client.post(url, {"word": "file"}).status_code == 409
         erasures.grant(actor=administrator, erasure=erasure, visa="AD21 2026-114")
-        assert "Renoncer à l’effacement" in text(client.get(url))
+        assert "Renoncer à l’effacement" in text_of(client.get(url))
     Mailbox.objects.filter(pk=box.pk).update(crypt_key="")
     now = clock.now()
     Erasure.objects.update(
         state="done", mails=7, size_bytes=310_448_112, begun_at=now, done_at=now, inventory_sha256="ab" * 32
     )
     with on_listener("console"):
-        assert "ab" * 32 in text(client.get(url))
+        assert "ab" * 32 in text_of(client.get(url))
         packed = client.post(url, {"word": "file"})
     reader = portal_client(beaune.referent_membership)
-    assert "AD21 2026-114" in text(reader.get(f"/boites-fermees/{box.id}/attestation/"))
-    assert "Préparer" not in text(reader.get(f"/boites-fermees/{box.id}/"))
+    assert "AD21 2026-114" in text_of(reader.get(f"/boites-fermees/{box.id}/attestation/"))
+    assert "Préparer" not in text_of(reader.get(f"/boites-fermees/{box.id}/"))
     with zipfile.ZipFile(io.BytesIO(packed.content)) as archive:
         told = json.loads(archive.read("attestation.json"))
         manifest = json.loads(archive.read("manifeste.json"))

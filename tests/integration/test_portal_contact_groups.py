@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 
 import pytest
@@ -16,14 +15,10 @@ from django.test import Client
 from tests.calendar_pages import book_of, etag_of, member, portal, process
 from tests.conftest import Commune
 from tests.fixtures_portal import no_door, own_mailbox, portal_client
+from tests.markup import text_of
 
 __all__ = ["no_door", "portal", "process"]
 pytestmark = pytest.mark.usefixtures("database")
-
-
-def text_of(answer: object) -> str:
-    content: bytes = answer.content  # type: ignore[attr-defined]
-    return html.unescape(content.decode()).replace("\xa0", " ")
 
 
 def add(client: Client, family: str, emails: str = "", calendar: str = "commun") -> str:

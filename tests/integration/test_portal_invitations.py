@@ -13,6 +13,7 @@ from django.test import Client
 from tests.calendar_pages import full, portal, process
 from tests.conftest import Commune
 from tests.fixtures_portal import no_door, own_mailbox, portal_client
+from tests.markup import text_of
 
 __all__ = ["full", "no_door", "portal", "process"]
 pytestmark = pytest.mark.usefixtures("database")
@@ -35,7 +36,7 @@ def answered(client: Client, mailbox_id: str) -> str:
     answer = client.post(f"/courrier/{mailbox_id}/1/invitation/", {"what": "oui"})
     assert answer.status_code == 302 and answer["Location"].endswith("#h-invitation")
     assert "envoi=" not in answer["Location"] and not Sending.objects.exists()
-    return client.get("/agenda/?mois=2030-05").content.decode().replace("\xa0", " ")
+    return text_of(client.get("/agenda/?mois=2030-05"))
 
 
 @pytest.mark.usefixtures("full")

@@ -23,6 +23,7 @@ from beffroi.mail.backup.retention import restores
 
 from tests.conftest import Commune
 from tests.fixtures_portal import console_client, no_door, on_listener, own_mailbox, portal_client
+from tests.markup import text_of
 
 __all__ = ["no_door"]
 pytestmark = pytest.mark.django_db
@@ -33,10 +34,6 @@ SYSTEM = Actor.system("tests")
 def state(config: Config) -> Iterator[Config]:
     yield config
     (config.run / "backup.json").unlink(missing_ok=True)
-
-
-def text(answer: Any) -> str:
-    return answer.content.decode().replace("\xa0", " ")
 
 
 def yesterday() -> Any:
@@ -105,20 +102,20 @@ def test_without_the_keeper_a_restore_waits(beaune: Commune, state: Config) -> N
 def test_the_pages_ask_take_back_and_refuse(beaune: Commune, nuits: Commune, state: Config) -> None:
     box, other = own_mailbox(beaune), own_mailbox(nuits)
     client = portal_client(beaune.agent_membership)
-    page = text(client.get("/courrier/restaurations/"))
+    page = text_of(client.get("/courrier/restaurations/"))
     assert box.address in page and other.address not in page and "Aucune demande" in page
     day = yesterday().date().isoformat()
     good = {"word": "ask", "boite": box.id, "jour": day, "mots": 'devis: "toit"', "dossier": "Budget"}
     assert client.post("/courrier/restaurations/", good | {"boite": other.id}).status_code == 404
     for bad in ({"jour": ""}, {"jour": "2999-01-01"}, {"heure": "99:99"}, {"dossier": "a\x01"}):
         answer = client.post("/courrier/restaurations/", good | bad)
-        assert answer.status_code == 400 and 'value="devis' in text(answer).replace("&quot;", '"')
+        assert answer.status_code == 400 and 'value="devis' in text_of(answer)
     assert not Restore.objects.exists()
     assert client.post("/courrier/restaurations/", good).status_code == 302
     row = Restore.objects.get()
     assert (row.by_owner, row.folder, row.search) == (True, "Budget", 'subject:"devis" subject:"toit"')
     assert row.into.startswith("Restauré le ")
-    assert "Attend le Département" in text(client.get("/courrier/restaurations/"))
+    assert "Attend le Département" in text_of(client.get("/courrier/restaurations/"))
     stranger = portal_client(nuits.agent_membership)
     take = {"word": "cancel", "restore": row.id}
     assert stranger.post("/courrier/restaurations/", take).status_code == 404
@@ -135,15 +132,15 @@ def test_the_console_says_how_old_the_backup_is_and_what_waits(
     row = actions.ask(actor=beaune.referent, mailbox=own_mailbox(beaune), at=yesterday())
     with on_listener("console"):
         client = console_client(administrator.id)
-        page = text(client.get("/sauvegardes/"))
+        page = text_of(client.get("/sauvegardes/"))
         assert "Pas encore." in page and f"./beffroi mail restore {row.id}" in page
-        assert "1 demande de restauration de courriels attend" in text(client.get("/"))
-        assert "La sauvegarde des boîtes" not in text(client.get("/"))
+        assert "1 demande de restauration de courriels attend" in text_of(client.get("/"))
+        assert "La sauvegarde des boîtes" not in text_of(client.get("/"))
         told.write(state, told.Told(since=now - 10**6, backup_at=now - 27 * 3600, mailboxes=3, snapshots=9))
-        assert "plus de 26 heures" in text(client.get("/sauvegardes/"))
-        assert "La sauvegarde des boîtes demande un regard" in text(client.get("/"))
+        assert "plus de 26 heures" in text_of(client.get("/sauvegardes/"))
+        assert "La sauvegarde des boîtes demande un regard" in text_of(client.get("/"))
         told.changed(state, backup_at=now, checked_at=now, damaged=("data/ab/abcd",))
-        assert "data/ab/abcd" in text(client.get("/sauvegardes/"))
+        assert "data/ab/abcd" in text_of(client.get("/sauvegardes/"))
         assert "data/ab/abcd" in told.problem(state, now=now)
         told.changed(state, damaged=())
         assert told.problem(state, now=now) == ""
@@ -155,21 +152,21 @@ def test_the_console_says_how_old_the_backup_of_the_database_is_and_whether_it_r
     now = clock.epoch_s()
     with on_listener("console"):
         client = console_client(administrator.id)
-        page = text(client.get("/sauvegardes/"))
+        page = text_of(client.get("/sauvegardes/"))
         assert "Sauvegarde de la base de données" in page and "la plus récente est relue en entier" in page
         told.write(state, told.Told(since=now - 10**6, backup_at=now))
-        assert "La sauvegarde de la base de données demande un regard" in text(client.get("/"))
+        assert "La sauvegarde de la base de données demande un regard" in text_of(client.get("/"))
         told.changed_database(state, backup_at=now, people=812, size_bytes=2 * 10**6, snapshots=40)
         told.changed_database(state, drilled_at=now, drill_rows=12345, drill_took_s=7)
-        page = text(client.get("/sauvegardes/"))
+        page = text_of(client.get("/sauvegardes/"))
         assert "812 personnes" in page and "40 sauvegardes gardées" in page and "relues en 7 s" in page
         assert "chargée nulle part" not in page
         told.changed_database(state, drill_loaded=False)
-        assert "Relue et comptée, mais chargée nulle part" in text(client.get("/sauvegardes/"))
-        assert "base de données demande un regard" not in text(client.get("/"))
+        assert "Relue et comptée, mais chargée nulle part" in text_of(client.get("/sauvegardes/"))
+        assert "base de données demande un regard" not in text_of(client.get("/"))
         told.changed_database(state, drill_failure="person has 3 rows of 812")
-        assert "person has 3 rows of 812" in text(client.get("/sauvegardes/"))
-        assert "base de données demande un regard" in text(client.get("/"))
+        assert "person has 3 rows of 812" in text_of(client.get("/sauvegardes/"))
+        assert "base de données demande un regard" in text_of(client.get("/"))
         assert "could not be read" in told.database_problem(state, now=now)
 
 
@@ -229,12 +226,12 @@ def test_the_console_says_what_the_drills_of_the_coffre_found(
     }
     with on_listener("console"):
         client = console_client(administrator.id)
-        assert "chaque mois, tout est relu" in text(client.get("/sauvegardes/"))
+        assert "chaque mois, tout est relu" in text_of(client.get("/sauvegardes/"))
         drills.path(state).write_bytes(msgspec.json.encode(found))
-        page = text(client.get("/sauvegardes/"))
+        page = text_of(client.get("/sauvegardes/"))
         assert "1 Coffre relu, rien ne manque : 1234 fichiers et versions, 2,1 Go en 40 s." in page
         assert "Nuits-Saint-Georges" in page and "2 morceaux de fichiers manquent" in page
-        own = text(client.get(f"/communes/{beaune.id}/coffre/"))
+        own = text_of(client.get(f"/communes/{beaune.id}/coffre/"))
         assert "1234 fichiers" in own and "Nuits-Saint-Georges" not in own
     assert nuits.id in drills.problem(state)
     drills.path(state).unlink()
