@@ -302,6 +302,14 @@ def make_administrator(system: Actor) -> NewAdministrator:
     return create_administrator(actor=system, email="admin@cotedor.test", name="Ada", password=PASSWORD)
 
 
+def code_of(one: NewAdministrator, later_s: int = 0) -> str:
+    """Of their second factor now; each opens once."""
+    from beffroi.core.identity import totp
+    from beffroi.lib import clock
+
+    return totp.code_at(one.totp_secret, clock.epoch() + later_s)
+
+
 @pytest.fixture
 def console(administrator: Actor) -> Iterator[Client]:
     """The console's pages, as an administrator has them open."""

@@ -158,6 +158,11 @@ def portal() -> Iterator[None]:
         yield
 
 
+def visitor(address: str = "192.0.2.7") -> Client:
+    """A browser of nobody yet."""
+    return Client(headers={"X-Beffroi-Listener": "portal", "X-Forwarded-For": address})
+
+
 def portal_client(membership: Any) -> Client:
     """A browser of the person of this membership."""
     from beffroi.core.identity import sessions

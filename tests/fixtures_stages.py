@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import timedelta
 
@@ -17,6 +18,10 @@ from pytest_django.fixtures import Settings
 @pytest.fixture
 def every_hour(config: Config, settings: Settings) -> None:
     settings.BEFFROI = replace(config, work_begins_h=0, work_ends_h=0)
+
+
+def later(**passed: float) -> AbstractContextManager[None]:
+    return clock.shifted(timedelta(**passed).total_seconds())
 
 
 def with_boxes(communes: Iterable[str]) -> None:

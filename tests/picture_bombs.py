@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import struct
-import zlib
 
-from tests.preview_bombs import page_of, png, stream, zeros
+from tests.preview_bombs import page_of, png, png_chunk, stream, zeros
 
 SIDE = 46_000
 """Of a picture in a PDF: its pixels are just fewer than what poppler refuses at once."""
@@ -55,23 +54,20 @@ def avif(side: int = 65_535) -> bytes:
 def apng(frames: int, side: int = 2000) -> bytes:
     """Each frame as large as the picture, of one colour."""
 
-    def part(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
     def control(number: int) -> bytes:
-        return part(b"fcTL", struct.pack(">IIIIIHHBB", number, side, side, 0, 0, 1, 100, 0, 0))
+        return png_chunk(b"fcTL", struct.pack(">IIIIIHHBB", number, side, side, 0, 0, 1, 100, 0, 0))
 
     data = zeros((1 + side * 4) * side)
     out = [
         b"\x89PNG\r\n\x1a\n",
-        part(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 6, 0, 0, 0)),
-        part(b"acTL", struct.pack(">II", frames, 0)),
+        png_chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 6, 0, 0, 0)),
+        png_chunk(b"acTL", struct.pack(">II", frames, 0)),
         control(0),
-        part(b"IDAT", data),
+        png_chunk(b"IDAT", data),
     ]
     for number in range(1, 2 * frames - 2, 2):
-        out += (control(number), part(b"fdAT", struct.pack(">I", number + 1) + data))
-    return b"".join((*out, part(b"IEND", b"")))
+        out += (control(number), png_chunk(b"fdAT", struct.pack(">I", number + 1) + data))
+    return b"".join((*out, png_chunk(b"IEND", b"")))
 
 
 def tiff_pages(pages: int, side: int = 4000) -> bytes:

@@ -12,6 +12,7 @@ from PIL import Image
 from qrcode.image.pil import PilImage
 
 from tests import scan_samples as samples
+from tests.preview_bombs import png_chunk
 
 
 def drawn(text: str, *, square_px: int = 4, border: int = 4) -> Image.Image:
@@ -31,19 +32,15 @@ def png(text: str) -> bytes:
     return written(drawn(text))
 
 
-def _chunk(name: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-
 def png_of_size(width: int, height: int) -> bytes:
     """What claims so many pixels and has none."""
     header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(bytes(99)))
+    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", zlib.compress(bytes(99)))
 
 
 def wordy_png(text: str) -> bytes:
     """With 70 MB of words beside the picture, packed."""
-    whole, words = png(text), _chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(2**20 - 1)))
+    whole, words = png(text), png_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(2**20 - 1)))
     header_end = 8 + 25
     return whole[:header_end] + words * 70 + whole[header_end:]
 

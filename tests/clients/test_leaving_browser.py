@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from beffroi.core.communes.models import CommuneExport
 from beffroi.core.identity import actions as identity
-from beffroi.core.identity import totp
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.administrators import NewAdministrator
 from beffroi.core.identity.models import Membership
@@ -22,7 +21,7 @@ from beffroi.lib import clock
 from beffroi.mail.models import MailDelivery
 
 from tests.browsing import console_page, desk
-from tests.conftest import Commune
+from tests.conftest import Commune, code_of
 from tests.fixtures_browser import browser, inspect, press
 from tests.fixtures_erasure import other, state
 from tests.fixtures_leaving import VISA, WISH, box, carry_out, exported, leave, leaving_state, planned
@@ -104,7 +103,7 @@ def test_the_departement_erases_what_left(
     request = erasures.ask(actor=other, collectivite=beaune.collectivite)
     page.goto(f"/communes/{beaune.id}/depart/")
     page.fill("#id_visa", VISA)
-    page.fill("#id_code_grant", totp.code_at(new_administrator.totp_secret, clock.epoch()))
+    page.fill("#id_code_grant", code_of(new_administrator))
     inspect(page, "depc-accorder")
     press(page, "Accorder l’effacement")
     inspect(page, "depc-accorde")
@@ -131,11 +130,11 @@ def test_the_departement_says_who_continues_it(
     page.click("text=Faire suivre son courrier à une autre collectivité")
     page.fill("#id_receiver", "personne@nuits.test")
     page.fill("#id_act", "Arrêté préfectoral du 3 octobre")
-    page.fill("#id_code_continue", totp.code_at(new_administrator.totp_secret, clock.epoch()))
+    page.fill("#id_code_continue", code_of(new_administrator))
     press(page, "Faire suivre")
     inspect(page, "depc-suite-erreur", status=400)
     page.fill("#id_receiver", hall.address)
-    page.fill("#id_code_continue", totp.code_at(new_administrator.totp_secret, clock.epoch() + 30))
+    page.fill("#id_code_continue", code_of(new_administrator, 30))
     press(page, "Faire suivre")
     page.click("text=1 adresse suivra")
     inspect(page, "depc-suite-dite")

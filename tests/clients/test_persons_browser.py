@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from beffroi.core.identity import offers, totp
+from beffroi.core.identity import offers
 from beffroi.core.identity.administrators import NewAdministrator
 from beffroi.core.identity.models import Membership, Person
-from beffroi.lib import clock
 
 from tests.browsing import console_page, desks
-from tests.conftest import Commune
+from tests.conftest import Commune, code_of
 from tests.fixtures_browser import browser, inspect, press
 from tests.fixtures_portal import no_door
 
@@ -126,7 +125,7 @@ def test_the_departement_begins_a_commune_with_a_code(
     page.fill("#id_last", "Perrot")
     press(page, "Proposer une adresse")
     assert page.input_value("#id_role") == "referent"
-    page.fill("#id_code", totp.code_at(new_administrator.totp_secret, clock.epoch()))
+    page.fill("#id_code", code_of(new_administrator))
     inspect(page, "pc-adresse")
     press(page, "Ajouter et faire la feuille d’accès")
     assert "nadia.perrot@beaune.test" in page.inner_text(".sheet")
@@ -141,7 +140,7 @@ def test_the_departement_begins_a_commune_with_a_code(
     press(page, "Donner un mot de passe")
     assert page.evaluate("document.activeElement.id") == "id_code_password"
     inspect(page, "pc-mot-de-passe-refuse", status=403)
-    page.fill("#id_code_password", totp.code_at(new_administrator.totp_secret, clock.epoch() + 30))
+    page.fill("#id_code_password", code_of(new_administrator, 30))
     press(page, "Donner un mot de passe")
     assert len(page.inner_text(".secret")) == 19
     inspect(page, "pc-mot-de-passe")

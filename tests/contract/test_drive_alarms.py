@@ -13,7 +13,7 @@ from beffroi.drive.beside import Beside
 from beffroi.drive.guard.scoring import Alarm
 from beffroi.drive.guard.signs import Sign
 from beffroi.drive.journal import Done
-from beffroi.drive.store import look, schema, trash, tree
+from beffroi.drive.store import look, trash, tree
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import Act, Node, QuotaFull, StoreFull
 from beffroi.drive.store.writing import Writing
@@ -38,29 +38,19 @@ REFERENT = Act("per_referent", "", NOW_S + 100)
 EVIL = at(NOW_S + 10)
 
 
-@pytest.fixture
-def drive(opens: Open) -> Database:
-    return opens()
-
-
-@pytest.fixture
-def home(drive: Database) -> Node:
-    return drive.write(lambda w: tree.make_root(w, schema.HOME + "per_me", now_s=NOW_S))
-
-
-def stop(drive: Database, since: int = 0) -> None:
+def stop(metadata: Database, since: int = 0) -> None:
     alarm = Alarm(ME.device_id, float(EVIL.now_s), 3, {Sign.LOST: 3}, since)
-    drive.write(lambda w: alarms.raise_(w, alarm, now_s=EVIL.now_s))
+    metadata.write(lambda w: alarms.raise_(w, alarm, now_s=EVIL.now_s))
 
 
-def done(drive: Database, number: int = 0) -> list[Done]:
-    with drive.reading() as reading:
+def done(metadata: Database, number: int = 0) -> list[Done]:
+    with metadata.reading() as reading:
         rows = journal.after(reading, number, 1000)
         return [one for row in rows if (one := journal.done(reading, row)) is not None]
 
 
-def last(drive: Database) -> int:
-    with drive.reading() as reading:
+def last(metadata: Database) -> int:
+    with metadata.reading() as reading:
         return journal.after(reading, 0, 10_000)[-1].number
 
 
@@ -80,14 +70,14 @@ def breaking_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
         yield
 
 
-def test_the_journal_says_what_a_file_was_before_and_after(drive: Database, home: Node) -> None:
-    one = put(drive, home.id, "a.txt", b"first", OTHER)
-    since = last(drive)
-    put(drive, home.id, "a.txt", b"second")
-    drive.write(lambda w: tree.move(w, ME, one.id, home.id, "b.txt"))
-    put(drive, home.id, "b.txt", b"third by somebody else", OTHER)
-    drive.write(lambda w: tree.delete(w, ME, one.id))
-    changed, moved, theirs, deleted = done(drive, since)
+def test_the_journal_says_what_a_file_was_before_and_after(metadata: Database, home: Node) -> None:
+    one = put(metadata, home.id, "a.txt", b"first", OTHER)
+    since = last(metadata)
+    put(metadata, home.id, "a.txt", b"second")
+    metadata.write(lambda w: tree.move(w, ME, one.id, home.id, "b.txt"))
+    put(metadata, home.id, "b.txt", b"third by somebody else", OTHER)
+    metadata.write(lambda w: tree.delete(w, ME, one.id))
+    changed, moved, theirs, deleted = done(metadata, since)
     assert changed.before is not None and changed.after is not None
     assert (changed.before.size_bytes, changed.after.size_bytes) == (5, 6)
     assert changed.after.written == changed.row.number
@@ -97,241 +87,247 @@ def test_the_journal_says_what_a_file_was_before_and_after(drive: Database, home
     assert deleted.name == "b.txt" and deleted.before is not None and deleted.before.size_bytes == 22
 
 
-def test_what_is_moved_or_copied_over_a_file_is_a_change_of_it(drive: Database, home: Node) -> None:
+def test_what_is_moved_or_copied_over_a_file_is_a_change_of_it(metadata: Database, home: Node) -> None:
     for way in (tree.move, tree.copy):
-        put(drive, home.id, "a.txt", b"first", OTHER)
-        other = put(drive, home.id, "tmp", b"scrambled", OTHER)
-        since = last(drive)
-        drive.write(lambda w, to=way, it=other: to(w, ME, it.id, home.id, "a.txt", overwrite=True))
-        (one,) = done(drive, since)
+        put(metadata, home.id, "a.txt", b"first", OTHER)
+        other = put(metadata, home.id, "tmp", b"scrambled", OTHER)
+        since = last(metadata)
+        metadata.write(lambda w, to=way, it=other: to(w, ME, it.id, home.id, "a.txt", overwrite=True))
+        (one,) = done(metadata, since)
         assert one.over is not None and one.after is not None and one.name == "a.txt"
         assert (one.over.size_bytes, one.after.size_bytes) == (5, 9)
 
 
 def test_everything_comes_back_and_nothing_is_done_twice_when_it_breaks_off(
-    drive: Database, home: Node, opens: Open, monkeypatch: pytest.MonkeyPatch
+    metadata: Database, home: Node, opens: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recovery, "MOST_STEPS", 3)
-    inside = folder(drive, home.id, "Budget", OTHER)
+    inside = folder(metadata, home.id, "Budget", OTHER)
     for number in range(8):
-        put(drive, inside.id, f"{number}.txt", b"work %d" % number, OTHER)
-    before = listing(drive, home.id)
+        put(metadata, inside.id, f"{number}.txt", b"work %d" % number, OTHER)
+    before = listing(metadata, home.id)
     for number in range(8):
-        put(drive, inside.id, f"{number}.txt", b"scrambled %d" % number, EVIL)
-    put(drive, inside.id, "LISEZ-MOI.txt", b"pay", EVIL)
-    new = folder(drive, home.id, "new", EVIL)
-    drive.write(lambda w: tree.move(w, EVIL, inside.id, new.id, "moved"))
-    drive.write(lambda w: tree.delete(w, EVIL, new.id))
-    stop(drive)
-    with drive.reading() as reading:
+        put(metadata, inside.id, f"{number}.txt", b"scrambled %d" % number, EVIL)
+    put(metadata, inside.id, "LISEZ-MOI.txt", b"pay", EVIL)
+    new = folder(metadata, home.id, "new", EVIL)
+    metadata.write(lambda w: tree.move(w, EVIL, inside.id, new.id, "moved"))
+    metadata.write(lambda w: tree.delete(w, EVIL, new.id))
+    stop(metadata)
+    with metadata.reading() as reading:
         assert recovery.preview(reading, ME.device_id)
     for steps in (4, 0, 3):
         with breaking_after(steps, monkeypatch), pytest.raises(StoreFull):
-            recovery.carry_out(drive, REFERENT, ME.device_id)
-    with drive.reading() as reading:
+            recovery.carry_out(metadata, REFERENT, ME.device_id)
+    with metadata.reading() as reading:
         alarm = alarms.find(reading, ME.device_id)
         assert (alarm.state, alarm.done) == ("restoring", 6) and alarms.waits_for_somebody(reading)
     again = opens()
     over = recovery.carry_out(again, REFERENT, ME.device_id)
     assert (over.state, over.missed) == ("restored", 0)
-    assert listing(drive, home.id) == before
-    with drive.reading() as reading:
+    assert listing(metadata, home.id) == before
+    with metadata.reading() as reading:
         require_whole(reading)
         assert not alarms.waits_for_somebody(reading) and alarms.stopped(reading) == {ME.device_id}
 
 
 def test_what_was_discarded_for_the_first_sign_comes_back_and_what_came_before_it_stays(
-    drive: Database, home: Node
+    metadata: Database, home: Node
 ) -> None:
     """The alarm knows the change that gave the sign; the same request deleted what stood there, one number before."""
-    put(drive, home.id, "a.txt", b"work", OTHER)
+    put(metadata, home.id, "a.txt", b"work", OTHER)
     kept = put(
-        drive, home.id, "honest.txt", b"of the device", at(EVIL.now_s + 5)
+        metadata, home.id, "honest.txt", b"of the device", at(EVIL.now_s + 5)
     )  # a clock that was set back since
-    other = put(drive, home.id, "tmp", b"scrambled", at(EVIL.now_s - 5))
-    drive.write(lambda w: tree.move(w, EVIL, other.id, home.id, "a.txt", overwrite=True))
-    stop(drive, last(drive))
-    over = recovery.carry_out(drive, REFERENT, ME.device_id)
+    other = put(metadata, home.id, "tmp", b"scrambled", at(EVIL.now_s - 5))
+    metadata.write(lambda w: tree.move(w, EVIL, other.id, home.id, "a.txt", overwrite=True))
+    stop(metadata, last(metadata))
+    over = recovery.carry_out(metadata, REFERENT, ME.device_id)
     assert (over.state, over.missed) == ("restored", 0)
-    with drive.reading() as reading:
+    with metadata.reading() as reading:
         found = look.children(reading, home.id)
     assert {one.name for one in found if one.size_bytes == 4} == {"a.txt"}
     assert kept.id in {one.id for one in found}
 
 
 def test_what_others_made_impossible_is_counted_and_the_rest_comes_back(
-    drive: Database, home: Node, monkeypatch: pytest.MonkeyPatch
+    metadata: Database, home: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recovery, "MOST_STEPS", 1)
-    files = [put(drive, home.id, f"{number}.txt", b"work", OTHER) for number in range(3)]
+    files = [put(metadata, home.id, f"{number}.txt", b"work", OTHER) for number in range(3)]
     for one in files:
-        put(drive, home.id, one.name, b"scrambled", EVIL)
-    stop(drive)
+        put(metadata, home.id, one.name, b"scrambled", EVIL)
+    stop(metadata)
     with breaking_after(1, monkeypatch), pytest.raises(StoreFull):
-        recovery.carry_out(drive, REFERENT, ME.device_id)
-    drive.write(lambda w: tree.delete(w, OTHER, files[1].id))
-    drive.write(lambda w: trash.forget(w, OTHER, home.id, files[1].id))
-    drive.write(lambda w: trash.destroy(w, OTHER))
-    over = recovery.carry_out(drive, REFERENT, ME.device_id)
+        recovery.carry_out(metadata, REFERENT, ME.device_id)
+    metadata.write(lambda w: tree.delete(w, OTHER, files[1].id))
+    metadata.write(lambda w: trash.forget(w, OTHER, home.id, files[1].id))
+    metadata.write(lambda w: trash.destroy(w, OTHER))
+    over = recovery.carry_out(metadata, REFERENT, ME.device_id)
     assert (over.state, over.done, over.missed) == ("restored", 3, 1)
-    assert set(listing(drive, home.id)) >= {"0.txt", "2.txt"}
-    with drive.reading() as reading:
+    assert set(listing(metadata, home.id)) >= {"0.txt", "2.txt"}
+    with metadata.reading() as reading:
         kept = [reading.one("SELECT sha256 FROM node WHERE id = ?", (files[at].id,)) for at in (0, 2)]
     assert kept == [(content(b"work").sha256,)] * 2
 
 
 def test_what_somebody_deleted_on_the_way_stays_in_their_trash(
-    drive: Database, home: Node, monkeypatch: pytest.MonkeyPatch
+    metadata: Database, home: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recovery, "MOST_STEPS", 1)
     names = ("0.txt", "1.txt", "2.txt")
-    files = [put(drive, home.id, name, b"work", OTHER) for name in names]
-    into = folder(drive, home.id, "into", OTHER)
+    files = [put(metadata, home.id, name, b"work", OTHER) for name in names]
+    into = folder(metadata, home.id, "into", OTHER)
     for one in files:
-        drive.write(lambda w, it=one: tree.move(w, EVIL, it.id, into.id, it.name))
-    notes = [put(drive, home.id, f"LISEZ-MOI {number}", b"pay", EVIL) for number in range(2)]
-    stop(drive)
+        metadata.write(lambda w, it=one: tree.move(w, EVIL, it.id, into.id, it.name))
+    notes = [put(metadata, home.id, f"LISEZ-MOI {number}", b"pay", EVIL) for number in range(2)]
+    stop(metadata)
     with breaking_after(1, monkeypatch), pytest.raises(StoreFull):
-        recovery.carry_out(drive, REFERENT, ME.device_id)
-    gone = [files[2], *(one for one in notes if one.name in listing(drive, home.id))]
+        recovery.carry_out(metadata, REFERENT, ME.device_id)
+    gone = [files[2], *(one for one in notes if one.name in listing(metadata, home.id))]
     for one in gone:
-        drive.write(lambda w, it=one: tree.delete(w, OTHER, it.id))
-    over = recovery.carry_out(drive, REFERENT, ME.device_id)
+        metadata.write(lambda w, it=one: tree.delete(w, OTHER, it.id))
+    over = recovery.carry_out(metadata, REFERENT, ME.device_id)
     assert (len(gone), over.state, over.done, over.missed) == (2, "restored", 5, 2)
-    assert set(listing(drive, home.id)) == {"0.txt", "1.txt", "into"}
-    with drive.reading() as reading:
+    assert set(listing(metadata, home.id)) == {"0.txt", "1.txt", "into"}
+    with metadata.reading() as reading:
         assert {one.node for one in trash.page(reading, home.id)} >= {one.id for one in gone}
         require_whole(reading)
 
 
-def test_what_somebody_did_in_a_file_of_the_device_comes_back(drive: Database, home: Node) -> None:
+def test_what_somebody_did_in_a_file_of_the_device_comes_back(metadata: Database, home: Node) -> None:
     """The file stays, for it is theirs, too: as they left it."""
-    files = [put(drive, home.id, name, b"begun", EVIL) for name in ("spoiled", "gone", "both")]
+    files = [put(metadata, home.id, name, b"begun", EVIL) for name in ("spoiled", "gone", "both")]
     for one in files:
-        put(drive, home.id, one.name, b"work on " + one.name.encode(), at(EVIL.now_s, OTHER))
+        put(metadata, home.id, one.name, b"work on " + one.name.encode(), at(EVIL.now_s, OTHER))
     for one in (files[0], files[2]):
-        put(drive, home.id, one.name, b"scrambled", EVIL)
+        put(metadata, home.id, one.name, b"scrambled", EVIL)
     for one in files[1:]:
-        drive.write(lambda w, it=one: tree.delete(w, EVIL, it.id))
-    put(drive, home.id, "LISEZ-MOI", b"pay", EVIL)
-    stop(drive)
-    over = recovery.carry_out(drive, REFERENT, ME.device_id)
+        metadata.write(lambda w, it=one: tree.delete(w, EVIL, it.id))
+    put(metadata, home.id, "LISEZ-MOI", b"pay", EVIL)
+    stop(metadata)
+    over = recovery.carry_out(metadata, REFERENT, ME.device_id)
     assert (over.state, over.missed) == ("restored", 0)
-    assert listing(drive, home.id) == {one.name: len(b"work on ") + len(one.name) for one in files}
+    assert listing(metadata, home.id) == {one.name: len(b"work on ") + len(one.name) for one in files}
     for one in files:
-        assert seen(drive, one.id).sha256 == content(b"work on " + one.name.encode()).sha256
+        assert seen(metadata, one.id).sha256 == content(b"work on " + one.name.encode()).sha256
 
 
-def test_files_that_changed_names_come_back_with_their_folder(drive: Database, home: Node) -> None:
+def test_files_that_changed_names_come_back_with_their_folder(metadata: Database, home: Node) -> None:
     """The one that comes first moves the other out of its way."""
-    inside = folder(drive, home.id, "Budget", OTHER)
-    first, second = (put(drive, inside.id, name, name.encode(), OTHER) for name in ("a.txt", "b.txt"))
-    before = listing(drive, home.id)
+    inside = folder(metadata, home.id, "Budget", OTHER)
+    first, second = (put(metadata, inside.id, name, name.encode(), OTHER) for name in ("a.txt", "b.txt"))
+    before = listing(metadata, home.id)
     for one, name in ((first, "c.txt"), (second, "a.txt"), (first, "b.txt")):
-        drive.write(lambda w, it=one, name=name: tree.move(w, EVIL, it.id, inside.id, name))
-    drive.write(lambda w: tree.delete(w, EVIL, inside.id))
-    stop(drive)
-    over = recovery.carry_out(drive, REFERENT, ME.device_id)
+        metadata.write(lambda w, it=one, name=name: tree.move(w, EVIL, it.id, inside.id, name))
+    metadata.write(lambda w: tree.delete(w, EVIL, inside.id))
+    stop(metadata)
+    over = recovery.carry_out(metadata, REFERENT, ME.device_id)
     assert (over.state, over.missed) == ("restored", 0)
-    assert listing(drive, home.id) == before
-    assert (seen(drive, first.id).name, seen(drive, second.id).name) == ("a.txt", "b.txt")
+    assert listing(metadata, home.id) == before
+    assert (seen(metadata, first.id).name, seen(metadata, second.id).name) == ("a.txt", "b.txt")
 
 
-def test_everything_comes_back_where_no_room_is_left(drive: Database, home: Node) -> None:
+def test_everything_comes_back_where_no_room_is_left(metadata: Database, home: Node) -> None:
     """What was encrypted takes the room of all of it once more, and whoever holds the device may fill the rest."""
     for number in range(8):
-        put(drive, home.id, f"{number}.txt", b"work %d" % number, OTHER)
-    before = listing(drive, home.id)
+        put(metadata, home.id, f"{number}.txt", b"work %d" % number, OTHER)
+    before = listing(metadata, home.id)
     for number in range(8):
-        put(drive, home.id, f"{number}.txt", b"lost %d" % number, EVIL)
-    put(drive, home.id, "filler", bytes(100), EVIL)
+        put(metadata, home.id, f"{number}.txt", b"lost %d" % number, EVIL)
+    put(metadata, home.id, "filler", bytes(100), EVIL)
     for root in (home.id, 0):
-        drive.write(lambda w, it=root: tree.set_limit(w, it, 2 * 48 + 100))
+        metadata.write(lambda w, it=root: tree.set_limit(w, it, 2 * 48 + 100))
     with pytest.raises(QuotaFull):
-        put(drive, home.id, "other.txt", b"x", OTHER)
-    stop(drive)
-    over = recovery.carry_out(drive, REFERENT, ME.device_id)
+        put(metadata, home.id, "other.txt", b"x", OTHER)
+    stop(metadata)
+    over = recovery.carry_out(metadata, REFERENT, ME.device_id)
     assert (over.state, over.missed) == ("restored", 0)
-    assert listing(drive, home.id) == before
+    assert listing(metadata, home.id) == before
     with pytest.raises(QuotaFull):
-        put(drive, home.id, "other.txt", b"x", OTHER)
+        put(metadata, home.id, "other.txt", b"x", OTHER)
 
 
-def test_what_stands_under_a_files_name_in_a_deleted_folder_makes_room(drive: Database, home: Node) -> None:
-    inside = folder(drive, home.id, "Budget", OTHER)
-    kept = put(drive, inside.id, "a.txt", b"work", OTHER)
-    before = listing(drive, home.id)
-    drive.write(lambda w: tree.delete(w, EVIL, kept.id))
-    scrambled = folder(drive, inside.id, "a.txt", EVIL)
-    put(drive, scrambled.id, "key", b"pay", EVIL)
-    drive.write(lambda w: tree.delete(w, EVIL, inside.id))
-    stop(drive)
-    over = recovery.carry_out(drive, REFERENT, ME.device_id)
+def test_what_stands_under_a_files_name_in_a_deleted_folder_makes_room(
+    metadata: Database, home: Node
+) -> None:
+    inside = folder(metadata, home.id, "Budget", OTHER)
+    kept = put(metadata, inside.id, "a.txt", b"work", OTHER)
+    before = listing(metadata, home.id)
+    metadata.write(lambda w: tree.delete(w, EVIL, kept.id))
+    scrambled = folder(metadata, inside.id, "a.txt", EVIL)
+    put(metadata, scrambled.id, "key", b"pay", EVIL)
+    metadata.write(lambda w: tree.delete(w, EVIL, inside.id))
+    stop(metadata)
+    over = recovery.carry_out(metadata, REFERENT, ME.device_id)
     assert (over.state, over.missed) == ("restored", 0)
-    assert listing(drive, home.id) == before
-    assert (seen(drive, kept.id).parent, seen(drive, kept.id).name) == (inside.id, "a.txt")
+    assert listing(metadata, home.id) == before
+    assert (seen(metadata, kept.id).parent, seen(metadata, kept.id).name) == (inside.id, "a.txt")
 
 
-def test_a_device_that_filled_the_quota_is_taken_back(drive: Database, home: Node) -> None:
+def test_a_device_that_filled_the_quota_is_taken_back(metadata: Database, home: Node) -> None:
     """Each file that it wrote over is kept as a version: that is what filled it."""
-    files = [put(drive, home.id, f"{number}.txt", b"work %d" % number, OTHER) for number in range(4)]
-    drive.write(lambda w: tree.set_limit(w, home.id, 8 * len(b"work 0")))
+    files = [put(metadata, home.id, f"{number}.txt", b"work %d" % number, OTHER) for number in range(4)]
+    metadata.write(lambda w: tree.set_limit(w, home.id, 8 * len(b"work 0")))
     for one in files:
-        put(drive, home.id, one.name, b"!" * len(b"work 0"), EVIL)
+        put(metadata, home.id, one.name, b"!" * len(b"work 0"), EVIL)
     with pytest.raises(QuotaFull):
-        put(drive, home.id, "more", b"1", EVIL)
-    stop(drive)
-    over = recovery.carry_out(drive, REFERENT, ME.device_id)
+        put(metadata, home.id, "more", b"1", EVIL)
+    stop(metadata)
+    over = recovery.carry_out(metadata, REFERENT, ME.device_id)
     assert (over.state, over.missed) == ("restored", 0)
-    assert [seen(drive, one.id).sha256 for one in files] == [content(b"work %d" % n).sha256 for n in range(4)]
+    assert [seen(metadata, one.id).sha256 for one in files] == [
+        content(b"work %d" % n).sha256 for n in range(4)
+    ]
     with pytest.raises(QuotaFull):
-        put(drive, home.id, "more", b"1", OTHER)
+        put(metadata, home.id, "more", b"1", OTHER)
 
 
-def test_names_that_differ_in_capitals_alone_are_one_name(drive: Database, home: Node) -> None:
+def test_names_that_differ_in_capitals_alone_are_one_name(metadata: Database, home: Node) -> None:
     """Both come back, one beside the other."""
-    one = put(drive, home.id, "B.txt", b"work", OTHER)
-    drive.write(lambda w: tree.move(w, EVIL, one.id, home.id, "locked"))
-    theirs = put(drive, home.id, "b.txt", b"theirs", at(EVIL.now_s, OTHER))
-    drive.write(lambda w: tree.delete(w, EVIL, theirs.id))
-    stop(drive)
-    over = recovery.carry_out(drive, REFERENT, ME.device_id)
+    one = put(metadata, home.id, "B.txt", b"work", OTHER)
+    metadata.write(lambda w: tree.move(w, EVIL, one.id, home.id, "locked"))
+    theirs = put(metadata, home.id, "b.txt", b"theirs", at(EVIL.now_s, OTHER))
+    metadata.write(lambda w: tree.delete(w, EVIL, theirs.id))
+    stop(metadata)
+    over = recovery.carry_out(metadata, REFERENT, ME.device_id)
     assert (over.state, over.missed) == ("restored", 0)
-    assert listing(drive, home.id) in ({"B.txt": 4, "b (avant).txt": 6}, {"B (avant).txt": 4, "b.txt": 6})
+    assert listing(metadata, home.id) in ({"B.txt": 4, "b (avant).txt": 6}, {"B (avant).txt": 4, "b.txt": 6})
 
 
-def test_what_a_colleague_took_out_of_the_trash_is_as_it_was(drive: Database, home: Node) -> None:
+def test_what_a_colleague_took_out_of_the_trash_is_as_it_was(metadata: Database, home: Node) -> None:
     """Spoiled and renamed by the device, deleted by it, brought back as it lay there: nobody else changed it."""
-    one = put(drive, home.id, "a.txt", b"work", OTHER)
-    drive.write(lambda w: tree.move(w, EVIL, one.id, home.id, "a.locked"))
-    put(drive, home.id, "a.locked", b"scrambled", EVIL)
-    drive.write(lambda w: tree.delete(w, EVIL, one.id))
-    drive.write(lambda w: trash.restore(w, at(EVIL.now_s, OTHER), home.id, one.id))
-    stop(drive)
-    over = recovery.carry_out(drive, REFERENT, ME.device_id)
+    one = put(metadata, home.id, "a.txt", b"work", OTHER)
+    metadata.write(lambda w: tree.move(w, EVIL, one.id, home.id, "a.locked"))
+    put(metadata, home.id, "a.locked", b"scrambled", EVIL)
+    metadata.write(lambda w: tree.delete(w, EVIL, one.id))
+    metadata.write(lambda w: trash.restore(w, at(EVIL.now_s, OTHER), home.id, one.id))
+    stop(metadata)
+    over = recovery.carry_out(metadata, REFERENT, ME.device_id)
     assert (over.state, over.missed) == ("restored", 0)
-    assert listing(drive, home.id) == {"a.txt": 4}
-    assert seen(drive, one.id).sha256 == content(b"work").sha256
+    assert listing(metadata, home.id) == {"a.txt": 4}
+    assert seen(metadata, one.id).sha256 == content(b"work").sha256
 
 
-def test_what_a_colleague_deleted_with_a_folder_of_the_device_comes_back(drive: Database, home: Node) -> None:
-    one = put(drive, home.id, "a.txt", b"work", OTHER)
-    old = folder(drive, home.id, "old", OTHER)
+def test_what_a_colleague_deleted_with_a_folder_of_the_device_comes_back(
+    metadata: Database, home: Node
+) -> None:
+    one = put(metadata, home.id, "a.txt", b"work", OTHER)
+    old = folder(metadata, home.id, "old", OTHER)
     for name in ("b.txt", "c.txt"):
-        put(drive, folder(drive, old.id, f"in {name}", OTHER).id, name, b"work", OTHER)
-    with drive.reading() as reading:
+        put(metadata, folder(metadata, old.id, f"in {name}", OTHER).id, name, b"work", OTHER)
+    with metadata.reading() as reading:
         (b_txt,) = [each for each in look.below(reading, old.id) if each.name == "b.txt"]
-    evil = folder(drive, home.id, "LOCKED", EVIL)
-    drive.write(lambda w: tree.move(w, EVIL, one.id, evil.id, "0.locked"))
-    drive.write(lambda w: tree.move(w, EVIL, old.id, evil.id, "1.locked"))
-    put(drive, evil.id, "0.locked", b"scrambled", EVIL)
-    put(drive, b_txt.parent, "b.txt", b"scrambled", EVIL)
-    put(drive, old.id, "LISEZ-MOI", b"pay", EVIL)
-    drive.write(lambda w: tree.delete(w, at(EVIL.now_s, OTHER), evil.id))
-    stop(drive)
-    over = recovery.carry_out(drive, REFERENT, ME.device_id)
+    evil = folder(metadata, home.id, "LOCKED", EVIL)
+    metadata.write(lambda w: tree.move(w, EVIL, one.id, evil.id, "0.locked"))
+    metadata.write(lambda w: tree.move(w, EVIL, old.id, evil.id, "1.locked"))
+    put(metadata, evil.id, "0.locked", b"scrambled", EVIL)
+    put(metadata, b_txt.parent, "b.txt", b"scrambled", EVIL)
+    put(metadata, old.id, "LISEZ-MOI", b"pay", EVIL)
+    metadata.write(lambda w: tree.delete(w, at(EVIL.now_s, OTHER), evil.id))
+    stop(metadata)
+    over = recovery.carry_out(metadata, REFERENT, ME.device_id)
     assert (over.state, over.missed) == ("restored", 0)
-    assert listing(drive, home.id) == {
+    assert listing(metadata, home.id) == {
         "a.txt": 4,
         "old": 8,
         "old/in b.txt": 4,
@@ -340,57 +336,60 @@ def test_what_a_colleague_deleted_with_a_folder_of_the_device_comes_back(drive: 
         "old/in c.txt/c.txt": 4,
     }
     for node in (one.id, b_txt.id):
-        assert seen(drive, node).sha256 == content(b"work").sha256
+        assert seen(metadata, node).sha256 == content(b"work").sha256
 
 
 @pytest.mark.parametrize("is_deleted", [False, True])
 def test_a_folder_that_the_device_took_out_of_the_trash_goes_again(
-    drive: Database, home: Node, is_deleted: bool
+    metadata: Database, home: Node, is_deleted: bool
 ) -> None:
-    old = folder(drive, home.id, "old", OTHER)
+    old = folder(metadata, home.id, "old", OTHER)
     for name in ("a.txt", "b.txt"):
-        put(drive, folder(drive, old.id, f"in {name}", OTHER).id, name, b"work", OTHER)
-    drive.write(lambda w: tree.delete(w, OTHER, old.id))
-    drive.write(lambda w: trash.restore(w, EVIL, home.id, old.id))
-    put(drive, old.id, "LISEZ-MOI", b"pay", EVIL)
+        put(metadata, folder(metadata, old.id, f"in {name}", OTHER).id, name, b"work", OTHER)
+    metadata.write(lambda w: tree.delete(w, OTHER, old.id))
+    metadata.write(lambda w: trash.restore(w, EVIL, home.id, old.id))
+    put(metadata, old.id, "LISEZ-MOI", b"pay", EVIL)
     if is_deleted:
-        drive.write(lambda w: tree.delete(w, EVIL, old.id))
-    stop(drive)
-    over = recovery.carry_out(drive, REFERENT, ME.device_id)
-    assert (over.state, over.missed, listing(drive, home.id)) == ("restored", 0, {})
-    with drive.reading() as reading:
+        metadata.write(lambda w: tree.delete(w, EVIL, old.id))
+    stop(metadata)
+    over = recovery.carry_out(metadata, REFERENT, ME.device_id)
+    assert (over.state, over.missed, listing(metadata, home.id)) == ("restored", 0, {})
+    with metadata.reading() as reading:
         assert old.id in {one.node for one in trash.page(reading, home.id)}
 
 
 def test_beside_a_deletion_stand_the_new_files_of_its_device_that_could_be_made_of_it(
-    drive: Database, home: Node
+    metadata: Database, home: Node
 ) -> None:
     """Of the same beginning of the name, or a little longer; those of the name first, and nobody else's."""
-    inside = drive.write(lambda w: tree.make_folder(w, ME, home.id, "dedans"))
-    lost = put(drive, home.id, "Pièce_1.docx", b"x" * 100, OTHER)
-    put(drive, home.id, "longer", b"x" * 150)
-    put(drive, home.id, "PIÈCE_1.docx.k9x2", b"x" * 9000)
-    put(drive, home.id, "PièceX1.docx", b"x" * 9000)
-    put(drive, home.id, "much longer", b"x" * 5000)
-    put(drive, home.id, "shorter", b"x" * 99)
-    put(drive, home.id, "of somebody else", b"x" * 150, OTHER)
-    put(drive, inside.id, "elsewhere", b"x" * 150)
-    put(drive, home.id, "long ago", b"x" * 150, at(NOW_S - 1000))
-    drive.write(lambda w: tree.delete(w, ME, lost.id))
-    with drive.reading() as reading:
+    inside = metadata.write(lambda w: tree.make_folder(w, ME, home.id, "dedans"))
+    lost = put(metadata, home.id, "Pièce_1.docx", b"x" * 100, OTHER)
+    put(metadata, home.id, "longer", b"x" * 150)
+    put(metadata, home.id, "PIÈCE_1.docx.k9x2", b"x" * 9000)
+    put(metadata, home.id, "PièceX1.docx", b"x" * 9000)
+    put(metadata, home.id, "much longer", b"x" * 5000)
+    put(metadata, home.id, "shorter", b"x" * 99)
+    put(metadata, home.id, "of somebody else", b"x" * 150, OTHER)
+    put(metadata, inside.id, "elsewhere", b"x" * 150)
+    put(metadata, home.id, "long ago", b"x" * 150, at(NOW_S - 1000))
+    metadata.write(lambda w: tree.delete(w, ME, lost.id))
+    with metadata.reading() as reading:
         row = journal.after(reading, 0, 1000)[-1]
         found = Beside().created(reading, row, since_s=NOW_S - 10)
     assert [one.name for one in found] == ["PIÈCE_1.docx.k9x2", "longer"]
     assert [one.after.size_bytes for one in found if one.after] == [9000, 150]
 
 
-def test_what_is_held_of_a_folder_is_what_lies_there(drive: Database, home: Node) -> None:
+def test_what_is_held_of_a_folder_is_what_lies_there(metadata: Database, home: Node) -> None:
     """Whatever the device and others do there meanwhile."""
     dice, held, judged = random.Random(7), Beside(), 0
-    folders = [home, *(drive.write(lambda w, n=n: tree.make_folder(w, ME, home.id, n)) for n in ("a", "b"))]
+    folders = [
+        home,
+        *(metadata.write(lambda w, n=n: tree.make_folder(w, ME, home.id, n)) for n in ("a", "b")),
+    ]
     for _ in range(60):
         for _ in range(6):
-            with drive.reading() as reading:
+            with metadata.reading() as reading:
                 rows = reading.all(
                     "SELECT id FROM node WHERE is_folder = 0 AND parent IN (?, ?, ?)",
                     [one.id for one in folders],
@@ -398,14 +397,14 @@ def test_what_is_held_of_a_folder_is_what_lies_there(drive: Database, home: Node
             into, who, roll = dice.choice(folders), dice.choice((ME, OTHER)), dice.randrange(6)
             name, data = f"f{dice.randrange(20)}.{dice.choice('xy')}", b"x" * dice.randrange(60)
             if roll < 3 or not rows:
-                put(drive, into.id, name, data, who)
+                put(metadata, into.id, name, data, who)
                 continue
             node = dice.choice(rows)[0]
             if roll == 3:
-                drive.write(lambda w, it=(who, node, into.id, name): tree.move(w, *it, overwrite=True))
+                metadata.write(lambda w, it=(who, node, into.id, name): tree.move(w, *it, overwrite=True))
             else:
-                drive.write(lambda w, it=(who, node): tree.delete(w, *it))
-        with drive.reading() as reading:
+                metadata.write(lambda w, it=(who, node): tree.delete(w, *it))
+        with metadata.reading() as reading:
             changes = journal.after(reading, judged, 1000)
             judged = changes[-1].number
             held.take(reading, changes)
@@ -416,10 +415,10 @@ def test_what_is_held_of_a_folder_is_what_lies_there(drive: Database, home: Node
                     )
 
 
-def test_a_folder_that_is_emptied_is_read_once(drive: Database, home: Node) -> None:
+def test_a_folder_that_is_emptied_is_read_once(metadata: Database, home: Node) -> None:
     costs = []
     for count in (100, 400):
-        inside = drive.write(lambda w, count=count: tree.make_folder(w, ME, home.id, str(count)))
+        inside = metadata.write(lambda w, count=count: tree.make_folder(w, ME, home.id, str(count)))
 
         def fill(writing: Writing, inside: Node = inside, count: int = count) -> None:
             for number in range(count):
@@ -429,11 +428,11 @@ def test_a_folder_that_is_emptied_is_read_once(drive: Database, home: Node) -> N
                 if one.name.endswith(".odt"):
                     tree.delete(writing, ME, one.id)
 
-        with drive.reading() as reading:
+        with metadata.reading() as reading:
             last = reading.one("SELECT MAX(number) FROM change") or (0,)
-        drive.write(fill)
+        metadata.write(fill)
         beside, found = Beside(), 0
-        with drive.reading() as reading:
+        with metadata.reading() as reading:
             counted = Counted(reading)
             for some in batched(journal.after(reading, last[0], 10_000), 64, strict=False):
                 beside.take(counted, some)

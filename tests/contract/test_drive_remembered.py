@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import LiteralString
 
 import pytest
-from beffroi.drive.store import schema, tree
+from beffroi.drive.store import tree
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import Node
 from beffroi.drive.store.writing import Writing
 
-from tests.drive_trees import ME, NOW_S, Open, content
+from tests.drive_trees import ME, content
 
 pytest_plugins = ["tests.fixtures_drive_store"]
 QUESTIONS: tuple[LiteralString, ...] = (
@@ -25,18 +25,8 @@ QUESTIONS: tuple[LiteralString, ...] = (
 )
 
 
-@pytest.fixture
-def drive(opens: Open) -> Database:
-    return opens()
-
-
-@pytest.fixture
-def home(drive: Database) -> Node:
-    return drive.write(lambda w: tree.make_root(w, schema.HOME + "per_me", now_s=NOW_S))
-
-
 def test_after_each_change_the_same_question_has_the_answer_of_the_database(
-    drive: Database, home: Node
+    metadata: Database, home: Node
 ) -> None:
     def ask(writing: Writing) -> None:
         for sql in QUESTIONS:
@@ -55,21 +45,21 @@ def test_after_each_change_the_same_question_has_the_answer_of_the_database(
         tree.delete(writing, ME, one.id)
         ask(writing)
 
-    drive.write(change)
+    metadata.write(change)
 
 
-def test_what_one_change_looked_up_and_lost_is_looked_up_again(drive: Database, home: Node) -> None:
+def test_what_one_change_looked_up_and_lost_is_looked_up_again(metadata: Database, home: Node) -> None:
     def fails(writing: Writing) -> None:
         tree.put(writing, ME, home.id, "a.txt", content(b"one"))
         assert writing.one(QUESTIONS[1], (home.id,)) is not None
         raise ValueError
 
     with pytest.raises(ValueError):
-        drive.write(fails)
-    assert drive.write(lambda w: w.one(QUESTIONS[1], (home.id,))) is None
+        metadata.write(fails)
+    assert metadata.write(lambda w: w.one(QUESTIONS[1], (home.id,))) is None
 
 
-def test_a_folder_is_looked_up_once_for_all_files_of_a_group(drive: Database, home: Node) -> None:
+def test_a_folder_is_looked_up_once_for_all_files_of_a_group(metadata: Database, home: Node) -> None:
     asked: list[str] = []
 
     def change(writing: Writing) -> None:
@@ -87,5 +77,5 @@ def test_a_folder_is_looked_up_once_for_all_files_of_a_group(drive: Database, ho
         finally:
             session.one = counted
 
-    drive.write(change)
+    metadata.write(change)
     assert sum("WHERE id = ?" in sql for sql in asked) <= 3

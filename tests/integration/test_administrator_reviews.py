@@ -15,14 +15,13 @@ from beffroi.core.identity import administrators
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.administrators import NewAdministrator, create_administrator
 from beffroi.core.identity.models import Administrator
-from beffroi.core.identity.totp import code_at
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed
 from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse
 
-from tests.conftest import PASSWORD, Commune
+from tests.conftest import PASSWORD, Commune, code_of
 from tests.fixtures_portal import console_client, on_listener
 from tests.markup import flat
 
@@ -64,7 +63,7 @@ def client_of(made: NewAdministrator) -> Client:
 def code(made: NewAdministrator) -> str:
     """A code that opens: each opens once."""
     Administrator.objects.filter(pk=made.record.pk).update(totp_last_step=0)
-    return code_at(made.totp_secret, clock.epoch())
+    return code_of(made)
 
 
 def page_of(client: Client) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from beffroi_protocol.facts import LookBack, Sighting
 
-from tests.box_watching import read_by_the_box
+from tests.box_watching import facts, read_by_the_box
 from tests.town_hall import TownHall, good_policy, needs_network
 from tests.town_hall_network import (
     BOX,
@@ -112,10 +112,6 @@ def test_who_plays_the_router_in_the_lan_chooses_no_network_that_is_never_blocke
         for line in added().splitlines():
             if (found := line.split())[:1] == ["inet6"] and "dynamic" in line:
                 run("ip", "-n", BOX, "addr", "del", found[1], "dev", "br0")
-
-
-def facts(hall: TownHall, kind: type[Sighting | LookBack]) -> list[Any]:
-    return [fact for fact in list(hall.centre.facts.values()) if isinstance(fact, kind)]
 
 
 def test_a_bridge_has_traps_on_both_sides_and_answers_new_entries(hall: TownHall) -> None:

@@ -13,7 +13,6 @@ from beffroi.boxes import actions, consumers, queries, relay
 from beffroi.boxes.models import Box, BoxPolicy, RelayDay
 from beffroi.core.events.models import InboxFact
 from beffroi.core.events.registry import Event
-from beffroi.core.identity import totp
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.administrators import NewAdministrator
 from beffroi.lib import clock
@@ -31,7 +30,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
 
-from tests.conftest import Commune
+from tests.conftest import Commune, code_of
 from tests.fixtures_portal import no_door, on_listener, own_mailbox, portal_client, shared_box
 from tests.markup import text_of
 
@@ -85,7 +84,7 @@ def posts(body: bytes, listener: str = "box") -> HttpResponse:
     )
 
 
-def code_of(answer: HttpResponse) -> tuple[int, str]:
+def refused_as(answer: HttpResponse) -> tuple[int, str]:
     return answer.status_code, json.loads(answer.content)["code"]
 
 
@@ -109,7 +108,7 @@ def test_another_communes_mailbox_and_a_persons_own_give_no_token(
     own_mailbox(beaune)
     for sender in ("copieur@nuits.test", "agent@beaune.test", "personne@beaune.test"):
         gives(administrator, beaune, relaying(sender))
-        assert code_of(asks(box)) == (409, "box.relay_off"), sender
+        assert refused_as(asks(box)) == (409, "box.relay_off"), sender
 
 
 def test_there_is_no_token_before_the_mail_door_enforces_the_policy(
@@ -120,7 +119,7 @@ def test_there_is_no_token_before_the_mail_door_enforces_the_policy(
     assert asks(box).status_code == 200
     wider = msgspec.structs.replace(relaying("copieur@beaune.test"), unlock=False)
     actions.set_policy(actor=administrator, collectivite=beaune.collectivite, policy=wider, reason="x")
-    assert code_of(asks(box)) == (503, "box.relay_not_ready")
+    assert refused_as(asks(box)) == (503, "box.relay_not_ready")
     relay_enforced.put()
     assert asks(box).status_code == 200
 
@@ -129,11 +128,11 @@ def test_without_a_relay_in_the_policy_in_force_there_is_no_token(
     box: Box, beaune: Commune, administrator: Actor, signing: Config
 ) -> None:
     shared_box(beaune, local="copieur")
-    assert code_of(asks(box)) == (409, "box.relay_off")
+    assert refused_as(asks(box)) == (409, "box.relay_off")
     gives(administrator, beaune, relaying("copieur@beaune.test"))
     assert asks(box).status_code == 200
     gives(administrator, beaune, Policy())
-    assert code_of(asks(box)) == (409, "box.relay_off")
+    assert refused_as(asks(box)) == (409, "box.relay_off")
 
 
 def test_a_revoked_box_a_forger_and_an_old_request_get_nothing(
@@ -142,7 +141,7 @@ def test_a_revoked_box_a_forger_and_an_old_request_get_nothing(
     shared_box(beaune, local="copieur")
     gives(administrator, beaune, relaying("copieur@beaune.test"))
     stranger = Box(id="box_0000000000000000000000000a")
-    assert code_of(asks(box, key=Ed25519PrivateKey.generate())) == code_of(asks(stranger))
+    assert refused_as(asks(box, key=Ed25519PrivateKey.generate())) == refused_as(asks(stranger))
     assert asks(box, at=clock.epoch_s() - 3600).status_code == 400
     for body in (b"", b"x", "é".encode(), b"a.b", b"x" * 20_000):
         assert posts(body).status_code in (400, 413), body[:5]
@@ -150,7 +149,7 @@ def test_a_revoked_box_a_forger_and_an_old_request_get_nothing(
         assert asks(box, listener=listener).status_code == 404
     for state in (Box.State.REVOKED, Box.State.PENDING):
         Box.objects.update(state=state)
-        assert code_of(asks(box)) == (403, "box.not_active")
+        assert refused_as(asks(box)) == (403, "box.not_active")
 
 
 def tells(box: Box, fact: MailRelayed) -> None:
@@ -194,10 +193,6 @@ def test_a_port_of_the_relay_is_no_trap(beaune: Commune, administrator: Actor) -
 # -- the console's page ----------------------------------------------------------------------------------
 
 
-def code_now(one: NewAdministrator, later_s: int = 0) -> str:
-    return totp.code_at(one.totp_secret, clock.epoch() + later_s)
-
-
 FORM = {
     "base": "1",
     "on": "on",
@@ -230,7 +225,7 @@ def test_the_departement_turns_it_on_sees_what_is_sent_and_goes_back(
         refused.content.decode()
     )
     assert current(beaune).relay is None
-    assert console.post(path, {**FORM, "code": code_now(new_administrator)}).status_code == 302
+    assert console.post(path, {**FORM, "code": code_of(new_administrator)}).status_code == 302
     wanted = current(beaune).relay
     assert wanted is not None
     assert wanted.devices == (
@@ -244,7 +239,7 @@ def test_the_departement_turns_it_on_sees_what_is_sent_and_goes_back(
     assert "Le boîtier n’a pas encore confirmé ces réglages" in page
     assert "4 envois, refus : 1" in page and "un document trop grand" in page
     assert "Relais des copieurs" in text_of(console.get(f"/boitiers/{box.id}/"))
-    off = {**FORM, "base": "2", "on": "", "code": code_now(new_administrator, 30)}
+    off = {**FORM, "base": "2", "on": "", "code": code_of(new_administrator, 30)}
     assert console.post(path, off).status_code == 302
     assert current(beaune).relay is None
     assert console.post(path, {**FORM, "base": "2"}).status_code == 409, "somebody else changed it"
@@ -259,7 +254,7 @@ def test_a_size_from_before_in_mib_is_shown_in_megabytes_and_sent_again_unchange
     path = f"/boitiers/{box.id}/relais/"
     assert before is not None and before.size_bytes == 20 << 20
     assert 'name="size" value="21"' in text_of(console.get(path))
-    answer = console.post(path, {**FORM, "size": "21", "code": code_now(new_administrator)})
+    answer = console.post(path, {**FORM, "size": "21", "code": code_of(new_administrator)})
     after = current(beaune).relay
     assert answer.status_code == 302 and after is not None and after.size_bytes == 20 << 20
 
@@ -274,7 +269,7 @@ def test_an_earlier_policy_with_a_relay_comes_back_after_a_code_only(
     assert asked.status_code == 200 and 'name="code"' in asked.content.decode()
     assert console.post(path, {"version": "1", "code": "000000"}).status_code == 403
     assert current(beaune).relay is None
-    code = code_now(new_administrator)
+    code = code_of(new_administrator)
     assert console.post(path, {"version": "1", "code": code}).status_code == 302
     assert current(beaune).relay is not None
     assert console.post(path, {"version": "2"}).status_code == 302, "to turn it off needs no code there"

@@ -11,12 +11,10 @@ import pytest
 from beffroi.cli import __main__ as program
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.communes.models import CommuneExport
-from beffroi.core.identity import totp
 from beffroi.core.identity.administrators import NewAdministrator
-from beffroi.lib import clock
 from beffroi.lib.config import Config
 
-from tests.conftest import PASSWORD, Commune
+from tests.conftest import PASSWORD, Commune, code_of
 from tests.terminal import Types, terminal
 
 __all__ = ["terminal"]
@@ -29,7 +27,7 @@ def run(terminal: Types, config: Config, new_administrator: NewAdministrator) ->
     """``run(*words)``; the administrator types password and code."""
 
     def called(*words: str, password: str = PASSWORD) -> int:
-        code = totp.code_at(new_administrator.totp_secret, clock.epoch())
+        code = code_of(new_administrator)
         terminal(password, code)
         by = ["--by", new_administrator.record.email, "--reason", "Courrier du 12 novembre"]
         return program.main(["commune", "export", *words, *by, "--state", str(config.state)])

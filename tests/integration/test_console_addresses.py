@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from beffroi.core.audit.models import AuditEntry
-from beffroi.core.identity import totp
 from beffroi.core.identity.administrators import NewAdministrator
 from beffroi.lib import clock
 from beffroi.mail.aliases.models import Alias, AliasTarget, CatchAll
@@ -15,7 +14,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from tests.conftest import Commune
+from tests.conftest import Commune, code_of
 from tests.fixtures_portal import no_door, own_mailbox, shared_box
 from tests.integration.test_mail_aliases import made
 from tests.markup import text_of
@@ -23,10 +22,6 @@ from tests.markup import text_of
 __all__ = ["no_door"]
 pytestmark = pytest.mark.django_db
 ALIAS = {"what": "alias", "local": "elus", "domain": "beaune.test", "mailboxes": "agent@beaune.test"}
-
-
-def code_of(one: NewAdministrator) -> str:
-    return totp.code_at(one.totp_secret, clock.epoch())
 
 
 def page(commune: Commune, query: str = "") -> str:

@@ -11,7 +11,7 @@ from beffroi.core.audit import actions as audit
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.communes.models import Collectivite
 from beffroi.core.identity import actions as identity
-from beffroi.core.identity import activation, queries, totp
+from beffroi.core.identity import activation, queries
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.administrators import NewAdministrator, SignInRefused
 from beffroi.core.identity.models import ActivationCode, Membership, Person
@@ -22,17 +22,13 @@ from beffroi.mail.models import Mailbox
 from django.test import Client
 from django.urls import reverse
 
-from tests.conftest import PASSWORD, Commune, with_totp
+from tests.conftest import PASSWORD, Commune, code_of, with_totp
 from tests.fixtures_portal import no_door, on_listener, portal_client
 from tests.terminal import Types, terminal
 
 __all__ = ["no_door", "terminal"]
 pytestmark = pytest.mark.usefixtures("database")
 NADIA = {"first": "Nadia", "last": "Perrot", "role": "referent"}
-
-
-def code_of(one: NewAdministrator) -> str:
-    return totp.code_at(one.totp_secret, clock.epoch())
 
 
 def test_a_commune_begins_with_its_first_referent(

@@ -13,7 +13,7 @@ from beffroi.core.audit import queries as audit
 from beffroi.core.audit.models import AuditEntry, AuditPersonal
 from beffroi.core.events import run_pending
 from beffroi.core.identity import actions as identity
-from beffroi.core.identity import device_links, erasure, totp
+from beffroi.core.identity import device_links, erasure
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.administrators import NewAdministrator, SignInRefused, create_administrator
 from beffroi.core.identity.models import AppPassword, Membership, Person
@@ -26,7 +26,7 @@ from beffroi.mail import doveadm, projections
 from beffroi.mail.models import Mailbox, MailMessage
 from django.test import Client
 
-from tests.conftest import PASSWORD, Commune
+from tests.conftest import PASSWORD, Commune, code_of
 from tests.fixtures_portal import (
     LURE_ID,
     console_client,
@@ -60,10 +60,6 @@ def kicked(engines: Config, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setattr(doveadm.Doveadm, "__init__", lambda *_: None)
     monkeypatch.setattr(doveadm.Doveadm, "run", lambda _self, commands, **_: told.extend(commands) or [])
     return told
-
-
-def code_of(one: NewAdministrator) -> str:
-    return totp.code_at(one.totp_secret, clock.epoch())
 
 
 @pytest.mark.usefixtures("engines")

@@ -8,16 +8,15 @@ from typing import Any
 
 import pytest
 from beffroi.core.events.models import OutboxEvent
-from beffroi.core.identity import failures, totp
+from beffroi.core.identity import failures
 from beffroi.core.identity.administrators import NewAdministrator
 from beffroi.core.identity.shared_cache import StorageFull
-from beffroi.lib import clock
 from django.core.cache import cache
 from django.core.cache.backends.db import DatabaseCache
 from django.db import OperationalError, connection
 from django.test import Client
 
-from tests.conftest import PASSWORD, Commune
+from tests.conftest import PASSWORD, Commune, code_of
 from tests.fixtures_portal import no_door, on_listener
 
 pytestmark = pytest.mark.usefixtures("committed")
@@ -60,7 +59,7 @@ def test_the_portal_says_that_the_disk_is_full_and_not_that_there_were_too_many_
 
 @pytest.mark.parametrize("right", [True, False])
 def test_the_console_says_the_same(new_administrator: NewAdministrator, right: bool) -> None:
-    code = totp.code_at(new_administrator.totp_secret, clock.epoch())
+    code = code_of(new_administrator)
     fields = {"email": new_administrator.record.email, "password": PASSWORD if right else "x", "code": code}
     with on_listener("console"), full_disk():
         answer = Client(headers={"X-Beffroi-Listener": "console"}).post("/connexion/", fields)

@@ -6,14 +6,14 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from beffroi.core.identity import administrators, limits, totp
+from beffroi.core.identity import administrators, limits
 from beffroi.core.identity.administrators import NewAdministrator
 from beffroi.lib import clock
 from django.contrib.auth.hashers import check_password
 from django.core.cache import cache
 from django.db import connection
 
-from tests.conftest import PASSWORD
+from tests.conftest import PASSWORD, code_of
 
 
 @pytest.mark.django_db
@@ -76,7 +76,7 @@ def test_guesses_that_come_at_once_are_no_more_than_those_that_come_in_turn(
 def test_whoever_knows_the_password_uses_up_no_tries(new_administrator: NewAdministrator) -> None:
     for number in range(2 * administrators._PER_ACCOUNT_AND_NETWORK + 1):  # so that one window has too many
         with clock.shifted(30 * number):
-            code = totp.code_at(new_administrator.totp_secret, clock.epoch())
+            code = code_of(new_administrator)
             administrators.authenticate_administrator(
                 email=new_administrator.record.email, password=PASSWORD, code=code, address="192.0.2.1"
             )

@@ -26,7 +26,8 @@ from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory, override_settings
 from django.urls import include, path
 
-from tests.conftest import PASSWORD, with_totp
+from tests.conftest import PASSWORD, code_of, with_totp
+from tests.fixtures_portal import visitor
 from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -230,12 +231,9 @@ def test_a_large_house_signs_in_by_one_address(client: Client, beaune: Any) -> N
 
 
 def test_guessing_at_the_portal_stops_the_guesser_and_not_the_owner(client: Client, beaune: Any) -> None:
-    def guesser(address: str) -> Client:
-        return Client(headers={"X-Beffroi-Listener": "portal", "X-Forwarded-For": address})
-
     for number in range(5):
-        sign_in(guesser(f"198.51.100.{number}"), "agent@beaune.test", "wrong")
-    near = guesser(
+        sign_in(visitor(f"198.51.100.{number}"), "agent@beaune.test", "wrong")
+    near = visitor(
         "198.51.100.77"
     )  # the same network, now with everything right, and the portal's name in capitals
     near.post(
@@ -312,7 +310,7 @@ def enter(account: NewAdministrator, **changes: str) -> Administrator:
     values = {
         "email": account.record.email,
         "password": PASSWORD,
-        "code": totp.code_at(account.totp_secret, clock.epoch()),
+        "code": code_of(account),
         "address": "192.0.2.1",
     }
     return authenticate_administrator(**(values | changes))

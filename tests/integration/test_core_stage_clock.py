@@ -11,7 +11,7 @@ from beffroi.core.decisions.models import Decision, StageClock
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 
-from tests.fixtures_stages import every_hour, town_halls, with_boxes
+from tests.fixtures_stages import every_hour, later, town_halls, with_boxes
 from tests.fixtures_trust import decide
 
 __all__ = ["every_hour", "town_halls"]
@@ -20,10 +20,6 @@ HOUR_S = 3600.0
 JUMPS = [10 * HOUR_S, -10 * HOUR_S, 2 * 86400.0, -0.9 * 86400.0]
 
 pytestmark = pytest.mark.usefixtures("town_halls")
-
-
-def later(**passed: float) -> Any:
-    return clock.shifted(timedelta(**passed).total_seconds())
 
 
 def looked(passed: float, moved: int = 0) -> None:

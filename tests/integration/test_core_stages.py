@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -23,14 +23,10 @@ from beffroi_protocol.indicators import normalise
 from django.db import transaction
 
 from tests.conftest import Commune
-from tests.fixtures_stages import every_hour, town_halls, with_boxes
+from tests.fixtures_stages import every_hour, later, town_halls, with_boxes
 from tests.fixtures_trust import allow, decide, feed
 
 __all__ = ["every_hour", "town_halls"]
-
-
-def later(**passed: float) -> Any:
-    return clock.shifted(timedelta(**passed).total_seconds())
 
 
 def test_weak_evidence_is_observed_then_blocked_by_a_few_then_by_all(

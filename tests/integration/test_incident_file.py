@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from beffroi.core.audit import signing
 from beffroi.core.audit.models import AuditEntry
-from beffroi.core.identity import totp
 from beffroi.core.identity.administrators import NewAdministrator
 from beffroi.incidents import actions, queries
 from beffroi.incidents.models import Incident
@@ -26,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.test import Client
 from django.urls import reverse
 
-from tests.conftest import PASSWORD, Commune
+from tests.conftest import PASSWORD, Commune, code_of
 from tests.fixtures_incidents import open_for
 from tests.fixtures_portal import (
     console_client,
@@ -150,6 +149,6 @@ def test_the_departement_takes_the_file_with_a_code(
         client = console_client(new_administrator.record.id)
         address = reverse("incident_export", args=[incident.id])
         assert client.post(address, {"code": "1"}).status_code == 403
-        code = totp.code_at(new_administrator.totp_secret, clock.epoch())
+        code = code_of(new_administrator)
         answer = client.post(address, {"code": code})
     assert answer.content[:2] == b"PK"

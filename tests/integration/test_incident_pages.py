@@ -10,7 +10,6 @@ from datetime import timedelta
 
 import pytest
 from beffroi.core.identity import actions as identity
-from beffroi.core.identity import totp
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.administrators import NewAdministrator
 from beffroi.core.identity.models import AppPassword
@@ -28,7 +27,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from tests.conftest import Commune
+from tests.conftest import Commune, code_of
 from tests.drive_pages import Drive
 from tests.fixtures_incidents import open_for
 from tests.fixtures_portal import (
@@ -409,7 +408,7 @@ def test_app_passwords_go_after_a_present_code_only(
         for wrong in ("", "000000", "abc"):
             assert client.post(address, {"code": wrong}).status_code == 403
         assert kept.count() == 1
-        code = totp.code_at(new_administrator.totp_secret, clock.epoch())
+        code = code_of(new_administrator)
         assert client.post(address, {"code": code}).status_code == 302
         assert kept.count() == 0
         assert client.post(address, {"code": code}).status_code == 403  # a code opens once
@@ -422,7 +421,7 @@ def test_guessing_the_code_stops(new_administrator: NewAdministrator, beaune: Co
         address = reverse("incident_app_passwords", args=[incident.id])
         for _ in range(5):
             client.post(address, {"code": "000000"})
-        code = totp.code_at(new_administrator.totp_secret, clock.epoch())
+        code = code_of(new_administrator)
         assert client.post(address, {"code": code}).status_code == 403
 
 

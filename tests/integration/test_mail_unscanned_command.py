@@ -7,14 +7,13 @@ from collections.abc import Callable
 import pytest
 from beffroi.cli import mail
 from beffroi.core.audit.models import AuditEntry
-from beffroi.core.identity import totp
 from beffroi.core.identity.administrators import NewAdministrator, SignInRefused
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.mail import unscanned
 from beffroi.mail.engines import unscanned as engines_unscanned
 
-from tests.conftest import PASSWORD
+from tests.conftest import PASSWORD, code_of
 from tests.terminal import Types, terminal
 
 __all__ = ["terminal"]
@@ -26,7 +25,7 @@ def typed(terminal: Types, new_administrator: NewAdministrator, config: Config) 
     (config.state / "projections").mkdir(exist_ok=True)
 
     def run(*words: str, code: str = "") -> int:
-        right = totp.code_at(new_administrator.totp_secret, clock.epoch())
+        right = code_of(new_administrator)
         terminal(PASSWORD, code or right)
         return mail.main(["unscanned", *words, "--state", str(config.state)])
 

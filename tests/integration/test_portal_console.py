@@ -17,7 +17,6 @@ from beffroi.core.decisions.models import Decision, FeedBatch
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.administrators import create_administrator
-from beffroi.core.identity.totp import code_at
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.mail.certificates import own
@@ -28,7 +27,7 @@ from beffroi.watch.models import Campaign
 from django.core.cache import cache
 from django.test import Client
 
-from tests.conftest import PASSWORD, Commune
+from tests.conftest import PASSWORD, Commune, code_of
 from tests.fixtures_portal import (
     console_client,
     on_listener,
@@ -137,12 +136,11 @@ def test_no_withdrawal_that_was_answered_is_found_again(console: Client, job: Re
 
 
 def test_an_administrator_signs_in_with_password_and_code(new_administrator: Any) -> None:
-    import time
 
     client = Client(headers={"X-Forwarded-For": "192.0.2.9"})
     form = {"email": "admin@cotedor.test", "password": PASSWORD}
     assert client.post("/connexion/", {**form, "code": "000000"}).status_code == 403
-    answer = client.post("/connexion/", {**form, "code": code_at(new_administrator.totp_secret, time.time())})
+    answer = client.post("/connexion/", {**form, "code": code_of(new_administrator)})
     assert answer["Location"] == "/"
     assert "beffroi_console_session" in client.cookies
     assert "beffroi_session" not in client.cookies

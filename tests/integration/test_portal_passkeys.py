@@ -17,16 +17,12 @@ from django.core.cache import cache
 from django.test import Client
 
 from tests.conftest import PASSWORD, with_totp
-from tests.fixtures_portal import no_door, portal
+from tests.fixtures_portal import no_door, portal, visitor
 from tests.software_key import SoftwareKey
 
 __all__ = ["no_door", "portal"]
 pytestmark = pytest.mark.usefixtures("database")
 _DATA = re.compile(r'<script id="js_data" type="application/json">(.*?)</script>', re.DOTALL)
-
-
-def browser(address: str = "192.0.2.7") -> Client:
-    return Client(headers={"X-Beffroi-Listener": "portal", "X-Forwarded-For": address})
 
 
 def sign_in(client: Client, who: str) -> Any:
@@ -39,7 +35,7 @@ def inside(client: Client) -> bool:
 
 def confirmed(who: str = "agent") -> Client:
     """Signed in and stepped up with the password."""
-    client = browser()
+    client = visitor()
     sign_in(client, who)
     client.post("/confirmer/", {"password": PASSWORD})
     return client
@@ -84,7 +80,7 @@ def test_a_key_is_added_opens_alone_and_its_use_is_shown(beaune: Any) -> None:
     assert answer.status_code == 302 and answer.headers["Location"] == "/acces/codes/"
     page = client.get("/acces/").content.decode()
     assert "Poste de l’accueil" in page and "Sans mot de passe" in page and "pas encore utilisée" in page
-    other = browser("192.0.2.8")
+    other = visitor("192.0.2.8")
     answer = enter(other, key.get(challenge(other)))
     assert answer.headers["Location"] == "/" and inside(other)
     assert "dernier usage" in other.get("/acces/").content.decode()
@@ -93,13 +89,13 @@ def test_a_key_is_added_opens_alone_and_its_use_is_shown(beaune: Any) -> None:
 
 
 def test_a_key_is_added_after_a_step_up_only(beaune: Any) -> None:
-    client = browser()
+    client = visitor()
     sign_in(client, "agent")
     assert client.get("/acces/cles/nouvelle/").headers["Location"].startswith("/confirmer/")
 
 
 def test_an_answer_opens_once(beaune: Any) -> None:
-    key, client = own_key(), browser()
+    key, client = own_key(), visitor()
     answer = key.get(challenge(client))
     enter(client, answer)
     assert inside(client)
@@ -107,14 +103,14 @@ def test_an_answer_opens_once(beaune: Any) -> None:
     challenge(client)
     enter(client, answer)
     assert not inside(client)
-    other = browser("192.0.2.8")
+    other = visitor("192.0.2.8")
     challenge(other)
     enter(other, answer)
     assert not inside(other)
 
 
 def test_a_key_opens_its_own_person_s_account_only(beaune: Any) -> None:
-    mine, theirs, client = own_key("agent"), own_key("referent"), browser()
+    mine, theirs, client = own_key("agent"), own_key("referent"), visitor()
     enter(client, mine.get(challenge(client), handle=theirs.handle))
     assert not inside(client)
     page = client.get("/connexion/").content.decode()
@@ -123,7 +119,7 @@ def test_a_key_opens_its_own_person_s_account_only(beaune: Any) -> None:
 
 def test_a_removed_key_opens_nothing_and_ends_the_recovery_codes(beaune: Any) -> None:
     key, client = own_key(), confirmed()
-    client = browser("192.0.2.9")
+    client = visitor("192.0.2.9")
     enter(client, key.get(challenge(client)))
     client.post("/confirmer/", {"password": PASSWORD})
     number = Authenticator.objects.get(type="webauthn").pk
@@ -131,7 +127,7 @@ def test_a_removed_key_opens_nothing_and_ends_the_recovery_codes(beaune: Any) ->
     client.post(f"/acces/cles/{number}/retirer/")
     assert not Authenticator.objects.exists()
     assert AuditEntry.objects.filter(verb="identity:second_factor:removed").count() == 2
-    other = browser("192.0.2.8")
+    other = visitor("192.0.2.8")
     enter(other, key.get(challenge(other)))
     assert not inside(other)
 
@@ -139,7 +135,7 @@ def test_a_removed_key_opens_nothing_and_ends_the_recovery_codes(beaune: Any) ->
 def test_another_person_s_key_is_neither_renamed_nor_removed(beaune: Any, nuits: Any) -> None:
     own_key("agent")
     number = Authenticator.objects.get(type="webauthn").pk
-    for client in (confirmed("referent"), browser()):
+    for client in (confirmed("referent"), visitor()):
         if not inside(client):
             client.post("/connexion/", {"login": f"agent@{nuits.domain}", "password": PASSWORD})
             client.post("/confirmer/", {"password": PASSWORD})
@@ -161,7 +157,7 @@ def test_a_key_is_renamed(beaune: Any) -> None:
 def test_a_key_without_a_question_to_its_owner_is_a_second_factor_only(beaune: Any) -> None:
     assert add(confirmed(), SoftwareKey(), alone=True, verified=False).status_code == 200
     assert not Authenticator.objects.exists()
-    key, client = own_key(alone=False, verified=False), browser("192.0.2.8")
+    key, client = own_key(alone=False, verified=False), visitor("192.0.2.8")
     enter(client, key.get(challenge(client), verified=False))
     assert not inside(client)
     sign_in(client, "agent")
@@ -176,7 +172,7 @@ def test_a_key_without_a_question_to_its_owner_is_a_second_factor_only(beaune: A
 def test_the_easier_challenge_of_a_second_factor_lets_no_found_key_in(beaune: Any) -> None:
     """Somebody with a password of their own and another person's key, whose PIN they do not know."""
     own_key("referent", alone=False)
-    found, client = own_key("agent"), browser("192.0.2.8")
+    found, client = own_key("agent"), visitor("192.0.2.8")
     sign_in(client, "referent")
     easy = written(client.get("/connexion/code/"))["request_options"]
     enter(client, found.get(easy, verified=False))
@@ -184,7 +180,7 @@ def test_the_easier_challenge_of_a_second_factor_lets_no_found_key_in(beaune: An
 
 
 def test_a_key_confirms_an_action_when_it_asked_its_owner(beaune: Any) -> None:
-    key, client = own_key(), browser("192.0.2.8")
+    key, client = own_key(), visitor("192.0.2.8")
     enter(client, key.get(challenge(client)))
     first = client.get("/acces/mot-de-passe/")
     assert first.headers["Location"].startswith("/confirmer/cle/"), "the way they signed in comes first"
@@ -199,7 +195,7 @@ def test_a_key_confirms_an_action_when_it_asked_its_owner(beaune: Any) -> None:
     "origin", ["https://evil.example", "https://x.localhost:8443", "http://evil.example", "localhost", ""]
 )
 def test_an_answer_for_another_site_is_refused(beaune: Any, origin: str) -> None:
-    key, client = own_key(), browser("192.0.2.8")
+    key, client = own_key(), visitor("192.0.2.8")
     key.origin = origin
     enter(client, key.get(challenge(client)))
     assert not inside(client)
@@ -208,7 +204,7 @@ def test_an_answer_for_another_site_is_refused(beaune: Any, origin: str) -> None
 
 
 def test_guessing_is_counted_and_stops_its_network_only(beaune: Any) -> None:
-    key, client = own_key(), browser("5.181.80.66")
+    key, client = own_key(), visitor("5.181.80.66")
     for _ in range(14):
         enter(client, SoftwareKey().get(challenge(client), handle=key.handle))
     told = OutboxEvent.objects.filter(kind=failures.KIND)
@@ -218,13 +214,13 @@ def test_guessing_is_counted_and_stops_its_network_only(beaune: Any) -> None:
     enter(client, key.get(challenge(client)))
     assert not inside(client)
     assert "Trop d’essais" in client.get("/connexion/").content.decode()
-    owner = browser("192.0.2.8")
+    owner = visitor("192.0.2.8")
     enter(owner, key.get(challenge(owner)))
     assert inside(owner)
 
 
 def test_challenges_and_answers_are_limited(beaune: Any) -> None:
-    client = browser()
+    client = visitor()
     # Twice what a window takes: the clock may begin another one meanwhile.
     asked = [
         client.get("/connexion/cle/", headers={"Accept": "application/json"}).status_code for _ in range(242)
@@ -237,13 +233,13 @@ def test_challenges_and_answers_are_limited(beaune: Any) -> None:
 def test_a_closed_account_s_key_opens_nothing(beaune: Any) -> None:
     key = own_key()
     actions.end_access(actor=beaune.referent, membership=beaune.agent_membership)
-    client = browser("192.0.2.8")
+    client = visitor("192.0.2.8")
     enter(client, key.get(challenge(client)))
     assert not inside(client)
 
 
 def test_what_is_no_credential_has_an_answer(beaune: Any) -> None:
-    key, client = own_key(), browser()
+    key, client = own_key(), visitor()
     whole = json.dumps(key.get(challenge(client)))
     picks = random.Random(7)
     hostile = [
@@ -293,7 +289,7 @@ def test_ten_keys_are_enough(beaune: Any) -> None:
 def test_a_code_of_the_application_still_opens_beside_a_key(beaune: Any) -> None:
     secret = with_totp(beaune.agent_membership.person)
     Authenticator.objects.filter(type="recovery_codes").delete()
-    client = browser()
+    client = visitor()
     sign_in(client, "agent")
     client.post("/connexion/code/", {"code": totp.code_at(secret, time.time())})
     assert inside(client)

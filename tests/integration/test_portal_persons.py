@@ -26,16 +26,12 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.conftest import Commune
-from tests.fixtures_portal import confirmed, no_door, portal, portal_client
+from tests.fixtures_portal import confirmed, no_door, portal, portal_client, visitor
 
 __all__ = ["no_door", "portal"]
 pytestmark = pytest.mark.usefixtures("database")
 NEW = "quatre mots sans rapport"
 LEA = {"first": "Léa", "last": "d’Aubigné", "role": "agent"}
-
-
-def visitor(address: str = "192.0.2.7") -> Client:
-    return Client(headers={"X-Beffroi-Listener": "portal", "X-Forwarded-For": address})
 
 
 def arrive(commune: Commune, actor: Actor | None = None, **more: str) -> arriving.Arrived:

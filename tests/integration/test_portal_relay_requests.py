@@ -10,7 +10,6 @@ from beffroi.boxes import actions, queries, relay_requests
 from beffroi.boxes.models import Box, BoxPolicy, RelayRequest
 from beffroi.boxes.retention import relay_requests as past
 from beffroi.core.audit.models import AuditEntry
-from beffroi.core.identity import totp
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.administrators import NewAdministrator
 from beffroi.lib import clock
@@ -18,7 +17,7 @@ from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 from beffroi_protocol.messages import Policy
 from django.test import Client
 
-from tests.conftest import Commune
+from tests.conftest import Commune, code_of
 from tests.fixtures_portal import no_door, on_listener, own_mailbox, portal_client, shared_box
 from tests.markup import text_of
 
@@ -160,7 +159,7 @@ def sent(new_administrator: NewAdministrator, row: RelayRequest) -> dict[str, st
         "hour": "40",
         "size": "20",
         "reason": "x",
-        "code": totp.code_at(new_administrator.totp_secret, clock.epoch()),
+        "code": code_of(new_administrator),
     }
 
 

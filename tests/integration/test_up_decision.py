@@ -11,13 +11,12 @@ from beffroi.cli import decision as command
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.decisions import by_hand, shared
 from beffroi.core.decisions.models import Decision, LocalException
-from beffroi.core.identity import totp
 from beffroi.core.identity.administrators import NewAdministrator, SignInRefused
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Conflict, NotFound
 
-from tests.conftest import PASSWORD, Commune
+from tests.conftest import PASSWORD, Commune, code_of
 from tests.terminal import Types, terminal
 
 __all__ = ["terminal"]
@@ -34,7 +33,7 @@ def beffroi(terminal: Types, new_administrator: NewAdministrator, config: Config
         if words[0] == "show":
             return command.main([*words, "--state", str(config.state)])
         with clock.shifted(next(step) * 30):  # a code opens once
-            right = totp.code_at(new_administrator.totp_secret, clock.epoch())
+            right = code_of(new_administrator)
             terminal(PASSWORD, code or right)
             said = ["--reason", "appel du CSIRT", "--by", new_administrator.record.email]
             return command.main([*words, *said, "--state", str(config.state)])
