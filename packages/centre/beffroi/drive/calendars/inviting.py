@@ -123,6 +123,10 @@ def span(event: Event) -> tuple[datetime, datetime]:
     return utc(event.starts), ends - _DAY if event.all_day else ends
 
 
+def length(event: Event) -> timedelta:
+    return utc(event.ends) - utc(event.starts)
+
+
 def utc(moment: Moment) -> datetime:
     if isinstance(moment, datetime):
         return moment.astimezone(UTC)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import msgspec
 from radicale.storage import BaseCollection, BaseStorage
@@ -40,7 +40,7 @@ def checked(message: Message, sender: str) -> Message:
         raise Unreadable("rule")
     if message.method not in FROM_GUESTS:
         return message
-    if _length(main) > entries.MAX_RANGE:
+    if inviting.length(main) > entries.MAX_RANGE:
         raise Unreadable("time")
     one = next((one for one in main.attendees if one.address == sender), None)
     if one is None:
@@ -192,7 +192,7 @@ def added(
     dates = _new_dates(found, main)
     if len(dates) > MAX_EVENTS or len(known.dates) + len(dates) > MAX_DATES:  # the answer has an event a date
         raise Unreadable("flood")
-    length = _length(main)
+    length = inviting.length(main)
     whole = replace(
         main,
         title=main.title or known.title,
@@ -208,7 +208,7 @@ def added(
     before = next((one.answer for one in known.attendees if one.address == me.address), "")
     same = (whole.title, whole.place, whole.words, length, me.answer) == (
         *(known.title, known.place, known.words),
-        _length(known),
+        inviting.length(known),
         before,
     )
     grown = replace(
@@ -234,10 +234,6 @@ def _invited_to(found: Found, address: str) -> list[Event]:
     return [one for one in found.message.events if any(guest.address == address for guest in one.attendees)]
 
 
-def _length(one: Event) -> timedelta:
-    return inviting.utc(one.ends) - inviting.utc(one.starts)
-
-
 def _mark(one: Event) -> str:
     return f"{one.stamp:%Y%m%dT%H%M%SZ}"
 
@@ -246,7 +242,7 @@ def _dated(before: Event, main: Event) -> Event:
     """The entry at the date that the proposal is about."""
     if main.occurrence is None or before.occurrence is not None:
         return before
-    return replace(before, starts=main.occurrence, ends=main.occurrence + _length(before))
+    return replace(before, starts=main.occurrence, ends=main.occurrence + inviting.length(before))
 
 
 def _accepted(

@@ -88,20 +88,16 @@ def _all_along(series: Message, now: Event, by: timedelta) -> tuple[Event, ...]:
     def along(moment: Moment) -> Moment:
         return _in_zone(moment, main.starts) + by
 
-    length = _length(now)
+    length = inviting.length(now)
     events = [replace(now, dates=tuple(map(along, main.dates)), left_out=tuple(map(along, main.left_out)))]
     for one in series.events[1:]:
         assert one.occurrence is not None
         at = along(one.occurrence)
         begins_with_it = inviting.utc(one.starts) == inviting.utc(one.occurrence)
-        has_own_time = not begins_with_it or _length(one) != _length(main)
+        has_own_time = not begins_with_it or inviting.length(one) != inviting.length(main)
         kept = one if has_own_time else replace(one, starts=at, ends=at + length)
         events.append(replace(kept, occurrence=at, place=now.place if one.place == main.place else one.place))
     return tuple(events)
-
-
-def _length(one: Event) -> timedelta:
-    return inviting.utc(one.ends) - inviting.utc(one.starts)
 
 
 def _guests(one: Event) -> set[str]:
