@@ -12,7 +12,7 @@ from beffroi.core.decisions import exceptions
 from beffroi.core.events import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import NotFound
-from beffroi.mail import consumers, doveadm, holding, journal, queries, remediation
+from beffroi.mail import consumers, doveadm, holding, journal, moving, queries, remediation
 from beffroi.mail.engines import layout
 from beffroi.mail.met import met
 from beffroi.mail.models import MailMessage, RemediationItem, RemediationJob
@@ -322,7 +322,7 @@ def test_copies_in_several_folders_come_back_each_where_it_was(
     if is_cut:
         job = remediation._open(decision, holding.copies_under(decision))
         item, engine = RemediationItem.objects.get(job=job), doveadm.Doveadm(post.config)
-        remediation._locate(engine, [item], {box.id: box.address})
+        moving._locate(engine, [item], {box.id: box.address})
         item.save()
         first = item.folder.split("\n")[0]
         engine.run([doveadm.move(box.address, item.message_id, first, engine.quarantine)])

@@ -15,7 +15,7 @@ from beffroi.core.events.registry import Event
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
-from beffroi.mail import consumers, once, remediation
+from beffroi.mail import consumers, moving, once, remediation
 from beffroi.mail.doveadm import Command, DoveadmUnavailable, Rows
 from beffroi.mail.held import actions as held
 from beffroi.mail.held import following
@@ -93,7 +93,7 @@ def delivered(commune: Commune, count: int) -> str:
 def test_many_copies_cost_no_more_queries_than_a_few(
     monkeypatch: pytest.MonkeyPatch, beaune: Commune
 ) -> None:
-    monkeypatch.setattr(remediation, "Doveadm", Boxes)
+    monkeypatch.setattr(moving, "Doveadm", Boxes)
     asked: list[tuple[int, int]] = []
     for count in (6, 60):
         Boxes.lying = {}
@@ -120,7 +120,7 @@ def test_what_a_withdrawal_that_waits_for_two_people_kept_comes_back_when_its_de
     monkeypatch: pytest.MonkeyPatch, beaune: Commune, word: str
 ) -> None:
     """The first decision took the copies; they stay, since the second stands; nothing else gives them back."""
-    monkeypatch.setattr(remediation, "Doveadm", Boxes)
+    monkeypatch.setattr(moving, "Doveadm", Boxes)
     Boxes.lying = {}
     link = delivered(beaune, 3)
     where = dict(Boxes.lying)
@@ -153,8 +153,8 @@ def test_a_withdrawal_whose_decision_ends_meanwhile_takes_no_more(
             Decision.objects.filter(pk=decided[0].pk).update(state="revoked")
             return super().run_groups(groups)
 
-    monkeypatch.setattr(remediation, "Doveadm", Undone)
-    monkeypatch.setattr(remediation, "SLICE", 2)
+    monkeypatch.setattr(moving, "Doveadm", Undone)
+    monkeypatch.setattr(moving, "SLICE", 2)
     Boxes.lying = {}
     decided.append(decide("url", delivered(beaune, 6)))
     where = dict(Boxes.lying)
@@ -171,7 +171,7 @@ def test_time_gives_no_mail_back_and_a_person_does(
     monkeypatch: pytest.MonkeyPatch, beaune: Commune, system: Actor
 ) -> None:
     """Seven days after a lure was taken out of the mailboxes nobody has said that it was none."""
-    monkeypatch.setattr(remediation, "Doveadm", Boxes)
+    monkeypatch.setattr(moving, "Doveadm", Boxes)
     Boxes.lying = {}
     decision = decide("url", delivered(beaune, 3))
     where = dict(Boxes.lying)
@@ -200,8 +200,8 @@ def test_a_withdrawal_that_its_decision_outlived_not_lists_what_it_took(
             Decision.objects.filter(pk=decided[0].pk).update(state="expired", end_reason="ttl")
             return super().run_groups(groups)
 
-    monkeypatch.setattr(remediation, "Doveadm", Slow)
-    monkeypatch.setattr(remediation, "SLICE", 2)
+    monkeypatch.setattr(moving, "Doveadm", Slow)
+    monkeypatch.setattr(moving, "SLICE", 2)
     Boxes.lying = {}
     decided.append(decide("url", delivered(beaune, 6)))
     job = remediation.withdraw(decided[0].id)
@@ -239,7 +239,7 @@ def test_time_gives_back_what_nobody_called_an_attack(
     back: bool,
 ) -> None:
     """A supplier whose site was taken over for a day: the mails of years that link to it are no lures."""
-    monkeypatch.setattr(remediation, "Doveadm", Boxes)
+    monkeypatch.setattr(moving, "Doveadm", Boxes)
     Boxes.lying = {}
     url = delivered(beaune, 2)
     message = MailDelivery.objects.values_list("message_id", flat=True)[0]
@@ -266,7 +266,7 @@ def test_what_another_decision_claims_stays_when_the_time_of_both_is_over(
     """The page is the lure's, whenever it came; the name is its owner's again. Whichever ends first."""
     for first in ("url", "domain"):
         Boxes.lying = {}
-        monkeypatch.setattr(remediation, "Doveadm", Boxes)
+        monkeypatch.setattr(moving, "Doveadm", Boxes)
         url = delivered(beaune, 2)
         message = MailObservation.objects.get(value=url).message_id
         name = f"{first}.example.com"
@@ -291,7 +291,7 @@ def test_what_another_decision_claims_stays_when_the_time_of_both_is_over(
 def test_what_was_asked_about_and_nobody_answered_claims_nothing(
     monkeypatch: pytest.MonkeyPatch, beaune: Commune
 ) -> None:
-    monkeypatch.setattr(remediation, "Doveadm", Boxes)
+    monkeypatch.setattr(moving, "Doveadm", Boxes)
     Boxes.lying = {}
     url = delivered(beaune, 2)
     message = MailObservation.objects.get(value=url).message_id
@@ -322,12 +322,12 @@ def test_copies_whose_move_nobody_confirmed_are_listed_when_the_time_of_their_de
             super().run_groups(groups)
             raise DoveadmUnavailable("Dovecot")
 
-    monkeypatch.setattr(remediation, "Doveadm", Silent)
+    monkeypatch.setattr(moving, "Doveadm", Silent)
     Boxes.lying = {}
     decision = decide("url", delivered(beaune, 2))
     with pytest.raises(DoveadmUnavailable):
         remediation.withdraw(decision.id)
-    monkeypatch.setattr(remediation, "Doveadm", Boxes)
+    monkeypatch.setattr(moving, "Doveadm", Boxes)
     with clock.shifted(10 * 86400):
         assert decisions.expire_due() == 1
         assert remediation.restore(decision.id) is None
@@ -338,7 +338,7 @@ def test_copies_whose_move_nobody_confirmed_are_listed_when_the_time_of_their_de
 def test_what_passed_by_an_exception_is_taken_when_it_turns_out_an_attack(
     monkeypatch: pytest.MonkeyPatch, beaune: Commune, nuits: Commune
 ) -> None:
-    monkeypatch.setattr(remediation, "Doveadm", Boxes)
+    monkeypatch.setattr(moving, "Doveadm", Boxes)
     monkeypatch.setattr(following, "Doveadm", Boxes)
     Boxes.lying = {}
     link = delivered(beaune, 3)
@@ -381,7 +381,7 @@ def test_copies_of_an_owner_are_no_second_delivery_in_quarantine_either(
     monkeypatch: pytest.MonkeyPatch, beaune: Commune
 ) -> None:
     """A mail that came late, twice into the inbox, of which a filter made a copy; a decision takes all three."""
-    monkeypatch.setattr(remediation, "Doveadm", Boxes)
+    monkeypatch.setattr(moving, "Doveadm", Boxes)
     monkeypatch.setattr(once, "Doveadm", Boxes)
     Boxes.lying = {}
     link = delivered(beaune, 3)
@@ -419,7 +419,7 @@ def test_what_a_closed_mailbox_could_not_be_given_back_comes_when_it_is_opened_a
         def run(self, commands: Sequence[Command], *, at_once: int = 1) -> list[Rows | None]:
             return [None if one[1]["user"] in closed else self._do(*one) for one in commands]
 
-    monkeypatch.setattr(remediation, "Doveadm", Closed)
+    monkeypatch.setattr(moving, "Doveadm", Closed)
     monkeypatch.setattr(following, "Doveadm", Closed)
     Boxes.lying = {}
     decision = decide("url", delivered(beaune, 1))

@@ -16,7 +16,7 @@ from beffroi.core.decisions.models import Decision, LocalException
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
-from beffroi.mail import holding, remediation, unclaimed
+from beffroi.mail import holding, moving, remediation, unclaimed
 from beffroi.mail.doveadm import Command, DoveadmUnavailable, Rows
 from beffroi.mail.gate.facts import Facts, Link, observations
 from beffroi.mail.models import Mailbox, MailDelivery, MailObservation, RemediationJob
@@ -187,7 +187,7 @@ def test_copies_follow_what_is_decided_and_come_back(
 ) -> None:
     chance = random.Random(seed)
     dovecot = Dovecot(chance.choice((0, 0.02, 0.05)), chance)
-    monkeypatch.setattr(remediation, "Doveadm", lambda config: dovecot)
+    monkeypatch.setattr(moving, "Doveadm", lambda config: dovecot)
     monkeypatch.setattr(remediation, "FREE_MESSAGES", chance.choice((0, 100)))
     boxes = [
         Mailbox.objects.create(address=f"{n}@{one.domain}", collectivite_id=one.id, crypt_key="-")

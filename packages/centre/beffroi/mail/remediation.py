@@ -1,7 +1,6 @@
 """Withdraw copies already delivered when a decision begins, and give them back when it ends.
 
-Purpose: jobs with a report, idempotent and resumable: each copy's folder is on disk before it is moved, and a copy
-         counts as moved only when quarantine confirms it.
+Purpose: jobs with a report, idempotent and resumable: which copies, by whose word, until when (``moving`` moves them).
 Process: remediation (group "remediation"), through doveadm.
 Hostile: the reach of a decision: more than max(100 messages, 0.5 %) waits for two administrators, unless two
          communes or the Département stand behind the decision.
@@ -11,13 +10,11 @@ Source:  docs/internals/remediation.md; header identifier, never Message-ID: an 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from functools import cache
 from types import MappingProxyType
 
 from beffroi_protocol.indicators import Indicator
-from django.conf import settings
 from django.db import transaction
 
 from beffroi.core.audit import actions as audit
@@ -27,19 +24,14 @@ from beffroi.core.decisions.models import SCOPE_ALL, Decision
 from beffroi.core.events import publish
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.mail import doveadm, holding, origins, queries, unclaimed
-from beffroi.mail.doveadm import Command, Doveadm
-from beffroi.mail.models import Mailbox, MailDelivery, RemediationItem, RemediationJob
+from beffroi.mail import holding, moving, queries, unclaimed
+from beffroi.mail.models import MailDelivery, RemediationItem, RemediationJob
 
 _ACTOR = Actor.system("remediation")
 _Item, _Job = RemediationItem.State, RemediationJob.State
-type _Step = Callable[[Doveadm, list[RemediationItem], dict[str, str]], None]
-_OPEN = (_Item.PENDING, _Item.FOUND)
 FREE_MESSAGES = 100
 FREE_SHARE = 0.005
 SHARE_DAYS = 30
-SLICE = 300
-MAX_ATTEMPTS = 5
 
 
 def needs_second_person(decision: Decision, copies: int) -> bool:
@@ -96,7 +88,7 @@ def _open(decision: Decision, copies: Sequence[MailDelivery]) -> RemediationJob:
 
 def _go_on(job: RemediationJob) -> None:
     """Run it where something is left to do, unless two people have to agree first, or did not."""
-    reopened = job.state == _Job.DONE and job.items.filter(state__in=_OPEN).exists()
+    reopened = job.state == _Job.DONE and job.items.filter(state__in=moving.OPEN).exists()
     if reopened:
         RemediationJob.objects.filter(pk=job.pk).update(state=_Job.RUNNING)
     if reopened or job.state == _Job.RUNNING:
@@ -184,7 +176,7 @@ def restore(decision_id: str) -> RemediationJob | None:
     if over := decision.state == Decision.State.EXPIRED:
         for cut in withdrawn.filter(state=_Job.RUNNING):
             # What it had taken by then is put on the lists: also a copy of which the move was not confirmed.
-            _work(cut, (_Item.FOUND,), _withdraw_slice)
+            moving.work(cut, (_Item.FOUND,), moving.into_quarantine)
             _finish(cut)
     with transaction.atomic():
         withdrawn.filter(state__in=(_Job.WAITING, _Job.RUNNING)).update(
@@ -207,7 +199,7 @@ def restore(decision_id: str) -> RemediationJob | None:
         _add_items(job, rows)
         if made:
             _record(job, "started", copies=len(rows))
-        elif job.items.filter(state__in=_OPEN).exists():
+        elif job.items.filter(state__in=moving.OPEN).exists():
             RemediationJob.objects.filter(pk=job.pk).update(
                 state=_Job.RUNNING
             )  # for what was not given back before
@@ -263,136 +255,12 @@ def run(job: RemediationJob) -> None:
     A withdrawal whose decision ended meanwhile takes nothing more: what it took goes back by that end, the next event.
     """
     if job.direction == RemediationJob.Direction.RESTORE:
-        done = _work(job, _OPEN, _restore_slice)
+        done = moving.work(job, moving.OPEN, moving.out_of_quarantine)
     else:
         standing = Decision.objects.filter(pk=job.decision_id, state=Decision.State.ACTIVE)
-        done = _work(job, _OPEN, _withdraw_slice, while_true=standing.exists)
+        done = moving.work(job, moving.OPEN, moving.into_quarantine, while_true=standing.exists)
     if done:
         _finish(job)
-
-
-def _work(
-    job: RemediationJob, states: Sequence[str], step: _Step, *, while_true: Callable[[], bool] = lambda: True
-) -> bool:
-    """Take a step with each portion of the items in these states; False where ``while_true`` ended it before."""
-    engine = Doveadm(settings.BEFFROI)
-    while while_true():
-        items = list(job.items.filter(state__in=states).order_by("id")[:SLICE])
-        if not items:
-            return True
-        addresses = dict(
-            Mailbox.objects.filter(pk__in={i.mailbox_id for i in items}).values_list("id", "address")
-        )
-        step(engine, items, addresses)
-        _keep(items)
-    return False
-
-
-def _withdraw_slice(engine: Doveadm, items: list[RemediationItem], addresses: dict[str, str]) -> None:
-    _locate(engine, items, addresses)
-    _keep(items)  # the folder is on disk before anything moves
-    found = [i for i in items if i.state == _Item.FOUND]
-    groups: list[list[Command]] = []
-    for item in found:
-        user = addresses[item.mailbox_id]
-        # A person may have copied it: every folder that holds a copy is cleaned, in this order.
-        folders = dict.fromkeys(item.folder.split("\n"))
-        groups.append(
-            [doveadm.move(user, item.message_id, f, engine.quarantine) for f in folders]
-            + [doveadm.find(user, item.message_id, engine.quarantine)]
-        )
-    for item, answers in zip(found, engine.run_groups(groups), strict=True):
-        moved = None not in answers and bool(doveadm.copies(answers[-1]))
-        _conclude(item, _Item.MOVED if moved else None)
-
-
-def _locate(engine: Doveadm, items: list[RemediationItem], addresses: dict[str, str]) -> None:
-    """Find where each copy lies; one in quarantine already is "kept" there by another decision."""
-    for item in items:
-        if item.mailbox_id not in addresses:
-            item.state = _Item.ABSENT
-    asked = [i for i in items if i.state in (_Item.PENDING, _Item.FOUND)]
-    elsewhere: list[RemediationItem] = []
-    answers = engine.run([doveadm.find(addresses[i.mailbox_id], i.message_id) for i in asked])
-    for item, outside in zip(asked, answers, strict=True):
-        if outside is None:
-            _conclude(item, None)
-        elif found := doveadm.copies(outside):
-            before = item.folder.split("\n") if item.state == _Item.FOUND else []
-            item.state = _Item.FOUND
-            item.folder = origins.noted(before, [c.folder for c in found])
-            # One that was read counts, whichever it is (mail.met).
-            item.flags = " ".join(dict.fromkeys(flag for c in found for flag in c.flags.split()))[:500]
-        else:
-            elsewhere.append(item)
-    answers = engine.run(
-        [doveadm.find(addresses[i.mailbox_id], i.message_id, engine.quarantine) for i in elsewhere]
-    )
-    for item, inside in zip(elsewhere, answers, strict=True):
-        if not doveadm.copies(inside):
-            item.state = _Item.ABSENT
-        else:
-            # FOUND before and inside now: the move of an interrupted run had succeeded.
-            item.state = _Item.MOVED if item.state == _Item.FOUND else _Item.KEPT
-
-
-def _restore_slice(engine: Doveadm, items: list[RemediationItem], addresses: dict[str, str]) -> None:
-    kept = cache(_stays)
-    for item in items:
-        if item.mailbox_id not in addresses:
-            item.state = _Item.ABSENT
-        elif kept(item.message_id, item.collectivite_id):
-            item.state = _Item.KEPT
-    _find_in_quarantine(engine, [i for i in items if i.state in _OPEN], addresses)
-    _keep(items)  # known on disk before anything moves
-    found = [i for i in items if i.state == _Item.FOUND]
-    was_in = origins.of([(i.message_id, i.mailbox_id) for i in found])
-    several = origins.of_several(engine, was_in, addresses)
-    groups: list[list[Command]] = []
-    for item in found:
-        user, copy = addresses[item.mailbox_id], (item.message_id, item.mailbox_id)
-        item.folder = was_in.get(copy, ["INBOX"])[0]
-        back = several.get(copy) or [(item.folder, "")]
-        groups.append(
-            [
-                # The folder may be gone; creating one that exists is refused and changes nothing.
-                *(doveadm.create_folder(user, f) for f in dict(back) if f != "INBOX"),
-                *(doveadm.move(user, item.message_id, engine.quarantine, f, uid=uid) for f, uid in back),
-                doveadm.find(user, item.message_id, item.folder),
-            ]
-        )
-    for item, answers in zip(found, engine.run_groups(groups), strict=True):
-        if answers[-1] is None:
-            _conclude(item, None)
-        else:
-            item.state = _Item.MOVED if doveadm.copies(answers[-1]) else _Item.ABSENT
-
-
-def _find_in_quarantine(engine: Doveadm, items: list[RemediationItem], addresses: dict[str, str]) -> None:
-    """One that is not there was given back by the end of another decision, which counts it, or by its owner; FOUND
-    before, it was moved by an interrupted run of this."""
-    finds = [doveadm.find(addresses[i.mailbox_id], i.message_id, engine.quarantine) for i in items]
-    for item, inside in zip(items, engine.run(finds), strict=True):
-        if inside is None:
-            _conclude(item, None)
-        elif doveadm.copies(inside):
-            item.state = _Item.FOUND
-        elif item.state != _Item.FOUND:
-            item.state = _Item.ABSENT
-
-
-def _stays(message_id: str, collectivite_id: str) -> bool:
-    """Whether another decision, or what the mail door found in it, holds a message."""
-    return bool(holding.holding(message_id, collectivite_id) or queries.findings(message_id))
-
-
-def _conclude(item: RemediationItem, state: str | None) -> None:
-    """``None``: not confirmed; tried again some times, then reported as failed."""
-    item.attempts += 1
-    if state is not None:
-        item.state = state
-    elif item.attempts >= MAX_ATTEMPTS:
-        item.state = _Item.FAILED
 
 
 def _add_items(job: RemediationJob, rows: Iterable[tuple[str, str, str]]) -> None:
@@ -403,20 +271,6 @@ def _add_items(job: RemediationJob, rows: Iterable[tuple[str, str, str]]) -> Non
         ],
         ignore_conflicts=True,
     )
-
-
-def _keep(items: list[RemediationItem]) -> None:
-    """Most items of a slice say the same: a statement for each that differs, not a CASE of all in one."""
-    now = clock.now()
-    alike: dict[tuple[str, str, str, int], list[int]] = {}
-    for item in items:
-        item.changed_at = now
-        alike.setdefault((item.state, item.folder, item.flags, item.attempts), []).append(item.pk)
-    with transaction.atomic():
-        for (state, folder, flags, attempts), keys in alike.items():
-            RemediationItem.objects.filter(pk__in=keys).update(
-                state=state, folder=folder, flags=flags, attempts=attempts, changed_at=now
-            )
 
 
 @transaction.atomic
