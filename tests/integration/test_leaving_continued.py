@@ -63,6 +63,15 @@ def hall(nuits: Commune) -> Mailbox:
     return shared_box(nuits, nuits.agent)
 
 
+def alias(owner: Commune, address: str, *boxes: Mailbox) -> Alias:
+    return aliases.create(
+        actor=owner.referent,
+        collectivite=owner.collectivite,
+        address=address,
+        mailboxes=[one.id for one in boxes],
+    )
+
+
 def targets(address: str, owner: Commune) -> list[str]:
     """Where mail for an address goes by an alias of this commune that is in force."""
     rows = Alias.objects.filter(address=address, collectivite_id=owner.id, ended_at=None)
@@ -99,12 +108,7 @@ def test_from_its_day_on_each_address_leads_to_the_one_that_continues(  # noqa: 
     own, colleague = box(beaune, "agent", beaune.agent.id), box(beaune, "collegue", beaune.colleague.id)
     shared = shared_box(beaune, beaune.agent)
     for local, boxes in (("contact", [shared]), ("tous", [own, colleague])):
-        aliases.create(
-            actor=beaune.referent,
-            collectivite=beaune.collectivite,
-            address=f"{local}@beaune.test",
-            mailboxes=[one.id for one in boxes],
-        )
+        alias(beaune, f"{local}@beaune.test", *boxes)
     back = Forward.objects.create(
         mailbox_id=there.id,
         collectivite_id=nuits.id,
@@ -144,12 +148,7 @@ def test_from_its_day_on_each_address_leads_to_the_one_that_continues(  # noqa: 
     )
 
     # Later its référent says where the rest goes.
-    aliases.create(
-        actor=nuits.referent,
-        collectivite=nuits.collectivite,
-        address="agent@beaune.test",
-        mailboxes=[hall.id],
-    )
+    alias(nuits, "agent@beaune.test", hall)
     assert targets("agent@beaune.test", nuits) == [hall.address]
     former = Alias.objects.get(address="contact@beaune.test", collectivite_id=beaune.id)
     with pytest.raises(AddressTaken):
@@ -167,12 +166,7 @@ def test_a_domain_without_a_mailbox_of_its_own_is_known_to_postfix(
     leaving_state: Config, nuits: Commune, hall: Mailbox, administrator: Actor
 ) -> None:
     communes.add_domain(actor=administrator, collectivite=nuits.collectivite, name="nuits-mairie.test")
-    aliases.create(
-        actor=nuits.referent,
-        collectivite=nuits.collectivite,
-        address="accueil@nuits-mairie.test",
-        mailboxes=[hall.id],
-    )
+    alias(nuits, "accueil@nuits-mairie.test", hall)
     alias_consumers.put()
     with sqlite3.connect(leaving_state.state / "projections" / "routes.sqlite") as routes:
         assert ("nuits-mairie.test",) in routes.execute("SELECT name FROM domain").fetchall()
@@ -203,12 +197,7 @@ def test_a_departure_that_is_taken_back_takes_its_domain_along(
     beaune: Commune, nuits: Commune, hall: Mailbox, administrator: Actor
 ) -> None:
     shared = shared_box(beaune, beaune.agent)
-    alias = aliases.create(
-        actor=beaune.referent,
-        collectivite=beaune.collectivite,
-        address="contact@beaune.test",
-        mailboxes=[shared.id],
-    )
+    contact = alias(beaune, "contact@beaune.test", shared)
     made = leave(begun(beaune, hall, administrator))
     new = mail.provision_mailbox(
         actor=administrator, collectivite=nuits.collectivite, address="annexe@beaune.test"
@@ -219,10 +208,10 @@ def test_a_departure_that_is_taken_back_takes_its_domain_along(
     applying.give_back(actor=administrator, leaving=made)
     assert communes_of.collectivite_of_domain("beaune.test") == beaune.id
     assert not Alias.objects.filter(collectivite_id=nuits.id, ended_at=None).exists()
-    alias.refresh_from_db()
+    contact.refresh_from_db()
     shared.refresh_from_db()
-    assert alias.ended_at is None and shared.closed_at is None
-    assert not {alias.address, shared.address} & set(alias_queries.routes().reserved)
+    assert contact.ended_at is None and shared.closed_at is None
+    assert not {contact.address, shared.address} & set(alias_queries.routes().reserved)
     made.refresh_from_db()
     assert continuing.continued(made) is None
 
@@ -323,12 +312,7 @@ def test_a_database_from_before_keeps_the_mail_of_the_one_that_continues(  # noq
     domains.ensure_keys(actor=SYSTEM, domain=domain)
     active = DkimKey.objects.get(domain_id=domain.id, state="active")
     private = domains_of.private_key(settings.BEFFROI, active)
-    aliases.create(
-        actor=beaune.referent,
-        collectivite=beaune.collectivite,
-        address="contact@beaune.test",
-        mailboxes=[shared.id],
-    )
+    alias(beaune, "contact@beaune.test", shared)
     backups = {"before it was recorded": transaction.savepoint()}
     made = planned(beaune)
     backups["recorded"] = transaction.savepoint()

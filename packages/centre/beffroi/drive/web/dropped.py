@@ -186,7 +186,7 @@ class Dropped:
                 most = min(_most(share, drops.of(reading, share.id)), most)
         ends = Ends()
         try:
-            content = await self._received(visit, share, sent, ends.of(pieces, most))
+            content = await self._received(visit, sent, ends.of(pieces, most))
             if not content.size_bytes:
                 raise DropEmpty
             if ends.is_refused(sent.name, share.types):
@@ -231,9 +231,7 @@ class Dropped:
             require_owner(reading, handed.share_id, handed.collectivite_id, self.standing)
         self.tell(handed)
 
-    async def _received(
-        self, visit: Visit, share: Share, sent: Sent, pieces: AsyncIterator[bytes]
-    ) -> Content:
+    async def _received(self, visit: Visit, sent: Sent, pieces: AsyncIterator[bytes]) -> Content:
         content = await self.bodies(visit.collectivite_id).receive(pieces, sent.size_bytes or None)
         if sent.size_bytes and content.size_bytes != sent.size_bytes:
             raise Invalid("size")

@@ -94,7 +94,7 @@ class ExportFolder:
         """That are there, of earlier runs too, and what is being written."""
         self._directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            self._require_ours(owner)
+            self._require_ours()
             with self._told():
                 self._db = self._open_state(owner)
                 self.files, self.size_bytes = self._db.execute(
@@ -109,7 +109,7 @@ class ExportFolder:
         self._db.close()
         os.close(self._directory)
 
-    def _require_ours(self, owner: str) -> None:
+    def _require_ours(self) -> None:
         """Errors: FolderUnusable."""
         if (self.path / MANIFEST).exists() and not (self.path / STATE).exists():
             raise FolderUnusable(self.path, "a whole export is in it; name a new folder")
