@@ -120,6 +120,11 @@ def pytest_xdist_setupnodes() -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Side by side, the files that take minutes begin first, and no worker is left with one at the end."""
+    for (
+        item
+    ) in items:  # pytest-django makes the database for who names it, and ``opened`` asks for it as it runs
+        if "opened" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("django_db"):
+            item.add_marker(pytest.mark.django_db(transaction=_commits(item.fixturenames)))  # type: ignore[attr-defined]
     if connection.vendor == "postgresql":
         items[:] = [item for item in items if _asks_the_database(item)]
     if hasattr(config, "workerinput"):
@@ -246,9 +251,12 @@ def system() -> Actor:
 @pytest.fixture
 def opened(request: pytest.FixtureRequest) -> str:
     """``committed`` for a test that asks for it or for ``plane``, else ``database``."""
-    real = {"committed", "plane"} & set(request.fixturenames)
-    found: str = request.getfixturevalue("committed" if real else "database")
+    found: str = request.getfixturevalue("committed" if _commits(request.fixturenames) else "database")
     return found
+
+
+def _commits(fixtures: Iterable[str]) -> bool:
+    return not {"committed", "plane"}.isdisjoint(fixtures)
 
 
 @pytest.fixture

@@ -22,7 +22,6 @@ from django.test.utils import CaptureQueriesContext
 from tests.conftest import Commune
 
 HOST = "91.240.118.66"
-NOW = clock.now()
 pytestmark = pytest.mark.usefixtures("database")
 
 
@@ -37,15 +36,15 @@ def box(commune: Commune) -> Mailbox:
 def arrive(
     mailbox: Mailbox,
     *,
-    at: datetime = NOW,
+    at: datetime | None = None,
     sender: str = "paie@amende-regler.com",
     link: str = "https://c1.payer-ici.com/x",
     client: str = HOST,
     helo: str = "mail.amende-regler.com",
     verdict: dict[str, Any] | None = None,
 ) -> str:
-    """A message as mailgate and the journal record it."""
-    made = new_id("msg")
+    """A message as mailgate and the journal record it, now unless ``at`` is given."""
+    made, at = new_id("msg"), at or clock.now()
     host = link.split("/")[2]
     facts = Facts(1, made, sender=sender, visible_from=sender, client_ip=client, urls=[Link(link, host)])
     MailMessage.objects.create(
@@ -88,7 +87,7 @@ def dijon(make_commune: Callable[..., Commune]) -> Commune:
 @pytest.fixture
 def experienced(beaune: Commune) -> None:
     """A centre that has watched mail for a month."""
-    old = NOW - timedelta(days=30)
+    old = clock.now() - timedelta(days=30)
     arrive(box(beaune), at=old, sender="info@ancien-fournisseur.com", link="https://www.ancien-site.com/")
 
 
@@ -97,8 +96,8 @@ def test_new_sender_and_new_link_in_three_communes_within_an_hour_are_told(
     beaune: Commune, nuits: Commune, dijon: Commune
 ) -> None:
     first = arrive(box(beaune), link="https://c1.payer-ici.com/a")
-    arrive(box(nuits), at=NOW + timedelta(minutes=20), link="https://c2.payer-ici.com/a")
-    arrive(box(dijon), at=NOW + timedelta(minutes=40), link="https://c3.payer-ici.com/a")
+    arrive(box(nuits), at=clock.now() + timedelta(minutes=20), link="https://c2.payer-ici.com/a")
+    arrive(box(dijon), at=clock.now() + timedelta(minutes=40), link="https://c3.payer-ici.com/a")
     evidence, _ = told(beaune, first)
     assert (evidence["sender_age_s"], evidence["sender_communes"]) == (0, 3)
     assert (evidence["link_age_s"], evidence["link_communes"], evidence["url_communes"]) == (0, 3, 1)
@@ -111,7 +110,7 @@ def test_files_and_pages_that_mail_had_long_before_are_told_as_such(beaune: Comm
     notice, trap = "https://www.banque-exemple.com/mentions", "https://www.payer-ici.com/"
     made = {}
     for days, file, link in ((30, logo, notice), (6, fake, trap), (0, logo, notice), (0, fake, trap)):
-        made[days, file] = arrive(box(beaune), at=NOW - timedelta(days=days), link=link)
+        made[days, file] = arrive(box(beaune), at=clock.now() - timedelta(days=days), link=link)
         MailObservation.objects.create(
             message_id=made[days, file], kind="sha256", value=file, role="attachment"
         )
@@ -136,14 +135,14 @@ def test_known_sender_and_slow_spread_are_no_burst(beaune: Commune, nuits: Commu
     assert not {"new_sender_burst", "new_link_burst"} & from_mail(evidence)
     first = arrive(box(beaune), sender="x@lent.com")
     for hours, commune in ((2, nuits), (4, dijon)):
-        arrive(box(commune), at=NOW + timedelta(hours=hours), sender="x@lent.com")
+        arrive(box(commune), at=clock.now() + timedelta(hours=hours), sender="x@lent.com")
     assert told(beaune, first)[0]["sender_communes"] == 1
 
 
 @pytest.mark.usefixtures("experienced")
 def test_a_name_that_was_only_shown_before_is_new_all_the_same(beaune: Commune) -> None:
     """Its owner may have shown it in an innocent mail weeks ahead."""
-    shown = arrive(box(beaune), at=NOW - timedelta(days=20), sender="x@ailleurs.com")
+    shown = arrive(box(beaune), at=clock.now() - timedelta(days=20), sender="x@ailleurs.com")
     MailObservation.objects.filter(message_id=shown, role__startswith="link").update(role="shown")
     evidence, _ = told(beaune, arrive(box(beaune)))
     assert (evidence["link_age_s"], evidence["learning"]) == (0, False)
@@ -214,7 +213,7 @@ def test_queries_of_a_report_are_bounded_whatever_the_history(
 
 def test_what_a_link_s_name_stands_below_is_told_where_mail_knew_it(beaune: Commune) -> None:
     """A provider of newsletters makes a name for each customer."""
-    arrive(box(beaune), at=NOW - timedelta(days=20), link="https://un.lettres-exemple.com/")
+    arrive(box(beaune), at=clock.now() - timedelta(days=20), link="https://un.lettres-exemple.com/")
     known = told(beaune, arrive(box(beaune), link="https://deux.lettres-exemple.com/"))[0]["known_before"]
     assert known == ["lettres-exemple.com", "paie@amende-regler.com"]
 
@@ -231,7 +230,7 @@ def test_a_lure_among_hundreds_of_links_is_reported_with_its_sender_and_file(bea
     rows += [(Kind.DOMAIN, f"{n}.aaa.gouv.fr", "link") for n in range(200)] + [
         (Kind.SHA256, file, "attachment")
     ]
-    old = arrive(box(beaune), at=NOW - timedelta(days=20))
+    old = arrive(box(beaune), at=clock.now() - timedelta(days=20))
     for one in decoys[300:]:
         MailObservation.objects.create(message_id=old, kind=Kind.URL, value=f"https://{one}", role="link")
     made = arrive(box(beaune), link=f"https://{trap}/x")

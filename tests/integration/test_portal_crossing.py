@@ -167,7 +167,7 @@ def a_mailbox(mine: Things) -> dict[str, Any]:
 PERSON: Callable[[Things], object] = lambda one: one.commune.colleague.id  # noqa: E731
 MAILBOX: Callable[[Things], object] = lambda one: one.shared.id  # noqa: E731
 NODE: Callable[[Things], object] = lambda one: one.node_id  # noqa: E731
-TOMORROW = (clock.now() + timedelta(days=2)).date().isoformat()
+IN_TWO_DAYS: Callable[[Things], object] = lambda _: (clock.now() + timedelta(days=2)).date().isoformat()  # noqa: E731
 FORMS = {
     "shared_member": Form(
         "shared_mailbox", lambda one: {"mailbox_id": one.shared.id}, {"person": PERSON}, {"what": "add"}
@@ -185,8 +185,8 @@ FORMS = {
     "lent": Form(
         "delegation_new",
         nothing,
-        {"person": PERSON},
-        {"right": "read", "first": TOMORROW, "last": TOMORROW},
+        {"person": PERSON, "first": IN_TWO_DAYS, "last": IN_TWO_DAYS},
+        {"right": "read"},
         led=False,
     ),
     "departure_heir": Form(
