@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import cache_from_source
 from pathlib import Path
@@ -231,14 +231,18 @@ def mutant(place: Path, mutation: Mutation) -> None:
     path.write_text(text.replace(mutation.before, mutation.after))
 
 
-def judge(mutations: Iterable[Mutation], *, seeds: int = SEEDS) -> Iterator[Verdict]:
+def judge(
+    mutations: Iterable[Mutation], *, seeds: int = SEEDS, alone: Mapping[str, int] | None = None
+) -> Iterator[Verdict]:
+    """``alone``: for each name the one seed that is played, instead of so many."""
     for mutation in mutations:
+        played = ("--from", str(alone[mutation.name]), "--seeds", "1") if alone else ("--seeds", str(seeds))
         with tempfile.TemporaryDirectory(prefix="bfmut-") as name:
             place = Path(name)
             mutant(place, mutation)
             packages = [place, *(place / "packages" / p for p in ("protocol", "box", "centre"))]
             done = subprocess.run(
-                (sys.executable, "-m", "tests.simulation", "--until-failure", "--seeds", str(seeds)),
+                (sys.executable, "-m", "tests.simulation", "--until-failure", *played),
                 cwd=place, check=False, capture_output=True, text=True,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, packages)), "PYTHONDONTWRITEBYTECODE": "1"},
             )  # fmt: skip

@@ -29,22 +29,23 @@ ONCE_FAILED = {
     8284: "a loader that died after its work, and a list withdrawn a moment later",
     630: "an entry that was refused and ended at once, before the agent had saved what it had to tell",
 }
-QUICK_MUTANTS = (
-    "a snapshot of the past is accepted",
-    "the signature is not looked at",
-    "the box enforces what is protected",
-    "an acknowledgement runs ahead",
-    "one commune is enough",
-    "an exception of one commune goes to all",
-    "a command server is let through",
-    "a list's digest is not compared",
-    "never again is not told to the doors",
-    "a trial ends at once",
-    "what town halls live on is blocked after a trial",
-    "time in which nobody looked or was heard is a trial",
-    "what a restored centre lacks is not told again",
-    "the centre says that it has what lies in a gap",
-)
+QUICK_MUTANTS = {
+    "a snapshot of the past is accepted": 48,
+    "the signature is not looked at": 265,
+    "the box enforces what is protected": 1,
+    "an acknowledgement runs ahead": 1,
+    "one commune is enough": 1,
+    "an exception of one commune goes to all": 14,
+    "a command server is let through": 2,
+    "a list's digest is not compared": 8,
+    "never again is not told to the doors": 17,
+    "a trial ends at once": 1,
+    "what town halls live on is blocked after a trial": 2,
+    "time in which nobody looked or was heard is a trial": 23,
+    "what a restored centre lacks is not told again": 88,
+    "the centre says that it has what lies in a gap": 88,
+}
+"""Each with a seed that notices it, which is played alone at first."""
 
 
 def _simulation(*arguments: str) -> str:
@@ -92,5 +93,6 @@ def test_every_mutation_still_fits_the_product(tmp_path: Path) -> None:
 def test_mutants_are_noticed() -> None:
     chosen = [m for m in MUTATIONS if m.name in QUICK_MUTANTS]
     assert len(chosen) == len(QUICK_MUTANTS)
-    missed = [v.mutation.name for v in judge(chosen, seeds=400) if v.seed is None]
-    assert not missed
+    missed = [v.mutation for v in judge(chosen, alone=QUICK_MUTANTS) if v.seed is None]
+    # Where the simulation's own text changed, the seeds have other stories.
+    assert not [v.mutation.name for v in judge(missed, seeds=400) if v.seed is None]
