@@ -8,11 +8,8 @@ import threading
 
 from tests.certificates import unverified
 from tests.quic import first_packets
-from tests.town_hall_network import (
-    GOOD,
-    LAN,
-    socket_in,
-)
+from tests.town_hall_network import GOOD, LAN, socket_in
+from tests.waiting import PATIENCE_S
 
 
 def serve(server: socket.socket, context: ssl.SSLContext | None) -> None:
@@ -25,7 +22,7 @@ def serve(server: socket.socket, context: ssl.SSLContext | None) -> None:
 
 
 def answer(client: socket.socket, context: ssl.SSLContext | None) -> None:
-    client.settimeout(5)
+    client.settimeout(PATIENCE_S)
     try:
         stream = context.wrap_socket(client, server_side=True) if context else client
         with stream:
@@ -47,7 +44,7 @@ def answer_datagrams(server: socket.socket) -> None:
 
 
 def opens(client: socket.socket, name: str) -> bool:
-    client.settimeout(3)
+    client.settimeout(PATIENCE_S)
     try:
         client.sendall(f"GET / HTTP/1.1\r\nHost: {name}\r\n\r\n".encode())
         return client.recv(100).startswith(b"HTTP/1.1 200")
@@ -58,14 +55,14 @@ def opens(client: socket.socket, name: str) -> bool:
 def by_http(name: str) -> bool:
     """Whether the LAN gets a page of this name from an address that no list names."""
     with socket_in(LAN, socket.AF_INET, socket.SOCK_STREAM) as client:
-        client.settimeout(3)
+        client.settimeout(PATIENCE_S)
         return client.connect_ex((GOOD, 80)) == 0 and opens(client, name)
 
 
 def by_tls(name: str) -> bool:
     context = unverified()
     with socket_in(LAN, socket.AF_INET, socket.SOCK_STREAM) as client:
-        client.settimeout(3)
+        client.settimeout(PATIENCE_S)
         try:
             client.connect((GOOD, 443))
             with context.wrap_socket(client, server_hostname=name) as stream:
