@@ -134,13 +134,14 @@ class Engines:
 
     def _is_healthy(self, process: Process, at_most_s: float) -> bool:
         """False where it hangs, as rspamd was seen to once: its keeper starts it anew, too."""
-        end = time.monotonic() + at_most_s
+        began = time.monotonic()
         while (problem := process.healthy()) != "":
             if self.running[process.name].poll() is not None:
                 raise AssertionError(f"{process.name}: {problem} {process.advice}\n{self._tails(process)}")
-            if time.monotonic() > end:
+            waited_s = time.monotonic() - began
+            if waited_s > at_most_s:
                 return False
-            time.sleep(0.05)
+            time.sleep(waiting.pause_s(waited_s))
         return True
 
     def _tails(self, process: Process) -> str:

@@ -12,15 +12,22 @@ from tests import warm
 PATIENCE_S = 240.0
 """So long whatever waits for another process or thread does so, a child's end, an engine's answer: the limit is for a
 broken run and measures nothing, since each gets little of a slow machine with twenty busy processes."""
-_PAUSE_S = 0.03
+_PAUSE_S, _LONGEST_S = 0.03, 1.0
 
 
 def until(check: Callable[[], object], what: str, limit_s: float = PATIENCE_S) -> None:
     """Wait until ``check`` is true."""
-    end = time.monotonic() + limit_s
+    began = time.monotonic()
     while not check():
-        assert time.monotonic() < end, f"waited {limit_s:g} s: {what}"
-        time.sleep(_PAUSE_S)
+        waited_s = time.monotonic() - began
+        assert waited_s < limit_s, f"waited {limit_s:g} s: {what}"
+        time.sleep(pause_s(waited_s))
+
+
+def pause_s(waited_s: float) -> float:
+    """Until the next look, after so long: an eighth of it. Where all processors are busy a look takes them from what is
+    waited for, and many looks sign in to an engine or ask a database."""
+    return min(_LONGEST_S, max(_PAUSE_S, waited_s / 8))
 
 
 def until_it_listens(port: int, process: subprocess.Popen[bytes] | warm.Begun) -> None:
