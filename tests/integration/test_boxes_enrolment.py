@@ -318,17 +318,17 @@ def test_a_box_that_tells_without_end_is_heard_as_far_as_an_honest_one_tells(
 ) -> None:
     """Each sighting takes a moment of the worker in which the others' wait; the commune's own alarms are all there."""
     # However long this takes, no further one is allowed meanwhile.
-    monkeypatch.setattr(consumers, "_sightings", RateLimit(burst=consumers.SIGHTINGS_BURST, per_s=0))
+    monkeypatch.setattr(consumers, "_sightings", RateLimit(burst=30, per_s=0))
     taken_over, honest = enrolled(administrator, beaune), enrolled(administrator, nuits)
     facts = [
         Sighting(f"s{n}", f"d{n % 7}", (Indicator(Kind.IP, f"45.83.{n // 250}.{n % 250}"),), clock.epoch_s())
-        for n in range(320)
+        for n in range(40)
     ]
     receive(taken_over, *facts)
     receive(honest, *facts[:9])
     told = OutboxEvent.objects.filter(kind="sighting:reported").values_list("collectivite_id", flat=True)
-    assert (list(told).count(beaune.id), list(told).count(nuits.id)) == (300, 9)
-    assert OutboxEvent.objects.filter(kind="box:alarm", collectivite_id=beaune.id).count() == 320
+    assert (list(told).count(beaune.id), list(told).count(nuits.id)) == (30, 9)
+    assert OutboxEvent.objects.filter(kind="box:alarm", collectivite_id=beaune.id).count() == 40
 
 
 @override_settings(ROOT_URLCONF="tests.integration.test_boxes_enrolment")
