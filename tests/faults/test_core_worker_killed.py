@@ -26,7 +26,7 @@ EVENTS = 60
 KILLS = 8
 
 WORKER = """
-import sys, time
+import os, sys, time
 from django.conf import settings
 import django
 settings.DATABASES["default"].update(__import__("json").loads(sys.argv[1]))
@@ -39,17 +39,46 @@ def create(event):
     Person.objects.create(email=f"n{event.payload['number']}@beaune.test", name="n")
     time.sleep(0.01)  # the effect is written, the cursor is not: the moment to die
 
-run_forever("killed", settings.BEFFROI)
+for _ in sys.stdin:
+    if not (pid := os.fork()):
+        run_forever("killed", settings.BEFFROI)
+        os._exit(0)
+    print(pid, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 """
 
 
-def start(database: dict[str, str], state: Path) -> subprocess.Popen[bytes]:
-    environment = os.environ | {
-        "BEFFROI_STATE": str(state),
-        "DJANGO_SETTINGS_MODULE": "beffroi.settings.base",
-    }
-    command = [sys.executable, "-c", WORKER, json.dumps(database)]
-    return subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+class Workers:
+    """One after the other, forked by a process that has imported what each would import for two seconds."""
+
+    def __init__(self, database: dict[str, str], state: Path) -> None:
+        environment = os.environ | {
+            "BEFFROI_STATE": str(state),
+            "DJANGO_SETTINGS_MODULE": "beffroi.settings.base",
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", WORKER, json.dumps(database)],
+            env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        self._pid = 0
+
+    def start(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        self._pid = self._said()
+
+    def end(self, number: signal.Signals) -> int:
+        """Return its exit code as ``subprocess`` gives it."""
+        os.kill(self._pid, number)
+        return self._said()
+
+    def close(self) -> None:
+        self._process.communicate(timeout=PATIENCE_S)
+
+    def _said(self) -> int:
+        assert self._process.stdout is not None
+        return int(self._process.stdout.readline())
 
 
 def goes_on(count: int) -> None:
@@ -67,17 +96,16 @@ def test_worker_killed_at_any_moment_takes_each_event_once(state: Path) -> None:
         with transaction.atomic():
             publish("test:told", {"number": number})
             audit.record(actor=system, verb="test:told", object_id=str(number), collectivite_id=None)
-    chance = random.Random(5)
+    chance, workers = random.Random(5), Workers(database, state)
     for kill in range(KILLS):
-        worker = start(database, state)
+        workers.start()
         goes_on(min(EVENTS, (kill + 1) * 4))
         time.sleep(chance.uniform(0, 0.03))
-        worker.send_signal(signal.SIGKILL)
-        worker.wait()
-    worker = start(database, state)
+        assert workers.end(signal.SIGKILL) == -signal.SIGKILL
+    workers.start()
     goes_on(EVENTS)
-    worker.terminate()
-    assert worker.wait(PATIENCE_S) == 0
+    assert workers.end(signal.SIGTERM) == 0
+    workers.close()
     emails = sorted(Person.objects.values_list("email", flat=True))
     assert emails == sorted(f"n{number}@beaune.test" for number in range(EVENTS))
     assert OutboxEvent.objects.count() == EVENTS
