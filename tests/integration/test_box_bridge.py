@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import struct
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,13 @@ from tests.town_hall_network import (
     REFUSED,
     UNLISTED,
     WAN_BOX,
+    WAN_BOX6,
+    WAN_NET,
+    WAN_NET6,
     connect,
     connects,
     echoes,
+    family,
     inside,
     look_up,
     run,
@@ -131,3 +136,103 @@ def test_a_bridge_has_traps_on_both_sides_and_answers_new_entries(hall: TownHall
     (entry_id,) = hall.block(GOOD)
     until(lambda: [f for f in facts(hall, LookBack) if f.entry_id == entry_id], "nothing is said of before")
     assert hall.pc[0] not in repr(centre.facts)
+
+
+def card(space: str, name: str) -> tuple[socket.socket, bytes]:
+    """A packet socket on a card, and the card's own address."""
+    made = socket_in(space, socket.AF_PACKET, socket.SOCK_RAW)
+    made.bind((name, 0))
+    return made, made.getsockname()[4]
+
+
+def arp_claim(mac: bytes, address: str, to: str, *, hardware: int = 1) -> bytes:
+    """An unasked answer to everybody: this address is mine."""
+    body = struct.pack(">HHBBH", hardware, 0x0800, 6, 4, 2) + mac + socket.inet_aton(address)
+    return b"\xff" * 6 + mac + struct.pack(">H", 0x0806) + body + b"\xff" * 6 + socket.inet_aton(to)
+
+
+def neighbour_claim(mac: bytes, address: str) -> bytes:
+    """An unasked neighbour advertisement to all nodes, which overrides."""
+    source, to = (socket.inet_pton(socket.AF_INET6, one) for one in (address, "ff02::1"))
+    body = struct.pack(">BBHI", 136, 0, 0, 0xA0000000) + source + struct.pack(">BB", 2, 1) + mac
+    words = struct.unpack(
+        f">{(40 + len(body)) // 2}H", source + to + struct.pack(">II", len(body), 58) + body
+    )
+    total = sum(words)
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    body = body[:2] + struct.pack(">H", ~total & 0xFFFF) + body[4:]
+    head = struct.pack(">IHBB", 6 << 28, len(body), 58, 255) + source + to
+    return b"\x33\x33\0\0\0\1" + mac + struct.pack(">H", 0x86DD) + head + body
+
+
+def known(space: str, link: str, address: str) -> str:
+    """Which card the kernel takes for that of a neighbour, "" for none."""
+    shown = json.loads(run("ip", "-n", space, "-j", "neigh", "show", address, "dev", link))
+    return next((one["lladdr"] for one in shown if "lladdr" in one), "")
+
+
+def in_set(name: str, value: str) -> bool:
+    return value in run(*inside(BOX, "nft", "list", "set", "bridge", "beffroi", name))
+
+
+SPOOFS = {
+    "arp of the router": lambda own, router: [arp_claim(own, WAN_NET, WAN_BOX)],
+    "arp of another hardware": lambda own, router: [arp_claim(own, WAN_NET, WAN_BOX, hardware=6)],
+    "arp of the box": lambda own, router: [arp_claim(own, WAN_BOX, WAN_NET)],
+    "the router's own card": lambda own, router: [arp_claim(router, "185.10.20.77", WAN_NET)],
+    "neighbours": lambda own, router: [neighbour_claim(own, one) for one in (WAN_NET6, WAN_BOX6)],
+}
+
+
+@pytest.mark.parametrize("kind", SPOOFS)
+def test_a_machine_that_plays_the_router_or_the_box_takes_neither_from_anybody(
+    hall: TownHall, kind: str
+) -> None:
+    (lan, own), (net, router) = card(LAN, "l0"), card(NET, "n0")
+    box = bytes.fromhex(
+        json.loads(run("ip", "-n", BOX, "-j", "link", "show", "br0"))[0]["address"].replace(":", "")
+    )
+    for space, link in ((BOX, "br0"), (NET, "n0")):
+        run("ip", "-n", space, "neigh", "flush", "dev", link)
+    ends = [
+        (BOX, "br0", WAN_NET, router),
+        (BOX, "br0", WAN_NET6, router),
+        (NET, "n0", WAN_BOX, box),
+        (NET, "n0", WAN_BOX6, box),
+    ]
+    frames = SPOOFS[kind](own, router)
+    ended = threading.Event()
+
+    def claim() -> None:
+        while not ended.wait(0.001):
+            for frame in frames:
+                lan.send(frame)
+
+    for space, link, address, _ in ends:
+        # Else the kernel keeps what it believed a second ago, whoever says what.
+        if ":" not in address:
+            run(*inside(space, "sysctl", "-qw", f"net.ipv4.neigh.{link}.locktime=0"))
+        with socket_in(space, family(address), socket.SOCK_DGRAM) as client:
+            client.sendto(b"", (address, 123))
+    until(lambda: in_set("beyond4", WAN_NET) and in_set("beyond6", WAN_NET6), "the router was not heard")
+    thread = threading.Thread(target=claim)
+    thread.start()
+    try:
+        for number in range(3):
+            until(
+                lambda n=number: look_up(LAN, f"{kind[:3]}{n}.mairie-exemple.com", GOOD) == 0,
+                "nobody has names",
+            )
+            hall.unblock(*hall.block(EVIL, EVIL6))
+        for space, link, address, mac in ends:
+            assert known(space, link, address).replace(":", "") in ("", mac.hex())
+        shown = json.loads(run(*inside(BOX, "bridge", "-j", "fdb", "show", "br", "br0")))
+        assert {one["ifname"] for one in shown if one["mac"].replace(":", "") == router.hex()} == {"wan"}
+        until(lambda: [f for f in facts(hall, Sighting) if f.detector == "gateway_spoof"], "not told")
+        assert own.hex(":") not in repr(hall.centre.facts)
+    finally:
+        ended.set()
+        thread.join()
+        lan.close()
+        net.close()

@@ -279,13 +279,15 @@ def test_late_answers_are_no_scan() -> None:
 
 def test_bridge_mode_marks_the_direction_before_the_same_rules() -> None:
     text = ruleset(Policy(mode="bridge", inbound_tcp_ports=(443, 80)), SITE)
-    assert chain(text, "direction")[1:] == [
+    assert chain(text, "direction") == [
         "meta protocol { 8021q, 8021ad } drop",
         "ether type 8021ad drop",
         'iifname "wan" meta mark set 0x1',
         'iifname { "lan", "bfprobe0" } meta mark set 0x2',
         "vlan id 1-4095 meta mark set meta mark or 0x4",
         "meta protocol 0x8864 meta mark set meta mark or 0x4",
+        "meta mark 0x1 jump hear",
+        "meta mark 0x2 jump posing",
     ]
     assert chain(text, "dns_")[0] == "meta mark and 0x4 != 0 accept"
     assert "meta mark and 0x3 == 0x1 tcp dport { 80, 443 } accept" in chain(text, "forwarded")

@@ -10,14 +10,12 @@ Source:  docs/internals/box.md.
 from __future__ import annotations
 
 import logging
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-import msgspec
-from beffroi_protocol.errors import UNDECODABLE, ProtocolError
+from beffroi_protocol.errors import ProtocolError
 from beffroi_protocol.indicators import Indicator, Kind
 from beffroi_protocol.messages import Entry, Policy, PolicyMessage
 from beffroi_protocol.protected import Floor
@@ -34,6 +32,7 @@ from beffroi_box.found import read as read_network
 from beffroi_box.inspection import Inspection
 from beffroi_box.kernel import Kernel
 from beffroi_box.lanprobe import lan_reaches, probe_target, probe_version
+from beffroi_box.places import forget, gateways, own_networks
 from beffroi_box.resolver import Resolver
 from beffroi_box.ruleset import Site, ruleset
 
@@ -140,6 +139,7 @@ class Enforcer:
         observing = self.observes(self.policy)
         site = self._queued(self.policy, self.site)
         self._kernel.apply_rules(ruleset(self.policy, site, observing=observing))
+        forget(site.gateways, self._config.own_interface)  # a bridge's rules must hear where they are
         self._observing = observing
         self.inspection.ask(wanted=self.policy.inspect, queue=site.queue)
 
@@ -174,7 +174,8 @@ class Enforcer:
                 self._extras = extras
                 self._enforce(self.desired.set_floor(Floor(*extras), now=self._now()))
             known = {*self.site.centre} >= {*site.centre} and {*self.site.centre_kept} == {*site.centre_kept}
-            if not self._proving and not known:
+            here = (self.site.gateways, self.site.own) == (site.gateways, site.own)
+            if not self._proving and not (known and here):
                 self.site, self._restore_due = site, True
 
     # -- deny entries ------------------------------------------------------------------------------------
@@ -365,7 +366,10 @@ class Enforcer:
         return replace(site, queue=self._kernel.queue_way() if possible else "")
 
     def _site(self) -> Site:
-        return site_of(self._config, self._centre.addresses(), self._centre.proved())
+        site = site_of(self._config, self._centre.addresses(), self._centre.proved())
+        interface = self._config.own_interface
+        own = (place.partition("/")[0] for place in own_networks(interface, ""))
+        return replace(site, gateways=gateways(interface), own=tuple(sorted(own)))
 
     def _own(self) -> Own:
         forwarders = tuple(f.partition("@")[0] for f in self._config.resolver_forward)
@@ -381,28 +385,3 @@ class Enforcer:
 def _names_of(policy: Policy) -> tuple[object, ...]:
     """What of a policy the resolver follows."""
     return policy.enforce, policy.canary_names, policy.refuse_doh, policy.redirect_dns, policy.observe_until
-
-
-def own_networks(lan: str, wan: str) -> tuple[str, ...]:
-    """The LAN's networks and the box's own WAN addresses: a block of them would lock the town hall out."""
-    found: list[str] = []
-    for interface, whole in ((lan, True), (wan, False)):
-        done = subprocess.run(
-            ["ip", "-json", "addr", "show", "dev", interface], capture_output=True, check=False
-        )
-        try:
-            links = msgspec.json.decode(done.stdout or b"[]", type=list[_Link])
-        except UNDECODABLE:
-            continue
-        for link in links:
-            found += [f"{a.local}/{a.prefixlen}" if whole else a.local for a in link.addr_info if a.local]
-    return tuple(found)
-
-
-class _Address(msgspec.Struct):
-    local: str = ""
-    prefixlen: int = 0
-
-
-class _Link(msgspec.Struct):
-    addr_info: list[_Address] = []

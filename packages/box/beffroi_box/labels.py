@@ -48,7 +48,8 @@ class Labels:
         self._named: dict[str, tuple[str, int]] = {}
 
     def of(self, address: str, *, now: int) -> str:
-        """Return the label of a machine that an alarm names, and remember whose it is. "" for the box itself, which
+        """Return the label of a machine that an alarm names, and remember whose it is. ``address``: of IP, or the MAC
+        where nothing else tells who it is. "" for the box itself, which
         calls nobody, and for one more than MOST_NAMED within AGAIN_S: who forges addresses pushes nobody out."""
         with self._lock:
             label, at = self._named.get(address, ("", now - AGAIN_S))

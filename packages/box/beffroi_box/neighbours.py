@@ -10,12 +10,14 @@ Source:  ip-neighbour(8); networkctl(1), which asks systemd-networkd over the sy
 from __future__ import annotations
 
 import ipaddress
+import re
 import subprocess
 
 import msgspec
 from beffroi_protocol.errors import UNDECODABLE
 
 MAX_NAME = 63
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
 class _Neighbour(msgspec.Struct):
@@ -61,7 +63,9 @@ def is_own(address: str) -> bool:
 
 
 def mac_of(address: str) -> str:
-    """The MAC address that answers for it, as far as the kernel knows it."""
+    """The MAC address that answers for it, as far as the kernel knows it; what is one already stays."""
+    if _MAC.fullmatch(address):
+        return address
     found = (one.lladdr for one in _ip("neigh", "show", "to", address, kind=_Neighbour))
     return next((mac for mac in found if mac), "")
 

@@ -26,6 +26,7 @@ from beffroi_protocol.indicators import Kind, normalise
 from beffroi_protocol.messages import Policy
 from beffroi_protocol.protected import reason_protected
 
+from beffroi_box.bridgerules import ELSEWHERE, bridge_rules
 from beffroi_box.denyrules import DENY_CHAINS, deny_rules
 from beffroi_box.doh import DOH_NETWORKS
 from beffroi_box.errors import PolicyInvalid
@@ -39,8 +40,6 @@ from beffroi_box.wanguard import ICMP_IN
 TABLE = "beffroi"
 HOT_SIZE = 262_144
 MODES = ("router", "bridge")
-ELSEWHERE, PPPOE = 0x4, 0x8864
-"""Bit of the mark of what a bridge passes on for a network in which the box itself has no address."""
 INNER4 = "10.0.0.0/8, 100.64.0.0/10, 172.16.0.0/12, 192.168.0.0/16"
 _CHAINS = (
     *DENY_CHAINS, "forward_", "input_", "output_", "dns_", "source_", "from_lan", "from_wan",
@@ -56,7 +55,8 @@ _LEAVING = "leaving_"
 class Site:
     """Facts of this one box that the rules need. ``centre``: addresses at which the centre was found, of which
     ``centre_kept`` are never blocked (none: all); ``queue``: how its kernel hands packets to the inspection engine
-    (``inspectrules``); ``probe_version``: IP version over which the LAN is proved."""
+    (``inspectrules``); ``probe_version``: IP version over which the LAN is proved; ``gateways``, ``own``: the box's
+    default routers and its addresses."""
 
     wan: str
     lan: str
@@ -72,6 +72,8 @@ class Site:
     queue: str = ""
     probe_version: int = 4
     centre_kept: tuple[str, ...] = ()
+    gateways: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
 
 
 def ruleset(policy: Policy, site: Site, *, observing: bool = False) -> str:
@@ -114,15 +116,13 @@ def ruleset(policy: Policy, site: Site, *, observing: bool = False) -> str:
     parts.append(page_rules(policy, TABLE, site.page_port))
     parts.append(_nat(policy, site, wan, lan))
     parts.append(inspect_rules(policy, TABLE, wan, lan, site.queue))
-    parts.append(_bridge(site) if bridge else "")
+    parts.append(_bridge(site) if bridge else f"destroy table bridge {TABLE}")
     return "\n".join(part for part in parts if part) + "\n"
 
 
 def _declarations() -> str:
     plain = "\n".join(f"  chain {name} {{ }}" for name in _CHAINS if not name.endswith("_"))
     return f"""add table inet {TABLE}
-add table bridge {TABLE}
-delete table bridge {TABLE}
 table inet {TABLE} {{
   set hot4 {{ type ipv4_addr; flags timeout; size {HOT_SIZE}; }}
   set hot6 {{ type ipv6_addr; flags timeout; size {HOT_SIZE}; }}
@@ -356,20 +356,8 @@ def _at(side: str, version: int) -> str:
 
 
 def _bridge(site: Site) -> str:
-    """In a bridge the inet hooks see only the bridge as input interface: mark the direction before. They read a packet
-    within one tag of 802.1Q or PPPoE (sysctl.conf), and no deeper: what has two tags could hide any address."""
-    wrapped = f"meta mark set meta mark or {ELSEWHERE:#x}"
-    return f"""table bridge {TABLE} {{
-  chain direction {{
-    type filter hook prerouting priority -300; policy accept;
-    meta protocol {{ 8021q, 8021ad }} drop
-    ether type 8021ad drop
-    iifname "{site.wan}" meta mark set 0x1
-    iifname {{ "{site.lan}", "{NEAR}" }} meta mark set 0x2
-    vlan id 1-4095 {wrapped}
-    meta protocol {PPPOE:#x} {wrapped}
-  }}
-}}"""
+    gateways, own = _split(site.gateways), _split(site.own)
+    return bridge_rules(TABLE, site.wan, site.lan, gateways=gateways, own=own)
 
 
 def _check(policy: Policy, site: Site) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from beffroi_box.netlink import (
+    FAMILY_BRIDGE,
     FAMILY_INET,
     NETLINK_NETFILTER,
     NEWSETELEM,
@@ -193,10 +194,17 @@ class Tallies:
                 if packets:
                     yield _tally(name, version, key, packets, size)
 
-    def _read(self, name: str) -> Iterator[tuple[bytes, int, int]]:
+    def posers(self) -> list[str]:
+        """MAC addresses of the LAN that played the router or the box since the last call; a bridge's alone.
+
+        Errors: OSError."""
+        found = self._read("posers", FAMILY_BRIDGE)
+        return [key[:6].hex(":") for key, packets, _ in found if packets]
+
+    def _read(self, name: str, family: int = FAMILY_INET) -> Iterator[tuple[bytes, int, int]]:
         self._sequence += 1
         head = attribute(1, self._table.encode() + b"\0") + attribute(2, name.encode() + b"\0")
-        body = struct.pack(">BBH", FAMILY_INET, 0, 0) + head
+        body = struct.pack(">BBH", family, 0, 0) + head
         kind = SUBSYS_NFTABLES << 8 | GETSETELEM_RESET
         request = struct.pack("=IHHII", 16 + len(body), kind, REQUEST | DUMP, self._sequence, 0) + body
         # A socket of its own: a dump that is broken off leaves nothing to the next one.

@@ -156,6 +156,8 @@ class Watch:
     def turn(self, *, flows: bool, slow: bool) -> None:
         """One round. Errors: OSError (the kernel does not answer)."""
         self._strange()
+        if self._mode == "bridge":
+            self._posing()
         if flows:
             self._flows()
         self._answer()
@@ -176,6 +178,10 @@ class Watch:
     def _flows_every(self) -> int:
         """Turns between two readings of what was met: a short rhythm is seen in short ones only."""
         return FLOWS_EVERY if self._enforcer.policy.beacon_from_s >= BEAT_FROM_S else 1
+
+    @property
+    def _mode(self) -> str:
+        return self._config.mode or self._enforcer.policy.mode
 
     @property
     def _observing(self) -> bool:
@@ -245,10 +251,16 @@ class Watch:
                     self._leak(leak)
         self.keep()
 
+    def _posing(self) -> None:
+        """The rules refused it: the town hall goes on, and somebody looks for the machine."""
+        for mac in self._tallies.posers():
+            with self._lock:
+                if label := self._labels.of(mac, now=self._now()):
+                    self._alarms.tell("gateway_spoof", mac, (), {"machine": label})
+
     def _beside(self) -> None:
         """Before a bridge everybody is in one network, and nobody can tell who goes round."""
-        mode = self._config.mode or self._enforcer.policy.mode
-        if mode != "router":
+        if self._mode != "router":
             return
         try:
             for mac in self._uplink.machines(now=int(time.monotonic())):
