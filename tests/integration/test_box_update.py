@@ -8,15 +8,20 @@ import io
 import os
 import shutil
 import subprocess
+import threading
+import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from beffroi_box.errors import CentreUnreachable
 from beffroi_box.facts import FactSpool
+from beffroi_box.kernel import Kernel
 from beffroi_box.software import Plan, Shelf, UpdateFailed
-from beffroi_box.update import Installer
+from beffroi_box.status import Report
+from beffroi_box.update import Installer, agent_healthy
 from beffroi_box.updater import Updater
 from beffroi_protocol.facts import FactBatch, SoftwareUpdated
 from beffroi_protocol.messages import Release, decode
@@ -89,7 +94,49 @@ def planned(state: Path, content: bytes, number: int, version: str) -> Shelf:
 
 
 def installer(state: Path, root: Path, healthy: Callable[[], bool]) -> Installer:
-    return Installer(state, root=root, healthy=lambda began: healthy(), health_s=0.3)
+    return Installer(state, root=root, healthy=healthy, health_s=0.3)
+
+
+def write_status(state: Path, *, clock_off_s: int) -> None:
+    """What a sound agent writes each second, by the machine's clock."""
+    report = Report(written_at=int(time.time()) + clock_off_s, connected=True)
+    (state / "status.json").write_bytes(msgspec.json.encode(report))
+
+
+@pytest.fixture
+def rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Kernel, "has_rules", lambda kernel: True)
+
+
+@pytest.mark.usefixtures("rules")
+def test_a_clock_that_is_set_back_meanwhile_keeps_no_software_that_does_not_start(
+    state: Path, root: Path, tmp_path: Path
+) -> None:
+    planned(state, package(tmp_path, "2.0"), 5, "2.0")
+    write_status(state, clock_off_s=3600)
+    Installer(state, root=root, healthy=agent_healthy(state), health_s=0.3).run()
+    assert installed(root) == "1.0"
+
+
+@pytest.mark.usefixtures("rules")
+def test_a_clock_that_is_set_back_meanwhile_takes_no_sound_software_away(
+    state: Path, root: Path, tmp_path: Path
+) -> None:
+    planned(state, package(tmp_path, "2.0"), 5, "2.0")
+    ended = threading.Event()
+
+    def agent() -> None:
+        while not ended.wait(0.02):
+            write_status(state, clock_off_s=-3600)
+
+    thread = threading.Thread(target=agent)
+    thread.start()
+    try:
+        plan = Installer(state, root=root, healthy=agent_healthy(state), health_s=20).run()
+    finally:
+        ended.set()
+        thread.join()
+    assert (plan.outcome, installed(root)) == ("installed", "2.0")
 
 
 def test_healthy_software_stays_and_its_number_is_the_floor(state: Path, root: Path, tmp_path: Path) -> None:

@@ -188,7 +188,7 @@ def show_status(arguments: argparse.Namespace) -> int:
     else:
         for name in report.__struct_fields__:
             _say(f"{name:16} {getattr(report, name)}")
-    alive = time.time() - report.written_at < STALE_STATUS_S
+    alive = abs(time.time() - report.written_at) < STALE_STATUS_S
     return 0 if alive and report.connected and not report.disk_trouble and not report.stale else 1
 
 

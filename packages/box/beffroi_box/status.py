@@ -106,6 +106,11 @@ def read(state: Path) -> Report | None:
         return None
 
 
+def forget(state: Path) -> None:
+    """Until the agent writes again, within a second where one runs. Errors: OSError."""
+    (state / "status.json").unlink(missing_ok=True)
+
+
 def _memory_kib() -> int:
     for line in Path("/proc/self/status").read_text("ascii").splitlines():
         if line.startswith("VmRSS:"):

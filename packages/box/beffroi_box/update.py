@@ -31,6 +31,7 @@ import msgspec
 from beffroi_box.errors import BoxError
 from beffroi_box.kernel import Kernel
 from beffroi_box.software import AGAIN, PACKAGE, Plan, Shelf, UpdateFailed, unwritable
+from beffroi_box.status import forget
 from beffroi_box.status import read as read_status
 from beffroi_box.store import sync_directory
 
@@ -47,16 +48,17 @@ _SCRIPTS = ("preinst", "postinst", "prerm", "postrm", "conffiles", "triggers")
 
 
 class Installer:
-    """``root``: where dpkg works, "/" on a box. ``healthy``: whether the software that runs now is sound."""
+    """``root``: where dpkg works, "/" on a box. ``healthy``: whether what the agent said last is sound."""
 
     def __init__(
         self,
         state: Path,
         *,
         root: Path = Path("/"),
-        healthy: Callable[[float], bool],
+        healthy: Callable[[], bool],
         health_s: float = HEALTH_S,
     ) -> None:
+        self._state = state
         self._shelf = Shelf(state)
         self._root = root
         self._healthy = healthy
@@ -90,13 +92,11 @@ class Installer:
             self._dpkg("--install", str(self._shelf.next))
         except UpdateFailed as error:
             return self._go_back(plan, str(error))
-        began = time.time() + 1  # what the former agent wrote last, in whole seconds, proves nothing
-        if self._proved(began):
+        if self._proved():
             return self._end(plan, "installed", "")
-        back = time.time() + 1
         self._dpkg("--install", str(self._shelf.former))
         plan = msgspec.structs.replace(plan, tries=plan.tries + 1)
-        if plan.tries >= MAX_TRIES or self._proved(back):
+        if plan.tries >= MAX_TRIES or self._proved():
             return self._end(plan, "rolled_back", "not healthy")
         # The former software does not do better: the line or the centre is away, and the new one was not tried at all.
         ended = self._end(plan, AGAIN, "")
@@ -135,10 +135,13 @@ class Installer:
             packed.replace(self._shelf.former)
             sync_directory(self._shelf.place)
 
-    def _proved(self, began: float) -> bool:
+    def _proved(self) -> bool:
+        """By what the agent says that dpkg just started: the former one is gone, and what it said counts no more. No
+        clock tells the two apart: the agent sets it, and may do so at this very moment."""
+        forget(self._state)
         end = time.monotonic() + self._health_s
         while time.monotonic() < end:
-            if self._healthy(began):
+            if self._healthy():
                 return True
             time.sleep(POLL_S)
         return False
@@ -194,12 +197,12 @@ def _output(*command: str) -> str:
     return done.stdout
 
 
-def agent_healthy(state: Path) -> Callable[[float], bool]:
-    """The agent has run since then, reaches the centre, and the rules are in the kernel."""
+def agent_healthy(state: Path) -> Callable[[], bool]:
+    """The agent runs, reaches the centre, and the rules are in the kernel."""
 
-    def healthy(began: float) -> bool:
+    def healthy() -> bool:
         report = read_status(state)
-        if report is None or report.written_at <= began or not report.connected:
+        if report is None or not report.connected:
             return False
         kernel = Kernel()
         try:

@@ -38,9 +38,9 @@ OBSERVED = {
         "Demandez à l’éditeur du logiciel, ou à qui entretient l’appareil, le même service chiffré (SFTP, SSH)."
     ),
     "gateway_spoof": gettext_lazy(
-        "%(machine)s se fait passer pour la box internet ou pour le boîtier. Le boîtier ne s’y laisse pas prendre, mais les "
-        "autres postes peuvent être trompés : débranchez cet appareil et faites-le examiner. C’est un logiciel malveillant, "
-        "ou un appareil réglé à la main sur une adresse déjà prise."
+        "%(machine)s se fait passer pour la box internet ou pour le boîtier. Le boîtier ne s’y laisse pas "
+        "prendre, mais les autres postes peuvent être trompés : débranchez cet appareil et faites-le examiner. "
+        "C’est un logiciel malveillant, ou un appareil réglé à la main sur une adresse déjà prise."
     ),
     "other_dhcp": gettext_lazy(
         "Un autre appareil de la mairie donne leurs adresses aux postes (DHCP). Si ce n’est pas votre serveur, "
