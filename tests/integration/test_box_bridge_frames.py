@@ -9,11 +9,14 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from beffroi_box.ruleset import MOST_FLOWS
+from beffroi_protocol.facts import Sighting
 
 from tests.town_hall import TownHall, needs_network
 from tests.town_hall_network import BOX, EVIL, GOOD, LAN, LISTED, NET, REFUSED, inside, run, socket_in
@@ -152,6 +155,10 @@ def line(hall: TownHall) -> Iterator[Line]:
         yield Line(pc, router, mac(NET, "n0") + mac(LAN, "l0"), hall.pc[0])
 
 
+def counted(family: str, name: str) -> str:
+    return run(*inside(BOX, "nft", "list", "set", family, "beffroi", name))
+
+
 def question_for(name: str) -> bytes:
     parts = b"".join(bytes([len(part)]) + part.encode() for part in name.split("."))
     return struct.pack(">6H", next(_ports), 0x100, 1, 0, 0, 0) + parts + b"\0\0\1\0\1"
@@ -199,7 +206,7 @@ def test_who_offers_addresses_in_the_lan_is_counted(hall: TownHall, line: Line) 
     )
     line.pc.send(box + line.head[6:] + plain(offer))
     until(
-        lambda: "185.10.20.66" in run(*inside(BOX, "nft", "list", "set", "inet", "beffroi", "others4")),
+        lambda: "185.10.20.66" in counted("inet", "others4"),
         "not counted",
     )
 
@@ -212,3 +219,39 @@ def test_names_are_refused_behind_an_empty_tag_and_other_networks_keep_their_res
     for wrap in (tagged, in_pppoe):
         assert line.passes(wrap, GOOD, question_for(LISTED), 53), "the box has no address there"
     assert not line.passes(with_an_empty_tag, GOOD, question_for(LISTED), 53)
+
+
+def test_a_machine_that_begins_flows_without_end_leaves_room_to_the_others(
+    hall: TownHall, line: Line
+) -> None:
+    """Whatever addresses it takes: one card is one machine."""
+    mac = line.head[6:12]
+    line.router.setblocking(False)
+    lasts = "net.netfilter.nf_conntrack_udp_timeout"
+    run(*inside(BOX, "sysctl", "-qw", f"{lasts}=600"))
+    try:
+        for number in range(MOST_FLOWS + 1):
+            if number % 3000 == 0:  # as if some seconds had gone
+                run(*inside(BOX, "nft", "flush", "set", "inet", "beffroi", "begun"))
+            source = f"185.10.20.{50 + number % 100}"
+            line.pc.send(line.head + plain(packet_to(GOOD, source, b"", 9, 1024 + number)))
+        until(lambda: mac.hex(":") in counted("inet", "crowds"), "nothing is held back")
+        flow, other = b"one more".ljust(18), b"of another".ljust(18)
+
+        def arrived() -> bytes:
+            for content, card in ((flow, mac), (other, b"\x02" + mac[1:])):
+                line.pc.send(line.head[:6] + card + plain(packet_to(GOOD, line.source, content, 9)))
+            frames = [b""]
+            with suppress(BlockingIOError):
+                while True:
+                    frames.append(line.router.recv(2000))
+            return b"".join(frames)
+
+        seen = [b""]
+        until(lambda: seen.append(arrived()) or other in seen[-1], "another machine is held back too")
+        assert not any(flow in frames for frames in seen)
+        told = lambda: [f for f in hall.centre.facts.values() if isinstance(f, Sighting)]  # noqa: E731
+        until(lambda: "flow_flood" in {f.detector for f in told()}, "not told")
+    finally:
+        run(*inside(BOX, "sysctl", "-qw", f"{lasts}=30"))
+        run(*inside(BOX, "nft", "flush", "set", "inet", "beffroi", "held"))

@@ -387,7 +387,8 @@ def test_a_commune_reads_of_its_own_box_only(
     BoxBypass.objects.create(collectivite_id=beaune.id, kind="doh", count=2, **times)
     BoxBypass.objects.create(collectivite_id=beaune.id, kind="other_dhcp", count=1, **times)
     BoxBypass.objects.create(collectivite_id=beaune.id, kind="dns_flood", machine="poste-7KQ2A", **times)
-    BoxBypass.objects.create(collectivite_id=beaune.id, kind="gateway_spoof", machine="poste-4XW9B", **times)
+    for kind in ("gateway_spoof", "flow_flood"):
+        BoxBypass.objects.create(collectivite_id=beaune.id, kind=kind, machine="poste-4XW9B", **times)
     with on_listener("web"):
         own = text_of(portal_client(beaune.agent_membership).get("/boitier/"))
         other = text_of(portal_client(nuits.agent_membership).get("/boitier/"))
@@ -396,7 +397,7 @@ def test_a_commune_reads_of_its_own_box_only(
     assert (
         own.index("service chiffré") < own.index("Reliez-les au réseau du boîtier") < own.index("À regarder")
     )
-    spoof = "poste-4XW9B se fait passer pour la box internet"
+    spoof, worm = "poste-4XW9B se fait passer pour la box internet", "poste-4XW9B ouvre des milliers"
     for said in (
         box.serial,
         "Installation",
@@ -404,6 +405,7 @@ def test_a_commune_reads_of_its_own_box_only(
         dhcp,
         flood,
         spoof,
+        worm,
         "Il apprend vos connexions",
     ):
         assert said in own, said

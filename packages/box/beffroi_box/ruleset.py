@@ -43,10 +43,14 @@ MODES = ("router", "bridge")
 INNER4 = "10.0.0.0/8, 100.64.0.0/10, 172.16.0.0/12, 192.168.0.0/16"
 _CHAINS = (
     *DENY_CHAINS, "forward_", "input_", "output_", "dns_", "source_", "from_lan", "from_wan",
-    "forwarded", "strangers", "met", "sent", "guests", "pace", "refuse", *PAGE_CHAINS,
+    "forwarded", "crowd", "strangers", "met", "sent", "guests", "pace", "refuse", *PAGE_CHAINS,
 )  # fmt: skip
 _FORMER = ("deny4", "deny6", "deny_out4", "deny_out6", "probe_")
 """Of a box whose software was brought up to date."""
+MOST_FLOWS, BEGUN = 8192, "rate over 200/second burst 4000 packets"
+"""Of one machine (MAC) of the LAN at a time: an eighth of the kernel's table on a machine with 2 GB. One PC that fills
+that table takes new connections, names and the feed from everybody. The kernel looks through the flows of a machine for
+each new one (a millisecond for thousands): hence the rate before it."""
 _LEAVING = "leaving_"
 """Only of a router: a chain without rules would still cost each packet."""
 
@@ -197,6 +201,8 @@ def _forward(policy: Policy, wan: str, lan: str, lan_port: str, *, observing: bo
     ct state invalid drop
     {dot}
     {doh}
+    {lan} ct state new update @begun {{ ether saddr limit {BEGUN} }} goto crowd
+    {lan} ct state new add @held {{ ether saddr ct count over {MOST_FLOWS} }} goto crowd
     {lan} jump met
     {lan} accept
     {wan} ip saddr @allow4 accept

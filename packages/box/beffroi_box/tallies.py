@@ -70,6 +70,12 @@ def declarations() -> str:
         lines.append(
             f"  set pace{v} {{ {_TYPE.format(v=v)}; flags dynamic,timeout; size 16384; timeout 1m; }}"
         )
+    # Machines by their MAC: flows that each holds, flows that it begins, and those that would have had too many.
+    lines += [
+        "  set held { type ether_addr; flags dynamic; size 4096; }",
+        "  set begun { type ether_addr; flags dynamic,timeout; size 4096; timeout 1m; }",
+        "  set crowds { type ether_addr; flags dynamic,timeout; size 4096; timeout 3m; counter; }",
+    ]
     return "\n".join(lines)
 
 
@@ -96,6 +102,7 @@ def counting(table: str) -> str:
         for asked in ("tcp flags & (fin | syn | rst | ack) == syn", f"udp dport < {EPHEMERAL}"):
             rules["refuse"].append(f"{asked} update @refused{n} {{ {came} }}")
         rules["pace"].append(f"update @pace{n} {{ {family} saddr limit {PACE} }} counter name paced drop")
+    rules["crowd"] = ["update @crowds { ether saddr }", "drop"]
     rules["strangers"].append(answered)
     rules["met"].insert(0, f"{once.replace('== 0', '!= 0')} return")
     rules["refuse"].append("counter name inbound_refused drop")
@@ -194,10 +201,12 @@ class Tallies:
                 if packets:
                     yield _tally(name, version, key, packets, size)
 
-    def posers(self) -> list[str]:
-        """MAC addresses of the LAN that played the router or the box since the last call; a bridge's alone.
+    def crowds(self) -> list[str]:
+        """MAC addresses of the LAN that began more flows than they may since the last call. Errors: OSError."""
+        return [key[:6].hex(":") for key, packets, _ in self._read("crowds") if packets]
 
-        Errors: OSError."""
+    def posers(self) -> list[str]:
+        """Those that played the router or the box; a bridge's alone. Errors: OSError."""
         found = self._read("posers", FAMILY_BRIDGE)
         return [key[:6].hex(":") for key, packets, _ in found if packets]
 

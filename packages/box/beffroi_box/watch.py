@@ -156,8 +156,9 @@ class Watch:
     def turn(self, *, flows: bool, slow: bool) -> None:
         """One round. Errors: OSError (the kernel does not answer)."""
         self._strange()
+        self._machines("flow_flood", self._tallies.crowds())
         if self._mode == "bridge":
-            self._posing()
+            self._machines("gateway_spoof", self._tallies.posers())
         if flows:
             self._flows()
         self._answer()
@@ -251,12 +252,12 @@ class Watch:
                     self._leak(leak)
         self.keep()
 
-    def _posing(self) -> None:
-        """The rules refused it: the town hall goes on, and somebody looks for the machine."""
-        for mac in self._tallies.posers():
+    def _machines(self, detector: str, macs: Iterable[str]) -> None:
+        """The rules refused what these did: the town hall goes on, and somebody looks for the machine."""
+        for mac in macs:
             with self._lock:
                 if label := self._labels.of(mac, now=self._now()):
-                    self._alarms.tell("gateway_spoof", mac, (), {"machine": label})
+                    self._alarms.tell(detector, mac, (), {"machine": label})
 
     def _beside(self) -> None:
         """Before a bridge everybody is in one network, and nobody can tell who goes round."""

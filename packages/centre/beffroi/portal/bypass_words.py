@@ -37,6 +37,11 @@ OBSERVED = {
         "%(machine)s se connecte à un service sans chiffrement (FTP ou Telnet) : le mot de passe y passe en clair. "
         "Demandez à l’éditeur du logiciel, ou à qui entretient l’appareil, le même service chiffré (SFTP, SSH)."
     ),
+    "flow_flood": gettext_lazy(
+        "%(machine)s ouvre des milliers de connexions à la fois. Le boîtier en refuse de nouvelles à ce poste, "
+        "les autres ne sont pas gênés. C’est un logiciel malveillant qui cherche d’autres machines, ou un "
+        "logiciel de partage : faites examiner ce poste."
+    ),
     "gateway_spoof": gettext_lazy(
         "%(machine)s se fait passer pour la box internet ou pour le boîtier. Le boîtier ne s’y laisse pas "
         "prendre, mais les autres postes peuvent être trompés : débranchez cet appareil et faites-le examiner. "
