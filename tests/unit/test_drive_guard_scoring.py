@@ -128,6 +128,26 @@ def test_an_alarm_says_the_first_change_of_its_evidence_where_all_of_it_is_known
         assert [alarm.since for alarm in found] == [since]
 
 
+def test_what_a_device_spoiled_hours_before_its_alarm_goes_back_with_the_rest() -> None:
+    """Tried on two files first; what weighs little, or is of yesterday, takes back no work."""
+    state, alarms = Commune(), []
+    weak = Change(START_S, "w", "f", "w.docx", "changed", "", SOUND, Structure("ole", "sealed"), number=10)
+    yesterday = lost("y", START_S - RULES.day_s)
+    for change in (msgspec.structs.replace(yesterday, number=5), weak):
+        assert state.add(ONE, change, change.at_s) == []
+    for number in range(2):
+        change = msgspec.structs.replace(lost(f"t{number}", START_S + 60), number=20 + number)
+        assert state.add(ONE, change, change.at_s) == []
+    for number in range(6):
+        at_s = START_S + 3 * RULES.hour_s
+        change = msgspec.structs.replace(
+            lost(f"n{number}", at_s, kind=("pdf", "jpeg")[number % 2]), number=30 + number
+        )
+        alarms += state.add(ONE, change, change.at_s)
+    (alarm,) = alarms
+    assert (alarm.since, alarm.since_s, alarm.files) == (20, START_S + 60, 5)
+
+
 def test_devices_that_act_together_are_all_named() -> None:
     state = Commune()
     alarms = []

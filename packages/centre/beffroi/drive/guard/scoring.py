@@ -68,6 +68,8 @@ class Thresholds:
 
 
 RULES = Thresholds()
+_SPOILED = frozenset((Sign.LOST, Sign.REPLACED, Sign.KNOWN, Sign.CONTAINER, Sign.HOLES, Sign.NOISE))
+"""Signs of a file that cannot be read any more, each by itself."""
 
 
 class Evidence(msgspec.Struct, frozen=True, array_like=True, order=True):
@@ -138,9 +140,22 @@ class Window(msgspec.Struct):
             for length_s, least in ((RULES.hour_s, RULES.hour_points), (RULES.day_s, RULES.day_points)):
                 within = self.within(at_s - length_s, at_s)
                 if score(within) >= least:
-                    self.alarmed_s = at_s
-                    return _alarm(device, within)
+                    return self.alarm(device, within, at_s)
         return None
+
+    def alarm(self, device: str, within: list[Evidence], at_s: float) -> Alarm:
+        """The alarm of what was seen together by ``at_s``, and of what the device spoiled earlier in that day: who tries
+        on a few files first, and goes on hours later, is to be taken back from the first one on."""
+        self.alarmed_s = at_s
+        earlier = self.within(at_s - RULES.day_s, at_s)
+        evidence = [one for one in earlier if one.sign in _SPOILED or one.at_s >= within[0].at_s]
+        return Alarm(
+            device=device,
+            since_s=evidence[0].at_s,
+            files=len({one.node for one in evidence}),
+            signs=dict(Counter(one.sign for one in evidence)),
+            since=min(one.number for one in evidence),
+        )
 
     def within(self, from_s: float, to_s: float) -> list[Evidence]:
         """Evidence of [from_s, to_s], in order of time."""
@@ -304,8 +319,7 @@ class Commune(msgspec.Struct):
             alarms = []
             for name in those:
                 if not self.windows[name].alarmed_s:
-                    self.windows[name].alarmed_s = end_s
-                    alarms.append(_alarm(name, seen[name]))
+                    alarms.append(self.windows[name].alarm(name, seen[name], end_s))
             return alarms
         return []
 
@@ -352,16 +366,6 @@ class Commune(msgspec.Struct):
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Commune)
-
-
-def _alarm(device: str, evidence: list[Evidence]) -> Alarm:
-    return Alarm(
-        device=device,
-        since_s=evidence[0].at_s,
-        files=len({one.node for one in evidence}),
-        signs=dict(Counter(one.sign for one in evidence)),
-        since=min(one.number for one in evidence),
-    )
 
 
 def _match(one: Half, other: Half) -> bool:
