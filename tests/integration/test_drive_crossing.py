@@ -11,13 +11,13 @@ from urllib.parse import quote
 import pytest
 from beffroi.drive.stops import FRESH_S
 from beffroi.drive.store.shares import Wish
-from beffroi.drive.views import SHARED_NAME
+from beffroi.drive.views import COMMON_NAME, SHARED_NAME
 from beffroi.drive.web.messages import AGAIN_S
 from lxml import etree
 
 from tests.drive_asking import BODIES, HOME, NS, listing, value
 from tests.drive_server import A, B, Served, basic, served
-from tests.drive_sharing import answer, crossed, end, metadata, share
+from tests.drive_sharing import allow, answer, crossed, end, metadata, share
 from tests.drive_sync import hears_nothing, listening
 from tests.waiting import until
 
@@ -318,6 +318,24 @@ def test_a_lock_above_what_is_shared_is_seen_and_obeyed(drive: Served, name: str
     assert roots == {f"{SHARED}/dedans/"}
     assert drive.ask("PUT", f"{SHARED}/dedans/x.txt", b"2", "bruno")[0] == 423
     assert drive.ask("GET", f"{inner}/x.txt")[2] == b"1"
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_visitor_s_lock_in_the_common_folder_goes_with_the_share_or_the_right_to_write(
+    drive: Served, name: str, ends: bool
+) -> None:
+    plan = f"{HOME}/{COMMON_NAME}/{name}/plan.txt"
+    assert drive.ask("MKCOL", f"{HOME}/{COMMON_NAME}/{name}")[0] == 201
+    assert drive.ask("PUT", plan, b"un plan")[0] == 201
+    made = share(drive, f"{COMMON_NAME}/{name}", WRITE)
+    answer(drive, made)
+    assert drive.ask("LOCK", f"{SHARED}/{name}/plan.txt", BODIES["LOCK"], "bruno")[0] == 200
+    assert drive.ask("PUT", plan, b"suite")[0] == 423
+    if ends:
+        end(drive, made)
+    else:
+        allow(drive, made, "read")
+    assert drive.ask("PUT", plan, b"suite")[0] == 204
 
 
 @pytest.mark.parametrize("method", ["COPY", "MOVE"])

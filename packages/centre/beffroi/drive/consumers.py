@@ -105,6 +105,14 @@ def end_shares(event: Event) -> None:
     leaving.end_shares(ended.person_id, ended.collectivite_id)
 
 
+@consumer(name="drive.locks", kinds=("identity:app_password_revoked",), atomic=False)
+def end_locks(event: Event) -> None:
+    """Of a device that opens nothing any more: else they would keep colleagues out for up to a day."""
+    departures.end_locks(
+        settings.BEFFROI, str(event.collectivite_id), device_id=event.payload["app_password_id"]
+    )
+
+
 @consumer(name="drive.groups", kinds=("identity:access_ended", "identity:membership_added"), atomic=False)
 def end_group_membership(event: Event) -> None:
     """Who left is in no group, nor who comes back by what was before: a référent adds them again."""

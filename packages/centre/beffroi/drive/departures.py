@@ -19,7 +19,18 @@ from functools import partial
 
 from beffroi.drive.groups import GroupLine, RecordGroup
 from beffroi.drive.sharing import Line, Record, receiver_of
-from beffroi.drive.store import departed, favourites, groups, locks, look, mounts, schema, seen, shares
+from beffroi.drive.store import (
+    departed,
+    favourites,
+    groups,
+    locks,
+    look,
+    mounts,
+    received,
+    schema,
+    seen,
+    shares,
+)
 from beffroi.drive.store.commune import Communes, open_communes
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.departed import Kind
@@ -76,6 +87,21 @@ def end_their_shares(config: Config, departure: Departure, *, record: Record) ->
                 locks.end_of(writing, person_id)
 
         database.write(end)
+
+
+def end_locks(config: Config, collectivite_id: str, *, device_id: str) -> None:
+    """What a device holds, also of what other collectivités share with its own: where one of these does not answer,
+    that ends by itself. Errors: StoreFull, Unavailable."""
+    with metadata(config, collectivite_id) as database:
+        if database is None:
+            return
+        locks.end_by(database, device_id)
+        with database.reading() as reading:
+            owners = {one.owner for one in received.every(reading)}
+    for owner in owners:
+        with suppress(BeffroiError), metadata(config, owner) as there:
+            if there is not None:
+                locks.end_by(there, device_id)
 
 
 def end_outside(config: Config, collectivite_id: str, *, record: Record) -> int:

@@ -119,6 +119,7 @@ NOT_LISTED = {
     "meta": "of the store itself", "node": "each file, in fichiers.json", "version": "with its file",
     "chunk": "where contents lie", "doomed": "of the collection", "trash": "what was thrown away",
     "upload": "under way", "part": "under way", "part_name": "under way", "dav_lock": "a moment's",
+    "lock_by": "a moment's",
     "change": "who changed what when: the past of folders, kept as long as versions",
     "received": "what others share belongs to them", "mount": "what others share belongs to them",
     "favourite_abroad": "a person's own marks", "favourite": "a person's own marks",

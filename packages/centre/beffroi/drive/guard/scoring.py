@@ -144,7 +144,7 @@ class Window(msgspec.Struct):
         return None
 
     def alarm(self, device: str, within: list[Evidence], at_s: float) -> Alarm:
-        """The alarm of what was seen together by ``at_s``, and of what the device spoiled earlier in that day: who tries
+        """The alarm of what was seen together by ``at_s``, and of what its device spoiled earlier that day: who tries
         on a few files first, and goes on hours later, is to be taken back from the first one on."""
         self.alarmed_s = at_s
         earlier = self.within(at_s - RULES.day_s, at_s)

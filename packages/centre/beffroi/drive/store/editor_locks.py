@@ -92,5 +92,5 @@ def put(writing: Writing, node_id: int, lock_id: str, *, now_s: int) -> None:
     """Whatever was there: after a change that ended it, and by what looked before."""
     writing.run("DELETE FROM dav_lock WHERE node = ? AND person_id = ?", (node_id, HOLDER))
     made = Lock(token(node_id, lock_id), node_id, 0, 0, _OWNER, HOLDER, now_s + LASTS_S)
-    writing.run("INSERT INTO dav_lock VALUES (?, ?, ?, ?, ?, ?, ?)", made)
+    writing.run("INSERT INTO dav_lock VALUES (?, ?, ?, ?, ?, ?, ?)", made[:-1])
     writing.has_locks = True

@@ -2,13 +2,15 @@
 
 Source: RFC 4918, sections 6 and 7: a lock of a folder may reach everything below it (deep); who shows its
         token changes.
-Rule:   who may write there no more binds nobody: in somebody's own files, whose share ended, or only reads now. In the
-        collectivité's, where a role may be enough, a lock lasts to its end, or until its person leaves.
+Rule:   who may write there no more binds nobody: in somebody's own files, whose share ended, or only reads now; from
+        another collectivité, by whose share they came. In the collectivité's, where a role may be enough, a lock lasts
+        to its end, or until its person leaves. One of a device ends with the device's app password (``end_by``).
 """
 
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from typing import LiteralString, NamedTuple
 
 from beffroi.drive.store import groups, schema, seals, shares
@@ -35,7 +37,8 @@ class TooManyLocks(BeffroiError):
 
 
 class Lock(NamedTuple):
-    """A row of ``dav_lock``, in this order. ``owner``: XML that the client sent, given back as it came."""
+    """A row of ``dav_lock``, in this order, and by which share of another collectivité it came. ``owner``: XML that the
+    client sent, given back as it came."""
 
     token: str
     node: int
@@ -44,18 +47,22 @@ class Lock(NamedTuple):
     owner: str
     person_id: str
     expires_s: int
+    share_id: str = ""
+
+
+_HELD: LiteralString = (
+    "SELECT l.*, COALESCE(b.share_id, '') FROM dav_lock l LEFT JOIN lock_by b ON b.token = l.token"
+    " WHERE node = ? AND expires_s > ? AND expires_s <= ?"
+)
 
 
 def held(database: Reading, node_id: int, *, now_s: int) -> list[Lock]:
     """The locks that reach a node: its own, and deep ones of the folders above it."""
     out, way, above, name = list[Lock](), list[int](), node_id, ""
     while above:
-        for row in database.all(
-            "SELECT * FROM dav_lock WHERE node = ? AND expires_s > ? AND expires_s <= ?",
-            (above, now_s, now_s + LONGEST_S),
-        ):
+        for row in database.all(_HELD, (above, now_s, now_s + LONGEST_S)):
             found = Lock(*row)
-            if not way or found.is_deep:
+            if (not way or found.is_deep) and _is_invited(database, found, now_s=now_s):
                 out.append(found)
         way.append(above)
         row_above = database.one("SELECT parent, name FROM node WHERE id = ?", (above,))
@@ -69,6 +76,16 @@ def held(database: Reading, node_id: int, *, now_s: int) -> list[Lock]:
         if one.person_id in (owner, EDITOR)
         or _may_write(database, one, way[way.index(one.node) :], now_s=now_s)
     ]
+
+
+def _is_invited(database: Reading, one: Lock, *, now_s: int) -> bool:
+    """What came by a share of another collectivité: while that stands, and lets it write."""
+    if not one.share_id:
+        return True
+    with suppress(AbsentNode):
+        share = shares.find(database, one.share_id)
+        return share.rights == "write" and shares.stands(database, share, now_s=now_s)
+    return False
 
 
 def _may_write(database: Reading, one: Lock, way: list[int], *, now_s: int) -> bool:
@@ -148,8 +165,10 @@ def lock(
         owner,
         act.person_id,
         act.now_s + _kept(timeout_s),
+        act.share_id,
     )
-    writing.run("INSERT INTO dav_lock VALUES (?, ?, ?, ?, ?, ?, ?)", made)
+    writing.run("INSERT INTO dav_lock VALUES (?, ?, ?, ?, ?, ?, ?)", made[:-1])
+    writing.run("INSERT INTO lock_by VALUES (?, ?, ?)", (made.token, act.device_id, act.share_id))
     writing.has_locks = True
     return made
 
@@ -176,15 +195,30 @@ def unlock(writing: Writing, act: Act, node_id: int, token: str) -> bool:
 
 def expire(database: Database, *, now_s: int) -> None:
     """Take away locks that are over: they bind nobody, and each change would look at them."""
+
+    def end(writing: Writing) -> None:
+        writing.run(f"DELETE {_OVER}", (now_s, now_s + LONGEST_S))
+        writing.run("DELETE FROM lock_by WHERE token NOT IN (SELECT token FROM dav_lock)")
+
     with database.reading() as reading:
-        found = reading.one(f"SELECT 1 {_OVER} LIMIT 1", (now_s, now_s + LONGEST_S))
-    if found is not None:
-        database.write(lambda w: w.run(f"DELETE {_OVER}", (now_s, now_s + LONGEST_S)))
+        is_over = reading.one(f"SELECT 1 {_OVER} LIMIT 1", (now_s, now_s + LONGEST_S)) or reading.one(
+            "SELECT 1 FROM lock_by b LEFT JOIN dav_lock l ON l.token = b.token WHERE l.token IS NULL LIMIT 1"
+        )
+    if is_over is not None:
+        database.write(end)
 
 
 def end_of(writing: Writing, person_id: str) -> None:
     """All that a person holds here: they are gone, or whoever has their device is kept out."""
     writing.run("DELETE FROM dav_lock WHERE person_id = ?", (person_id,))
+
+
+def end_by(database: Database, device_id: str) -> None:
+    """All that a device holds here: it opens nothing any more."""
+    with database.reading() as reading:
+        tokens = reading.all("SELECT token FROM lock_by WHERE device_id = ?", (device_id,))
+    if tokens:
+        database.write(lambda w: w.many("DELETE FROM dav_lock WHERE token = ?", tokens))
 
 
 def release(writing: Writing, node_id: int) -> None:

@@ -111,6 +111,7 @@ class Act:
 
     ``lock_holder``: whose locks count as the person's own, their tokens shown: an editor holds one for all who write in
     a file together; "" for nobody's. ``lock_program``: the person's locks whose owner names it count as shown.
+    ``share_id``: of another collectivité, by which they come; "" for its own people.
     """
 
     person_id: str
@@ -119,6 +120,7 @@ class Act:
     lock_tokens: frozenset[str] = frozenset()
     lock_holder: str = ""
     lock_program: str = ""
+    share_id: str = ""
 
 
 class Node(NamedTuple):

@@ -191,6 +191,8 @@ TABLES: tuple[LiteralString, ...] = (
         handover TEXT NOT NULL, was TEXT NOT NULL, made TEXT NOT NULL, kind TEXT NOT NULL, title TEXT NOT NULL,
         entries BIGINT NOT NULL, size_bytes BIGINT NOT NULL, back BIGINT NOT NULL, state TEXT NOT NULL,
         PRIMARY KEY (handover, was))""",
+    "CREATE TABLE IF NOT EXISTS lock_by (token TEXT PRIMARY KEY, device_id TEXT NOT NULL, share_id TEXT NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS lock_by_device ON lock_by (device_id)",
 )
 """``chunk``: ``sealed`` NULL lies in the objects, ``stored_bytes`` long there (0: not known, -1: damaged); ``loose_s``:
 since when nothing refers to it (epoch seconds). ``doomed``: chunks whose object is being deleted; ``gone``: the number
@@ -220,6 +222,7 @@ number of a part (``part_names``).
 ``handover_collection``: their calendars and address books (``passed``).
 ``way_back``, ``way_portion``: a folder that is put back as it was, and the steps that are left (``going_back``);
 ``copies``: of folders that were copied on the way. ``version_erased``: rows of ``version`` that a person deleted, and
-when (``versions``)."""
+when (``versions``). ``lock_by``: which device took a row of ``dav_lock``, and by which share of
+another collectivité."""
 MARK = hashlib.blake2b("\n".join(TABLES).encode(), digest_size=16).hexdigest()
 """In ``meta`` *tables* of metadata that have them all: they are opened without asking for each."""

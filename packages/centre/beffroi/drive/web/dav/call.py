@@ -87,7 +87,12 @@ class Call:
         tokens = conditions.submitted(self.clauses)
         program = _FORGETFUL if self._is_forgetful() else ""
         return Act(
-            self.who.person_id, self.who.app_password_id, clock.epoch_s(), tokens, lock_program=program
+            self.who.person_id,
+            self.who.app_password_id,
+            clock.epoch_s(),
+            tokens,
+            lock_program=program,
+            share_id=self.view.share_id,
         )
 
     def _is_forgetful(self) -> bool:
