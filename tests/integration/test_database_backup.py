@@ -232,10 +232,12 @@ def test_a_database_that_was_made_anew_takes_no_key_away(opened: Machine, anothe
     lose(opened, another)
     between()
     another.databases.back_up()  # on a bad night: the centre was started before it was restored
+    with clock.jumped(3650 * 86400):
+        another.databases.back_up()  # and its clock was wrong
     listed = another.said("database", "backup", "list")
     assert "0 people" in listed and f"{before} people" in listed
     assert f"more people: {before} on" in another.said("database", "restore", "--preview")
-    old, _new = another.databases.store.snapshots()
+    old, *_ = another.databases.store.snapshots()
     another.said("database", "restore", "--at", old.at.isoformat(), "--yes")
     assert another.key("mbx_1") == key
 
@@ -244,16 +246,26 @@ def test_keys_that_no_database_knows_are_kept_as_long_as_backups() -> None:
     def keys(**mailboxes: str) -> form.Rows:
         return {"mail_mailbox.crypt_key": {one: {"crypt_key": key} for one, key in mailboxes.items()}}
 
-    first = form.merged(Today(), Today(keys(a="1", b="2"), erased=["per_1"]), now_s=100, keep_s=50)
-    anew = form.merged(first, Today(keys(b="")), now_s=110, keep_s=50)
+    first = form.merged(
+        Today(), Today(keys(a="1", b="2"), erased=["per_1"]), now_s=100, till_s=100, keep_s=50
+    )
+    anew = form.merged(first, Today(keys(b="")), now_s=110, till_s=110, keep_s=50)
     assert anew.rows["mail_mailbox.crypt_key"] == keys(a="1", b="")["mail_mailbox.crypt_key"]
     assert anew.erased == ["per_1"]
-    again = form.merged(anew, Today(keys(a="1", b="")), now_s=155, keep_s=50)
-    assert form.merged(again, Today(), now_s=200, keep_s=50).rows["mail_mailbox.crypt_key"].keys() == {
+    again = form.merged(anew, Today(keys(a="1", b="")), now_s=155, till_s=155, keep_s=50)
+    assert form.merged(again, Today(), now_s=200, till_s=200, keep_s=50).rows[
+        "mail_mailbox.crypt_key"
+    ].keys() == {
         "a",
         "b",
     }
-    over = form.merged(form.merged(again, Today(), now_s=200, keep_s=50), Today(), now_s=251, keep_s=50)
+    over = form.merged(
+        form.merged(again, Today(), now_s=200, till_s=200, keep_s=50),
+        Today(),
+        now_s=251,
+        till_s=251,
+        keep_s=50,
+    )
     assert over.rows["mail_mailbox.crypt_key"] == {}
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from pathlib import Path
 
 from beffroi.lib import clock
 from beffroi.mail.backup.store import HOST, KEY, Store
+from beffroi.mail.backup.work import Work
 
 from tests.fixtures_drive import new_config
 
@@ -30,6 +32,15 @@ def test_a_snapshot_of_a_clock_that_stands_years_ahead_takes_no_other_away_for_a
     years = [earlier(days=3650), earlier(days=3649)]
     first = store.save(folder, keep_days=35).id
     assert [one.id for one in store.snapshots()] == [*years, first]
+    work, record = Work(config), config.state / "backup-work" / "restored" / "rst_1.json"
+    record.parent.mkdir()
+    record.write_text("{}")
+    with clock.jumped(3650 * 86400):
+        work.forget_old()
+    assert record.exists(), "and what a restore brought can be taken away again"
+    os.utime(record, (0, 0))
+    work.forget_old()
+    assert not record.exists()
     second = store.save(folder, keep_days=35).id
     assert [one.id for one in store.snapshots()] == [*years, first, second]
     earlier(hours=25)

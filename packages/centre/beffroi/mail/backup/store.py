@@ -147,6 +147,13 @@ class Store:
             self._run("forget", *common, "--group-by", "host", *keep, *(("--prune",) if prune else ()))
         return made
 
+    def counted_to_s(self) -> int:
+        """To when terms of what lies beside the snapshots are counted, epoch seconds: the newest one of a day ago, so
+        that a clock which ran ahead since ends none. Errors: StoreFailed."""
+        now = clock.now()
+        before = (one.at for one in self.snapshots() if one.at <= now - A_DAY)
+        return int(max(before, default=now).timestamp())
+
     def snapshots(self) -> list[Snapshot]:
         """Oldest first. Errors: StoreFailed."""
         if not (self.path / "config").exists():

@@ -269,9 +269,10 @@ class Work:
         return any(one["id"] == mailbox_id and one["crypt_key"] for one in rows)
 
     def forget_old(self) -> None:
-        """What restores brought is told apart for as long as a daily backup lasts."""
+        """What restores brought is told apart for as long as a daily backup lasts. Errors: StoreFailed."""
+        till_s = self.store.counted_to_s()
         for one in self._records.iterdir():
-            if clock.epoch_s() - one.stat().st_mtime > self.config.backup_keep_days * 86400:
+            if till_s - one.stat().st_mtime > self.config.backup_keep_days * 86400:
                 one.unlink(missing_ok=True)
 
     def _remember(self, asked: Answer, address: str, folder: str, plan: Plan) -> None:

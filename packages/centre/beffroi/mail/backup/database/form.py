@@ -116,9 +116,10 @@ class Engine(Protocol):
         """Remove what was replaced before this moment (as in its name); return how many."""
 
 
-def merged(before: Today, now: Today, *, now_s: int, keep_s: int) -> Today:
+def merged(before: Today, now: Today, *, now_s: int, till_s: int, keep_s: int) -> Today:
     """What the database says now. Keys that it does not know at all are no destroyed ones: it may have been made anew
-    a minute ago. They stay for as long as a backup of them may, those of an erased collectivité excepted."""
+    a minute ago. They stay for as long as a backup of them may (``till_s``: to when that is counted), those of an
+    erased collectivité excepted."""
     rows, gone = dict(now.rows), dict[str, dict[str, int]]()
     erased = {*before.erased, *now.erased}
     for kept in KEYS:
@@ -128,7 +129,7 @@ def merged(before: Today, now: Today, *, now_s: int, keep_s: int) -> Today:
         since = before.gone.get(kept.name, {})
         missing = before.rows.get(kept.name, {}).keys() - known.keys() - erased
         absent = {key: since.get(key, now_s) for key in missing}
-        gone[kept.name] = {key: at for key, at in absent.items() if now_s - at <= keep_s}
+        gone[kept.name] = {key: at for key, at in absent.items() if till_s - at <= keep_s}
         rows[kept.name] = known | {key: before.rows[kept.name][key] for key in gone[kept.name]}
     return Today(rows, gone, sorted(erased))
 

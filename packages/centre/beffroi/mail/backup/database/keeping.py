@@ -122,7 +122,8 @@ class Databases:
         place = root(self._config) / form.TODAY
         before = json_file.read(place, Today) or Today()
         keep_s = self._config.backup_keep_days * 86400
-        kept = form.merged(before, now, now_s=clock.epoch_s(), keep_s=keep_s)
+        till_s = self.store.counted_to_s()
+        kept = form.merged(before, now, now_s=clock.epoch_s(), till_s=till_s, keep_s=keep_s)
         durable.write(place, (msgspec.json.encode(kept),), mode=0o600)
         settings = self._config.state / "beffroi.toml"
         if settings.exists():
