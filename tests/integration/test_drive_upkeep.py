@@ -357,6 +357,21 @@ def test_what_went_while_the_clock_was_behind_stays_as_long_as_anything(place: P
         assert kept() == (False, 0)
 
 
+def test_an_upload_that_began_while_the_clock_was_behind_has_its_whole_term(place: Place) -> None:
+    """The rest of a film, sent by a computer that was switched off for the night."""
+    place.root()
+    place.work.round()
+    with clock.jumped(-3650 * DAY_S):
+        place.database.write(lambda w: uploads.begin(w, place.act(), "u1"))
+    found = []
+    for day in range(1, 7):
+        with clock.shifted(day * (DAY_S + 60)):
+            place.work.round()
+        with place.database.reading() as reading:
+            found.append(bool(reading.one("SELECT 1 FROM upload")))
+    assert found == [True] * 3 + [False] * 3
+
+
 def test_a_past_is_shown_again_once_a_clock_that_ran_ahead_is_right(place: Place) -> None:
     root = place.root()
     with clock.shifted(3 * place.config.drive_version_days * DAY_S):

@@ -78,9 +78,11 @@ _COUNTED, _OPENED = ("references", "manifest"), ("missing", "damaged")
 
 
 class Progress(msgspec.Struct):
-    """Of one collectivité, in its ``meta``: when each was done last (epoch seconds); where the deep walk is (hex)."""
+    """Of one collectivité, in its ``meta``: when each was done last (epoch seconds); where the deep walk is (hex).
+    ``till_s``: to when terms were counted as it was tidied last."""
 
     tidied_s: int = 0
+    till_s: int = 0
     light_s: int = 0
     deep_s: int = 0
     deep_at: str = ""
@@ -173,9 +175,11 @@ class Upkeep(Worker):
         if _is_due(progress.tidied_s, DAY_S, now_s):
             try:
                 till_s = min(now_s, progress.tidied_s or now_s)
+                since_s, before_s = progress.till_s - uploads.KEPT_S, till_s - uploads.KEPT_S
+                _all(database, lambda w: uploads.expire(w, since_s=since_s, before_s=before_s, now_s=now_s))
                 self._tidy(collectivite_id, database, stock, now_s, till_s)
                 self._count(database, collectivite_id)
-                progress.tidied_s = now_s
+                progress.tidied_s, progress.till_s = now_s, till_s
                 _keep(database, progress)
             except BeffroiError as error:  # what cannot be removed keeps nothing from being looked at
                 log.error("%s is not tidied: %s", collectivite_id, error.code)
@@ -199,7 +203,6 @@ class Upkeep(Worker):
     def _tidy(self, collectivite_id: str, database: Database, stock: Stock, now_s: int, till_s: int) -> None:
         """``till_s``: to when terms are counted."""
         act = Act(_PERSON, "", now_s)
-        _all(database, lambda w: uploads.expire(w, before_s=till_s - uploads.KEPT_S, now_s=now_s))
         homes.forget_brought(self._config, collectivite_id, before_s=till_s - KEPT_DAYS * DAY_S)
         self._forget_shares(database, till_s - ENDED_SHARES_DAYS * DAY_S)
         departed_s = till_s - DEPARTED_DAYS * DAY_S

@@ -172,8 +172,12 @@ def abort(writing: Writing, act: Act, upload: str) -> None:
     _end(writing, _require(writing, act.person_id, upload), now_s=act.now_s)
 
 
-def expire(writing: Writing, *, before_s: int, now_s: int, most: int = MOST_EXPIRED) -> bool:
-    """Give up what nothing came of since ``before_s``; True while there is more."""
+def expire(
+    writing: Writing, *, before_s: int, now_s: int, since_s: int = 0, most: int = MOST_EXPIRED
+) -> bool:
+    """Give up what nothing came of since ``before_s``; True while there is more. ``since_s``: ``before_s`` of the time
+    before: what says to be older was not there then, but began under a clock that was behind, and is as of now."""
+    writing.run("UPDATE upload SET created_s = ? WHERE created_s < ?", (now_s, since_s))
     rows = writing.all("SELECT id FROM upload WHERE created_s < ? LIMIT ?", (before_s, most))
     for (key,) in rows:
         _end(writing, key, now_s=now_s)
