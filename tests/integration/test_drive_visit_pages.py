@@ -180,8 +180,12 @@ def test_what_its_owner_lost_whole_is_said_to_the_referent_who_may_refuse_it(
     shown = text(there, page)
     assert "Introuvable" in shown and "Cette commune a perdu son Coffre" in shown and "Accepter" not in shown
     assert "ses fichiers manquent ici" not in shown, "what is wrong is said once"
-    assert "ses fichiers manquent ici" in text(portal_client(nuits.agent_membership), page)
-    assert there.get(f"/coffre/chez/{share.id}/").status_code == 503
+    shown = text(portal_client(nuits.agent_membership), page)
+    assert "a perdu ce qu’elle partageait avec vous" in shown and "Réessayez dans une minute" not in shown
+    answer = there.get(f"/coffre/chez/{share.id}/")
+    shown = answer.content.decode()
+    assert answer.status_code == 503
+    assert "Cette commune a perdu ce qu’elle partageait" in shown and "Réessayer</a>" not in shown
     assert fingerprint() == before
     there.post(page, {"partage": share.id, "what": "refuse"})
     assert fingerprint() != before, "devices delete nothing by it"

@@ -25,7 +25,7 @@ from beffroi.drive.store import look, schema, shares, tree
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.keys import KeysErased
 from beffroi.drive.store.model import AbsentNode, Node
-from beffroi.drive.store.shares import Share
+from beffroi.drive.store.shares import Share, ShareLost
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.who import WRITERS, Who
 from beffroi.lib import clock
@@ -68,7 +68,9 @@ class View:
     def __init__(self, database: Database, who: Who, abroad: Abroad = _nowhere) -> None:
         self.database, self.who, self.abroad = database, who, abroad
         self.silent: set[str] = set()
-        """Collectivités that a list of this view left out."""
+        """Collectivités that a list of this view left out, since they did not answer."""
+        self.lost: set[str] = set()
+        """Those that were left out since they lost what they shared."""
         self._leaves_out = False
         self.collectivite_id = who.collectivite_id
         self._writes_common = who.role in WRITERS
@@ -262,9 +264,10 @@ class View:
         """A collectivité that did not answer. Errors: the one that is given, but of a page's view."""
         if not self._leaves_out:
             raise error
-        if owner not in self.silent:
+        found = self.lost if isinstance(error, ShareLost) else self.silent
+        if owner not in found:
             log.warning("what %s shares is not shown: %s", owner, error.code)
-        self.silent.add(owner)
+        found.add(owner)
 
     def _as_mount(self, one: Here) -> Mount:
         return Mount(one.share, one.name, one.node, one.share.rights == "write", self.collectivite_id)
@@ -272,7 +275,7 @@ class View:
     def _shared(self, reading: Reading) -> Place | None:
         """The folder of what others share, None where nothing is."""
         found = self.mounts(reading)
-        if not found and not self.silent:
+        if not found and not self.silent and not self.lost:
             return None
         name = schema.SHARED + self.who.person_id
         root = look.root(reading, name)

@@ -226,7 +226,7 @@ def offers(view: View, reading: Reading, actor: Actor) -> list[dict[str, Any]]:
         except shares.ShareLost:
             is_lost = one.state == "accepted"
             if is_lost:  # its line says what is wrong, and what to do
-                view.silent.discard(one.owner)
+                view.lost.discard(one.owner)
         except BeffroiError as error:
             view.leave_out(one.owner, error)
         if share is not None or is_lost:
@@ -272,10 +272,15 @@ def name_of_commune(actor: Actor, collectivite_id: str) -> str:
     return names_of_communes(actor, {collectivite_id}).get(collectivite_id, "")
 
 
-def lacking(actor: Actor, view: View) -> list[str]:
-    """Names of the collectivités that a list of this view left out, as a sentence begins with them."""
-    known = names_of_communes(actor, view.silent)
-    return sorted({known.get(one) or _("Une commune qui partage avec vous") for one in view.silent})
+def lacking(actor: Actor, view: View) -> dict[str, list[str]]:
+    """Names of the collectivités that a list of this view left out, as a sentence begins with them: ``lacks`` did not
+    answer, ``lost`` lost what they shared."""
+    known = names_of_communes(actor, view.silent | view.lost)
+
+    def named(owners: set[str]) -> list[str]:
+        return sorted({known.get(one) or _("Une commune qui partage avec vous") for one in owners})
+
+    return {"lacks": named(view.silent), "lost": named(view.lost)}
 
 
 def names_of_communes(actor: Actor, wanted: set[str]) -> dict[str, str]:

@@ -258,7 +258,7 @@ def error_page(request: HttpRequest, error: BeffroiError) -> HttpResponse:
         "home": reverse("home"),
         "written": _written(request),
         "again": request.get_full_path()
-        if request.method == "GET" and isinstance(error, Unavailable)
+        if request.method == "GET" and isinstance(error, Unavailable) and error.retryable
         else "",
     }
     return page(request, "portal/error.html", context, status=error.http_status)
@@ -362,6 +362,13 @@ _BY_CODE = {
     "drive.keys_erased": (
         gettext_lazy("Le Coffre de cette collectivité a été effacé"),
         gettext_lazy("Ses clés ont été détruites : personne ne peut plus ouvrir ces fichiers."),
+    ),
+    "drive.share_lost": (
+        gettext_lazy("Cette commune a perdu ce qu’elle partageait avec vous"),
+        gettext_lazy(
+            "Elle ne l’a pas encore restauré. Gardez ce que vous en avez sur vos ordinateurs, et prévenez votre"
+            " personne référente : elle voit ce partage dans Partagé avec moi, et peut le refuser."
+        ),
     ),
     "drive.absent": (
         gettext_lazy("Ce n’est plus là"),

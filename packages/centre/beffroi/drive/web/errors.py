@@ -100,6 +100,8 @@ _WORDS: Mapping[str, str] = {
     "drive.not_scanned": "Ce fichier vient de l’extérieur et n’est pas encore analysé\u00a0; réessayez bientôt.",
     "live.grant_refused": "Cette page est ouverte depuis longtemps\u00a0: ouvrez de nouveau le lien.",
     "input.too_large": "La demande est trop longue.",
+    "drive.share_lost": "Une commune a perdu ce qu’elle partageait avec la vôtre\u00a0: gardez ce que vous en avez, et"
+    " prévenez votre personne référente.",
     "service.unavailable": "Le service ne répond pas pour le moment\u00a0; réessayez bientôt.",
 }
 _OTHERWISE: Mapping[bool, str] = {

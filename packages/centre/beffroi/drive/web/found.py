@@ -109,8 +109,7 @@ class Found:
                 if found.hits:
                     enter(home, visit.share_id, "search", 0, self.crossed)
             except BeffroiError as error:
-                log.warning("no search in %s: %s", visit.collectivite_id, error.code)
-                home.silent.add(visit.collectivite_id)
+                home.leave_out(visit.collectivite_id, error)
                 continue
             hits, more = [*hits, *found.hits], more or found.more
         return wire.Hits(tuple(hits), more, tuple(sorted(home.silent)))

@@ -82,7 +82,7 @@ def search(request: HttpRequest, actor: Actor) -> HttpResponse:
             hits,
         )
         view.silent.update(told.lacks if told else ())
-        elsewhere["lacks"] = drive_sharing.lacking(actor, view)
+        elsewhere |= drive_sharing.lacking(actor, view)
     context: dict[str, Any] = {
         "at": "search",
         "asked": asked,
@@ -127,8 +127,8 @@ def abroad(
     look_up: Callable[[Visit, Reading], list[Entry]],
     hits: Sequence[wire.Hit] = (),
 ) -> dict[str, Any]:
-    """``abroad``: rows of what other collectivités share, ``lacks``: names of those that did not answer. ``hits``:
-    found by their contents."""
+    """``abroad``: rows of what other collectivités share; ``drive_sharing.lacking``. ``hits``: found by their
+    contents."""
     rows: list[dict[str, Any]] = []
     with view.database.reading() as reading:
         visits = view.visits(reading)
@@ -144,8 +144,7 @@ def abroad(
             if lines:
                 drive_visits.visit(view, actor, visit.share_id, 0)
         except BeffroiError as error:
-            log.warning("what %s shares is not shown: %s", visit.collectivite_id, error.code)
-            view.silent.add(visit.collectivite_id)
+            view.leave_out(visit.collectivite_id, error)
             continue
         owner = drive_sharing.name_of_commune(actor, visit.collectivite_id)
         for line in lines:
@@ -158,7 +157,7 @@ def abroad(
             }
         rows += lines
     rows.sort(key=lambda line: -line["entry"].mtime_s)
-    return {"abroad": rows[:FOUND_ROWS], "lacks": drive_sharing.lacking(actor, view)}
+    return {"abroad": rows[:FOUND_ROWS], **drive_sharing.lacking(actor, view)}
 
 
 def _contents(view: View, asked: str) -> wire.Hits | None:

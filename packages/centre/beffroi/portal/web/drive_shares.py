@@ -129,7 +129,7 @@ def with_me(request: HttpRequest, actor: Actor) -> HttpResponse:
             "rows": drive_sharing.came(view, reading, actor),
             "offers": drive_sharing.offers(view, reading, actor),
         }
-    context["lacks"] = drive_sharing.lacking(actor, view)
+    context |= drive_sharing.lacking(actor, view)
     now_s = clock.epoch_s()
     with suppress(StoreFull):  # the list is read all the same
         view.database.write(lambda writing: seen.look(writing, view.who.person_id, now_s=now_s))
