@@ -155,7 +155,7 @@ def test_another_commune_s_files_are_found_read_compared_and_brought_back(
         inspect(there, "v-renomme-pris")
         there.click("summary:has-text('Renommer ou supprimer')")
         there.click("button:has-text('Supprimer')")
-        there.locator(".say", has_text="C’est dans la corbeille de la commune qui partage.").wait_for()
+        there.locator(".say", has_text="C’est dans la corbeille de la commune qui partage").wait_for()
         inspect(there, "v-supprime")
         there.click("button:has-text('Annuler')")
         there.wait_for_selector("text=C’est annulé")

@@ -47,6 +47,42 @@ def test_what_lies_in_the_trash_is_given_back_to_its_place(
     assert drive.names(folder) == ["a.ods"]
 
 
+def test_a_search_finds_what_was_deleted_also_within_a_folder_that_a_colleague_deleted(
+    drive: Drive, client: Client, beaune: Commune
+) -> None:
+    """The field for it stands on the page of the trash, too."""
+    colleague = replace(drive.act, person_id=beaune.referent_membership.person_id)
+    mine, shared = drive.file("Budget 2026.ods"), drive.folder("Travaux")
+    finances = drive.folder("Finances", drive.common)
+    drive.file("Budget annexe.ods", drive.folder("2025", finances))
+    for act, node in ((drive.act, mine), (colleague, shared), (colleague, finances)):
+        drive.database.write(lambda w, it=(act, node.id): tree.delete(w, *it))
+    page = client.get("/coffre/recherche/?q=budgets").content.decode()
+    assert "Rien de présent ne correspond" in page
+    _, own, common = page.split('<section class="card"')[1:4]
+    assert "Dans votre corbeille" in own and "Budget 2026.ods" in own and "contient" not in own
+    assert "Dans la corbeille de la commune" in common and "contient Budget annexe.ods" in common
+    assert beaune.referent_membership.person.name in common
+    assert "Travaux" not in page
+    client.post(TRASH, {"what": "restore", "de": "commune", "n": str(finances.id)})
+    page = client.get("/coffre/recherche/?q=budget annexe").content.decode()
+    assert "corbeille de la commune" not in page and "Budget annexe.ods" in page
+    assert beaune.referent_membership.person.name in client.get(TRASH).content.decode(), (
+        "a colleague deleted it"
+    )
+
+
+def test_a_search_finds_nothing_in_the_trash_of_somebody_else(
+    drive: Drive, client: Client, beaune: Commune, nuits: Commune
+) -> None:
+    for membership in (beaune.referent_membership, nuits.agent_membership):
+        other = Drive(membership)
+        for parent in (other.own, other.common) if membership is nuits.agent_membership else (other.own,):
+            node = other.file("Budget secret.ods", parent)
+            other.database.write(lambda w, it=(other.act, node.id): tree.delete(w, *it))
+    assert "Budget secret" not in client.get("/coffre/recherche/?q=budget").content.decode()
+
+
 def test_the_trash_is_emptied_for_good(drive: Drive, client: Client, do: Callable[..., str]) -> None:
     one = drive.file("a.ods")
     do("delete", drive.own, n=[one.id])

@@ -23,7 +23,7 @@ from tests.fixtures_portal import no_door, portal_client
 __all__ = ["client", "drive", "folder", "no_door", "share", "there"]
 pytestmark = pytest.mark.django_db
 NAME = "Plan de la piste.odt"
-DELETED, GONE = "C’est dans la corbeille de la commune qui partage.", "n’est plus là"
+DELETED, GONE = "C’est dans la corbeille de la commune qui partage", "n’est plus là"
 
 
 @pytest.fixture

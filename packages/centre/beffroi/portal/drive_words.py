@@ -348,7 +348,9 @@ def done_there(what: str) -> str:
     """As ``done``, in what another collectivité shares. ``what``: renamed, deleted."""
     if what == "renamed":
         return _("C’est renommé, chez la commune qui partage.")
-    return _("C’est dans la corbeille de la commune qui partage.")
+    return _(
+        "C’est dans la corbeille de la commune qui partage : dans dix minutes, elle seule pourra le rendre."
+    )
 
 
 def carried(what: str, count: int) -> str:

@@ -9,16 +9,18 @@ Source:  docs/internals/drive.md.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import LiteralString, NamedTuple
 
 from beffroi.drive.store import locks, refs, schema, seals, tree, weights
 from beffroi.drive.store.database import Database
-from beffroi.drive.store.look import child, free_name, node, root
+from beffroi.drive.store.look import below, child, free_name, node, root
 from beffroi.drive.store.model import NOTHING, AbsentNode, Act, Node
 from beffroi.drive.store.writing import Reading, Writing
 
 MOST_DESTROYED = 500
+MOST_SOUGHT = 2000
 _ROWS: LiteralString = (
     "SELECT t.node, t.parent, t.name, t.root, t.path, t.deleted_s, t.person_id, n.is_folder, n.size_bytes"
     " FROM trash t JOIN node n ON n.id = t.node"
@@ -50,6 +52,27 @@ def page(
         (root_id, *end, most),
     )
     return [Trashed(*row) for row in rows]
+
+
+def named(
+    database: Reading, root_id: int, fits: Callable[[str], bool], *, most: int = MOST_SOUGHT
+) -> list[tuple[Trashed, str]]:
+    """What was deleted from a root and whose name fits, or a name of what lies in it, which is told beside it ("" for
+    its own). Newest first, among the last ``most`` names."""
+    found, left = list[tuple[Trashed, str]](), most
+    for one in page(database, root_id, most=most):
+        left -= 1
+        if fits(one.name):
+            found.append((one, ""))
+        elif one.is_folder and left > 0:
+            for inner in islice(below(database, one.node), left):
+                left -= 1
+                if fits(inner.name):
+                    found.append((one, inner.name))
+                    break
+        if left <= 0:
+            break
+    return found
 
 
 def count(database: Reading, root_id: int) -> int:

@@ -31,7 +31,7 @@ from beffroi.lib.errors import BeffroiError, Unavailable
 from beffroi.portal import drive_sharing, drive_tag_words, drive_visits
 from beffroi.portal.drive_access import view_of
 from beffroi.portal.pages import for_agents, sought
-from beffroi.portal.web import drive
+from beffroi.portal.web import drive, drive_trash
 
 FOUND_ROWS = 200
 RECENT_ROWS = 100
@@ -68,6 +68,7 @@ def search(request: HttpRequest, actor: Actor) -> HttpResponse:
     with view.database.reading() as reading:
         named = found_rows(reading, view, actor, found[:FOUND_ROWS])
         inside = found_rows(reading, view, actor, _seen(reading, view, passages))
+        deleted = drive_trash.sought(view, reading, actor, asked)
     for line in (*named, *inside):
         line["passage"] = passages.get(line["entry"].id)
     by_name = {one.id for one in found}
@@ -90,6 +91,7 @@ def search(request: HttpRequest, actor: Actor) -> HttpResponse:
         "too_many": len(found) > FOUND_ROWS or bool(told and told.more),
         "names_alone": told is None,
         "no_word": bool(asked) and not terms.wanted_in_names(asked),
+        "deleted": deleted,
         "total": len(lines) + len(elsewhere.get("abroad", ())),
     } | elsewhere
     return drive.drive_page(request, view, "portal/drive_found.html", context)

@@ -1,4 +1,4 @@
-"""Coffre: what was deleted, given back to its place or deleted for good.
+"""Coffre: what was deleted, found by a search, given back to its place or deleted for good.
 
 Input:  hostile: identifiers of the form. Every change is a POST with a token of the session.
 Access: the trash of the person's own folder, and of the collectivité's for who may write there; it is emptied for good
@@ -7,6 +7,7 @@ Access: the trash of the person's own folder, and of the collectivité's for who
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,8 +22,11 @@ from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import trash_actions
 from beffroi.drive.store import trash as bin_
+from beffroi.drive.store.trash import Trashed
+from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import Place, View
-from beffroi.lib import digits
+from beffroi.drive.words import terms
+from beffroi.lib import accents, digits
 from beffroi.lib.errors import BeffroiError, Invalid
 from beffroi.portal import drive_words, words
 from beffroi.portal.drive_access import act_of, view_of
@@ -58,8 +62,6 @@ def trash(request: HttpRequest, actor: Actor) -> HttpResponse:
             messages.error(request, drive_words.refusal(error))
         return HttpResponseRedirect(reverse("drive_trash") + (f"?de={COMMON}" if is_common else ""))
     shown = items[:PAGE_ROWS]
-    persons = identity.visible_persons(actor).filter(pk__in={one.person_id for one in shown})
-    named = dict(persons.values_list("id", "name"))
     context: dict[str, Any] = PLACE | {
         "at": "trash",
         "is_common": is_common,
@@ -67,21 +69,54 @@ def trash(request: HttpRequest, actor: Actor) -> HttpResponse:
         "may_write": place.rights.may_write,
         "may_empty": may_empty,
         "days": settings.BEFFROI.drive_trash_days,
-        "rows": [
-            {
-                "item": one,
-                "where": one.path.rpartition("/")[0],
-                "deleted": datetime.fromtimestamp(one.deleted_s, UTC),
-                "size": words.size(one.size_bytes),
-                "who": named.get(one.person_id, "") if is_common else "",
-                "icon": "folder" if one.is_folder else "file-text",
-            }
-            for one in shown
-        ],
+        "rows": _rows(actor, [(one, "") for one in shown], is_common=is_common),
         "after": f"{shown[-1].deleted_s}-{shown[-1].node}" if len(items) > PAGE_ROWS else "",
     }
     context |= drive_act.waiting(request, actor, root.id)
     return page(request, "portal/drive_trash.html", context)
+
+
+def sought(view: View, reading: Reading, actor: Actor, asked: str) -> list[dict[str, Any]]:
+    """What was deleted and has all words of ``asked`` in its name, or in that of something in it: of the person's own,
+    then of the collectivité."""
+    wanted, found = terms.wanted_in_names(asked), []
+    forms = [{one, terms.other_number(one) or one} for one in wanted]
+
+    def fits(name: str) -> bool:
+        """Of thousands of names most are left out by the cheaper question."""
+        bare = accents.bare(name)
+        return all(any(each in bare for each in form) for form in forms) and terms.is_named(name, wanted)
+
+    for root, is_common in zip(view.roots(reading), (False, True), strict=True) if wanted else ():
+        items = bin_.named(reading, root.id, fits)
+        if items:
+            found.append(
+                {
+                    "rows": _rows(actor, items, is_common=is_common),
+                    "is_common": is_common,
+                    "may_write": view.at(reading, root.id).rights.may_write,
+                    "form": "common" if is_common else "own",
+                }
+            )
+    return found
+
+
+def _rows(actor: Actor, items: Sequence[tuple[Trashed, str]], *, is_common: bool) -> list[dict[str, Any]]:
+    """``items``: with a name of what lies in each, or "". Who deleted it is named, but to themselves in their own."""
+    persons = identity.visible_persons(actor).filter(pk__in={one.person_id for one, _ in items})
+    named = dict(persons.values_list("id", "name"))
+    return [
+        {
+            "item": one,
+            "where": one.path.rpartition("/")[0],
+            "holds": holds,
+            "deleted": datetime.fromtimestamp(one.deleted_s, UTC),
+            "size": words.size(one.size_bytes),
+            "who": named.get(one.person_id, "") if is_common or one.person_id != actor.id else "",
+            "icon": "folder" if one.is_folder else "file-text",
+        }
+        for one, holds in items
+    ]
 
 
 def _restore(request: HttpRequest, view: View, place: Place) -> None:
