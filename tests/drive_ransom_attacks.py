@@ -152,6 +152,14 @@ def with_notes(folders: Folders) -> Iterator[tuple[str, Change]]:
     yield from in_place("whole")(folders)
 
 
+def tried_first(folders: Folders) -> Iterator[tuple[str, Change]]:
+    """On two files, hours before the rest."""
+    for number, (device, change) in enumerate(in_place("whole")(folders)):
+        if number == 1:
+            folders.now_s += 3 * 3600
+        yield device, change
+
+
 def from_devices(count: int, step_s: float) -> Script:
     def script(folders: Folders) -> Iterator[tuple[str, Change]]:
         folders.step_s = step_s
@@ -222,6 +230,7 @@ ATTACKS: dict[str, tuple[Script, tuple[str, ...], int]] = {
     "slow: one file a minute": (in_place("whole", 60), OFFICE, 6),
     "slow: one file a minute, first 4 KiB": (in_place("first 4 KiB", 60), OFFICE, 6),
     "slower: one file an hour": (in_place("whole", 3600), OFFICE, 10),
+    "on two files, on the others three hours later": (tried_first, OFFICE, 6),
     "four devices in turn": (from_devices(4, 1), OFFICE, 10),
     "ten devices in turn, one file a minute": (from_devices(10, 60), OFFICE, 20),
     "wiped with zeros": (wiped, OFFICE, 120),

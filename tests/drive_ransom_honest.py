@@ -229,6 +229,14 @@ def renamed_by_a_person(folders: Folders) -> Iterator[tuple[str, Change]]:
         yield ONE, folders.rename(file, file.name + ".traité")
 
 
+def moved_and_restored(folders: Folders) -> Iterator[tuple[str, Change]]:
+    for file in folders.files:
+        file.folder = f"archives {file.folder}"
+        yield ONE, folders.rename(file, file.name)
+    for file in folders.files:
+        yield ONE, folders.change(file, made(file.name.partition(".")[2], 7))
+
+
 def tables_as_pages(folders: Folders) -> Iterator[tuple[str, Change]]:
     """A business program writes .xls files that are HTML over real ones."""
     for number in range(100):
@@ -385,6 +393,7 @@ HONEST: dict[str, Script] = {
     "a faulty program spoils 5 PDF within a second": faulty_program,
     "documents saved by Office, with lock and temporary files": saved_by_office,
     "220 files renamed (.bak, .old, a date, .traité)": renamed_by_a_person,
+    "240 files moved to other folders, then restored from a backup": moved_and_restored,
     "100 .xls overwritten by HTML of the same name": tables_as_pages,
     "100 logs packed, the old ones deleted": logs_packed,
     "200 files created empty, then written": uploads_in_two_steps,
