@@ -415,6 +415,22 @@ FOUND: dict[str, tuple[bytes, str]] = {
     ),
     "table with a command": (b"nom;prix\n=cmd|' /C calc'!A0;3\n", "Malware.FormulaCommand"),
     "rtf with an object": (b"{\\rtf1{\\object\\objupdate{\\*\\objdata 0105}}}", "Malware.RtfObject"),
+    "rtf with a command": (
+        b'{\\rtf1{\\field{\\*\\fldinst DDEAUTO c:\\\\cmd.exe "/k calc"}}}',
+        "Malware.RtfCommand",
+    ),
+    "old XML with macros": (b"<?xml?><w:binData>QWN0aXZlTWltZQAAAA==</w:binData>", "Macro.ActiveMime"),
+    "sylk with macros": (b'ID;P\r\nC;X1;Y1;K0;EEXEC("CMD.EXE")\r\nE\r\n', "Macro.SylkMacro"),
+    "ods with a script of its own": (
+        ods(
+            Configurations__xml=b"<script:event-listener xlink:href='vnd.sun.star.script:../x.py$f?language=Python'/>"
+        ),
+        "Macro.OdfScript",
+    ),
+    "rar that writes elsewhere": (
+        rar("a.pdf", pdf()) + b"\x03STM\x07:..\\..\\Startup\\a.lnk",
+        "Malware.RarStream",
+    ),
     "page as a program": (b"<html><HTA:APPLICATION id=x></html>", "Malware.HtmlApplication"),
     "broken zip": (packed(a__bin=hashlib.shake_128(b"x").digest(4000))[:2000], "Unreadable"),
     "bomb": (bomb(), "Nested Unreadable"),

@@ -113,20 +113,23 @@ def verdict_of(message: MailMessage) -> dict[str, Any]:
 
 
 def reported_indicators(beffroi_id: str) -> list[tuple[str, str]]:
-    """What a report may speak about: links, link hosts, attachments and the sender. Parents of a host are left
-    out: evidence against one name is none against its domain."""
+    """What a report may speak about: links, link hosts, attachments, files in them and the sender. Parents of a host
+    are left out: evidence against one name is none against its domain."""
     rows = MailObservation.objects.filter(
-        message_id=beffroi_id, role__in=("link", "attachment", "sender")
+        message_id=beffroi_id, role__in=("link", "attachment", "carried", "sender")
     ).order_by("kind", "value")
     return [(row.kind, row.value) for row in rows]
 
 
 def holds_file(actor: Actor, beffroi_id: str, data: bytes) -> bool:
     """Whether a decision names these bytes. When the entry hashed them otherwise (line ends of a text part), any
-    decided file of the same mail holds them all: better one file too many than the wrong one."""
+    decided file of the same mail holds them all, and so does one that is packed in any of its files: better one file
+    too many than the wrong one."""
     own = hashlib.sha256(data).hexdigest()
-    recorded = {value for kind, value in reported_indicators(beffroi_id) if kind == "sha256"}
-    asked = {own} if own in recorded else {own, *recorded}
+    rows = MailObservation.objects.filter(message_id=beffroi_id, kind="sha256")
+    recorded = {row.value: row.role for row in rows}
+    carried = {value for value, role in recorded.items() if role == "carried"}
+    asked = {own, *carried} if own in recorded else {own, *recorded}
     return decisions.active_decisions(actor).filter(kind="sha256", value__in=asked).exists()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,6 +50,8 @@ _READERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "xz": (("tar", "raw"), ("xz",)),
     "lz": (("tar", "raw"), ("lzip",)),
     "zst": (("tar", "raw"), ("zstd",)),
+    "lz4": (("tar", "raw"), ("lz4",)),
+    "z": (("tar", "raw"), ("compress",)),
 }
 _is_encrypted = ffi.libarchive.archive_entry_is_encrypted
 _is_encrypted.argtypes, _is_encrypted.restype = [ctypes.c_void_p], ctypes.c_int
@@ -120,6 +123,13 @@ def names(body: Body, kind: str) -> set[str]:
     """Names of all files of an archive, NAMES_READ at most. Errors: Broken."""
     with _opened(body, kind) as archive:
         return {_name(entry) for entry in islice(archive, NAMES_READ)}
+
+
+def listed(body: Body) -> Iterator[str]:
+    """The names in a zip's list, which most programs show; ``members`` has those that stand before each file.
+    Errors: those of zipfile."""
+    with zipfile.ZipFile(bodies.stream(body)) as archive:
+        yield from archive.namelist()
 
 
 def members(

@@ -26,11 +26,14 @@ def _set(text: str) -> frozenset[str]:
 _PROGRAMS = _set(
     "exe com scr pif cpl msi msp mst msix appx appinstaller application dll sys drv ocx bat cmd ps1 psm1 psd1 vb vbs"
     " vbe js jse wsf wsh wsc sct hta jar class apk elf run sh bash reg inf scf chm hlp gadget xll wll xlam ppam one"
-    " onepkg swf ade adp mde msc diagcab pyz pyw ws library-ms settingcontent-ms command action"
+    " onepkg swf ade adp mde msc diagcab pyz pyw ws library-ms settingcontent-ms search-ms searchconnector-ms command"
+    " action rdp jnlp theme themepack deskthemepack appref-ms msixbundle appxbundle vsto iqy oqy rqy"
 )
 _PROGRAM_CONTENT = _set("exe elf class jar apk bat chm swf msi one")
 _SHORTCUTS = _set("lnk url website desktop webloc")
 _DISK_IMAGES = _set("iso img vhd vhdx udf dmg vmdk wim mdf nrg")
+_PACKED_ALONE = _set("gz bz2 xz zst lz z")
+"""One file: what it is called is the rest of the name."""
 _ARCHIVES = _set("zip zipx rar 7z gz tgz bz2 tbz xz txz lz lzh lha tar arj cab ace zst z uue alz egg xar")
 _PACKED_TAR = _set("gz tgz bz2 tbz xz txz zst")
 _WITH_MACROS = _set("docm dotm xlsm xltm xlsb pptm potm ppsm sldm")
@@ -53,7 +56,8 @@ class File:
     @property
     def kinds(self) -> frozenset[str]:
         """Its own extension and those inside of it; a document of Office is no archive."""
-        return frozenset({self.extension}) | (frozenset() if self.is_office else self.inner)
+        own = {self.extension, self.before} if self.extension in _PACKED_ALONE else {self.extension}
+        return frozenset(own) | (frozenset() if self.is_office else self.inner)
 
     @property
     def is_office(self) -> bool:
@@ -116,12 +120,18 @@ def extensions(name: str) -> tuple[str, str]:
     if last is None:
         return "", ""
     before = _EXTENSION.search(name[: last.start()])
-    return last[1].lower()[:16], (before[1].lower()[:16] if before else "")
+    return last[1].lower()[:MAX_EXTENSION], (before[1].lower()[:MAX_EXTENSION] if before else "")
+
+
+MAX_EXTENSION = 20
+"""Longer than any that counts ("searchconnector-ms")."""
+_UPWARDS = re.compile(r"(?:^|[/\\:])\.\.[/\\]")
 
 
 def hides(name: str) -> bool:
-    """Whether a name has signs that make it look like another one."""
-    return _HIDING.search(name) is not None
+    """Whether a name has signs that make it look like another one, or leads out of the folder that it is unpacked
+    into."""
+    return _HIDING.search(name) is not None or _UPWARDS.search(name) is not None
 
 
 _MAGIC: tuple[tuple[bytes, str], ...] = (
@@ -151,6 +161,10 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"ZWS", "swf"),
     (b"\xe4\x52\x5c\x7b\x8c\xd8\xa7\x4d", "one"),
     (b"\x78\x9f\x3e\x22", "tnef"),
+    (b"MSWIM\0\0\0", "wim"),
+    (b"\x1f\x9d", "z"),
+    (b"\x04\x22\x4d\x18", "lz4"),
+    (b"EGGA", "egg"),
 )
 _WORDS = (b"MZ", b"FWS", b"CWS", b"ZWS", b"ITSF", b"MSCF", b"LZIP", b"xar!")
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -166,8 +180,16 @@ _BEHIND = (("rar", re.compile(rb"Rar!\x1a\x07[\x00\x01]")), ("7z", re.compile(rb
 """What programs look for behind the beginning of a file: where it unpacks itself, or stands behind a picture."""
 _SIGNED = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02"
 """id-signedData, of a length that is told in up to five bytes."""
-UNPACKED = _set("zip gz bz2 xz zst lz 7z rar cab tar iso xar lha")
+UNPACKED = _set("zip gz bz2 xz zst lz lz4 z 7z rar cab tar iso xar lha")
 """Kinds, by content, that are opened to see what is inside."""
+SHUT = _set("arj ace egg")
+"""Archives, by content, that other programs open and nothing maintained reads here."""
+_ARJ_HEADER_BYTES = range(30, 2601)
+_ACE = b"**ACE**"
+UUENCODED = re.compile(rb"^begin [0-7]{3,4} ([^\r\n]{1,200})\r?\n(?=[!-`])", re.M)
+_UUENCODED_WITHIN_BYTES = 4096
+_CARDS = re.compile(rb"(?:\xef\xbb\xbf)?\s{0,99}begin:v(?:calendar|card)\b", re.I)
+"""Appointments and contacts (RFC 5545, RFC 6350)."""
 
 
 def detect(data: bytes) -> str:
@@ -183,15 +205,23 @@ def detect(data: bytes) -> str:
         return "tar"
     if data[2:7] in (b"-lh5-", b"-lh6-", b"-lh7-", b"-lh1-", b"-lh0-"):
         return "lha"
+    if data[7:14] == _ACE:
+        return "ace"
+    if data[:2] == b"\x60\xea" and int.from_bytes(data[2:4], "little") in _ARJ_HEADER_BYTES:
+        return "arj"
     if data[-512:].startswith(b"koly"):
         return "dmg"
     if data.find(b"%PDF-", 0, 1024) >= 0:
         return "pdf"
     if _PAGE.match(plain(data[:4096])):
         return "html"
+    if _CARDS.match(data):
+        return "card"
     end = _HEADER_END.search(data, 0, _MAIL_HEADER_BYTES)
     if _MAIL.search(data, 0, end.start() + 1 if end else _MAIL_HEADER_BYTES):
         return "eml"
+    if UUENCODED.search(data, 0, _UUENCODED_WITHIN_BYTES):
+        return "uue"
     # Programs find a zip by its end, whatever stands before it.
     if data.rfind(b"PK\x05\x06", -66_000) >= 0:
         return "zip"
@@ -233,7 +263,10 @@ def plain(data: bytes) -> bytes:
 
 
 _LOOK_BYTES = 4 * 1024 * 1024
-_ACTIVE = re.compile(rb"<script|javascript:|vbscript:|<form|http-equiv=[\"']?refresh|\son[a-z]+\s*=", re.I)
+_ACTIVE = re.compile(
+    rb"<script|javascript:|vbscript:|<form|<iframe|<embed|<object|http-equiv=[\"']?refresh|\son[a-z]+\s*=",
+    re.I,
+)
 """What a browser would run or send."""
 
 

@@ -9,6 +9,7 @@ Source:  RFC 5322, RFC 2045 to 2047, RFC 2231; MS-OXTNEF 2.1; docs/decisions/006
 
 from __future__ import annotations
 
+import binascii
 import email
 import re
 import struct
@@ -18,8 +19,9 @@ from email import errors
 from email.header import decode_header
 from email.message import Message
 from email.utils import collapse_rfc2231_value
+from itertools import islice
 
-from beffroi.scan import pages
+from beffroi.scan import kinds, pages
 
 _ONCE = ("Content-Type", "Content-Transfer-Encoding", "Content-Disposition")
 _MAX_BOUNDARY, _MAX_HEADER = 70, 8192
@@ -31,9 +33,9 @@ _UNCLEAR = (
     errors.MultipartInvariantViolationDefect,
     errors.InvalidMultipartContentTransferEncodingDefect,
 )
-_UUENCODED = re.compile(rb"^begin [0-7]{3,4} [^\r\n]{1,200}\r?\n[!-`]", re.M)
-_WEB = re.compile(r"https?://[^\s<>\"']+[^\s<>\"'.,;:!?)]", re.IGNORECASE)
+WEB = re.compile(r"https?://[^\s\0<>\"']+[^\s\0<>\"'.,;:!?)]", re.IGNORECASE)
 _ATTACHMENT_LEVEL = 2
+_MOST_UUENCODED = 10
 
 
 @dataclass
@@ -70,13 +72,27 @@ def look(data: bytes) -> Inside:
             and not names
             and part.get_content_disposition() != "attachment"
         ):
-            found.clear &= _UUENCODED.search(content) is None
+            found.clear &= kinds.UUENCODED.search(content) is None
             written = _in(part.get_content_charset(), content)
             is_page = part.get_content_subtype() == "html"
-            found.links += pages.links(written) if is_page else _WEB.findall(written)
+            found.links += pages.links(written) if is_page else WEB.findall(written)
             continue
         found.embedded += [(name, content) for name in names or [""]]
     return found
+
+
+def uuencoded(data: bytes) -> Iterator[tuple[str, bytes]]:
+    """(name, content) of each file that stands in a text, as far as it can be read."""
+    for begun in islice(kinds.UUENCODED.finditer(data), _MOST_UUENCODED):
+        content = bytearray()
+        try:
+            for line in data[begun.end() :].splitlines():
+                if line.rstrip() in (b"end", b"`", b""):
+                    break
+                content += binascii.a2b_uu(line)
+        except binascii.Error:
+            pass  # up to here programs read it
+        yield begun[1].decode("utf-8", "replace"), bytes(content)
 
 
 def text(data: bytes) -> str:

@@ -18,15 +18,28 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 
-from beffroi.scan import archives, bodies, codes, kinds, letter, office, pages, pdf, signed, values
+from beffroi.scan import (
+    archives,
+    bodies,
+    cards,
+    codes,
+    kinds,
+    letter,
+    office,
+    pages,
+    pdf,
+    rtf,
+    signed,
+    values,
+)
 from beffroi.scan.archives import Budget, OutOfTime, TooMuch
 from beffroi.scan.bodies import Body
 from beffroi.scan.kinds import File
 from beffroi.scan.values import Report
 
-READER = 2
-"""To be raised when more is looked into: what is stored is looked at once more, as by newer rules. 2: .p7m, and a rar
-or 7z behind something else."""
+READER = 3
+"""To be raised when more is looked into: what is stored is looked at once more, as by newer rules. 3: RTF, appointments,
+what pages make files of, templates in any spelling, names in a zip's list."""
 _OF_DOCUMENTS = ("", "html", "eml")
 """What parts of a document look like: texts and pictures."""
 _CARRIERS = ("", "pdf")
@@ -82,6 +95,8 @@ class _Look:
         self._links: dict[str, None] = {}
         self._links_left = values.MAX_LINKS_TEXT
         self._more_links = False
+        self._carriers, self._carried = dict[str, None](), dict[str, None]()
+        """SHA-256 of files in it in which something was found, and of others."""
         self._is_whole = True
 
     def add(self, code: str, detail: str = "") -> None:
@@ -103,6 +118,7 @@ class _Look:
             is_whole,
             list(self._links),
             self._more_links,
+            list(self._carriers | self._carried)[: values.MAX_FILES],
         )
 
     def file(self, body: Body, name: str = "", depth: int = 0) -> None:
@@ -114,8 +130,7 @@ class _Look:
         seen = _Seen(kinds.detect(ends))
         if kinds.hides(name):
             seen.flags.add("hidden")
-        for window in bodies.windows(body):
-            self._rules(window)
+        is_known = any([self._rules(window) for window in bodies.windows(body)])
         if not depth:
             self._early(self.report(""))
         try:
@@ -130,15 +145,20 @@ class _Look:
             one = File(
                 extension or seen.kind, before, seen.kind, frozenset(seen.flags), frozenset(seen.inner)
             )
-            for code in kinds.found([one]):
+            codes_of_it = kinds.found([one])
+            for code in codes_of_it:
                 self.add(code)
+            if depth and isinstance(body, bytes):
+                self._carry(body, bool(codes_of_it) or is_known)
 
     def _inside(self, body: Body, ends: bytes, name: str, seen: _Seen, depth: int) -> None:
         extension, _ = kinds.extensions(name)
         if kinds.is_page(extension, seen.kind):
             if kinds.is_active(ends):
                 seen.flags.add("active")
-            self._lead_on(pages.links(kinds.plain(ends).decode("utf-8", "replace")))
+            page = kinds.plain(ends).decode("utf-8", "replace")
+            self._lead_on(pages.links(page))
+            self._embedded(pages.carried(page), depth)
         if seen.kind == "ole":
             self._ole(body, seen, depth)
         elif seen.kind == "pdf":
@@ -152,6 +172,18 @@ class _Look:
                 self.add(kinds.UNREADABLE)
         elif seen.kind == "p7m":
             self._signed(ends, name, depth)
+        elif not seen.kind and office.is_flat(ends):
+            self._tied(ends)
+        elif seen.kind == "rtf":
+            self._fetches(map(office.fetched, rtf.templates(ends)))
+            self._lead_on(rtf.links(ends))
+            self._embedded(rtf.embedded(ends), depth)
+        elif seen.kind == "card":
+            self._card(ends, depth)
+        elif seen.kind == "uue":
+            self._embedded(letter.uuencoded(ends), depth)
+        elif seen.kind in kinds.SHUT:
+            self.add(kinds.UNREADABLE)
         elif seen.kind in kinds.UNPACKED:
             self._archive(body, seen, depth)
 
@@ -178,9 +210,19 @@ class _Look:
             if start:
                 self._besides(bodies.behind(body, start), kind, depth)
 
-    def _rules(self, data: bytes) -> None:
-        for code, rule in self._matches(data):
+    def _carry(self, data: bytes, is_carrier: bool) -> None:
+        if len(data) < values.FEWEST_BYTES or (codes.is_picture(data) and not is_carrier):
+            return
+        found = self._carriers if is_carrier else self._carried
+        if len(found) < values.MAX_FILES:
+            found[_digest(data).hex()] = None
+
+    def _rules(self, data: bytes) -> bool:
+        """Whether one of them matches."""
+        found = list(self._matches(data))
+        for code, rule in found:
             self.add(code, rule)
+        return bool(found)
 
     def _read[T](self, step: Callable[[], T]) -> T | None:
         """What a reader of hostile bytes says; None for whatever goes wrong in it."""
@@ -247,7 +289,26 @@ class _Look:
         self._macros(found.macros, seen)
         if found.encrypted:
             seen.flags.add("encrypted")
+        for page in found.pages:
+            self._lead_on(pages.links(page))
+        for text in found.texts:
+            self._lead_on(letter.WEB.findall(text))
         self._embedded(found.embedded, depth)
+
+    def _tied(self, part: bytes) -> None:
+        self._fetches(one.finding for one in office.relations(part))
+
+    def _fetches(self, findings: Iterable[str]) -> None:
+        for finding in filter(None, findings):
+            self.add(finding, office.FETCHES)
+
+    def _card(self, data: bytes, depth: int) -> None:
+        plain = cards.unfolded(data)
+        self._lead_on(cards.links(plain))
+        files = self._read(lambda: list(cards.embedded(plain)))
+        if files is None:
+            self.add(kinds.UNREADABLE)
+        self._embedded(files or (), depth)
 
     def _pdf(self, body: Body, seen: _Seen, depth: int) -> None:
         found = self._read(lambda: pdf.look(body, most_text=self._text_left))
@@ -286,7 +347,7 @@ class _Look:
             self._embedded([(inner, found)], depth)
 
     def _archive(self, body: Body, seen: _Seen, depth: int) -> None:
-        kind, listed = seen.kind, set[bytes]()
+        kind, listed, document = seen.kind, set[bytes](), False
         try:
             if document := kind == "zip" and office.is_document(archives.names(body, kind)):
                 seen.kind = "docx"
@@ -306,7 +367,16 @@ class _Look:
         except archives.Broken:
             self.add(kinds.UNREADABLE)
         if kind == "zip":
+            self._listed(body, seen, document)
             self._unlisted(body, listed, depth)
+
+    def _listed(self, body: Body, seen: _Seen, document: bool) -> None:
+        """A name in a zip's list may be another one than before the file itself; most programs show the list's."""
+        for name in self._read(lambda: list(archives.listed(body))) or ():
+            if kinds.hides(name):
+                seen.flags.add("hidden")
+            if not document:
+                seen.inner.add(kinds.extensions(name)[0])
 
     def _unlisted(self, body: Body, listed: Set[bytes], depth: int) -> None:
         """What a zip holds besides the files of its list: some programs read the first of two lists, or none."""
@@ -318,7 +388,12 @@ class _Look:
     def _part(self, member: archives.Member, seen: _Seen, depth: int) -> None:
         """One part of an Office document."""
         self._rules(member.data)
-        self._macros(office.macros_of(member.name, member.data), seen)
+        if member.name.lower().endswith(".rels"):
+            self._tied(member.data)
+        if macros := office.macros_of(member.name, member.data):
+            self._macros(macros, seen)
+            if not office.is_list(member.name):
+                self._carry(member.data, is_carrier=True)
         self._lead(office.links_of(member.name, member.data))
         self._say(office.text_of(member.name, member.data, self._text_left))
         self._picture(member.data)

@@ -3,7 +3,7 @@
 Old documents (OLE, MS-CFB) and new ones (OOXML, ODF: the parts of a zip, one at a time). Nothing is run or interpreted.
 Hostile: everything; what olefile or these offsets raise is the caller's to catch.
 Source:  MS-CFB; MS-XLS 2.4.28 (BoundSheet8), 2.4.117 (FilePass); MS-DOC 2.5.2 (FibBase); MS-PPT 2.4.10 (VBAInfoAtom);
-         MS-OLEDS (OLENativeStream); ISO/IEC 29500; OASIS OpenDocument 1.3.
+         MS-OLEDS (OLENativeStream); ISO/IEC 29500 (its part 2: relationships); OASIS OpenDocument 1.3.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from html import unescape
+from ipaddress import ip_address
 
 import olefile
 
@@ -25,6 +26,7 @@ _SEALED = "EncryptedPackage".encode("utf-16-le")
 _MSI = "000C1084-0000-0000-C000-000000000046"
 _BOUND_SHEET, _FILE_PASS, _END_OF_FILE = 0x85, 0x2F, 0x0A
 _MACRO_SHEET = 1
+_FLAT_WITHIN_BYTES = 4096
 _STREAM_BYTES = 32 * 1024 * 1024
 _MAX_RECORDS = 20_000
 # An atom of version 2 and type 0x400, 12 bytes long: a number, whether there are macros, a version.
@@ -33,12 +35,14 @@ _PPT_MACROS = re.compile(rb"\x02\x00\x00\x04\x0c\x00\x00\x00.{4}(.{4})", re.S)
 
 @dataclass
 class Inside:
-    """``macros``: VBA, EXCEL4, BASIC; ``embedded``: (name or "", content)."""
+    """``macros``: VBA, EXCEL4, BASIC; ``embedded``: (name or "", content); ``pages``, ``texts``: of a saved mail."""
 
     kind: str = "doc"
     macros: set[str] = field(default_factory=set)
     encrypted: bool = False
     embedded: list[tuple[str, bytes]] = field(default_factory=list)
+    pages: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
 
 
 def old(body: Body) -> Inside:
@@ -75,9 +79,15 @@ def _stream(name: str, path: list[str], ole: olefile.OleFileIO, found: Inside) -
             if any(any(match[1]) for match in _PPT_MACROS.finditer(content())):
                 found.macros.add(VBA)
         case "\x01OLE10NATIVE":
-            found.embedded.append(_native(content()))
+            found.embedded.append(native(content()))
         case "PACKAGE":
             found.embedded.append(("", content()))
+        case "__SUBSTG1.0_10130102":
+            found.pages.append(content().decode("utf-8", "replace"))
+        case "__SUBSTG1.0_1013001F":
+            found.pages.append(content().decode("utf-16-le", "replace"))
+        case "__SUBSTG1.0_1000001F":
+            found.texts.append(content().decode("utf-16-le", "replace"))
         case "__SUBSTG1.0_37010102":
             found.kind = "msg"
             found.embedded.append((_saved_name(path[:-1], ole), content()))
@@ -111,7 +121,7 @@ def _records(book: bytes) -> Iterator[tuple[int, bytes]]:
         at += 4 + length
 
 
-def _native(stream: bytes) -> tuple[str, bytes]:
+def native(stream: bytes) -> tuple[str, bytes]:
     """The file in an OLENativeStream: size, flags, label, name, flags, size and path of a copy, size, data."""
     label_end = stream.index(b"\0", 6)
     name_end = stream.index(b"\0", label_end + 1)
@@ -131,10 +141,20 @@ def is_document(names: Iterable[str]) -> bool:
     return "[content_types].xml" in lower or {"content.xml", "meta-inf/manifest.xml"} <= lower
 
 
+def is_flat(data: bytes) -> bool:
+    """Whether it is a new document in one XML, as Word opens it, too."""
+    return b"<pkg:package" in kinds.plain(data[:_FLAT_WITHIN_BYTES])
+
+
+def is_list(name: str) -> bool:
+    """Whether it is the part of a new document that tells the kinds of the others."""
+    return name.lower() == "[content_types].xml"
+
+
 def macros_of(name: str, part: bytes) -> list[str]:
     """What a part of a document says of macros: it holds them, or it lists parts that do, whatever their names."""
     found = [_macro_of(name)]
-    if name.lower() == "[content_types].xml":
+    if is_list(name):
         plain = kinds.plain(part).lower()
         found += [VBA] * (b"vnd.ms-office.vbaproject" in plain) + [EXCEL4] * (b"macrosheet" in plain)
     return [one for one in found if one]
@@ -153,7 +173,8 @@ def _macro_of(name: str) -> str:
 
 
 def is_embedded(name: str) -> bool:
-    return "/embeddings/" in name.lower()
+    """A file of its own in a document: an object, or what is shown in its place."""
+    return "/embeddings/" in name.lower() or "/afchunk" in name.lower()
 
 
 _TEXT_PARTS = re.compile(
@@ -169,20 +190,81 @@ _BREAKS = re.compile(
     rb"</(?:w:p|w:tc|a:p|si|is|text:p|text:h|table:table-cell|dc:creator|dc:date)>"
     rb"|<(?:w:br|w:tab|a:br|text:tab|text:line-break|text:note|office:annotation)\b[^<>]*>"
 )
-_RELATIONS = re.compile(rb"<(?:\w+:)?Relationship\b[^>]*>")
-_TARGETS = re.compile(rb"""\bTarget\s*=\s*("[^"]*"|'[^']*')""")
+_RELATIONS = re.compile(r"<(?:\w+:)?Relationship\b[^>]*>")
+_ATTRIBUTES = re.compile(r"""\b(Type|Target|TargetMode)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 _REFERENCES = re.compile(rb"""\bxlink:href\s*=\s*("[^"]*"|'[^']*')""")
+_FIELDS = re.compile(r"<w:instrText\b[^>]*>([^<]*)|\bw:instr\s*=\s*\"([^\"]*)\"")
+_FIELD_LINKS = re.compile(
+    r"(?:HYPERLINK|INCLUDE(?:TEXT|PICTURE)|IMPORT)\s*(?:\\\w\s*)*[\"“”]\s*(https?:[^\"“”]*)", re.I
+)
+_FORMULAS = re.compile(
+    rb"""\b(?:HYPERLINK|WEBSERVICE|IMAGE)\(\s*(?:"|&quot;)(https?:(?:[^"&]|&amp;)*)""", re.I
+)
 _TAGS = re.compile(rb"<[^<>]*>")
 
 
+_PLACE = re.compile(r"(?:mhtml:|\s)*(?:https?:[/\\]{2}|file:[/\\]{2,5}|[/\\]{2})([^/\\]+)", re.I)
+_NEARBY = re.compile(r"[a-z][a-z0-9-]*:?|[a-z0-9.-]+\.(?:local|lan|intra|intranet|internal)", re.I)
+"""A letter of a disk, a server of the town hall's own network."""
+_FETCHED = frozenset("attachedtemplate oleobject frame afchunk subdocument".split())
+FETCHES = "RemoteTemplate"
+
+
+def fetched(place: str) -> str:
+    """What it says of a document that it fetches its template, with its macros, or an object from there when it is
+    opened: a finding, "" where that is near by. Town halls that work in SharePoint keep their templates there, and so
+    does who took over such a place."""
+    found = _PLACE.match(place)
+    host = found[1].lower() if found else ""
+    if not host or _NEARBY.fullmatch(host) or _is_private(host):
+        return ""
+    return kinds.MACRO if host.endswith(".sharepoint.com") and "@" not in host else kinds.MALWARE
+
+
+def _is_private(host: str) -> bool:
+    try:
+        return ip_address(host).is_private
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True)
+class Relation:
+    """What a part of a document is tied to outside of it. ``kind``: the last word of its type, in lower case."""
+
+    kind: str
+    target: str
+
+    @property
+    def finding(self) -> str:
+        return fetched(self.target) if self.kind in _FETCHED else ""
+
+
+def relations(part: bytes) -> list[Relation]:
+    """In whatever spelling: its author chooses order, quotes, entities and letters."""
+    found = []
+    for tag in _RELATIONS.findall(kinds.plain(part).decode("utf-8", "replace")):
+        told = {name: unescape(one or other).strip() for name, one, other in _ATTRIBUTES.findall(tag)}
+        if told.get("TargetMode", "").lower() == "external":
+            found.append(Relation(told.get("Type", "").lower().rpartition("/")[2], told.get("Target", "")))
+    return found
+
+
 def links_of(name: str, part: bytes) -> list[str]:
-    """The web addresses that a click on a document opens, as far as this part of it names them."""
-    if name.lower().endswith(".rels"):
-        tags = (one for one in _RELATIONS.findall(part) if b"/hyperlink" in one)
-        found = [target for one in tags for target in _TARGETS.findall(one)]
-    else:
-        found = _REFERENCES.findall(part) if name.lower() == "content.xml" else []
-    return [unescape(one[1:-1].decode("utf-8", "replace")) for one in found]
+    """The web addresses that a click on a document opens, or that it fetches by itself, as far as this part of it names
+    them. Pictures are none: what is shown leads nowhere."""
+    lower = name.lower()
+    if lower.endswith(".rels"):
+        return [one.target for one in relations(part) if one.kind != "image"]
+    if lower == "content.xml":
+        return [unescape(one[1:-1].decode("utf-8", "replace")) for one in _REFERENCES.findall(part)]
+    if lower.startswith("xl/") and lower.endswith(".xml"):
+        return [unescape(one.decode("utf-8", "replace")) for one in _FORMULAS.findall(part)]
+    if lower.startswith("word/") and lower.endswith(".xml"):
+        # One field may be split over tags.
+        told = (unescape(one or other) for one, other in _FIELDS.findall(part.decode("utf-8", "replace")))
+        return _FIELD_LINKS.findall("".join(told))
+    return []
 
 
 def text_of(name: str, part: bytes, most: int) -> str:

@@ -1,10 +1,13 @@
-"""What a page says, without its tags, and where it leads. Pure, and for hostile pages: nothing is parsed."""
+"""What a page says, without its tags, where it leads, and what it makes files of. Pure, and for hostile pages: nothing is
+parsed or run."""
 
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Iterator
 from html import unescape
+from itertools import islice
 
 _UNSEEN = re.compile(r"<(script|style)\b[^<>]*>[^<]*", re.I)
 _TAGS = re.compile(r"<[^<>]*>")
@@ -12,6 +15,25 @@ _FOLLOWED = re.compile(
     r"""(?:href|action|location|[;,]\s*url)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.IGNORECASE
 )
 """What a browser follows, as the mail door reads it of a mail's own text (beffroi-links.lua)."""
+_FRAMES = re.compile(
+    r"""<(?:i?frame|embed|object)\b[^<>]*?\s(?:src|data)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.I
+)
+_SCRIPT, _SCRIPT_END = re.compile(r"<script\b[^<>]*>", re.I), re.compile(r"</script", re.I)
+_HANDLERS = re.compile(r"""\son[a-z]+\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.I)
+_QUOTED = re.compile(r"""["'`]\s*(https?:\\?/\\?/[^"'`\s<>]+)""", re.I)
+_SUPPLIES = re.compile(r"\.(?:m?js|css|json|png|jpe?g|gif|svg|ico|webp|woff2?|ttf)(?:[?#].*)?$", re.I)
+"""What a script loads, and nobody is led to: libraries, logos."""
+_ENCODED = re.compile(r"aHR0c(?:HM6L|DovL)[\w+/-]*", re.ASCII)
+"""``https:/`` or ``http:/`` and what follows, in base64."""
+_CARRIED = re.compile(
+    r"(?<![\w+/])(?:UEsDB|TV[opqr]|N3q8r|UmFyIR|JVBERi|0M8R4K|TVNDR|H4sI|TAAAAAEUAg|PGh0bW|PEhUTU|PHNjcm|PHN2Zy|PCFET0|PCFkb2)"
+    r"[\w+/]{60,}",
+    re.ASCII,
+)
+"""Archives, programs, PDFs, old documents, shortcuts and pages, in base64: what a script hands to the reader as a file,
+or writes in its own place."""
+_CALLED = re.compile(r"""download(?:\s*=\s*|["']\s*,\s*)["']([^"'<>]{1,255})["']""", re.I)
+_MOST_CARRIED = 20
 _REMOVED = dict.fromkeys(map(ord, "\t\r\n"))
 
 
@@ -20,7 +42,34 @@ def said(page: str) -> str:
 
 
 def links(page: str) -> Iterator[str]:
-    """Each address that a browser would follow, without its place in a page; with repeats, of any scheme."""
-    for found in _FOLLOWED.finditer(page):
-        value = unescape(found[found.lastindex or 0]).translate(_REMOVED)
-        yield value.lstrip("".join(map(chr, range(33)))).partition("#")[0]
+    """Each address that a browser would follow, without its place in a page; with repeats, of any scheme. Of scripts
+    the addresses that they name, and those in base64."""
+    for pattern in (_FOLLOWED, _FRAMES):
+        for found in pattern.finditer(page):
+            value = unescape(found[found.lastindex or 0]).translate(_REMOVED)
+            yield value.lstrip("".join(map(chr, range(33)))).partition("#")[0]
+    for script in _scripts(page):
+        for link in _QUOTED.findall(script):
+            if not _SUPPLIES.search(plain := link.replace("\\", "")):
+                yield plain
+    for token in _ENCODED.findall(page):
+        yield _decoded(token).decode("utf-8", "ignore")
+
+
+def carried(page: str) -> Iterator[tuple[str, bytes]]:
+    """(name or "", content) of the files that it holds in base64, the first ones."""
+    name = _CALLED.search(page)
+    for found in islice(_CARRIED.finditer(page), _MOST_CARRIED):
+        yield name[1] if name else "", _decoded(found[0])
+
+
+def _scripts(page: str) -> Iterator[str]:
+    for begun in _SCRIPT.split(page)[1:]:
+        yield _SCRIPT_END.split(begun, maxsplit=1)[0]
+    for one in _HANDLERS.finditer(page):
+        yield unescape(one[one.lastindex or 0])
+
+
+def _decoded(token: str) -> bytes:
+    whole = token[: -1 if len(token) % 4 == 1 else None].replace("-", "+").replace("_", "/")
+    return b64decode(f"{whole}==")

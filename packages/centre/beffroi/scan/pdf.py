@@ -41,13 +41,15 @@ _REACHES_OUT = re.compile(
 )
 """What a script does that a form does not need: leave the document, run another program, hide what it does."""
 
+_WEB = re.compile(r"https?://[^\s\"'<>()\\]+", re.IGNORECASE)
+
 type Picture = Callable[[], bytes | Image.Image | None]
 """Reads it. Errors: as ``look``."""
 
 
 @dataclass
 class Inside:
-    """``links``: web addresses that a click opens. ``pictures``: of the first and the last pages. ``has_more``: there
+    """``links``: web addresses that a click or a script opens, or that a form is sent to. ``pictures``: of the first and the last pages. ``has_more``: there
     are more embedded files than are looked at. ``is_whole``: False where pages were left out."""
 
     encrypted: bool = False
@@ -66,10 +68,11 @@ def look(body: Body, *, most_text: int) -> Inside:
     if reader.is_encrypted and not reader.decrypt(""):
         return Inside(encrypted=True)
     found = Inside()
-    for action in _actions(reader):
-        found.active |= _is_active(action)
-        if action.get("/S") == "/URI" and (link := _resolved(action.get("/URI"))):
-            found.links.append(_written(link))
+    for action, waits in _actions(reader):
+        # A script behind a button waits for a click; a program that a link starts does, too, and is none of a document's
+        # business.
+        found.active |= action.get("/S") == "/Launch" or (not waits and _reaches_out(action))
+        found.links += _links(action)
     found.is_whole = len(reader.pages) <= _MAX_PAGES
     bytes_left = _MAX_ATTACHED_BYTES
     for number, (name, contents) in enumerate(reader.attachments.items()):
@@ -83,23 +86,23 @@ def look(body: Body, *, most_text: int) -> Inside:
     return found
 
 
-def _actions(reader: PdfReader) -> Iterator[DictionaryObject]:
-    """Every action that runs by itself, and those of links."""
+def _actions(reader: PdfReader) -> Iterator[tuple[DictionaryObject, bool]]:
+    """Every action, and whether it waits for a click."""
     root = reader.root_object
-    yield from _chain(root.get("/OpenAction"))
-    yield from _of_events(root)
-    yield from _named_scripts(_dictionary(_dictionary(root.get("/Names")).get("/JavaScript")))
+    for own in (
+        _chain(root.get("/OpenAction")),
+        _of_events(root),
+        _named_scripts(_dictionary(_dictionary(root.get("/Names")).get("/JavaScript"))),
+    ):
+        yield from ((action, False) for action in own)
     for number in range(min(len(reader.pages), _MAX_PAGES)):
         page = reader.pages[number]
-        yield from _of_events(page)
+        yield from ((action, False) for action in _of_events(page))
         annotations = _resolved(page.get("/Annots"))
         for annotation in annotations if isinstance(annotations, list) else []:
-            yield from _of_events(_dictionary(annotation), _BY_THEMSELVES)
-            for action in _chain(_dictionary(annotation).get("/A")):
-                # A script behind a button waits for a click; a program that a link starts does, too, and is none of a
-                # document's business.
-                if action.get("/S") in ("/Launch", "/URI"):
-                    yield action
+            one = _dictionary(annotation)
+            yield from ((action, False) for action in _of_events(one, _BY_THEMSELVES))
+            yield from ((action, True) for action in _chain(one.get("/A")))
 
 
 def _of_events(holder: DictionaryObject, events: tuple[str, ...] = ()) -> Iterator[DictionaryObject]:
@@ -137,18 +140,27 @@ def _chain(action: Any) -> Iterator[DictionaryObject]:
             waiting.append(one.get("/Next"))
 
 
+def _links(action: DictionaryObject) -> list[str]:
+    """The web addresses that it opens, sends a form to, or names in a script."""
+    if action.get("/S") == "/JavaScript":
+        return _WEB.findall(_script(action))
+    place = _resolved(action.get("/URI" if action.get("/S") == "/URI" else "/F"))
+    if isinstance(place, DictionaryObject):  # a file specification
+        place = _resolved(place.get("/UF") or place.get("/F"))
+    return [_written(place)] if place else []
+
+
 def _written(link: Any) -> str:
     return link.decode("latin-1") if isinstance(link, bytes) else str(link)
 
 
-def _is_active(action: DictionaryObject) -> bool:
-    if action.get("/S") == "/Launch":
-        return True
+def _script(action: DictionaryObject) -> str:
     script = _resolved(action.get("/JS"))
-    if script is None:
-        return False
-    text = script.get_data().decode("latin-1") if isinstance(script, StreamObject) else str(script)
-    return _REACHES_OUT.search(text) is not None
+    return script.get_data().decode("latin-1") if isinstance(script, StreamObject) else str(script or "")
+
+
+def _reaches_out(action: DictionaryObject) -> bool:
+    return _REACHES_OUT.search(_script(action)) is not None
 
 
 def _resolved(value: Any) -> Any:

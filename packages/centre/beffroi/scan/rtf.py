@@ -1,4 +1,4 @@
-"""The text of a document in RTF. Pure: signs are read from the first to the last, nothing is run or opened.
+"""The text of a document in RTF, where it leads, and the objects in it. Pure: signs are read from the first to the last, nothing is run or opened.
 
 Hostile: everything. One pass, MOST_DEPTH groups deep; what is built otherwise gives less text.
 Source:  Rich Text Format 1.9.1: groups, destinations that readers may ignore, \\ansicpg, \\uc and \\u.
@@ -8,7 +8,12 @@ from __future__ import annotations
 
 import codecs
 import re
+import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
+
+from beffroi.scan import office
 
 MOST_DEPTH = 1000
 _TOKEN = re.compile(
@@ -45,6 +50,47 @@ class _Group:
     is_text: bool = True
     is_deleted: bool = False
     fallback: int = 1
+
+
+_LINKS = re.compile(
+    rb'(?:HYPERLINK|INCLUDE(?:TEXT|PICTURE)|IMPORT)\b[^"{}\r\n]{0,40}"\s*(https?:[^"{}\r\n]*)', re.I
+)
+_TEMPLATE = re.compile(rb"\\template\s+([^{}]{1,2048})", re.I)
+_OBJECTS = re.compile(rb"\\objdata\b ?((?:[0-9a-fA-F\s]|\{[^{}]{0,80}\}|\\[a-z]{1,32}-?\d{0,9} ?)+)")
+_NO_HEX = re.compile(rb"\{[^{}]*\}|\\[a-z]+-?\d* ?|\s+")
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_MOST_OBJECTS = 50
+
+
+def links(data: bytes) -> list[str]:
+    """Of its fields, and its template."""
+    return [one.decode("latin-1") for one in _LINKS.findall(data)] + templates(data)
+
+
+def templates(data: bytes) -> list[str]:
+    """What it fetches by itself when it is opened."""
+    return [one.decode("latin-1").replace("\\\\", "\\").strip() for one in _TEMPLATE.findall(data)]
+
+
+def embedded(data: bytes) -> Iterator[tuple[str, bytes]]:
+    """(name or "", content) of the objects in it: OLE files, and packages as Windows writes them."""
+    for found in islice(_OBJECTS.finditer(data), _MOST_OBJECTS):
+        plain = _NO_HEX.sub(b"", found[1])
+        content = bytes.fromhex(plain[: len(plain) // 2 * 2].decode())
+        if (at := content.find(_OLE)) >= 0:
+            yield "", content[at:]
+        elif (at := content.find(b"Package\0")) >= 0:
+            yield from _packaged(content[at + len(b"Package\0") :])
+
+
+def _packaged(data: bytes) -> Iterator[tuple[str, bytes]]:
+    """Of topic, item and length of an object (MS-OLEDS 2.2.4, 2.2.5) to what is in it."""
+    try:
+        topic = int.from_bytes(data[:4], "little")
+        item = int.from_bytes(data[4 + topic : 8 + topic], "little")
+        yield office.native(data[8 + topic + item :])
+    except (IndexError, ValueError, struct.error):
+        return  # the rules saw it
 
 
 def text(data: bytes, most: int) -> str:

@@ -22,6 +22,8 @@ MOST_WORDS_TEXT = 128 * 1024
 """Characters for an index of words: some forty pages."""
 MAX_LINKS, MAX_LINK, MAX_LINKS_TEXT = 1000, 2048, 128 * 1024
 """Of web addresses of one attached file: how many, characters of each, of all together."""
+MAX_FILES, FEWEST_BYTES = 20, 32
+"""Files in a file that are told; shorter ones say nothing."""
 MAX_ANSWER_BYTES = 640 * 1024
 MAX_DETAILS = 20
 _DETAIL = re.compile(r"[A-Za-z0-9_]{1,64}")
@@ -33,6 +35,8 @@ class Report(msgspec.Struct, frozen=True):
     ``links``: web addresses that a click in one of them opens, or a QR code in a picture, as they are written; never to
     a log.
     ``more_links``: there are others.
+    ``files``: SHA-256 of the files in it, without pictures; first those in which something was found. An archive is
+    packed anew for each reader, what is in it is not.
     ``is_whole``: False where a part was left out that nothing is known of."""
 
     found: dict[str, list[str]] = {}
@@ -41,6 +45,7 @@ class Report(msgspec.Struct, frozen=True):
     is_whole: bool = True
     links: list[str] = []
     more_links: bool = False
+    files: list[str] = []
 
     def names(self) -> Iterator[str]:
         """Names of the findings as clamd would tell them, strongest first: "Beffroi.Macro.Excel4"."""
@@ -76,4 +81,6 @@ def decode(data: bytes, *, most_text: int = MAX_TEXT) -> Report:
         raise ValueError("links")
     if not re.fullmatch(r"[0-9a-f]{64}|", report.sha256):
         raise ValueError("sha256")
+    if len(report.files) > MAX_FILES or not all(re.fullmatch(r"[0-9a-f]{64}", one) for one in report.files):
+        raise ValueError("files")
     return report

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, islice, zip_longest
 from urllib.parse import urlsplit
 
 import msgspec
@@ -22,11 +23,13 @@ from beffroi.lib.ids import is_id
 from beffroi.mail.gate.attachments import Attached
 from beffroi.mail.gate.wrapped import led_on
 from beffroi.mail.tokens import SENDING_ONLY
-from beffroi.scan.kinds import File
+from beffroi.scan.kinds import MAX_EXTENSION, File
 
 MAX_BODY_BYTES = 2 * 1024 * 1024
 MAX_OBSERVATIONS = 4000
 """Of a mail that has more, which only somebody who hides one link among them writes, a person looks at it."""
+MAX_CARRIED = 40
+"""Files in attached ones that a mail tells: a sighting has room for them and for links."""
 MAX_MESSAGE_ID = 998
 _NO_NAME = re.compile(r'[^!-~]|["\\<>]')
 _COMMENT = r"\((?:[^()\\]|\\.|\((?:[^()\\]|\\.|\((?:[^()\\]|\\.)*+\))*+\))*+\)"
@@ -62,7 +65,8 @@ class Link(msgspec.Struct, frozen=True):
 
 
 class Attachment(msgspec.Struct, frozen=True):
-    """As ``scan.kinds.File`` has it. ``inside``: codes of what the process scan found in it."""
+    """As ``scan.kinds.File`` has it. ``inside``: codes of what the process scan found in it; ``carried``: SHA-256 of the
+    files in it, what it found something in first."""
 
     sha256: str
     extension: str = ""
@@ -72,6 +76,7 @@ class Attachment(msgspec.Struct, frozen=True):
     flags: list[str] | dict[str, str] | None = None
     inner: list[str] | dict[str, str] | None = None
     inside: list[str] | dict[str, str] | None = None
+    carried: list[str] | dict[str, str] | None = None
 
 
 class Auth(msgspec.Struct, frozen=True):
@@ -119,8 +124,8 @@ class Facts(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Observation:
-    """``role``: link, link_parent, shown, sender, sender_domain, client, attachment. A verdict looks at all of them;
-    ``shown`` is never evidence against whom it names, who may be the one imitated."""
+    """``role``: link, link_parent, shown, sender, sender_domain, client, attachment, carried (a file in one). A verdict looks
+    at all of them; ``shown`` is never evidence against whom it names, who may be the one imitated."""
 
     indicator: Indicator
     role: str
@@ -234,8 +239,13 @@ def observations(facts: Facts) -> list[Observation]:
     for address in dict.fromkeys((facts.sender, facts.visible_from)):
         if (sender := add(Kind.SENDER, address, "sender")) is not None:
             add_name(sender.value.rpartition("@")[2], "sender_domain", "sender_domain")
-    for attachment in _list(facts.attachments):
+    attached = _list(facts.attachments)
+    for attachment in attached:
         add(Kind.SHA256, attachment.sha256, "attachment")
+    # The first ones of each: decoys in one archive leave out none of the next.
+    by_place = zip_longest(*(_list(attachment.carried) for attachment in attached))
+    for sha256 in islice(filter(None, chain.from_iterable(by_place)), MAX_CARRIED):
+        add(Kind.SHA256, sha256, "carried")
     for link in _list(facts.urls):
         role, parent_role = ("shown", "shown") if link.only_shown else ("link", "link_parent")
         url = add(Kind.URL, link.url, role)
@@ -293,7 +303,7 @@ def link_mismatch(facts: Facts) -> bool:
 
 def attachment_types(facts: Facts) -> list[str]:
     """File extensions of the attachments, each once."""
-    found = {a.extension.lower()[:16] for a in _list(facts.attachments)}
+    found = {a.extension.lower()[:MAX_EXTENSION] for a in _list(facts.attachments)}
     return sorted(t for t in found if t.isascii() and t.isalnum())
 
 
@@ -302,9 +312,9 @@ def files(facts: Facts) -> list[Attached]:
     return [
         Attached(
             File(
-                a.extension[:16].lower(),
-                a.before[:16].lower(),
-                a.detected[:16].lower(),
+                a.extension[:MAX_EXTENSION].lower(),
+                a.before[:MAX_EXTENSION].lower(),
+                a.detected[:MAX_EXTENSION].lower(),
                 frozenset(_list(a.flags)),
                 frozenset(one.lower() for one in _list(a.inner)),
             ),

@@ -27,18 +27,6 @@ rule RtfObject
         $rtf at 0 and $object and ($update or $equation or $equation_hex)
 }
 
-rule RemoteTemplate
-{
-    meta:
-        about = "A document that fetches its template, with its macros, or an object from the web when it is opened"
-    strings:
-        $template = /Type="[^"]{1,120}\/(attachedTemplate|oleObject|frame)"[^>]{0,40}Target="(https?:|mhtml:|\\\\)[^>]{1,400}TargetMode="External"/ nocase
-        $other_order = /Target="(https?:|mhtml:|\\\\)[^>]{1,400}TargetMode="External"[^>]{0,40}Type="[^"]{1,120}\/(attachedTemplate|oleObject|frame)"/ nocase
-        $third_order = /TargetMode="External"[^>]{0,40}Target="(https?:|mhtml:|\\\\)[^>]{1,400}Type="[^"]{1,120}\/(attachedTemplate|oleObject|frame)"/ nocase
-    condition:
-        any of them
-}
-
 rule DdeCommand
 {
     meta:
@@ -46,7 +34,7 @@ rule DdeCommand
     strings:
         $field = /<w:instrText[^>]{0,80}>\s{0,8}DDE(AUTO)?\b/ nocase
         $simple = /w:instr="\s{0,8}DDE(AUTO)?\s/ nocase
-        $link = /<ddeLink\b[^>]{0,200}ddeService="(cmd|powershell|mshta|msexcel)/ nocase
+        $link = /<ddeLink\b[^>]{0,200}ddeService=["'](cmd|powershell|mshta|msexcel)/ nocase
     condition:
         any of them
 }
@@ -83,4 +71,62 @@ rule PageBuildsFile
         $hand = /(msSaveOrOpenBlob|msSaveBlob|createObjectURL)/
     condition:
         filesize < 32MB and $page and $decode and $blob and $hand
+}
+
+rule RtfCommand
+{
+    meta:
+        about = "RTF with a field that starts a program when it is opened (DDE)"
+    strings:
+        $rtf = "{\\rt"
+        $command = /\\fldinst\b[^"}]{0,40}\bDDE(AUTO)?\s/ nocase
+    condition:
+        $rtf at 0 and $command
+}
+
+rule ActiveMime
+{
+    meta:
+        about = "Macros of Word in a page or in XML: nothing else keeps them so"
+        finding = "macro"
+    strings:
+        $sign = "ActiveMime"
+        $base64 = "QWN0aXZlTWltZ"
+        $flat = /<office:scripts>[^<]{0,80}<[^>]{0,200}>\s{0,80}(<[^>]{0,400}>\s{0,80}){0,4}<script:module\b/ 
+    condition:
+        filesize < 32MB and ($sign at 0 or $base64 or $flat)
+}
+
+rule OdfScript
+{
+    meta:
+        about = "An OpenDocument that starts a script of the office suite by itself (CVE-2018-16858 and after)"
+        finding = "macro"
+    strings:
+        $event = /<script:event-listener\b[^>]{0,300}vnd\.sun\.star\.script:/
+    condition:
+        $event
+}
+
+rule SylkMacro
+{
+    meta:
+        about = "A table in SYLK whose cells start programs when it opens (macros of Excel 4)"
+        finding = "macro"
+    strings:
+        $sylk = "ID;"
+        $macro = /;E(EXEC|CALL|REGISTER|RUN)\(/ nocase
+    condition:
+        $sylk at 0 and $macro
+}
+
+rule RarStream
+{
+    meta:
+        about = "A RAR that writes a file outside of its folder by an alternate stream (CVE-2025-8088)"
+    strings:
+        $rar = "Rar!\x1a\x07\x01\x00"
+        $stream = /STM[\x00-\x7f]{0,12}:(\.\.[\\\/]){2}/
+    condition:
+        $rar and $stream
 }

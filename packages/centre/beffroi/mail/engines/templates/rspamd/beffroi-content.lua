@@ -12,6 +12,7 @@ local rspamd_util = require "rspamd_util"
 
 local M = {}
 local MAX_INNER, MAX_LOOK, MAX_TEXT, MAX_IBANS = 500, 4 * 1024 * 1024, 256 * 1024, 20
+local MAX_EXTENSION = 20
 local MAX_NAMES, MAX_PIECES, MAX_HEADER, MAX_SAID = 8, 64, 8192, 80
 local MAX_UU, MAX_UU_BYTES, MAX_COMPARED = 10, 1024 * 1024, 2000000
 M.caps = { header_bytes = 128 * 1024, headers = 500, parameters = 64, parts = 300, depth = 16, boundary = 70 }
@@ -22,7 +23,7 @@ local OLE = "\208\207\017\224\161\177\026\225"
 local function wide(text) return (text:gsub(".", "%0\0")) end
 local VBA, MACROS, SEALED = wide("_VBA_PROJECT"), wide("Macros"), wide("EncryptedPackage")
 -- What a browser would run or send, in a page that is attached.
-local ACTIVE = { "<script", "javascript:", "vbscript:", "<form", "http%-equiv=[\"']?refresh", "%son%a+%s*=" }
+local ACTIVE = { "<script", "javascript:", "vbscript:", "<form", "<iframe", "<embed", "<object", "http%-equiv=[\"']?refresh", "%son%a+%s*=" }
 local PAGES = { htm = true, html = true, xhtml = true, xht = true, shtml = true, svg = true, mht = true, mhtml = true, xml = true }
 -- U+202A..202E and U+2066..2069 turn the order of letters, U+200B..200F hide: "facture<turn>fdp.exe" is read "factureexe.pdf".
 -- A control sign ends the name in one program and is nothing in the next.
@@ -34,7 +35,7 @@ end
 -- Whatever follows the last letters is dropped by one program or another: "outil.exe/", "outil.exe" and a wide space.
 local function extension(name)
   local found = name and name:match("%.([%w_-]+)[^%w_-]*$")
-  return found and found:lower():sub(1, 16) or ""
+  return found and found:lower():sub(1, MAX_EXTENSION) or ""
 end
 
 M.extension = extension
@@ -154,7 +155,7 @@ function M.file(part, name, content, marks)
   for flag in pairs(flags) do names[#names + 1] = flag end
   -- The extension before the last one: "facture.pdf.exe".
   local before = name and name:match("%.([%w_-]+)%.[%w_-]+[^%w_-]*$")
-  return { extension = kind, before = before and before:lower():sub(1, 16) or "", detected = found, flags = names, inner = inner }
+  return { extension = kind, before = before and before:lower():sub(1, MAX_EXTENSION) or "", detected = found, flags = names, inner = inner }
 end
 
 -- Files that stand in a text, as programs sent them before MIME (uuencode); some still make attached files of them.

