@@ -21,6 +21,7 @@ from beffroi_protocol.indicators import Indicator, Kind, registered_names
 from beffroi_protocol.protected_lists import (
     EMPTY_SHA256,
     GIANTS,
+    HOSTS_OTHERS,
     PLATFORMS,
     PUBLIC_SERVICES,
     SECOND_LEVELS,
@@ -135,7 +136,8 @@ class Floor:
             return self._network(ipaddress.ip_network(host))
         if parts.path in ("", "/") and not parts.query:
             return self._name(host)  # the address of the home page is a block of the site
-        return self._subtree(host)
+        names = registered_names(host)
+        return self._own(names) if HOSTS_OTHERS.intersection(names) else self._subtree(host)
 
     def _subtree(self, name: str) -> str:
         """Full URLs and senders: only the State's, and the centre's and members' own."""

@@ -66,6 +66,9 @@ PUBLIC_SERVICES = frozenset(
 )
 """State, social, emergency and banking services: the name, all below it, and every full URL on it."""
 
+HOSTS_OTHERS = frozenset(["laposte.fr", "renater.fr", "adullact.org", *(f"ac-{a}.fr" for a in _ACADEMIES)])
+"""Of these what bears files, pages or redirections of others: one page may be blocked, a name never."""
+
 GIANTS = frozenset(
     _words(
         """
