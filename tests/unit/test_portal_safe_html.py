@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from html import escape
 
 import pytest
@@ -104,6 +105,33 @@ def test_a_deceptive_link_says_both_hosts_and_carries_its_target_in_its_own_name
     assert (link.shown_host, link.host) == ("impots.gouv.fr", "evil.example")
     name = safe.document.partition("<a ")[2].partition("</a>")[0]
     assert "[mène en réalité à evil.example]" in name
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts"),
+    [
+        ("https://www.google.com/url?q=https%3A%2F%2Fevil.example%2Ff&amp;sa=D", "evil.example"),
+        ("https://eur01.safelinks.protection.outlook.com/?url=https%3A%2F%2Fevil.example%2F", "evil.example"),
+        (
+            "https://www.google.com/url?q=https://www.bing.com/ck?u=https%3A%2F%2Fevil.example%2F",
+            "www.bing.com, evil.example",
+        ),
+        # Whoever writes a link may carry an honest address along: all are told, and the link's own host first.
+        (
+            "https://evil.example/?u=https://www.impots.gouv.fr/&amp;v=https://b.example/",
+            "www.impots.gouv.fr, b.example",
+        ),
+        ("https://a.example/?from=https://a.example/x", ""),
+    ],
+)
+def test_of_a_link_that_carries_another_address_the_page_says_where_it_goes_on_to(
+    url: str, hosts: str
+) -> None:
+    safe = safe_html.clean(f'<a href="{url}">Voir</a>')
+    (link,) = safe.links
+    assert ", ".join(link.onward) == hosts
+    assert f"[mène à {link.host}{f', qui renvoie vers {hosts}' if hosts else ''}]" in safe.document
+    assert safe_html.links_in_text(html.unescape(url))[0].onward == link.onward
 
 
 def test_every_link_says_where_it_leads_and_cannot_reach_back() -> None:

@@ -20,9 +20,12 @@ from html.parser import HTMLParser
 from unicodedata import normalize
 
 import nh3
+from beffroi_protocol.errors import IndicatorInvalid
+from beffroi_protocol.indicators import Kind, normalise
 from django.utils.translation import gettext as _
 
 from beffroi.lib.unseen import DIRECTION, TURNING, ZERO_WIDTH
+from beffroi.mail.gate import wrapped
 from beffroi.portal.link_target import host_name, target
 from beffroi.portal.tame_html import bounded
 
@@ -72,12 +75,14 @@ STYLE_SOURCE = f"'sha256-{base64.b64encode(hashlib.sha256(STYLE.encode()).digest
 
 @dataclass(frozen=True)
 class Link:
-    """``shown_host``: the host that the text names when the link leads to another, else ""."""
+    """``shown_host``: the host that the text names when the link leads to another, else "". ``onward``: hosts of other
+    addresses that it carries: a search engine, a filter of mail, or a tracker goes on there."""
 
     text: str
     url: str
     host: str
     shown_host: str = ""
+    onward: tuple[str, ...] = ()
 
     @property
     def deceptive(self) -> bool:
@@ -133,7 +138,7 @@ def clean(hostile: str) -> SafeMail:
 def links_in_text(text: str) -> tuple[Link, ...]:
     """The web addresses of a plain-text mail; they show what they are."""
     found = re.findall(r"https?://[^\s<>\"'\u00a0]{1,2000}", text)[:MAX_LINKS]
-    return tuple(Link(url, url, host_of(url)) for url in dict.fromkeys(found))
+    return tuple(Link(url, url, host_of(url), onward=onward(url)) for url in dict.fromkeys(found))
 
 
 def words_in(hostile: str) -> str:
@@ -149,6 +154,17 @@ def host_of(url: str) -> str:
     """As a browser reads it; "" for what leads to none."""
     led = target(url)
     return led.host if led else ""
+
+
+def onward(url: str) -> tuple[str, ...]:
+    """The hosts to which its own host may go on, each once. All of them: whoever writes a link may carry an honest
+    address along."""
+    try:
+        carried = wrapped.led_on(normalise(Kind.URL, url).value)
+    except IndicatorInvalid:
+        return ()
+    hosts = dict.fromkeys(map(host_of, carried))
+    return tuple(host for host in hosts if host and host != host_of(url))
 
 
 def imitated_host(text: str, host: str) -> str:
@@ -240,9 +256,11 @@ class _LinkWriter(HTMLParser):
         host = host_of(url)
         if not host:
             return
-        false = imitated_host(text, host)
+        false, led_on = imitated_host(text, host), onward(url)
         if false or len(self.links) < MAX_LINKS:  # two hundred honest ones in front hide none
-            self.links.append(Link(text or url, url, host, false))
+            self.links.append(Link(text or url, url, host, false, led_on))
         style = "beffroi-lien beffroi-faux" if false else "beffroi-lien"
-        words = _("mène en réalité à %(host)s") if false else _("mène à %(host)s")
-        self._out.append(f' <span class="{style}">[{escape(words % {"host": host})}]</span>')
+        words = (_("mène en réalité à %(host)s") if false else _("mène à %(host)s")) % {"host": host}
+        if led_on:
+            words += _(", qui renvoie vers %(hosts)s") % {"hosts": ", ".join(led_on)}
+        self._out.append(f' <span class="{style}">[{escape(words)}]</span>')
