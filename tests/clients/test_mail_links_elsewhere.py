@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 from email.message import EmailMessage
 
 import pytest
@@ -10,7 +12,7 @@ from beffroi.core.decisions import actions as decisions
 from beffroi.core.events import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.mail.held.models import HeldMail
-from beffroi.mail.models import Mailbox, MailObservation
+from beffroi.mail.models import Mailbox, MailMessage, MailObservation
 
 from tests import qr_pictures
 from tests import scan_samples as samples
@@ -31,6 +33,8 @@ DOCUMENTS = {
     "a.pdf": samples.pdf(page=f"/Annots[<</Type/Annot/Subtype/Link/Rect[0 0 9 9]/A<</S/URI/URI({EVIL})>>>>]"),
     "a.zip": packed(a__html=f"<html><a href='{EVIL}'>Voir</a></html>".encode()),
     "a.docx": samples.docx(**{"word/_rels/document.xml.rels": RELATIONS % EVIL.encode()}),
+    "a.ics": f"BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nURL:{EVIL}\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n".encode(),
+    "a.rtf": f'{{\\rtf1{{\\field{{\\*\\fldinst HYPERLINK "{EVIL}"}}{{\\fldrslt Voir}}}}}}'.encode(),
     "a.png": qr_pictures.png(EVIL),
     "code.pdf": qr_pictures.pdf(qr_pictures.drawn(EVIL)),
     "code.docx": qr_pictures.docx(qr_pictures.png(EVIL)),
@@ -78,11 +82,35 @@ def test_a_link_in_an_attached_document_is_evidence_and_is_refused_once_it_is_bl
     assert post.count(box) == len(DOCUMENTS)
     seen = MailObservation.objects.filter(value__in=(EVIL, HOST), role="link")
     assert seen.count() == 2 * len(DOCUMENTS)
+    verdicts = [json.loads(one.verdict) for one in MailMessage.objects.all()]
+    assert sorted(one["qr_codes"] for one in verdicts) == [[]] * (len(DOCUMENTS) - 3) + [[EVIL]] * 3
     post.block("url", EVIL)
     post.wait_gate(1)
     for n, (name, content) in enumerate(DOCUMENTS.items()):
         sent = mail(box.address, f"e{n}", "<p>Voir le document</p>", {name: content})
         assert post.send(sent, box.address)[0] == 554, name
+
+
+def test_a_file_that_is_packed_anew_for_each_reader_is_refused_once_it_is_blocked(
+    post: Post, box: Mailbox
+) -> None:
+    lure = samples.docx("Merci de régler la facture")
+    packed_for = [packed(facture__docx=lure, **{f"{n}__txt": b"Bonjour %d " % n * 9}) for n in range(3)]
+    assert post.send(mail(box.address, "p0", "<p>Voir</p>", {"a.zip": packed_for[0]}), box.address)[0] == 250
+    post.settle(1)
+    seen = MailObservation.objects.filter(role="carried").values_list("value", flat=True)
+    assert hashlib.sha256(lure).hexdigest() in seen
+    decision = post.block("sha256", hashlib.sha256(lure).hexdigest())
+    run_pending("remediation")
+    assert post.count(box) == 0
+    post.wait_gate(1)
+    forwarded = samples.attached_mail(samples.part(packed_for[2], samples.named("b.zip")))
+    for n, (name, content) in enumerate({"b.zip": packed_for[1], "c.eml": forwarded}.items()):
+        sent = mail(box.address, f"p{n + 1}", "<p>Voir</p>", {name: content})
+        assert post.send(sent, box.address)[0] == 554, name
+    decisions.revoke(actor=Actor.system("tests"), decision=decision, reason="mistake")
+    run_pending("remediation")
+    assert post.count(box) == 1
 
 
 def in_text(to: str, n: str, picture: bytes) -> bytes:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from beffroi.core.decisions import actions as decisions
 from beffroi.core.events.models import OutboxEvent
+from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
-from beffroi.mail import actions, prevalence
+from beffroi.mail import actions, prevalence, queries
 from beffroi.mail.gate.facts import Facts, Link, observations
 from beffroi.mail.models import Mailbox, MailDelivery, MailMessage, MailObservation, MailRecipient
 from beffroi.watch.detectors import from_mail
-from beffroi_protocol.indicators import Kind
+from beffroi_protocol.indicators import Indicator, Kind
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -123,6 +126,34 @@ def test_files_and_pages_that_mail_had_long_before_are_told_as_such(beaune: Comm
     }
     assert told(beaune, made[0, fake])[0]["known_before"] == ["paie@amende-regler.com"]
     assert told(beaune, made[30, logo])[0]["known_before"] == []
+
+
+def test_a_file_in_an_archive_is_told_and_holds_the_archive_once_it_is_decided(beaune: Commune) -> None:
+    archive, inside = hashlib.sha256(b"archive").hexdigest(), "c" * 64
+    message = arrive(box(beaune), verdict={"qr_codes": ["https://pay.example.com/"]})
+    for value, role in ((archive, "attachment"), (inside, "carried")):
+        MailObservation.objects.create(message_id=message, kind="sha256", value=value, role=role)
+    evidence, indicators = told(beaune, message)
+    assert {("sha256", archive), ("sha256", inside)} <= {(kind, value) for kind, value, *_ in indicators}
+    assert "qr_code" in from_mail(evidence)
+    assert not queries.holds_file(beaune.agent, message, b"archive")
+    decisions.activate(
+        actor=Actor.system("tests"),
+        indicator=Indicator(Kind.SHA256, inside),
+        action="block",
+        scope="all",
+        reason="malware",
+        evidence={},
+        rule="test",
+        ttl_s=3600,
+    )
+    assert queries.holds_file(beaune.agent, message, b"archive")
+
+
+def test_what_stands_in_codes_of_a_mail_is_told_to_who_got_it(beaune: Commune, nuits: Commune) -> None:
+    message = arrive(box(beaune), verdict={"qr_codes": ["https://pay.example.com/"]})
+    assert queries.in_codes(box(beaune), message) == ["https://pay.example.com/"]
+    assert queries.in_codes(box(nuits), message) == []
 
 
 @pytest.mark.usefixtures("experienced")

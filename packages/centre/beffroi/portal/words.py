@@ -45,6 +45,7 @@ DETECTORS = {
     "dkim_fail": gettext_lazy("la signature du courriel ne correspond pas"),
     "dmarc_fail": gettext_lazy("le domaine affiché ne reconnaît pas ce courriel"),
     "link_mismatch": gettext_lazy("un lien affiche une adresse et mène à une autre"),
+    "qr_code": gettext_lazy("un lien se trouve dans un code QR (ne compte pas dans la décision)"),
     "executable_attachment": gettext_lazy("un programme est joint"),
     "archive_attachment": gettext_lazy("une archive est jointe"),
     "new_sender_burst": gettext_lazy("un expéditeur inconnu a écrit à trois communes en moins d’une heure"),

@@ -7,7 +7,6 @@ Source:  RFC 5545 3.1, 3.8.1.1 (ATTACH); RFC 6350.
 from __future__ import annotations
 
 import re
-from base64 import b64decode
 from collections.abc import Iterator
 
 from beffroi.scan import letter, pages
@@ -32,7 +31,10 @@ def links(plain: bytes) -> Iterator[str]:
 
 
 def embedded(plain: bytes) -> Iterator[tuple[str, bytes]]:
-    """(name or "", content) of each file that stands in it. ``plain``: unfolded. Errors: ValueError."""
+    """(name or "", content) of each file that stands in it. ``plain``: unfolded."""
     for told, packed in _CARRIED.findall(plain):
         name = _NAME.search(told)
-        yield (name[1] or name[2] or b"").decode("utf-8", "replace") if name else "", b64decode(packed)
+        yield (
+            (name[1] or name[2] or b"").decode("utf-8", "replace") if name else "",
+            pages.decoded(packed.decode()),
+        )

@@ -185,7 +185,13 @@ UNPACKED = _set("zip gz bz2 xz zst lz lz4 z 7z rar cab tar iso xar lha")
 SHUT = _set("arj ace egg")
 """Archives, by content, that other programs open and nothing maintained reads here."""
 _ARJ_HEADER_BYTES = range(30, 2601)
-_ACE = b"**ACE**"
+_PLACES = (
+    (32769, (b"CD001",), "iso"),
+    (257, (b"ustar",), "tar"),
+    (2, (b"-lh5-", b"-lh6-", b"-lh7-", b"-lh1-", b"-lh0-"), "lha"),
+    (7, (b"**ACE**",), "ace"),
+)
+"""Marks that stand elsewhere than at the beginning."""
 UUENCODED = re.compile(rb"^begin [0-7]{3,4} ([^\r\n]{1,200})\r?\n(?=[!-`])", re.M)
 _UUENCODED_WITHIN_BYTES = 4096
 _CARDS = re.compile(rb"(?:\xef\xbb\xbf)?\s{0,99}begin:v(?:calendar|card)\b", re.I)
@@ -199,20 +205,19 @@ def detect(data: bytes) -> str:
             return kind
     if data[:1] == b"\x30" and data.find(_SIGNED, 2, 6 + len(_SIGNED)) > 0:
         return "p7m"
-    if data[32769:32774] == b"CD001":
-        return "iso"
-    if data[257:262] == b"ustar":
-        return "tar"
-    if data[2:7] in (b"-lh5-", b"-lh6-", b"-lh7-", b"-lh1-", b"-lh0-"):
-        return "lha"
-    if data[7:14] == _ACE:
-        return "ace"
+    for place, marks, kind in _PLACES:
+        if data[place : place + len(marks[0])] in marks:
+            return kind
     if data[:2] == b"\x60\xea" and int.from_bytes(data[2:4], "little") in _ARJ_HEADER_BYTES:
         return "arj"
     if data[-512:].startswith(b"koly"):
         return "dmg"
     if data.find(b"%PDF-", 0, 1024) >= 0:
         return "pdf"
+    return _of_text(data)
+
+
+def _of_text(data: bytes) -> str:
     if _PAGE.match(plain(data[:4096])):
         return "html"
     if _CARDS.match(data):

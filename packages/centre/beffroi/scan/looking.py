@@ -38,8 +38,8 @@ from beffroi.scan.kinds import File
 from beffroi.scan.values import Report
 
 READER = 3
-"""To be raised when more is looked into: what is stored is looked at once more, as by newer rules. 3: RTF, appointments,
-what pages make files of, templates in any spelling, names in a zip's list."""
+"""To be raised when more is looked into: what is stored is looked at once more, as by newer rules. 3: RTF,
+appointments, what pages make files of, templates in any spelling, names in a zip's list."""
 _OF_DOCUMENTS = ("", "html", "eml")
 """What parts of a document look like: texts and pictures."""
 _CARRIERS = ("", "pdf")
@@ -95,6 +95,7 @@ class _Look:
         self._links: dict[str, None] = {}
         self._links_left = values.MAX_LINKS_TEXT
         self._more_links = False
+        self._of_codes: dict[str, None] = {}
         self._carriers, self._carried = dict[str, None](), dict[str, None]()
         """SHA-256 of files in it in which something was found, and of others."""
         self._is_whole = True
@@ -118,6 +119,7 @@ class _Look:
             is_whole,
             list(self._links),
             self._more_links,
+            [link for link in self._of_codes if link in self._links],
             list(self._carriers | self._carried)[: values.MAX_FILES],
         )
 
@@ -130,7 +132,7 @@ class _Look:
         seen = _Seen(kinds.detect(ends))
         if kinds.hides(name):
             seen.flags.add("hidden")
-        is_known = any([self._rules(window) for window in bodies.windows(body)])
+        is_known = sum(self._rules(window) for window in bodies.windows(body)) > 0
         if not depth:
             self._early(self.report(""))
         try:
@@ -163,29 +165,39 @@ class _Look:
             self._ole(body, seen, depth)
         elif seen.kind == "pdf":
             self._pdf(body, seen, depth)
-        elif seen.kind in ("eml", "tnef", "p7m") and not isinstance(body, bytes):
-            self._is_whole = False  # their readers would hold it several times
-        elif seen.kind == "eml":
-            self._mail(ends, depth)
-        elif seen.kind == "tnef":
-            if self._read(lambda: letter.tnef_carries_files(ends)) is not False:
-                self.add(kinds.UNREADABLE)
-        elif seen.kind == "p7m":
-            self._signed(ends, name, depth)
-        elif not seen.kind and office.is_flat(ends):
-            self._tied(ends)
-        elif seen.kind == "rtf":
-            self._fetches(map(office.fetched, rtf.templates(ends)))
-            self._lead_on(rtf.links(ends))
-            self._embedded(rtf.embedded(ends), depth)
-        elif seen.kind == "card":
-            self._card(ends, depth)
-        elif seen.kind == "uue":
-            self._embedded(letter.uuencoded(ends), depth)
-        elif seen.kind in kinds.SHUT:
-            self.add(kinds.UNREADABLE)
+        elif seen.kind in ("eml", "tnef", "p7m"):
+            self._letter(body, ends, name, seen.kind, depth)
         elif seen.kind in kinds.UNPACKED:
             self._archive(body, seen, depth)
+        elif seen.kind in kinds.SHUT:
+            self.add(kinds.UNREADABLE)
+        else:
+            self._written(ends, seen.kind, depth)
+
+    def _letter(self, body: Body, ends: bytes, name: str, kind: str, depth: int) -> None:
+        if not isinstance(body, bytes):
+            self._is_whole = False  # their readers would hold it several times
+        elif kind == "eml":
+            self._mail(ends, depth)
+        elif kind == "p7m":
+            self._signed(ends, name, depth)
+        elif self._read(lambda: letter.tnef_carries_files(ends)) is not False:
+            self.add(kinds.UNREADABLE)
+
+    def _written(self, data: bytes, kind: str, depth: int) -> None:
+        """What is text, whatever it carries."""
+        if kind == "rtf":
+            self._fetches(map(office.fetched, rtf.templates(data)))
+            self._lead_on(rtf.links(data))
+            self._embedded(rtf.embedded(data), depth)
+        elif kind == "card":
+            plain = cards.unfolded(data)
+            self._lead_on(cards.links(plain))
+            self._embedded(cards.embedded(plain), depth)
+        elif kind == "uue":
+            self._embedded(letter.uuencoded(data), depth)
+        elif office.is_flat(data):
+            self._tied(data)
 
     def _besides(self, body: Body, kind: str, depth: int) -> None:
         """What another program sees in a file that is two at once. That it cannot be read as one says nothing."""
@@ -274,7 +286,9 @@ class _Look:
             begun_s = time.process_time()
             try:
                 if (picture := self._read(read)) is not None:
-                    self._lead(codes.links(picture))
+                    found = codes.links(picture)
+                    self._of_codes |= dict.fromkeys(found)
+                    self._lead(found)
             except codes.TooLarge:
                 self.add(kinds.UNREADABLE)
             self._codes_left_s -= time.process_time() - begun_s
@@ -301,14 +315,6 @@ class _Look:
     def _fetches(self, findings: Iterable[str]) -> None:
         for finding in filter(None, findings):
             self.add(finding, office.FETCHES)
-
-    def _card(self, data: bytes, depth: int) -> None:
-        plain = cards.unfolded(data)
-        self._lead_on(cards.links(plain))
-        files = self._read(lambda: list(cards.embedded(plain)))
-        if files is None:
-            self.add(kinds.UNREADABLE)
-        self._embedded(files or (), depth)
 
     def _pdf(self, body: Body, seen: _Seen, depth: int) -> None:
         found = self._read(lambda: pdf.look(body, most_text=self._text_left))

@@ -197,16 +197,15 @@ _FIELDS = re.compile(r"<w:instrText\b[^>]*>([^<]*)|\bw:instr\s*=\s*\"([^\"]*)\""
 _FIELD_LINKS = re.compile(
     r"(?:HYPERLINK|INCLUDE(?:TEXT|PICTURE)|IMPORT)\s*(?:\\\w\s*)*[\"“”]\s*(https?:[^\"“”]*)", re.I
 )
-_FORMULAS = re.compile(
-    rb"""\b(?:HYPERLINK|WEBSERVICE|IMAGE)\(\s*(?:"|&quot;)(https?:(?:[^"&]|&amp;)*)""", re.I
-)
+_FORMULA = b"HYPERLINK("
+_FORMULAS = re.compile(rb"""HYPERLINK\(\s*(?:"|&quot;)(https?:(?:[^"&]|&amp;)*)""", re.I)
 _TAGS = re.compile(rb"<[^<>]*>")
 
 
 _PLACE = re.compile(r"(?:mhtml:|\s)*(?:https?:[/\\]{2}|file:[/\\]{2,5}|[/\\]{2})([^/\\]+)", re.I)
 _NEARBY = re.compile(r"[a-z][a-z0-9-]*:?|[a-z0-9.-]+\.(?:local|lan|intra|intranet|internal)", re.I)
 """A letter of a disk, a server of the town hall's own network."""
-_FETCHED = frozenset("attachedtemplate oleobject frame afchunk subdocument".split())
+_FETCHED = frozenset(["attachedtemplate", "oleobject", "frame", "afchunk", "subdocument"])
 FETCHES = "RemoteTemplate"
 
 
@@ -258,7 +257,7 @@ def links_of(name: str, part: bytes) -> list[str]:
         return [one.target for one in relations(part) if one.kind != "image"]
     if lower == "content.xml":
         return [unescape(one[1:-1].decode("utf-8", "replace")) for one in _REFERENCES.findall(part)]
-    if lower.startswith("xl/") and lower.endswith(".xml"):
+    if lower.startswith("xl/worksheets/") and _FORMULA in part:
         return [unescape(one.decode("utf-8", "replace")) for one in _FORMULAS.findall(part)]
     if lower.startswith("word/") and lower.endswith(".xml"):
         # One field may be split over tags.

@@ -1,5 +1,5 @@
-"""What a page says, without its tags, where it leads, and what it makes files of. Pure, and for hostile pages: nothing is
-parsed or run."""
+"""What a page says, without its tags, where it leads, and what it makes files of. Pure, and for hostile pages: nothing
+is parsed or run."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ def links(page: str) -> Iterator[str]:
             if not _SUPPLIES.search(plain := link.replace("\\", "")):
                 yield plain
     for token in _ENCODED.findall(page):
-        yield _decoded(token).decode("utf-8", "ignore")
+        yield decoded(token).decode("utf-8", "ignore")
 
 
 def carried(page: str) -> Iterator[tuple[str, bytes]]:
     """(name or "", content) of the files that it holds in base64, the first ones."""
     name = _CALLED.search(page)
     for found in islice(_CARRIED.finditer(page), _MOST_CARRIED):
-        yield name[1] if name else "", _decoded(found[0])
+        yield name[1] if name else "", decoded(found[0])
 
 
 def _scripts(page: str) -> Iterator[str]:
@@ -70,6 +70,8 @@ def _scripts(page: str) -> Iterator[str]:
         yield unescape(one[one.lastindex or 0])
 
 
-def _decoded(token: str) -> bytes:
+def decoded(token: str) -> bytes:
+    """Of base64 in either spelling, however it ends."""
+    token = "".join(token.rstrip("= ").split())
     whole = token[: -1 if len(token) % 4 == 1 else None].replace("-", "+").replace("_", "/")
     return b64decode(f"{whole}==")

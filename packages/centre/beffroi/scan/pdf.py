@@ -49,8 +49,9 @@ type Picture = Callable[[], bytes | Image.Image | None]
 
 @dataclass
 class Inside:
-    """``links``: web addresses that a click or a script opens, or that a form is sent to. ``pictures``: of the first and the last pages. ``has_more``: there
-    are more embedded files than are looked at. ``is_whole``: False where pages were left out."""
+    """``links``: web addresses that a click or a script opens, or that a form is sent to. ``pictures``: of the first
+    and the last pages. ``has_more``: there are more embedded files than are looked at. ``is_whole``: False where pages
+    were left out."""
 
     encrypted: bool = False
     active: bool = False
@@ -69,8 +70,8 @@ def look(body: Body, *, most_text: int) -> Inside:
         return Inside(encrypted=True)
     found = Inside()
     for action, waits in _actions(reader):
-        # A script behind a button waits for a click; a program that a link starts does, too, and is none of a document's
-        # business.
+        # A script behind a button waits for a click; a program that a link starts does, too, and is none of a
+        # document's business.
         found.active |= action.get("/S") == "/Launch" or (not waits and _reaches_out(action))
         found.links += _links(action)
     found.is_whole = len(reader.pages) <= _MAX_PAGES

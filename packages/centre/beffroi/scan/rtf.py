@@ -1,4 +1,5 @@
-"""The text of a document in RTF, where it leads, and the objects in it. Pure: signs are read from the first to the last, nothing is run or opened.
+"""The text of a document in RTF, where it leads, and the objects in it. Pure: signs are read from the first to the
+last, nothing is run or opened.
 
 Hostile: everything. One pass, MOST_DEPTH groups deep; what is built otherwise gives less text.
 Source:  Rich Text Format 1.9.1: groups, destinations that readers may ignore, \\ansicpg, \\uc and \\u.
@@ -56,7 +57,7 @@ _LINKS = re.compile(
     rb'(?:HYPERLINK|INCLUDE(?:TEXT|PICTURE)|IMPORT)\b[^"{}\r\n]{0,40}"\s*(https?:[^"{}\r\n]*)', re.I
 )
 _TEMPLATE = re.compile(rb"\\template\s+([^{}]{1,2048})", re.I)
-_OBJECTS = re.compile(rb"\\objdata\b ?((?:[0-9a-fA-F\s]|\{[^{}]{0,80}\}|\\[a-z]{1,32}-?\d{0,9} ?)+)")
+_OBJECTS = re.compile(rb"\\objdata\b ?((?:[0-9a-fA-F\s]++|\{[^{}]{0,80}\}|\\[a-z]{1,32}-?\d{0,9} ?)+)")
 _NO_HEX = re.compile(rb"\{[^{}]*\}|\\[a-z]+-?\d* ?|\s+")
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _MOST_OBJECTS = 50

@@ -34,7 +34,7 @@ class Report(msgspec.Struct, frozen=True):
     ``text``: of a PDF or of an Office document, characters, for who looks for bank details; never to a log.
     ``links``: web addresses that a click in one of them opens, or a QR code in a picture, as they are written; never to
     a log.
-    ``more_links``: there are others.
+    ``more_links``: there are others. ``codes``: those of the links that stand in a QR code.
     ``files``: SHA-256 of the files in it, without pictures; first those in which something was found. An archive is
     packed anew for each reader, what is in it is not.
     ``is_whole``: False where a part was left out that nothing is known of."""
@@ -45,6 +45,7 @@ class Report(msgspec.Struct, frozen=True):
     is_whole: bool = True
     links: list[str] = []
     more_links: bool = False
+    codes: list[str] = []
     files: list[str] = []
 
     def names(self) -> Iterator[str]:
@@ -79,6 +80,8 @@ def decode(data: bytes, *, most_text: int = MAX_TEXT) -> Report:
         raise ValueError("details or text")
     if len(report.links) > MAX_LINKS or sum(map(len, report.links)) > MAX_LINKS_TEXT:
         raise ValueError("links")
+    if not set(report.codes) <= set(report.links):
+        raise ValueError("codes")
     if not re.fullmatch(r"[0-9a-f]{64}|", report.sha256):
         raise ValueError("sha256")
     if len(report.files) > MAX_FILES or not all(re.fullmatch(r"[0-9a-f]{64}", one) for one in report.files):

@@ -73,6 +73,9 @@ DETECTORS: dict[str, Detector] = {
         "Many accounts were tried from this address over completed connections.",
         frozenset({Kind.IP}),
     ),
+    "qr_code": Detector(
+        Strength.NONE, "A link stands in a QR code: honest mail has such, too; shown to people."
+    ),
     "ai_opinion": Detector(
         Strength.NONE, "A model finds it suspicious: shown to people, worth nothing here."
     ),
@@ -177,9 +180,9 @@ def joins_by_address(door: str, detector: str, evidence: Mapping[str, object]) -
 def from_mail(evidence: Mapping[str, object]) -> frozenset[str]:
     """Return the detectors that speak in a mail's evidence.
 
-    Keys read: spf, dkim, dmarc ("fail"), link_mismatch (truth), rspamd_symbols (names), attachment_types (file
-    extensions), sender_age_s and sender_communes, link_age_s and link_communes (since when, and in how many
-    collectivités within an hour, this centre saw the sender's domain, a link's name).
+    Keys read: spf, dkim, dmarc ("fail"), link_mismatch (truth), qr_codes (addresses), rspamd_symbols (names),
+    attachment_types (file extensions), sender_age_s and sender_communes, link_age_s and link_communes (since when, and
+    in how many collectivités within an hour, this centre saw the sender's domain, a link's name).
     Only for evidence of the centre's own mail door: what a box says of itself is not machine evidence, since a
     stolen one says what it likes.
     """
@@ -189,6 +192,8 @@ def from_mail(evidence: Mapping[str, object]) -> frozenset[str]:
             found.add(f"{key}_fail")
     if str(evidence.get("link_mismatch", "")).lower() in ("true", "1", "yes"):
         found.add("link_mismatch")
+    if _texts(evidence, "qr_codes"):
+        found.add("qr_code")
     types = {t.lower().lstrip(".") for t in _texts(evidence, "attachment_types")}
     if types & _EXECUTABLE:
         found.add("executable_attachment")

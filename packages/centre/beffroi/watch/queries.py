@@ -11,6 +11,8 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import existing
 from beffroi.watch.models import Campaign, CampaignIndicator, Sighting
 
+SIGHTINGS_READ = 200
+
 
 @dataclass(frozen=True)
 class OwnReport:
@@ -53,6 +55,13 @@ def indicators(actor: Actor, campaign: Campaign) -> Sequence[CampaignIndicator]:
     """Return what a campaign shows, in the order it was first seen. Errors: NotFound."""
     actor.require_sees_all("campaign")
     return sorted(campaign.indicators.all(), key=lambda one: one.pk)
+
+
+def in_codes(actor: Actor, campaign: Campaign) -> set[str]:
+    """Which of the links that a campaign shows stood in a QR code of a reported mail. Errors: NotFound."""
+    actor.require_sees_all("campaign")
+    told = campaign.seen.order_by("received_at").values_list("evidence", flat=True)[:SIGHTINGS_READ]
+    return {str(url) for evidence in told for url in evidence.get("qr_codes") or ()}
 
 
 def shared_of(campaign: Campaign) -> dict[str, str]:

@@ -30,6 +30,7 @@ MAX_OBSERVATIONS = 4000
 """Of a mail that has more, which only somebody who hides one link among them writes, a person looks at it."""
 MAX_CARRIED = 40
 """Files in attached ones that a mail tells: a sighting has room for them and for links."""
+MAX_CODES = 20
 MAX_MESSAGE_ID = 998
 _NO_NAME = re.compile(r'[^!-~]|["\\<>]')
 _COMMENT = r"\((?:[^()\\]|\\.|\((?:[^()\\]|\\.|\((?:[^()\\]|\\.)*+\))*+\))*+\)"
@@ -56,17 +57,18 @@ class FactsMalformed(BeffroiError):
 class Link(msgspec.Struct, frozen=True):
     """``host``: as rspamd reads it, "" where it does not. ``shown_host``: the host that the link's text shows, when it
     is another one. ``only_shown``: the address is such a text and nothing more: where it leads, no link of the mail
-    does."""
+    does. ``in_code``: it stands in a QR code."""
 
     url: str = ""
     host: str = ""
     shown_host: str = ""
     only_shown: bool = False
+    in_code: bool = False
 
 
 class Attachment(msgspec.Struct, frozen=True):
-    """As ``scan.kinds.File`` has it. ``inside``: codes of what the process scan found in it; ``carried``: SHA-256 of the
-    files in it, what it found something in first."""
+    """As ``scan.kinds.File`` has it. ``inside``: codes of what the process scan found in it; ``carried``: SHA-256 of
+    the files in it, first those in which something was found."""
 
     sha256: str
     extension: str = ""
@@ -124,8 +126,8 @@ class Facts(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Observation:
-    """``role``: link, link_parent, shown, sender, sender_domain, client, attachment, carried (a file in one). A verdict looks
-    at all of them; ``shown`` is never evidence against whom it names, who may be the one imitated."""
+    """``role``: link, link_parent, shown, sender, sender_domain, client, attachment, carried (a file in one). A verdict
+    looks at all of them; ``shown`` is never evidence against whom it names, who may be the one imitated."""
 
     indicator: Indicator
     role: str
@@ -299,6 +301,19 @@ def _sender(address: str) -> str:
 def link_mismatch(facts: Facts) -> bool:
     """True when a link shows one host and leads to another."""
     return any(link.shown_host for link in _list(facts.urls))
+
+
+def in_codes(facts: Facts) -> list[str]:
+    """The addresses in QR codes, canonical, the first ones."""
+    found = (_url(link.url) for link in _list(facts.urls) if link.in_code)
+    return list(dict.fromkeys(filter(None, islice(found, MAX_CODES))))
+
+
+def _url(url: str) -> str:
+    try:
+        return normalise(Kind.URL, url).value
+    except IndicatorInvalid:
+        return ""
 
 
 def attachment_types(facts: Facts) -> list[str]:

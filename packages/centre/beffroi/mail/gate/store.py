@@ -66,6 +66,7 @@ def record_of(facts: Facts, verdict: Verdict, bank: Sequence[Seen] = ()) -> byte
         "spam": facts.spam and not facts.rescan,
         "proved_senders": facts_module.proved_senders(facts),
         "link_mismatch": facts_module.link_mismatch(facts),
+        "qr_codes": facts_module.in_codes(facts),
         "attachment_types": facts_module.attachment_types(facts),
         "signed_in": facts.signed_in,
         "size_bytes": int(facts.size_bytes),

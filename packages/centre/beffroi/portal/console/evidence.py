@@ -71,6 +71,7 @@ class Dossier:
     detectors: list[str]
     decisions: list[dict[str, Any]]
     indicators: list[Any]
+    in_codes: set[str]
     remaining: int
     refusals: list[dict[str, str]]
     enforcement: Enforcement | None
@@ -138,6 +139,7 @@ def dossier(actor: Actor, campaign_id: str) -> Dossier:
             for one in rows
         ],
         indicators=shown,
+        in_codes=watch.in_codes(actor, campaign),
         remaining=sum((one.kind, one.value) not in held for one in shown),
         refusals=[
             {"value": r.get("value", ""), "why": str(words.REFUSALS.get(r.get("code", ""), ""))}

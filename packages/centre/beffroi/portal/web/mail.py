@@ -273,7 +273,17 @@ def report(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> Htt
     folder = asked_folder(request)
     if request.method == "GET":
         view = _read(box, uid, folder)
-        context = {"place": "mail", "mailbox": box.mailbox, "uid": uid, "message": view.summary}
+        context = {
+            "place": "mail",
+            "mailbox": box.mailbox,
+            "uid": uid,
+            "message": view.summary,
+            "code_hosts": list(
+                dict.fromkeys(
+                    safe_html.host_of(url) for url in queries.in_codes(box.mailbox, view.summary.beffroi_id)
+                )
+            ),
+        }
         context |= delegations.shown(box)
         context |= folder_context(folder, [])
         return page(request, "portal/mail_report.html", context)

@@ -101,7 +101,11 @@ return function(settings, content_of)
     local out, more = {}, false
     for i = 1, MAX_ATTACHMENTS do
       local answer = S.answers(task)[i] or {}
-      for _, link in ipairs(answer.links or {}) do out[#out + 1] = tostring(link) end
+      local in_code = {}
+      for _, link in ipairs(answer.codes or {}) do in_code[link] = true end
+      for _, link in ipairs(answer.links or {}) do
+        out[#out + 1] = { url = tostring(link), in_code = in_code[link] or false }
+      end
       more = more or answer.more_links or false
     end
     return out, more

@@ -136,7 +136,7 @@ local function links(task)
     out[#out + 1] = link
   end
   local of_documents, more = scanning.links(task)
-  for _, one in ipairs(of_documents) do out[#out + 1] = { url = text_of(one) } end
+  for _, one in ipairs(of_documents) do out[#out + 1] = { url = text_of(one.url), in_code = one.in_code } end
   more = more or #urls + #of_documents > MAX_URLS
   for one in pairs(written) do
     if #out < MAX_URLS then out[#out + 1] = { url = text_of(one) } end
