@@ -190,7 +190,7 @@ _BREAKS = re.compile(
     rb"</(?:w:p|w:tc|a:p|si|is|text:p|text:h|table:table-cell|dc:creator|dc:date)>"
     rb"|<(?:w:br|w:tab|a:br|text:tab|text:line-break|text:note|office:annotation)\b[^<>]*>"
 )
-_RELATIONS = re.compile(r"<(?:\w+:)?Relationship\b[^>]*>")
+_RELATION = re.compile(r"(?:\w{1,99}:)?Relationship\s")
 _ATTRIBUTES = re.compile(r"""\b(Type|Target|TargetMode)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 _REFERENCES = re.compile(rb"""\bxlink:href\s*=\s*("[^"]*"|'[^']*')""")
 _FIELDS = re.compile(r"<w:instrText\b[^>]*>([^<]*)|\bw:instr\s*=\s*\"([^\"]*)\"")
@@ -242,7 +242,9 @@ class Relation:
 def relations(part: bytes) -> list[Relation]:
     """In whatever spelling: its author chooses order, quotes, entities and letters."""
     found = []
-    for tag in _RELATIONS.findall(kinds.plain(part).decode("utf-8", "replace")):
+    # What an attribute says may have a ">" in it, and no "<".
+    tags = kinds.plain(part).decode("utf-8", "replace").split("<")
+    for tag in filter(_RELATION.match, tags):
         told = {name: unescape(one or other).strip() for name, one, other in _ATTRIBUTES.findall(tag)}
         if told.get("TargetMode", "").lower() == "external":
             found.append(Relation(told.get("Type", "").lower().rpartition("/")[2], told.get("Target", "")))
