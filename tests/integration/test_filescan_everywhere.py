@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import pytest
+from beffroi.core.decisions import actions as decisions
 from beffroi.core.decisions.models import Decision
 from beffroi.core.events import outbox
 from beffroi.core.events.models import OutboxEvent
@@ -35,11 +36,13 @@ from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.watch import actions as watch
 from beffroi.watch.models import Campaign, Sighting
+from beffroi_protocol.indicators import normalise
 from django.db import transaction
 
 from tests.conftest import Commune
 from tests.file_scanning import ScanProcess, scan_process
 from tests.fixtures_stream import Centre, eventually, running_centre  # noqa: F401
+from tests.mail_files import packed
 
 pytestmark = pytest.mark.slow
 BODY = b"a program with a sign: verymalicioussign"
@@ -221,3 +224,36 @@ def test_what_a_list_named_is_no_campaign(database: str, beaune: Commune) -> Non
         )
     settled()
     assert Sighting.objects.count() == 0 and Encounter.objects.count() == 0
+
+
+def test_a_decided_file_that_is_packed_anew_is_refused_while_the_decision_stands(
+    drives: Drives, nuits: Commune
+) -> None:
+    lure = b"a document that leads somewhere " * 9
+    archive, other = packed(facture__txt=lure), packed(facture__txt=lure[::-1])
+    nodes = {data: drives.put(nuits.id, f"{n}.zip", data) for n, data in enumerate((archive, other))}
+    while drives.scanner.follow(nuits.id):
+        pass
+    assert {data: drives.read(nuits.id, node) for data, node in nodes.items()} == {d: d for d in nodes}
+    decision = decisions.activate(
+        actor=Actor.system("tests"),
+        indicator=normalise("sha256", hashlib.sha256(lure).hexdigest()),
+        action="block",
+        scope="all",
+        reason="malware",
+        evidence={},
+        rule="test",
+        ttl_s=3600,
+    )
+
+    def is_refused() -> bool:
+        try:
+            drives.read(nuits.id, nodes[archive])
+        except Frozen:
+            return True
+        return False
+
+    eventually(is_refused, "refused")
+    assert drives.read(nuits.id, nodes[other]) == other
+    decisions.revoke(actor=Actor.system("tests"), decision=decision, reason="mistake")
+    eventually(lambda: not is_refused(), "free again")

@@ -202,7 +202,7 @@ def test_the_rest_of_a_long_file_in_an_archive_is_looked_at(engines: Engines, ki
     with zipfile.ZipFile(made, "w", kind) as archive:
         archive.writestr("base.csv", noise(35 * MIB, 6) + SIGN + noise(MIB, 7))
     said = engines.look(made.getvalue()[:MOST_BYTES])
-    assert said == Said({kinds.MALWARE: ["Tests"]}, is_whole=True)
+    assert (said.found, said.is_whole) == ({kinds.MALWARE: ["Tests"]}, True)
 
 
 def test_a_long_pdf_and_a_long_archive_are_read_by_position(engines: Engines) -> None:

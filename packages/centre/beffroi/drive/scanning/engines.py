@@ -58,10 +58,11 @@ class EngineAway(BeffroiError):
 
 @dataclass(frozen=True)
 class Said:
-    """``found``: code → names. ``is_whole``: the engines read it to its end."""
+    """``found``: code → names. ``is_whole``: the engines read it to its end. ``files``: as ``scan.values.Report``."""
 
     found: dict[str, list[str]]
     is_whole: bool
+    files: tuple[str, ...] = ()
 
 
 class Engines:
@@ -98,25 +99,26 @@ class Engines:
         said = self._look(length, read, lambda: self._asked_scan_long(length, read), LONG_S)
         if length < size_bytes:
             said.found.pop(kinds.UNREADABLE, None)  # we cut it off ourselves
-            return Said(said.found, is_whole=False)
+            return Said(said.found, is_whole=False, files=said.files)
         return said
 
     def _look(self, size_bytes: int, read: Read, scan: Callable[[], bytes], timeout_s: float) -> Said:
         found: dict[str, list[str]] = {}
-        is_whole = True
+        is_whole, files = True, list[str]()
         if self._scan is not None:
             try:
                 report = values.decode(_asking("scan", scan))
             except ValueError:
                 raise EngineAway("scan") from None
             found |= report.found
+            files = report.files
             is_whole = report.is_whole and kinds.UNREADABLE not in found
         if self._clamd:
             name, was_seen = self._by_clamd(size_bytes, read, timeout_s)
             is_whole &= was_seen
             if name:
                 found[VIRUS] = [name]
-        return Said(found, is_whole)
+        return Said(found, is_whole, tuple(files))
 
     def _by_clamd(self, size_bytes: int, read: Read, timeout_s: float) -> tuple[str, bool]:
         """(signature or "", whether it took all in one piece)."""

@@ -130,7 +130,7 @@ class Scanner:
         if content is not None:
             mark = self.engines.mark()
             said = self._look(collectivite_id, database, self.stock_of(collectivite_id), content)
-            results = [Result(sha256, mark, said.found, said.is_whole)]
+            results = [Result(sha256, mark, said.found, said.is_whole, said.files)]
             if any(code in findings.MALICE for code in said.found):
                 log.warning("%s: found %s", collectivite_id, " ".join(said.found))
 
@@ -190,7 +190,7 @@ class Scanner:
         try:
             for one in contents:
                 said = self._look(collectivite_id, database, stock, one)
-                results.append(Result(one.sha256, mark, said.found, said.is_whole))
+                results.append(Result(one.sha256, mark, said.found, said.is_whole, said.files))
                 if any(code in findings.MALICE for code in said.found):
                     log.warning("%s: found %s", collectivite_id, " ".join(said.found))
                     self._keep(collectivite_id, database, results)

@@ -81,12 +81,14 @@ class Finding(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What engines said of a content. ``found``: code → names of rules or signatures."""
+    """What engines said of a content. ``found``: code → names of rules or signatures. ``files``: SHA-256 of files in
+    it."""
 
     sha256: str
     mark: str
     found: dict[str, list[str]]
     is_whole: bool
+    files: tuple[str, ...] = ()
 
 
 _FINDINGS: LiteralString = (
@@ -105,6 +107,12 @@ def require(database: Reading, sha256: str) -> None:
     row = database.one("SELECT code FROM finding WHERE sha256 = ? AND released_s = 0", (sha256,))
     if row is not None:
         raise Found(row[0])
+
+
+def carried(database: Reading, sha256: str) -> list[str]:
+    """SHA-256 of files in this content, as far as the scan tells them: what a decision names is packed anew for each
+    reader."""
+    return [str(row[0]) for row in database.all("SELECT packed FROM carried WHERE sha256 = ?", (sha256,))]
 
 
 def require_free(database: Reading, contents: Collection[str]) -> None:
@@ -213,6 +221,9 @@ def keep(writing: Writing, results: Sequence[Result], *, now_s: int) -> None:
             " is_whole = excluded.is_whole",
             (one.sha256, one.mark, now_s, " ".join(codes), int(one.is_whole)),
         )
+        writing.run("DELETE FROM carried WHERE sha256 = ?", (one.sha256,))
+        for inner in one.files:
+            writing.run("INSERT INTO carried (sha256, packed) VALUES (?, ?)", (one.sha256, inner))
         malice = next((code for code in codes if code in MALICE), "")
         known = finding(writing, one.sha256)
         if not malice and not one.is_whole and known is not None and known.is_malice:
@@ -289,6 +300,7 @@ def forget(writing: Writing, names: Sequence[str]) -> None:
         if content(writing, sha256) is None:
             writing.run("DELETE FROM scanned WHERE sha256 = ?", (sha256,))
             writing.run("DELETE FROM finding WHERE sha256 = ?", (sha256,))
+            writing.run("DELETE FROM carried WHERE sha256 = ?", (sha256,))
 
 
 # -- how far the scan is ---------------------------------------------------------------------------------------

@@ -96,7 +96,13 @@ class SealedBodies:
     def require(self, sha256: str) -> None:
         self._refuse(sha256)
         with self._database().reading() as reading:
-            _require(reading, sha256)
+            self._require(reading, sha256)
+
+    def _require(self, reading: Reading, sha256: str) -> None:
+        findings.require(reading, sha256)
+        findings.require_scanned(reading, sha256)
+        for packed in findings.carried(reading, sha256):
+            self._refuse(packed)
 
     async def receive(self, pieces: AsyncIterator[bytes], expected_bytes: int | None) -> Content:
         begun = bytearray()
@@ -156,7 +162,7 @@ class SealedBodies:
         self._refuse(kept.sha256)
         manifest = Manifest.unpack(kept.manifest)
         with nullcontext(found_in) if found_in is not None else self._database().reading() as reading:
-            _require(reading, kept.sha256)
+            self._require(reading, kept.sha256)
             names = [one.id for one in manifest.chunks] if len(manifest.chunks) == 1 else []
             return manifest, _sealed(reading, names)
 
@@ -183,11 +189,6 @@ async def _kept(pieces: AsyncGenerator[Bytes]) -> AsyncGenerator[bytes]:
     async with aclosing(pieces):
         async for piece in pieces:
             yield bytes(piece)
-
-
-def _require(reading: Reading, sha256: str) -> None:
-    findings.require(reading, sha256)
-    findings.require_scanned(reading, sha256)
 
 
 def _sealed(reading: Reading, names: Sequence[bytes]) -> dict[bytes, Bytes]:
