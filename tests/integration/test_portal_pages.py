@@ -217,7 +217,10 @@ def test_a_report_is_confirmed_thanked_and_followed(
 
     client = portal_client(beaune.agent_membership)
     asked = client.get(f"/courrier/{mailbox.id}/1/signaler/").content.decode()
-    assert "Ce qui va se passer" in asked
+    assert "Ce qui va se passer" in asked and "Un code QR mène à" not in asked
+    MailMessage.objects.filter(pk=LURE_ID).update(verdict='{"qr_codes": ["https://pay.evil.example.com/f"]}')
+    asked = client.get(f"/courrier/{mailbox.id}/1/signaler/").content.decode()
+    assert "Un code QR mène à" in asked and "pay.evil.example.com" in asked
     answer = client.post(f"/courrier/{mailbox.id}/1/signaler/", {"beffroi_id": LURE_ID})
     assert answer["Location"] == f"/courrier/signale/{LURE_ID}/"
     assert OutboxEvent.objects.filter(kind="sighting:reported").count() == 1
