@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from beffroi.core.decisions import door
-from beffroi.mail.models import Mailbox
+from beffroi.mail.models import Mailbox, MailMessage
 from beffroi.portal.web.signin import MOST_RECORDED
 from django.test import Client
 
