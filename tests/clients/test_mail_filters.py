@@ -87,6 +87,7 @@ def test_an_absence_is_answered_once_and_ends_with_a_press(
     (answer,) = read(post, other)
     assert "Reunion ?" in answer.summary.subject and answer.summary.from_address == box.address
     assert answer.text.replace("\r\n", "\n").strip() == TEXT
+    assert answer.authentication.is_proven
     write(post, nuits, other, box, "Encore moi")
     post.wait_count(box, 2)
     actions.end_absence(actor=beaune.agent, mailbox=box)
@@ -301,8 +302,13 @@ def test_a_forged_mail_in_our_own_name_is_not_passed_on(
     assert post.send(letter("a@sender.example.net", box.address, "Sain"), box.address)[0] == 250
     post.wait_count(other, 1)
     assert read(post, other)[0].summary.subject == "Sain"
+    assert read(post, other)[0].authentication.dmarc == "pass"
     write(post, beaune, colleague, box, "Du vrai collegue")
     post.wait_count(other, 2)
+    assert read(post, other)[0].authentication.signed_in
+    assert post.send(letter("a@inconnu.example.com", box.address, "Sans preuve"), box.address)[0] == 250
+    post.wait_count(other, 3)
+    assert not read(post, other)[0].authentication.is_proven
 
 
 def test_the_door_of_filters_takes_nothing_from_anybody_else(

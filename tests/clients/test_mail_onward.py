@@ -18,6 +18,7 @@ from tests.conftest import Commune
 from tests.foreign_mail import HOUR_MESSAGES, PLAIN, Sending
 from tests.mail_post import needs_engines
 from tests.signed_mail import DomainKey
+from tests.submitting import secret_of, submitting
 
 pytest_plugins = ["tests.fixtures_sending"]
 pytestmark = needs_engines
@@ -71,7 +72,9 @@ def test_what_goes_on_counts_and_waits_in_our_queue_past_the_limit(sending: Send
     sending.post.wait_count(box, HOUR_MESSAGES + 1)
 
 
-def test_an_answer_is_signed_for_its_domain_and_a_forward_is_not(sending: Sending, beaune: Commune) -> None:
+def test_what_is_signed_arrives_as_it_was_signed_and_a_forward_is_not_signed(
+    sending: Sending, beaune: Commune
+) -> None:
     box = sending.post.mailbox(beaune, beaune.agent, "signee")
     today, key, tries = clock.now().astimezone(PLACE).date(), DomainKey(), itertools.count()
     signing.put(sending.config, [key.signs(beaune.domain)])
@@ -96,3 +99,17 @@ def test_an_answer_is_signed_for_its_domain_and_a_forward_is_not(sending: Sendin
     assert key.verifies(answer)
     assert not key.verifies(answer.replace(b"Absente", b"Presente"))
     assert b"DKIM-Signature" not in onward
+
+    secret, long = secret_of(beaune), "<p>Délibération du conseil municipal.</p>" * 30
+    for subject, encoding, text in (("huit", "8bit", long), ("sept", "7bit", long.replace("é", "&eacute;"))):
+        written = (
+            f"From: {box.address}\r\nTo: x@{PLAIN}\r\nSubject: {subject}\r\nMIME-Version: 1.0\r\n"
+            "Date: Tue, 24 Nov 2026 10:00:00 +0000\r\nContent-Type: text/html; charset=utf-8\r\n"
+            f"Content-Transfer-Encoding: {encoding}\r\n\r\n{text}\r\n"
+        )
+        with submitting(sending.post, box.address, secret) as smtp:
+            smtp.sendmail(box.address, [f"x@{PLAIN}"], written.encode(), ["BODY=8BITMIME"])
+        came = sending.foreign.arrives(subject)
+        assert key.verifies(came)
+        read = email.message_from_bytes(came).get_payload(decode=True)
+        assert isinstance(read, bytes) and read.decode().strip() == text

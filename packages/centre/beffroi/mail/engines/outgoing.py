@@ -29,6 +29,8 @@ _LEAVES = (
     # Partners that demand it by MTA-STS and have no DANE: a proved certificate, or the mail waits.
     "smtp_tls_policy_maps = proxy:sqlite:{etc}/tls-policy.cf\n"
     "smtp_tls_CAfile = /etc/ssl/certs/ca-certificates.crt\n"
+    # Lines stay as long as they were signed, by us or by whoever wrote what is forwarded.
+    "smtp_line_length_limit = 0\n"
     # What our filter told our own engines is nobody else's business. No signature covers it.
     "smtp_header_checks = regexp:{{/^X-Beffroi-/ IGNORE}}"
 )

@@ -29,6 +29,7 @@ from beffroi.mail.sending import policies
 REPORTS_SERVICE = "beffroi-reports"
 _SIGNED_IN = (
     "{ smtpd_reject_footer = %s }",
+    "cleanup_service_name=cleanup-own",
     "smtpd_tls_security_level=encrypt",
     "smtpd_tls_auth_only=yes",
     "smtpd_sasl_auth_enable=yes",

@@ -82,13 +82,34 @@ local RESULTS = {
     { "DMARC_BAD_POLICY", "permerror" } },
 }
 
--- What the first scan found travels in our own header to a rescan, which has no envelope to check again.
+-- Handed in by delivery, for the owner of the mailbox that the envelope names: Postfix tells by which of its doors.
+local function by_filter(task)
+  return header_of_request(task, "MTA-Name") == "beffroi-filters" or header_of_request(task, "MTA-Tag") == "beffroi-filters"
+end
+
+-- What delivery wrote itself for a mailbox: an answer of absence. What it only passes on bears the stamp of our entry.
+local function is_answer(task)
+  if not by_filter(task) or task:get_header("X-Beffroi-Auth") then return false end
+  local seen, envelope = task:get_from("mime"), (task:get_from("smtp") or {})[1]
+  return #(task:get_header_full("From") or {}) == 1 and seen ~= nil and #seen == 1 and envelope ~= nil
+    and seen[1].addr:lower() == envelope.addr:lower()
+end
+
+-- Whoever wrote it had signed in, here or at the mailbox that passes it on, or is delivery.
+local function is_signed_in(task)
+  if task:get_user() or is_answer(task) then return true end
+  return by_filter(task) and (task:get_header("X-Beffroi-Auth") or ""):find("signed-in=yes", 1, true) ~= nil
+end
+
+-- What the first scan found travels in our own header to a rescan, which has no envelope to check again, and with a mail
+-- that is passed on: delivery is no server of its author. SPF spoke of another envelope.
 local function stamped(task)
   local found = {}
-  if not is_rescan(task) then return found end
+  if not is_rescan(task) and not by_filter(task) then return found end
   for _, name in ipairs({ "X-Beffroi-Auth", "X-Beffroi-Unchecked" }) do
     for key, value in (task:get_header(name) or ""):gmatch("(%w+)=([^%s;]+)") do found[key] = value end
   end
+  if by_filter(task) then found.spf = nil end
   return found
 end
 
@@ -193,11 +214,6 @@ local function client_address(task)
   local ip = task:get_from_ip()
   if ip and ip:is_valid() and not is_rescan(task) then return tostring(ip) end
   return stamped(task).ip or ""
-end
-
--- Handed in by delivery, for the owner of the mailbox that the envelope names: Postfix tells by which of its doors.
-local function by_filter(task)
-  return header_of_request(task, "MTA-Name") == "beffroi-filters" or header_of_request(task, "MTA-Tag") == "beffroi-filters"
 end
 
 local function is_spam(task)
@@ -374,11 +390,9 @@ local selectors = rspamd_config:add_map {
 rspamd_config:register_symbol {
   name = "BEFFROI_SIGN_ANSWER", type = "normal", group = N, score = 0.0, flags = "empty,nostat",
   callback = function(task)
-    if not by_filter(task) then return false end
-    local seen, envelope = task:get_from("mime"), (task:get_from("smtp") or {})[1]
-    if #(task:get_header_full("From") or {}) ~= 1 or not seen or #seen ~= 1 or not envelope then return false end
-    local domain = envelope.domain:lower()
-    local selector = seen[1].addr:lower() == envelope.addr:lower() and selectors and selectors:get_key(domain)
+    if not is_answer(task) then return false end
+    local domain = task:get_from("smtp")[1].domain:lower()
+    local selector = selectors and selectors:get_key(domain)
     if not selector then return false end
     local key = string.format("%s/%s.%s.pem", settings.signing, selector, domain)
     return rspamd_plugins.dkim.sign(task, { domain = domain, selector = selector, key = key })
@@ -402,7 +416,7 @@ rspamd_config:register_symbol {
     local add = {
       ["X-Beffroi-Id"] = identify(task),
       ["X-Beffroi-Auth"] = string.format("spf=%s; dkim=%s; dmarc=%s%s", auth.spf, auth.dkim, auth.dmarc,
-        task:get_user() and "; signed-in=yes" or ""),
+        is_signed_in(task) and "; signed-in=yes" or ""),
     }
     if pool:get_variable("beffroi_verdict") then add["X-Beffroi-Verdict"] = "quarantine" end
     if pool:get_variable("beffroi_unchecked") then
