@@ -6,7 +6,7 @@ import copy
 from datetime import datetime, timedelta
 
 import pytest
-from beffroi.drive.calendars import zones
+from beffroi.drive.calendars import itip, zones
 from radicale.item import read_components
 
 zones.install()
@@ -41,6 +41,12 @@ def test_any_other_name_means_what_its_own_entry_says() -> None:
     assert start("Mairie", "+0700").utcoffset() == timedelta(hours=7)
     assert start("Mairie", "+0100").utcoffset() == timedelta(hours=1)
     assert start("Mairie").tzinfo is None
+
+
+def test_the_zone_of_this_machine_is_nobodys() -> None:
+    assert start("localtime", "+0700").utcoffset() == start("LOCALTIME", "+0700").utcoffset() == timedelta(hours=7)
+    assert itip.named_zone("localtime") is itip.named_zone("Factory") is None
+    assert itip.named_zone("europe/PARIS") == itip.LOCAL
 
 
 def test_what_is_read_is_written_in_its_zone() -> None:

@@ -17,7 +17,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from functools import cache
+from zoneinfo import ZoneInfo, available_timezones
 
 from dateutil import tz
 
@@ -72,7 +73,6 @@ _LIKE = ("Europe/Paris", "Europe/London", "Europe/Athens", "America/New_York", "
 _NEW_YEAR = datetime(2026, 1, 1, 12, tzinfo=UTC)
 _TELLING = (0, *range(60, 130, 2), 182, *range(260, 316, 2))
 """Days of a year by which these are told apart: when their clocks change, and between."""
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+-]{0,30}(?:/[A-Za-z0-9_+-]{1,30}){0,2}")
 _YEARLY = re.compile(
     r"FREQ=YEARLY(?:;(?:BYMONTH=(?:0?[1-9]|1[0-2])|BYDAY=[+-]?[1-5][A-Z]{2}|UNTIL=[0-9TZ]{8,16}|INTERVAL=1"
     r"|WKST=[A-Z]{2}))*"
@@ -241,15 +241,18 @@ def _offsets(zone: tzinfo) -> list[timedelta | None]:
     return [(_NEW_YEAR + timedelta(days=one)).astimezone(zone).utcoffset() for one in _TELLING]
 
 
+@cache
+def known_names() -> dict[str, str]:
+    """Names of the Olson database, by what they are in small letters: as programs write them, in whatever capitals. The
+    two that are no place are left out: "localtime" is wherever this machine stands."""
+    return {name.lower(): name for name in available_timezones() - {"localtime", "Factory"}}
+
+
 def named_zone(name: str) -> tzinfo | None:
     """One of the Olson database, also by the name that Outlook gives it, or the last parts of a longer name."""
     wanted = _WINDOWS.get(name, name).removeprefix("/freeassociation.sourceforge.net/")
-    if not _NAME.fullmatch(wanted):
-        return None
-    try:
-        return ZoneInfo(wanted)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return None
+    known = known_names().get(wanted.lower())
+    return ZoneInfo(known) if known else None
 
 
 def _event(part: Component, zones: Zones, *, timeless: bool = False) -> Event:

@@ -16,9 +16,11 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 import vobject
+
+from beffroi.drive.calendars.itip import known_names
 
 MAX_RULES = 50
 """Of a zone. A century of Paris has fewer."""
@@ -27,8 +29,8 @@ _YEARLY = re.compile(
     r"|BYMONTH=[0-9]{1,2}|BYMONTHDAY=[0-9,-]{1,40}|BYDAY=[0-9A-Z,+-]{2,40}))*",
     re.ASCII,
 )
-_KNOWN = {name.lower(): name for name in available_timezones()}
-"""In whatever capitals: vobject would ask pytz, whose zones keep the offset of a series' first date all year."""
+_KNOWN = known_names()
+"""vobject would ask pytz, whose zones keep the offset of a series' first date all year."""
 _UTC = vobject.icalendar.utc
 
 
