@@ -64,6 +64,10 @@ def test_a_draft_that_another_program_began_is_finished_and_a_long_list_stays_wh
     typed = ", ".join(
         f'"Émilie Prénom-Composé {n}" <e.prenom{n}@{box.address.partition("@")[2]}>' for n in range(99)
     )
+    several = ", ".join(typed.replace("@", f"{n}@") for n in range(4))
+    assert writer.post(to=several)[0] == 200
+    page = writer.client.get(f"/courrier/{box.id}/brouillon/{writer.form['uid']}/").content.decode()
+    assert unescape(page.split('name="to" value="')[1].split('"')[0]).split() == several.split()
     status, found = writer.post(to=f"{typed}, mairie@saul")
     assert status == 200, found
     page = writer.client.get(f"/courrier/{box.id}/brouillon/{found['uid']}/").content.decode()

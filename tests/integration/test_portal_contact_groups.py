@@ -73,6 +73,18 @@ def test_a_group_is_made_written_to_changed_and_deleted(beaune: Commune, config:
     assert agent.get(path).status_code == 404 and "Zoé" in text_of(agent.get("/contacts/"))
 
 
+def test_a_group_of_more_than_a_message_takes_is_written_to_in_parts(beaune: Commune, config: Config) -> None:
+    agent, mailbox = portal_client(beaune.agent_membership), own_mailbox(beaune)
+    path = make(agent, "Associations", [add(agent, f"A{n:03}", f"a{n:03}@x.test") for n in range(120)])
+    shown = text_of(agent.get(path))
+    assert "écrivez à ce groupe en plusieurs fois" in shown and "Écrire aux 120 adresses" not in shown
+    links = re.findall(rf'href="(/courrier/{mailbox.id}/ecrire/[^"]+)"', shown)
+    written = [re.findall(r"a\d{3}@x\.test", text_of(agent.get(link))) for link in links]
+    assert [len(one) for one in written] == [100, 20]
+    assert len({*written[0], *written[1]}) == 120
+    assert "Écrire aux adresses 101 à 120" in shown
+
+
 def test_more_groups_than_a_page_shows_are_told(beaune: Commune, config: Config) -> None:
     agent = portal_client(beaune.agent_membership)
     add(agent, "Paul")

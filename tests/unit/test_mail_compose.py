@@ -182,8 +182,16 @@ def test_an_answer_to_more_than_a_message_goes_to_leaves_nobody_out_unsaid() -> 
     assert original.envelope_recipients(envelope) == many
     every = compose.answer(replace(MAIL, cc=tuple(many)), "all", "mairie@beaune.test", "")
     assert all(one in every["cc"] for one in many)
-    with pytest.raises(DraftInvalid, match="too_many"):
+    with pytest.raises(DraftInvalid, match="too_many") as found:
         compose.recipients(replace(DRAFT, to=every["to"], cc=every["cc"]))
+    assert "151" in webmail_words.trouble(found.value)
+
+
+def test_of_a_list_that_is_longer_than_a_draft_keeps_nothing_is_kept_unsaid() -> None:
+    typed = ", ".join(f"Une association de la commune {n} <association{n}@example.org>" for n in range(400))
+    assert parsed(replace(DRAFT, to=typed), lenient=True)["X-Beffroi-To"] == typed
+    with pytest.raises(DraftInvalid, match="too_many"):
+        compose.build(replace(DRAFT, to=f"{typed}, {typed}"), NOW, lenient=True)
 
 
 def test_long_identifiers_stay_what_they_are() -> None:

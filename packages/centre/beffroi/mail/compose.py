@@ -30,8 +30,8 @@ MAX_RECIPIENTS = 100
 MAX_SUBJECT_CHARS = 500
 MAX_TEXT_BYTES = 200_000
 """Three times as many on the way is still less than what a draft is read back with."""
-MAX_TYPED_CHARS = 10_000
-"""Of a field of recipients that is not finished: a hundred of them, with their names."""
+MAX_TYPED_CHARS = 30_000
+"""Of a field of recipients that is not finished, or has too many of them: some hundreds, with their names."""
 MAX_QUOTE_CHARS = 100_000
 MAX_FILES = 50
 MAX_FILES_BYTES = 20_000_000
@@ -147,7 +147,7 @@ def parse_addresses(text: str, field_name: str) -> list[Address]:
             name, address = _one(_checked(piece, field_name, 1000).strip(), field_name)
             found.setdefault(address.lower(), Address(_checked(name, field_name), addr_spec=address))
     if len(found) > MAX_RECIPIENTS:
-        raise DraftInvalid(field_name, "too_many")
+        raise DraftInvalid(field_name, "too_many", str(len(found)))
     return list(found.values())
 
 
@@ -203,7 +203,7 @@ def recipients(draft: Draft) -> list[str]:
     if not found:
         raise DraftInvalid("to", "nobody")
     if len(found) > MAX_RECIPIENTS:
-        raise DraftInvalid("to", "too_many")
+        raise DraftInvalid("to", "too_many", str(len(found)))
     return list(found)
 
 
@@ -219,9 +219,9 @@ def build(draft: Draft, now: datetime, *, lenient: bool = False) -> bytes:
         try:
             addresses = parse_addresses(typed, field_name)
         except DraftInvalid:
-            if not lenient:
+            if not lenient or len(typed) > MAX_TYPED_CHARS:
                 raise
-            message[f"X-Beffroi-{header}"] = _CONTROL.sub(" ", typed)[:MAX_TYPED_CHARS]
+            message[f"X-Beffroi-{header}"] = _CONTROL.sub(" ", typed)
             continue
         if addresses:
             message[header] = addresses

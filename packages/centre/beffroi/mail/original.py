@@ -19,7 +19,7 @@ from beffroi.mail.reader import Attachment, MailboxReader, address_of
 MAX_ADDRESSES = 1000
 """Of a field. More than what a message goes to, so that who answers all is told so, and nobody is left out unsaid."""
 _HEADERS = "BODY.PEEK[HEADER.FIELDS (REFERENCES X-BEFFROI-SOURCE X-BEFFROI-TO X-BEFFROI-CC X-BEFFROI-BCC)]"
-_FIELD = re.compile(rb"^([A-Za-z-]+):[ \t]*((?:[^\r\n]|\r?\n[ \t]){0,60000})", re.MULTILINE)
+_FIELD = re.compile(rb"^([A-Za-z-]+):[ \t]*((?:[^\r\n]|\r?\n[ \t]){0,200000})", re.MULTILINE)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from django.utils.translation import gettext as _
 
 from beffroi.lib.errors import BeffroiError
-from beffroi.mail.compose import MAX_FILES_BYTES, DraftInvalid
+from beffroi.mail.compose import MAX_FILES_BYTES, MAX_RECIPIENTS, DraftInvalid
 from beffroi.mail.drafts import DraftChanged
 from beffroi.mail.sendings import AlreadyLeaving
 from beffroi.portal import address_words
@@ -51,7 +51,10 @@ def _draft(error: DraftInvalid) -> str:
             return _("Un message porte 50 pièces jointes au plus. Envoyez-les en plusieurs messages.")
         return files_too_large()
     if error.why == "too_many":
-        return _("Un message part à 100 destinataires au plus. Envoyez-le en plusieurs fois.")
+        return _(
+            "Un message part à %(most)s destinataires au plus, et vous en avez mis %(n)s. Retirez les derniers,"
+            " envoyez-le, puis, dans « Envoyés », transférez-le à ceux que vous avez retirés."
+        ) % {"most": MAX_RECIPIENTS, "n": error.value}
     if error.why == "too_long":
         return _("Ce texte est trop long pour un message.")
     return _("Ce champ contient un saut de ligne ou un signe invisible : effacez-le et saisissez de nouveau.")

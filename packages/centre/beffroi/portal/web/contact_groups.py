@@ -44,9 +44,16 @@ def group(request: HttpRequest, actor: Actor, calendar: str, name: str, handed: 
     found = _get(actor, calendar, name, handed)
     addresses = list(dict.fromkeys(one.emails[0] for one in found.members if one.emails))
     box = next(iter(invitations.own_boxes(actor)), None)
-    writing = ""
-    if box and addresses and len(addresses) <= MAX_RECIPIENTS:
-        writing = f"{reverse('mail_write', args=[box.id])}?{urlencode({'a': ', '.join(addresses)})}"
+    # As many messages as it takes: no page lets one choose the second hundred of a group.
+    writing = [
+        {
+            "first": n + 1,
+            "last": n + len(part),
+            "href": f"{reverse('mail_write', args=[box.id])}?{urlencode({'a': ', '.join(part)})}",
+        }
+        for n in range(0, len(addresses) if box else 0, MAX_RECIPIENTS)
+        if box and (part := addresses[n : n + MAX_RECIPIENTS])
+    ]
     context = {
         "place": "contacts",
         "group": found,
