@@ -19,7 +19,7 @@ from beffroi.mail.compose import Original
 from beffroi.mail.folders import HITS, Folder, Hits
 from beffroi.mail.original import Opened
 from beffroi.mail.quota.rules import Room
-from beffroi.mail.reader import Attachment, Authentication, MessageSummary, MessageView
+from beffroi.mail.reader import AttachedMail, Attachment, Authentication, MessageSummary, MessageView
 
 FILE = b"PK\x03\x04 not really an archive"
 SEEN: list[int] = []
@@ -106,6 +106,10 @@ class ShownMailbox:
             if one.part == section:
                 return one, FILE
         raise NotFound("attachment")
+
+    def read_attached(self, uid: int, section: str, folder: str = "INBOX") -> AttachedMail:
+        self.attachment(uid, section)
+        return AttachedMail("", "c@devis.example", (), None, "Devis", "Le devis", "", (), False)
 
 
 PLACES = [

@@ -17,6 +17,7 @@ __all__ = ["no_door"]
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
 
+PNG = b"\x89PNG\r\n\x1a\n a picture"
 FILE = b"%PDF-1.7 this is what a secretary saves\r\n" * 40
 HOSTILE = """\
 From: =?utf-8?q?Tr=C3=A9sorerie_=3Cscript=3Ealert=281=29=3C/script=3E?= <billing@sender.example.net>
@@ -186,6 +187,50 @@ def test_what_a_phone_writes_below_a_photo_is_read_and_is_no_attachment(
         f"/courrier/{box.id}/1/contenu/" if view.html else f"/courrier/{box.id}/1/"
     )
     assert "Le banc est cassé" in shown.content.decode()
+
+
+def test_a_picture_stands_in_its_place_and_a_mail_that_is_attached_is_read(
+    post: Post, beaune: Commune
+) -> None:
+    box = post.mailbox(beaune, beaune.agent, "agent")
+    picture = (
+        "image/png; name=image001.png\nContent-ID: <image001.png@01D9>\nContent-Disposition: inline\n"
+        f"Content-Transfer-Encoding: base64\n\n{base64.b64encode(PNG).decode()}\n"
+    )
+    within = mixed("related", HTML.format('Plan <img src="cid:image001.png@01D9" alt="Plan">'), picture)
+    inner = (
+        "message/rfc822\n\nFrom: =?utf-8?q?Mar=C3=A9chal?= <c@devis.example>\nTo: d@autre.example\n"
+        "Subject: =?utf-8?q?Devis_n=C2=B0_3?=\nDate: Mon, 23 Nov 2026 09:30:00 +0100\nContent-Type: "
+    )
+    paper = "application/pdf; name=devis.pdf\nContent-Disposition: attachment\n\n%PDF-1.7 devis\n"
+    deeper = "message/rfc822\n\nSubject: Dessous\n\nTout au fond\n"
+    letter = (
+        f"From: a@sender.example.net\nTo: {box.address}\nSubject: Banc\nMIME-Version: 1.0\nContent-Type: "
+    )
+    letter += mixed("mixed", within, inner + mixed("inner", HTML.format("Le devis<br>joint"), paper, deeper))
+    assert post.send(letter, box.address)[0] == 250
+    post.wait_count(box, 1)
+    client = portal_client(beaune.agent_membership)
+
+    frame = client.get(f"/courrier/{box.id}/1/contenu/").content.decode()
+    assert f"data:image/png;base64,{base64.b64encode(PNG).decode()}" in frame and "non chargée" not in frame
+
+    around = client.get(f"/courrier/{box.id}/1/").content.decode()
+    assert "Courriel joint" in around and f"/courrier/{box.id}/1/piece/2/lire/" in around
+    page = client.get(f"/courrier/{box.id}/1/piece/2/lire/").content.decode()
+    for words in (
+        "Maréchal",
+        "c@devis.example",
+        "d@autre.example",
+        "Devis n° 3",
+        "23 novembre 2026, 9\u00a0h\u00a030",
+    ):
+        assert words in page.replace("\u202f", "\u00a0"), words
+    assert "Le devis\njoint" in page and "Rien ne permet de vérifier qui l’a écrit" in page
+    assert client.get(f"/courrier/{box.id}/1/piece/2.2/").content.strip() == b"%PDF-1.7 devis"
+    assert "Tout au fond" in client.get(f"/courrier/{box.id}/1/piece/2.3/lire/").content.decode()
+    for nothing in ("1.1/lire", "1.2/lire", "2.2/lire", "2.1", "2.4", "2.3.1", "3"):
+        assert client.get(f"/courrier/{box.id}/1/piece/{nothing}/").status_code == 404, nothing
 
 
 @pytest.mark.parametrize(

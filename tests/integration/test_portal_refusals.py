@@ -208,6 +208,7 @@ PORTAL = {
     "mail_read": Rule("thing", mail(uid=1)),
     "mail_content": Rule("thing", mail(uid=1)),
     "mail_attachment": Rule("thing", mail(uid=1, part="2")),
+    "mail_attached": Rule("thing", mail(uid=1, part="2")),
     "mail_report": Rule("thing", mail(uid=1), REPORT),
     "mail_drive": Rule("thing", mail()),
     "mail_drive_link": Rule("thing", mail(), {"node": "1", "days": "7"}),

@@ -44,7 +44,11 @@ def test_any_other_name_means_what_its_own_entry_says() -> None:
 
 
 def test_the_zone_of_this_machine_is_nobodys() -> None:
-    assert start("localtime", "+0700").utcoffset() == start("LOCALTIME", "+0700").utcoffset() == timedelta(hours=7)
+    assert (
+        start("localtime", "+0700").utcoffset()
+        == start("LOCALTIME", "+0700").utcoffset()
+        == timedelta(hours=7)
+    )
     assert itip.named_zone("localtime") is itip.named_zone("Factory") is None
     assert itip.named_zone("europe/PARIS") == itip.LOCAL
 

@@ -149,6 +149,18 @@ def test_remote_images_are_counted_and_inline_ones_kept() -> None:
     assert png in safe.document
 
 
+def test_a_picture_of_the_mail_itself_stands_where_its_html_has_it() -> None:
+    png = "data:image/png;base64,iVBORw0KGgo="
+    hostile = (
+        '<img src="CID:image%20001.png@01D9" alt="Plan"><img src="cid:b" alt="Photo"><a href="cid:b">c</a>'
+    )
+    assert safe_html.pictures_in(hostile) == {"image 001.png@01D9", "b"}
+    safe = safe_html.clean(hostile, {"image 001.png@01D9": png})
+    assert safe.document.count(png) == 1
+    assert "Photo]" in safe.document and "Plan]" not in safe.document
+    assert "cid:" not in safe.document.lower() and not safe.blocked_images
+
+
 def test_ordinary_structure_survives() -> None:
     kept = "<table><tbody><tr><td>Élu&nbsp;: 3&lt;4</td></tr></tbody></table><ul><li>un</li></ul>"
     assert kept.replace("&nbsp;", "\u00a0") in safe_html.clean(kept).document.replace("&nbsp;", "\u00a0")

@@ -24,13 +24,14 @@ from typing import Any
 import imapclient
 from imapclient import response_parser
 from imapclient.exceptions import IMAPClientError
+from imapclient.response_types import Address
 
 from beffroi.lib.config import Config
 from beffroi.lib.errors import NotFound, TooLarge, Unavailable
 from beffroi.mail import compose, tokens
 from beffroi.mail.decoding import clean, decoded, header_text, moment, text_of
 from beffroi.mail.engines import layout
-from beffroi.mail.structure import Part, bodies_of, parts_of
+from beffroi.mail.structure import Part, attached_mail, bodies_of, parts_of
 
 TIMEOUT_S = 10.0
 MAX_LIST = 200
@@ -40,6 +41,9 @@ MAX_ATTACHMENT_BYTES = 25_000_000
 MAX_RECIPIENTS = 100
 _ENDINGS = {
     "message/rfc822": ".eml",
+    "message/delivery-status": ".txt",
+    "message/disposition-notification": ".txt",
+    "text/rfc822-headers": ".txt",
     "text/calendar": ".ics",
     "application/pdf": ".pdf",
     "image/jpeg": ".jpg",
@@ -99,6 +103,8 @@ class Attachment:
     size_bytes: int
     charset: str = "utf-8"
     """As its sender says; hostile."""
+    content_id: str = ""
+    """By which the HTML names it; hostile."""
 
     @property
     def file_name(self) -> str:
@@ -136,6 +142,21 @@ class MessageView:
     cc: tuple[str, ...] = ()
     returned: str = ""
     """Our identifier of the message that a word of our own Postfix brings back."""
+
+
+@dataclass(frozen=True)
+class AttachedMail:
+    """A mail that is attached as a mail: everything as whoever attached it says. ``html`` is hostile: sanitise it."""
+
+    from_name: str
+    from_address: str
+    to: tuple[str, ...]
+    sent_at: datetime | None
+    subject: str
+    text: str
+    html: str
+    attachments: tuple[Attachment, ...]
+    truncated: bool
 
 
 @contextmanager
@@ -205,15 +226,8 @@ class MailboxReader:
         if row is None:
             raise NotFound("message")
         structure = row.get(b"BODYSTRUCTURE")
-        parts, bodies = list(parts_of(structure)), bodies_of(structure)
-        text, text_cut = self._text(uid, bodies.text, MAX_TEXT_BYTES)
-        html, html_cut = self._text(uid, bodies.html, MAX_HTML_BYTES, as_html=True)
-        shown = bodies.sections
-        attachments = tuple(
-            Attachment(p.section, p.name, p.kind, p.decoded_bytes, p.charset)
-            for p in parts
-            if p.section not in shown
-        )
+        parts = list(parts_of(structure))
+        text, html, attachments, cut = self._contents(uid, structure)
         headers = _stamped(row)
         return MessageView(
             summary=_summary(uid, row),
@@ -223,9 +237,45 @@ class MailboxReader:
             html=html,
             attachments=attachments,
             authentication=_authentication(headers.get("x-beffroi-auth", "")),
-            truncated=text_cut or html_cut,
+            truncated=cut,
             returned="" if "x-beffroi-id" in headers else self._returned(uid, parts),
         )
+
+    def read_attached(self, uid: int, section: str, folder: str = "INBOX") -> AttachedMail:
+        """A mail that is attached. Errors: NotFound."""
+        self._select(folder)
+        structure = self._client.fetch([uid], ["BODYSTRUCTURE"]).get(uid, {}).get(b"BODYSTRUCTURE")
+        found = attached_mail(structure, section)
+        if found is None:
+            raise NotFound("attachment")
+        date, subject, writers, _, _, to = found.envelope[:6]
+        writer = next(iter(_addresses(writers)), None)
+        text, html, attachments, cut = self._contents(uid, found.structure, found.start)
+        return AttachedMail(
+            from_name=header_text(getattr(writer, "name", None)),
+            from_address=address_of(writer),
+            to=tuple(one for one in map(address_of, _addresses(to)) if one),
+            sent_at=_sent_at(date),
+            subject=header_text(subject),
+            text=text,
+            html=html,
+            attachments=attachments,
+            truncated=cut,
+        )
+
+    def _contents(
+        self, uid: int, structure: Any, start: str = ""
+    ) -> tuple[str, str, tuple[Attachment, ...], bool]:
+        """(text, HTML, attachments, whether a part was cut) of the message that is open."""
+        bodies = bodies_of(structure, start)
+        text, text_cut = self._text(uid, bodies.text, MAX_TEXT_BYTES)
+        html, html_cut = self._text(uid, bodies.html, MAX_HTML_BYTES, as_html=True)
+        attachments = tuple(
+            Attachment(p.section, p.name, p.kind, p.decoded_bytes, p.charset, p.content_id)
+            for p in parts_of(structure, start)
+            if p.section not in bodies.sections
+        )
+        return text, html, attachments, text_cut or html_cut
 
     def _returned(self, uid: int, parts: Sequence[Part]) -> str:
         part = next((p for p in parts if p.kind in _RETURNED), None)
@@ -255,8 +305,7 @@ class MailboxReader:
         """One attached part and its bytes. Errors: NotFound, AttachmentTooLarge."""
         self._select(folder)
         structure = self._client.fetch([uid], ["BODYSTRUCTURE"]).get(uid, {}).get(b"BODYSTRUCTURE")
-        shown = bodies_of(structure).sections
-        part = next((p for p in parts_of(structure) if p.section == section and section not in shown), None)
+        part = _part_at(structure, section)
         if part is None:
             raise NotFound("attachment")
         if part.decoded_bytes > MAX_ATTACHMENT_BYTES:
@@ -293,6 +342,22 @@ class MailboxReader:
         row = self._client.fetch([uid], [asked]).get(uid, {})
         raw = next((v for k, v in row.items() if k.startswith(b"BODY[") and isinstance(v, bytes)), b"")
         return decoded(raw, part.encoding)[:limit_bytes], part.size_bytes > limit_bytes * 4 // 3
+
+
+def _part_at(structure: Any, section: str) -> Part | None:
+    """An attached part, also of a mail that is attached."""
+    start = ""
+    while True:
+        shown = bodies_of(structure, start).sections
+        parts = [one for one in parts_of(structure, start) if one.section not in shown]
+        for part in parts:
+            if part.section == section:
+                return part
+        around = next((one.section for one in parts if section.startswith(f"{one.section}.")), "")
+        inside = attached_mail(structure, around, start) if around else None
+        if inside is None:
+            return None
+        structure, start = inside.structure, inside.start
 
 
 def _summary(uid: int, row: dict[bytes, Any]) -> MessageSummary:
@@ -350,6 +415,18 @@ def _authentication(text: str) -> Authentication:
 def _recipients(envelope: Any, field_name: str) -> tuple[str, ...]:
     found = (address_of(a) for a in (getattr(envelope, field_name, None) or ())[:MAX_RECIPIENTS])
     return tuple(one for one in found if one)
+
+
+def _addresses(told: Any) -> Sequence[Address]:
+    """Of an envelope that imapclient leaves as it came."""
+    return [Address(*one) for one in (told or ())[:MAX_RECIPIENTS] if len(one) == 4]
+
+
+def _sent_at(date: bytes | None) -> datetime | None:
+    try:
+        return moment(date, normalise=False).astimezone(UTC) if date else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def address_of(address: Any) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from imapclient.response_types import BodyData
+
 from beffroi.mail.decoding import header_text
 
 MAX_PARTS = 200
@@ -30,6 +32,7 @@ class Part:
     size_bytes: int
     name: str
     attached: bool
+    content_id: str
 
     @property
     def decoded_bytes(self) -> int:
@@ -49,19 +52,29 @@ class Bodies:
         return {one.section for one in (*self.text, *self.html)}
 
 
-def bodies_of(structure: Any) -> Bodies:
+@dataclass(frozen=True)
+class AttachedMail:
+    """A mail that is attached as a mail. ``envelope``: as Dovecot reads it (RFC 9051, 2.3.5), hostile; ``structure``:
+    its own; ``start``: the section where that begins."""
+
+    envelope: tuple[Any, ...]
+    structure: Any
+    start: str
+
+
+def bodies_of(structure: Any, start: str = "") -> Bodies:
     """Phones put a photo between two parts of what is said, lists their footer below: all of it is text."""
-    html = _chosen(structure, "text/html")
+    html = _chosen(structure, "text/html", start)
     return Bodies(
-        text=[one for one in _chosen(structure, "text/plain") if one.kind == "text/plain"],
+        text=[one for one in _chosen(structure, "text/plain", start) if one.kind == "text/plain"],
         html=html if any(one.kind == "text/html" for one in html) else [],
     )
 
 
-def _chosen(structure: Any, wanted: str) -> list[Part]:
+def _chosen(structure: Any, wanted: str, start: str) -> list[Part]:
     """Parts of text to be shown, in their order: of alternatives the last with such a part. One that has a name is a
     file, but for the first."""
-    found = _text_parts(structure, wanted, "", 0)
+    found = _text_parts(structure, wanted, start, 0)
     return [one for n, one in enumerate(found) if n == 0 or not one.name][:MAX_BODIES]
 
 
@@ -84,10 +97,33 @@ def _text_parts(node: Any, wanted: str, section: str, depth: int) -> list[Part]:
     return [part for one in said for part in one]
 
 
-def parts_of(structure: Any) -> Iterator[Part]:
-    """Walk a BODYSTRUCTURE; stops at MAX_PARTS and MAX_DEPTH."""
+def parts_of(structure: Any, start: str = "") -> Iterator[Part]:
+    """Walk a BODYSTRUCTURE; stops at MAX_PARTS and MAX_DEPTH. A mail that is attached is one part."""
+    leaves = (_leaf(node, section) for section, node in _nodes(structure, start))
+    return (one for one in leaves if one is not None)
+
+
+def attached_mail(structure: Any, section: str, start: str = "") -> AttachedMail | None:
+    """The mail that is attached as this section, also within another one."""
+    for at, node in _nodes(structure, start):
+        is_mail = len(node) > 8 and _utf8(node[0] or b"").lower() == "message" and isinstance(node[7], tuple)
+        if (
+            not is_mail
+            or not node[8]
+            or not isinstance(node[8], tuple)
+            or not f"{section}.".startswith(f"{at}.")
+        ):
+            continue
+        inside = BodyData.create(node[8])
+        found = AttachedMail(node[7], inside, at if isinstance(inside[0], list) else f"{at}.1")
+        return found if at == section else attached_mail(inside, section, found.start)
+    return None
+
+
+def _nodes(structure: Any, start: str) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """(section, what Dovecot says of it) of each part that holds no others."""
     count = 0
-    waiting: list[tuple[Any, str, int]] = [(structure, "", 0)]
+    waiting: list[tuple[Any, str, int]] = [(structure, start, 0)]
     while waiting and count < MAX_PARTS:
         node, section, depth = waiting.pop(0)
         if not isinstance(node, tuple) or not node or depth > MAX_DEPTH:
@@ -100,9 +136,7 @@ def parts_of(structure: Any) -> Iterator[Part]:
             waiting[:0] = children[:MAX_PARTS]
             continue
         count += 1
-        leaf = _leaf(node, section or "1")
-        if leaf is not None:
-            yield leaf
+        yield section or "1", node
 
 
 def _leaf(node: tuple[Any, ...], section: str) -> Part | None:
@@ -138,6 +172,7 @@ def _leaf(node: tuple[Any, ...], section: str) -> Part | None:
         size_bytes=size,
         name=header_text(name)[:200],
         attached=bool(disposition and disposition[0].lower() == b"attachment"),
+        content_id=_utf8(node[3]).strip("<> ")[:250] if isinstance(node[3], bytes) else "",
     )
 
 

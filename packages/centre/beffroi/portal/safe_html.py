@@ -14,10 +14,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape, unescape
 from html.parser import HTMLParser
 from unicodedata import normalize
+from urllib.parse import unquote
 
 import nh3
 from beffroi_protocol.errors import IndicatorInvalid
@@ -30,6 +32,7 @@ from beffroi.portal.link_target import host_name, target
 from beffroi.portal.tame_html import bounded
 
 MAX_LINKS = 200
+MAX_PICTURES = 30
 # fmt: off
 _TAGS = {
     "a", "abbr", "b", "blockquote", "br", "caption", "center", "cite", "code", "col", "colgroup", "dd",
@@ -58,6 +61,7 @@ _CLEAN_CONTENT = {
     "math",
 }
 _INLINE_IMAGE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]{1,400000}", re.ASCII)
+_OWN_PICTURE = re.compile(r"""\bcid:([^"'\s<>]{1,250})""", re.IGNORECASE)
 _UNSEEN = re.compile(f"[{ZERO_WIDTH}{DIRECTION}{TURNING}]")
 _ADDRESS = re.compile(r"[^\s@/]+@[^\s@/]+")
 _NAMES = re.compile(r"[\w-]+(?:\.[\w-]+)*")
@@ -98,12 +102,14 @@ class SafeMail:
     blocked_images: int
 
 
-def clean(hostile: str) -> SafeMail:
-    """Make the HTML of a mail harmless."""
+def clean(hostile: str, pictures: Mapping[str, str] | None = None) -> SafeMail:
+    """Make the HTML of a mail harmless. ``pictures``: those of the mail itself, Content-ID -> a data: address."""
     blocked = 0
 
     def keep(tag: str, attribute: str, value: str) -> str | None:
         nonlocal blocked
+        if value[:4].lower() == "cid:":
+            return (pictures or {}).get(unquote(value[4:])) if attribute == "src" else None
         if tag == "img" and attribute == "src" and not _INLINE_IMAGE.fullmatch(value):
             blocked += 1
             return None
@@ -118,7 +124,7 @@ def clean(hostile: str) -> SafeMail:
         tags=_TAGS,
         attributes=_ATTRIBUTES,
         clean_content_tags=_CLEAN_CONTENT,
-        url_schemes={"http", "https", "mailto", "data"},
+        url_schemes={"http", "https", "mailto", "data", "cid"},
         link_rel="noopener noreferrer nofollow",
         set_tag_attribute_values={"a": {"target": "_blank"}},
         attribute_filter=keep,
@@ -133,6 +139,12 @@ def clean(hostile: str) -> SafeMail:
         f"<body>{writer.text}</body></html>"
     )
     return SafeMail(document, tuple(writer.links), blocked)
+
+
+def pictures_in(hostile: str) -> frozenset[str]:
+    """The Content-IDs of the pictures that a mail's HTML shows."""
+    found = dict.fromkeys(unquote(unescape(one)) for one in _OWN_PICTURE.findall(hostile))
+    return frozenset(list(found)[:MAX_PICTURES])
 
 
 def links_in_text(text: str) -> tuple[Link, ...]:

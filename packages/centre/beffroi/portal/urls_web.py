@@ -366,6 +366,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(
         "courrier/<str:mailbox_id>/<int:uid>/piece/<section:part>/", mail.attachment, name="mail_attachment"
     ),
+    path(
+        "courrier/<str:mailbox_id>/<int:uid>/piece/<section:part>/lire/", mail.attached, name="mail_attached"
+    ),
     path("v1/enrol", api.enrol, name="box_enrol"),
     path("v1/mail-token", relay_token.mail_token, name="box_mail_token"),
 ]

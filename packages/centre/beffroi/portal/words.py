@@ -22,6 +22,7 @@ from beffroi.portal.dates import date_format, is_french
 
 if TYPE_CHECKING:
     from beffroi.boxes.models import BoxNotice
+    from beffroi.mail.reader import Attachment
 
 NBSP = "\u00a0"
 
@@ -380,3 +381,15 @@ def number(facts: Mapping[str, object], key: str) -> int:
     """A count of evidence; 0 where it says none."""
     value = facts.get(key)
     return value if isinstance(value, int) else 0
+
+
+def file_title(file: Attachment) -> str:
+    """What an attachment is called on a page: what comes with a bounce, a receipt or an invitation has no name."""
+    titles = {
+        "message/rfc822": _("Courriel joint"),
+        "message/delivery-status": _("Rapport de remise"),
+        "message/disposition-notification": _("Accusé de lecture"),
+        "text/rfc822-headers": _("En-têtes du courriel"),
+        "text/calendar": _("Invitation"),
+    }
+    return file.name or titles.get(file.content_type) or _("(sans nom)")

@@ -37,7 +37,7 @@ from beffroi.portal import calendars, drive_words, safe_html, webmail_words
 from beffroi.portal.pages import asks_part, for_agents, page, words_of
 from beffroi.portal.web import delegations, mail_files
 from beffroi.portal.web.folders import asked_folder
-from beffroi.portal.words import hour
+from beffroi.portal.words import file_title, hour
 
 ANSWERS = {"repondre": "reply", "tous": "all", "transferer": "forward"}
 _SECTION = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){0,20}")
@@ -88,9 +88,7 @@ def _answer(box: Access, uid: int, folder: str, how: str) -> dict[str, Any]:
     form["how"] = how
     form["answered"] = team.message_key(view.summary)
     if how == "forward":
-        form["forwarded"] = [
-            {"part": file.part, "name": file.name, "size_bytes": file.size_bytes} for file in view.attachments
-        ]
+        form["forwarded"] = view.attachments
         form["forwarded_uid"], form["forwarded_folder"] = uid, folder
     return form
 
@@ -223,14 +221,10 @@ def _kept_answer(
             "apart": saved.apart,
             "left_out": left_out,
             "files": [
-                {"part": one.part, "name": _shown_name(one), "size_bytes": one.size_bytes} for one in files
+                {"part": one.part, "name": file_title(one), "size_bytes": one.size_bytes} for one in files
             ],
         }
     )
-
-
-def _shown_name(one: reader.Attachment) -> str:
-    return one.name or (_("Invitation") if one.content_type == "text/calendar" else "")
 
 
 def _not_saved(request: HttpRequest, box: Access, error: BeffroiError) -> HttpResponse:

@@ -7,6 +7,7 @@ Access: ``mail.access``: the actor's own mailboxes, and those that are lent to t
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 from django.conf import settings
@@ -44,7 +45,9 @@ MAX_SEARCH_CHARS = 200
 MAX_RESULT_PAGES = 20
 ENCRYPTED = ("application/pgp-encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime")
 REPORTED_KEY = "reported"
-
+PICTURES = frozenset({"image/png", "image/jpeg", "image/jpg", "image/gif", "image/webp"})
+MAX_PICTURES_BYTES = 3_000_000
+"""Of all that are shown within a mail."""
 CONTENT_POLICY: dict[str, list[str]] = {
     "default-src": ["'none'"],
     "img-src": ["data:"],
@@ -220,14 +223,34 @@ def read(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpR
 def content(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpResponse:
     """The HTML of a mail, cleaned, for the frame alone."""
     box = access.access(actor, mailbox_id, Right.READ)
-    view = _read(box, uid, asked_folder(request))
+    folder = asked_folder(request)
+    with access.open_mailbox(settings.BEFFROI, box) as opened:
+        view = opened.read(uid, folder)
+        pictures = _pictures(opened, view, uid, folder, actor)
     return HttpResponse(
-        safe_html.clean(view.html).document,
+        safe_html.clean(view.html, pictures).document,
         headers={
             "Referrer-Policy": "no-referrer",
             "Cross-Origin-Resource-Policy": "same-origin",
         },
     )
+
+
+def _pictures(
+    opened: reader.MailboxReader, view: reader.MessageView, uid: int, folder: str, actor: Actor
+) -> dict[str, str]:
+    """Attached pictures that the HTML shows, Content-ID -> a data: address, for the frame may load nothing. Large ones,
+    and those that a decision holds, stay attachments."""
+    out: dict[str, str] = {}
+    wanted, left = safe_html.pictures_in(view.html), MAX_PICTURES_BYTES
+    for one in view.attachments:
+        if one.content_id not in wanted or one.content_type not in PICTURES or one.size_bytes > left:
+            continue
+        found, data = opened.attachment(uid, one.part, folder)
+        left -= found.size_bytes
+        if left >= 0 and not queries.holds_file(actor, view.summary.beffroi_id, data):
+            out[one.content_id] = f"data:{one.content_type};base64,{base64.b64encode(data).decode()}"
+    return out
 
 
 @require_GET
@@ -258,6 +281,32 @@ def attachment(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int, pa
             "Cross-Origin-Resource-Policy": "same-origin",
         },
     )
+
+
+@require_GET
+@for_agents
+def attached(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int, part: str) -> HttpResponse:
+    """A mail that is attached to another, as text: nothing proves who wrote it. Errors: AttachmentBlocked, NotFound,
+    AttachmentTooLarge."""
+    box = access.access(actor, mailbox_id, Right.READ)
+    folder = asked_folder(request)
+    with access.open_mailbox(settings.BEFFROI, box) as opened:
+        summary = opened.read(uid, folder).summary
+        if queries.holds_file(actor, summary.beffroi_id, opened.attachment(uid, part, folder)[1]):
+            raise AttachmentBlocked("attachment")
+        found = opened.read_attached(uid, part, folder)
+    context = {
+        **delegations.shown(box),
+        "place": "mail",
+        "mailbox": box.mailbox,
+        "uid": uid,
+        "around": summary,
+        "mail": found,
+        "words": found.text if found.text.strip() else safe_html.words_in(found.html),
+        "too_large_bytes": reader.MAX_ATTACHMENT_BYTES,
+        **folder_context(folder, []),
+    }
+    return page(request, "portal/mail_attached.html", context)
 
 
 def _frame_size(html: str) -> str:
