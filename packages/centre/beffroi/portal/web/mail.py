@@ -311,7 +311,8 @@ def attached(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int, part
 
 def _frame_size(html: str) -> str:
     """Height of the frame by length of the mail: the page may not measure inside of it."""
-    return "short" if len(html) < 1500 else "long" if len(html) > 12000 else ""
+    short = len(html) < 1500 and not safe_html.pictures_in(html)
+    return "short" if short else "long" if len(html) > 12000 else ""
 
 
 @require_http_methods(["GET", "POST"])
