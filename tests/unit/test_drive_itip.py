@@ -61,11 +61,23 @@ def message(*parts: str, method: str = "METHOD:REQUEST") -> str:
         ("DTSTART;TZID=Romance Standard Time:20261203T100000", datetime(2026, 12, 3, 10, tzinfo=PARIS)),
         ("DTSTART;TZID=America/New_York:20261203T040000", datetime(2026, 12, 3, 9, tzinfo=UTC)),
         ("DTSTART;VALUE=DATE:20261203", date(2026, 12, 3)),
+        # Exchange, with no definition; Google and others leave the quotes out.
+        ('DTSTART;TZID="tzone://Microsoft/Utc":20260703T090000', datetime(2026, 7, 3, 9, tzinfo=UTC)),
+        ("DTSTART;TZID=tzone://Microsoft/Utc:20260703T090000", datetime(2026, 7, 3, 9, tzinfo=UTC)),
     ],
 )
 def test_a_time_is_read_in_its_zone(line: str, starts: date) -> None:
     found = itip.parse(message(event(starts=line))).main
     assert found.starts == starts and found.zone_known
+
+
+def test_a_zone_with_a_colon_needs_no_quotes_and_a_list_of_dates_may_end_in_a_comma() -> None:
+    zone = OUTLOOK.format(name="GMT+01:00", rule=AUTUMN)
+    dates = "EXDATE;TZID=GMT+01:00:20260710T100000,20260717T100000,"
+    starts = "DTSTART;TZID=GMT+01:00:20260703T100000"
+    found = itip.parse(message(zone, event("RRULE:FREQ=WEEKLY;COUNT=5", dates, starts=starts))).main
+    assert found.starts == datetime(2026, 7, 3, 10, tzinfo=PARIS) and found.zone_known
+    assert found.left_out == tuple(datetime(2026, 7, day, 10, tzinfo=PARIS) for day in (10, 17))
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,7 @@ _WINDOWS = {
     "Marquesas Standard Time": "Pacific/Marquesas",
     "UTC+12": "Etc/GMT-12",  # Wallis-et-Futuna
     "UTC": "UTC",
+    "tzone://Microsoft/Utc": "UTC",
 }
 """Names that Outlook gives to zones, and those of the Olson database: where a text does not say itself what it means.
 Europe, France beyond the seas, and the neighbours of both."""
@@ -339,7 +340,7 @@ def _moments(found: Sequence[Line], zones: Zones) -> tuple[Moment, ...]:
     for line in found:
         if line.params.get("VALUE") == "PERIOD":
             raise Unreadable("rule")
-        for piece in line.value.split(","):
+        for piece in filter(str.strip, line.value.split(",")):
             if len(out) >= MAX_DATES:
                 raise Unreadable("flood")
             out.append(_moment(line, zones, piece)[0])

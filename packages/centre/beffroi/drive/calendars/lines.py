@@ -152,4 +152,8 @@ def _line(raw: str) -> Line:
         key, _, value = one.partition("=")
         plain = value[1:].partition('"')[0] if value.startswith('"') else value.partition(",")[0]
         told.setdefault(key.strip().upper(), plain)
-    return Line(name.rpartition(".")[2].strip().upper(), told, raw[at + 1 :])
+    text = raw[at + 1 :]
+    if "TZID" in told and ":" in text:  # of a time, which has none: "TZID=GMT+01:00:" lacks its quotes
+        more, _, text = text.rpartition(":")
+        told["TZID"] += f":{more}"
+    return Line(name.rpartition(".")[2].strip().upper(), told, text)
