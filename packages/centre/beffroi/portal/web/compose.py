@@ -52,7 +52,8 @@ def write(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
     """An empty page to write on, or one that answers a mail (``repondre``, ``tous``, ``transferer`` = its number)."""
     box = access.access(actor, mailbox_id, Right.ANSWER)
     mailbox = box.mailbox
-    form: dict[str, Any] = {"to": request.GET.get("a", "")[:MAX_ASKED_CHARS]}
+    asked = {"to": "a", "bcc": "cci"}
+    form: dict[str, Any] = {name: request.GET.get(word, "")[:MAX_ASKED_CHARS] for name, word in asked.items()}
     for word, how in ANSWERS.items():
         uid = digits.number(request.GET.get(word, ""), 10)
         if uid is not None:

@@ -44,12 +44,14 @@ def group(request: HttpRequest, actor: Actor, calendar: str, name: str, handed: 
     found = _get(actor, calendar, name, handed)
     addresses = list(dict.fromkeys(one.emails[0] for one in found.members if one.emails))
     box = next(iter(invitations.own_boxes(actor)), None)
+    many = len(addresses) > MAX_RECIPIENTS
     # As many messages as it takes: no page lets one choose the second hundred of a group.
+    field_name = "cci" if many else "a"
     writing = [
         {
             "first": n + 1,
             "last": n + len(part),
-            "href": f"{reverse('mail_write', args=[box.id])}?{urlencode({'a': ', '.join(part)})}",
+            "href": f"{reverse('mail_write', args=[box.id])}?{urlencode({field_name: ', '.join(part)})}",
         }
         for n in range(0, len(addresses) if box else 0, MAX_RECIPIENTS)
         if box and (part := addresses[n : n + MAX_RECIPIENTS])
@@ -60,7 +62,7 @@ def group(request: HttpRequest, actor: Actor, calendar: str, name: str, handed: 
         "word": calendar,
         "addresses": len(addresses),
         "without": sum(not one.emails for one in found.members),
-        "many": len(addresses) > MAX_RECIPIENTS,
+        "many": many,
         "most": MAX_RECIPIENTS,
         "writing": writing,
         "writes": calendar == "prive" or (calendar == "commun" and actor.role in homes.WRITERS),
