@@ -138,6 +138,14 @@ def test_a_message_leaves_after_its_undo_time_signed_in_as_its_owner(post: Post,
     with reader.open_mailbox(post.config, box.address) as opened:
         kept = opened.list("Sent")[0]
     assert kept.seen and kept.to == "Lit, Jean"
+    writer.form = {"tab": writer.form["tab"]}
+    assert writer.post("send", bcc=f"Autre <{other.address}>", subject="À tous", text="x")[0] == 200
+    after_undo()
+    listed = writer.client.get(f"/courrier/{box.id}/", {"dossier": "Sent"}).content.decode()
+    with reader.open_mailbox(post.config, box.address) as opened:
+        uid = opened.list("Sent")[0].uid
+    page = writer.client.get(f"/courrier/{box.id}/{uid}/", {"dossier": "Sent"}).content.decode()
+    assert "Autre" in listed and "Copie cachée (Cci)" in page and other.address in page
 
 
 def test_sending_is_called_back_and_the_draft_is_still_there(post: Post, written: Any) -> None:

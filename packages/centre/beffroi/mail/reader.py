@@ -86,7 +86,7 @@ class MessageSummary:
     to: str = ""
     """The first recipient: for a message of one's own."""
     others: int = 0
-    """How many more it went to, in To and Cc."""
+    """How many more it went to, in To, Cc and Bcc."""
     root: str = ""
     """The first message of its conversation, as it says; hostile."""
     message_id: str = ""
@@ -140,6 +140,8 @@ class MessageView:
     authentication: Authentication
     truncated: bool = False
     cc: tuple[str, ...] = ()
+    bcc: tuple[str, ...] = ()
+    """Of a message of one's own: nobody else's copy has it."""
     returned: str = ""
     """Our identifier of the message that a word of our own Postfix brings back."""
 
@@ -233,6 +235,7 @@ class MailboxReader:
             summary=_summary(uid, row),
             to=_recipients(row.get(b"ENVELOPE"), "to"),
             cc=_recipients(row.get(b"ENVELOPE"), "cc"),
+            bcc=_recipients(row.get(b"ENVELOPE"), "bcc"),
             text=text,
             html=html,
             attachments=attachments,
@@ -391,13 +394,16 @@ def _root(row: dict[bytes, Any], envelope: Any) -> str:
 
 
 def _first_recipient(envelope: Any) -> str:
-    first = next(iter(getattr(envelope, "to", None) or ()), None)
+    first = next(iter(_everybody(envelope)), None)
     return header_text(getattr(first, "name", None)) or address_of(first)
 
 
 def _others(envelope: Any) -> int:
-    to, cc = getattr(envelope, "to", None) or (), getattr(envelope, "cc", None) or ()
-    return len(to[1:]) + len(cc)
+    return max(len(_everybody(envelope)) - 1, 0)
+
+
+def _everybody(envelope: Any) -> list[Any]:
+    return [one for name in ("to", "cc", "bcc") for one in getattr(envelope, name, None) or ()]
 
 
 def _stamped(row: dict[bytes, Any]) -> dict[str, str]:
