@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -40,7 +39,6 @@ from beffroi.drive.words import index, terms, texts, wire
 from beffroi.drive.words.texts import Reads
 from beffroi.lib.errors import BeffroiError, Invalid, NotFound, TooLarge
 
-log = logging.getLogger("beffroi.drive")
 MOST_WORDS = 10
 MOST_READ_BYTES, MOST_READ_AT_ONCE = 16 * 1024 * 1024, 2
 """Of a document that is compared: it is held whole while scan reads it."""
