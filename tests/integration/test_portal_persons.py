@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from beffroi.core.audit.models import AuditEntry
@@ -25,8 +26,8 @@ from django.core.exceptions import ValidationError
 from django.test import Client
 from django.urls import reverse
 
-from tests.conftest import Commune
-from tests.fixtures_portal import confirmed, no_door, portal, portal_client, visitor
+from tests.conftest import Commune, make_member
+from tests.fixtures_portal import confirmed, console_client, no_door, on_listener, portal, portal_client, seen, visitor
 
 __all__ = ["no_door", "portal"]
 pytestmark = pytest.mark.usefixtures("database")
@@ -331,3 +332,58 @@ def test_a_referent_opens_no_account_of_a_role_that_only_the_departement_gives(
     assert activation.check(email=made.person.email, code=made.sheet.code, address="").person == made.person
     again = activation.make(actor=administrator, collectivite_id=beaune.id, person_id=made.person.pk)
     assert again.record.ended_at is None
+
+
+def named(commune: Commune, *names: str) -> None:
+    for number, name in enumerate(names):
+        member = make_member(
+            Actor.system("tests"), commune.collectivite, f"p{number}@{commune.domain}", "agent"
+        )
+        Person.objects.filter(pk=member.person_id).update(name=name)
+
+
+def test_a_person_is_found_by_a_part_of_the_name_without_accents(
+    beaune: Commune, administrator: Actor
+) -> None:
+    """A large town hall: the list is long, and its field is at its head; of a small one it would be noise."""
+    referent = confirmed(beaune.referent_membership)
+    assert 'name="q"' not in seen(referent, "persons")
+    named(beaune, "Élodie d’Aubigné", "Jean-Luc Lœuillet", "Zoé Ancel", *(f"Agent {one}" for one in range(8)))
+    assert 'name="q"' in seen(referent, "persons")
+    for query, there in (
+        ("elodie", "Élodie d’Aubigné"),
+        ("D'AUBIGNE  élo", "Élodie d’Aubigné"),
+        ("jean luc", "Jean-Luc Lœuillet"),
+        ("loeuil", "Jean-Luc Lœuillet"),
+        ("p2@beaune", "Zoé Ancel"),
+    ):
+        page = seen(referent, "persons", query="?q=" + quote(query))
+        assert there in page and "Agent 3" not in page
+        assert "Voir tout le monde" in page
+    page = seen(referent, "persons", query="?q=%3Cb%3E%00introuvable")
+    assert "Personne de ce nom" in page and "&lt;b&gt;introuvable" in page and "Zoé" not in page
+    Membership.objects.filter(role="referent").update(role="agent")
+    with on_listener("console"):
+        console = console_client(administrator.id)
+        page = seen(console, "commune_persons", beaune.id, query="?q=ZOE")
+        assert "Zoé Ancel" in page and "Agent 3" not in page
+        assert "Personne n’est encore référent ici" in page, "said of all of them"
+
+
+def test_the_departement_finds_a_person_of_whatever_commune(
+    beaune: Commune, nuits: Commune, administrator: Actor
+) -> None:
+    named(beaune, "Élodie Febvre")
+    named(nuits, "Élodie Febvret", *(f"Camille {one}" for one in range(20)))
+    gone = arrive(nuits, administrator, name="Élodie Partie")
+    arriving.cancel(actor=administrator, collectivite=nuits.collectivite, person_id=gone.person.pk)
+    with on_listener("console"):
+        console = console_client(administrator.id)
+        page = seen(console, "communes", query="?q=febvr+elodie")
+        for commune, person in ((beaune, "Élodie Febvre"), (nuits, "Élodie Febvret")):
+            found = Person.objects.get(name=person)
+            assert person in page and reverse("commune_person", args=[commune.id, found.pk]) in page
+        assert "Camille" not in page and "Partie" not in page
+        page = seen(console, "communes", query="?q=camille")
+        assert page.count("<strong>Camille") == 12 and "précisez" in page
+        assert "ni aucune personne" in seen(console, "communes", query="?q=zzzz")

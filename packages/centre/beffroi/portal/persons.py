@@ -5,6 +5,7 @@ Input: hostile: every field. Who may is said by the actions; a page that changes
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,12 +19,16 @@ from beffroi.core.identity import activation, offers
 from beffroi.core.identity.activation import Colleague, MadeCode
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership, Person
+from beffroi.lib import accents
 from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotAllowed
 from beffroi.mail.engines.layout import portal_url
 from beffroi.mail.naming import AddressUnusable
 from beffroi.mail.people import arriving
 from beffroi.portal import address_words
 
+MAX_SOUGHT_CHARS = 80
+SEARCHED_FROM = 9
+"""So many people do not stand in one window: their list has a field to find somebody."""
 FIELDS = ("first", "last", "role", "local", "domain")
 ACTIVATE_PATH, IMPORTS_PATH = "premiere-connexion/", "reprendre/"
 
@@ -42,6 +47,19 @@ class Answer:
 def lines(actor: Actor, collectivite_id: str) -> list[dict[str, Any]]:
     """Everybody there with the words of the page."""
     return [line(actor, one) for one in activation.colleagues(actor, collectivite_id)]
+
+
+def matches(q: str, *texts: str) -> bool:
+    """Whether each word, or beginning or middle of one, stands in these texts; accents, capitals and signs ignored."""
+    words = re.findall(r"\w+", accents.bare(q))
+    whole = accents.bare(" ".join(texts))
+    return bool(words) and all(word in whole for word in words)
+
+
+def listed(people: list[dict[str, Any]], q: str) -> dict[str, Any]:
+    """For a page: those of these lines whom somebody looks for, all where ``q`` is empty."""
+    shown = [one for one in people if not q or matches(q, one["person"].name, one["person"].email)]
+    return {"q": q, "people": shown, "searched": bool(q) or len(people) >= SEARCHED_FROM}
 
 
 def line(actor: Actor, one: Colleague) -> dict[str, Any]:

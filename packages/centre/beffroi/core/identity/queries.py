@@ -130,6 +130,17 @@ def memberships_in(actor: Actor, collectivite_id: str) -> list[Membership]:
     return list(_current().filter(collectivite_id=collectivite_id).select_related("person"))
 
 
+def members(actor: Actor) -> QuerySet[Membership]:
+    """Current memberships of every collectivité that the actor sees."""
+    if actor.sees_all:
+        return _current()
+    return (
+        _current().filter(collectivite_id=actor.collectivite_id)
+        if actor.collectivite_id
+        else _current().none()
+    )
+
+
 def all_memberships() -> list[Membership]:
     """Current ones of everybody, with their person, for projections."""
     return list(_current().select_related("person"))

@@ -1,4 +1,5 @@
-"""Communes: those that take part, and enrolment from the national register by name or INSEE code."""
+"""Communes: those that take part, and enrolment from the national register by name or INSEE code. The same field finds
+a person, of whom somebody on the telephone says the name."""
 
 from __future__ import annotations
 
@@ -21,9 +22,9 @@ from beffroi.core.identity import reviews
 from beffroi.core.identity.actor import Actor
 from beffroi.leaving import queries as departures
 from beffroi.leaving.models import Leaving
-from beffroi.lib import clock
+from beffroi.lib import accents, clock
 from beffroi.lib.errors import Conflict, Invalid, NotFound
-from beffroi.portal import leaving_words
+from beffroi.portal import leaving_words, persons
 from beffroi.portal.pages import asks_part, for_administrators, page, sought
 
 MAX_QUERY_CHARS = 80
@@ -67,12 +68,15 @@ def communes(request: HttpRequest, actor: Actor) -> HttpResponse:
     known = {one["insee"]: one for one in enrolled}
     gone = {insee.get(one.collectivite_id, ""): one.collectivite_id for one in leavings if one.left_at}
     hits = register.search(text, departement=settings.BEFFROI.departement, limit=HITS) if text else []
+    people = _people(actor, text) if text else []
     context = {
         "place": "communes",
         "q": text,
         "hits": [
             {"commune": hit, "enrolled": known.get(hit.insee), "left": gone.get(hit.insee)} for hit in hits
         ],
+        "people": people[:HITS],
+        "more_people": len(people) > HITS,
         "enrolled": enrolled,
         "exports": _exports(actor),
         "left": _left(actor, leavings),
@@ -80,6 +84,20 @@ def communes(request: HttpRequest, actor: Actor) -> HttpResponse:
     }
     part = asks_part(request, "hits")
     return page(request, "console/parts/hits.html" if part else "console/communes.html", context)
+
+
+def _people(actor: Actor, text: str) -> list[dict[str, str]]:
+    """One more than a page shows, by name; who works for two communes stands there twice."""
+    names = queries.visible_names(actor)
+    rows = identity.members(actor).values_list(
+        "person_id", "person__name", "person__email", "collectivite_id"
+    )
+    found = [
+        {"id": one, "name": name, "email": email, "of": of, "of_name": names.get(of, "")}
+        for one, name, email, of in rows
+        if persons.matches(text, name, email)
+    ]
+    return sorted(found, key=lambda one: accents.bare(one["name"]))[: HITS + 1]
 
 
 def _left(actor: Actor, leavings: list[Leaving]) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ from beffroi.lib.errors import Conflict, Invalid
 from beffroi.mail.people import arriving
 from beffroi.portal import persons as shared
 from beffroi.portal.console.incidents import step_up
-from beffroi.portal.pages import for_administrators, page
+from beffroi.portal.pages import for_administrators, page, sought
 
 PLACE = {"place": "communes"}
 
@@ -33,7 +33,7 @@ PLACE = {"place": "communes"}
 @require_http_methods(["GET", "POST"])
 @for_administrators
 def persons(request: HttpRequest, actor: Actor, collectivite_id: str) -> HttpResponse:
-    """Everybody; POST takes back a question to somebody of another collectivité."""
+    """Everybody, or those of a name; POST takes back a question to somebody of another collectivité."""
     collectivite = communes.access_collectivite(actor, collectivite_id)
     if request.method == "POST":
         offers.withdraw(actor=actor, collectivite_id=collectivite.id, offer_id=request.POST.get("offer", ""))
@@ -41,9 +41,8 @@ def persons(request: HttpRequest, actor: Actor, collectivite_id: str) -> HttpRes
         return HttpResponseRedirect(reverse("commune_persons", args=[collectivite.id]))
     people = shared.lines(actor, collectivite.id)
     roles = {row.role for one in people for row in one["memberships"]}
-    context = {
+    context = shared.listed(people, sought(request, shared.MAX_SOUGHT_CHARS)) | {
         "owner": collectivite,
-        "people": people,
         "sent": offers.sent(actor, collectivite.id),
         "no_referent": Membership.Role.REFERENT not in roles,
         "domains": arriving.domains(collectivite.id),

@@ -26,7 +26,7 @@ from beffroi.lib import clock
 from beffroi.lib.errors import Invalid, NotFound
 from beffroi.mail.people import arriving, queries
 from beffroi.portal import persons as shared
-from beffroi.portal.pages import for_agents, page
+from beffroi.portal.pages import for_agents, page, sought
 from beffroi.portal.templatetags.beffroi import role_word
 
 PLACE = {"place": "persons"}
@@ -42,13 +42,14 @@ def _own(actor: Actor) -> Collectivite:
 @require_http_methods(["GET", "POST"])
 @for_agents
 def persons(request: HttpRequest, actor: Actor) -> HttpResponse:
-    """Everybody; POST takes back a question to somebody of another collectivité."""
+    """Everybody, or those of a name; POST takes back a question to somebody of another collectivité."""
     own = _own(actor)
     if request.method == "POST":
         offers.withdraw(actor=actor, collectivite_id=own.id, offer_id=request.POST.get("offer", ""))
         messages.success(request, _("La demande est retirée."))
         return HttpResponseRedirect(reverse("persons"))
-    context = {"people": shared.lines(actor, own.id), "sent": offers.sent(actor, own.id)}
+    q = sought(request, shared.MAX_SOUGHT_CHARS)
+    context = shared.listed(shared.lines(actor, own.id), q) | {"sent": offers.sent(actor, own.id)}
     return page(request, "portal/persons.html", PLACE | context)
 
 
