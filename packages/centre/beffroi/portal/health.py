@@ -9,6 +9,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 
+from beffroi.portal.pages import page
+
 
 def healthz(request: HttpRequest) -> HttpResponse:
     """For the supervisor and the front: no session, no database."""
@@ -16,7 +18,8 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return render(request, "portal/404.html", status=HTTPStatus.NOT_FOUND)
+    advice = _("L’adresse est peut-être incomplète, ou la page a été déplacée.")
+    return _error(request, _("Cette page n’existe pas"), advice, HTTPStatus.NOT_FOUND)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -45,6 +48,4 @@ def broken(request: HttpRequest) -> HttpResponse:
 
 
 def _error(request: HttpRequest, title: str, advice: str, status: HTTPStatus) -> HttpResponse:
-    return render(
-        request, "portal/error.html", {"title": title, "advice": advice, "home": "/"}, status=status
-    )
+    return page(request, "portal/error.html", {"title": title, "advice": advice, "home": "/"}, status=status)

@@ -102,7 +102,12 @@ def asks_part(request: HttpRequest, name: str) -> bool:
 
 def frame(request: HttpRequest, actor: Actor | None) -> dict[str, Any]:
     """Names shown around the page."""
-    names: dict[str, Any] = {"actor": actor, "departement": settings.BEFFROI.departement_name}
+    at_console = actor is not None and actor.kind == "administrator"
+    names: dict[str, Any] = {
+        "actor": actor,
+        "departement": settings.BEFFROI.departement_name,
+        "around": "console/base.html" if at_console else "portal/web.html",
+    }
     if actor is None:
         return names
     names["navigation"] = navigation.places(actor)
