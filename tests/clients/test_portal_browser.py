@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 
 from tests.fixtures_browser import (
+    ARGUMENTS,
+    CHROMIUM,
+    PATIENCE_MS,
     Centre,
     administrator,
     agent,
@@ -310,6 +313,42 @@ def test_dark_colours_have_enough_contrast(centre: Centre, agent: Any) -> None:
         agent.goto(centre.portal + AGENT_PAGES[name].format(**centre.seeded))
         inspect(agent, f"sombre-{name}")
     agent.emulate_media(color_scheme="light")
+
+
+def test_text_twice_as_large_fits_and_covers_nothing(
+    centre: Centre, browser: Any, agent: Any, administrator: Any
+) -> None:
+    """As chosen in the settings of the browser."""
+    larger = browser.browser_type.launch(
+        executable_path=CHROMIUM, args=[*ARGUMENTS, "--blink-settings=defaultFontSize=32"]
+    )
+    for person, address, pages, names in (
+        (agent, centre.portal, AGENT_PAGES, ("accueil", "lire", "dossier")),
+        (administrator, centre.console, CONSOLE_PAGES, ("vue", "boitiers", "journal")),
+    ):
+        context = larger.new_context(locale="fr-FR", storage_state=person.context.storage_state())
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        for name in names:
+            page.goto(address + pages[name].format(**centre.seeded))
+            assert page.evaluate("getComputedStyle(document.body).fontSize") == "34px"
+            for width in (1280, 360):
+                page.set_viewport_size({"width": width, "height": 900})
+                wide = page.evaluate("document.documentElement.scrollWidth") - width
+                assert wide <= 0, f"{name}: {wide} px too wide at {width} px"
+                brand, menu = (page.locator(one).bounding_box() for one in (".brand", "header .menu"))
+                assert brand["x"] + brand["width"] <= menu["x"] or brand["y"] + brand["height"] <= menu["y"]
+        context.close()
+    larger.close()
+
+
+def test_the_head_of_the_console_takes_two_rows_of_a_telephone(centre: Centre, administrator: Any) -> None:
+    page = administrator
+    page.goto(centre.console + "/")
+    page.set_viewport_size({"width": 360, "height": 700})
+    brand, menu = (page.locator(one).bounding_box() for one in (".brand", "header .menu"))
+    assert brand["x"] + brand["width"] <= menu["x"], "beside each other"
+    page.set_viewport_size({"width": 1280, "height": 900})
 
 
 def test_a_mail_is_reported_by_the_keyboard_alone(centre: Centre, agent: Any) -> None:
