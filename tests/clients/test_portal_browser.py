@@ -342,6 +342,20 @@ def test_text_twice_as_large_fits_and_covers_nothing(
     larger.close()
 
 
+def test_the_keyboard_stays_where_it_was_when_a_part_of_the_page_is_replaced(
+    centre: Centre, administrator: Any
+) -> None:
+    """As each half-minute and with each news: also on a link that has no name of its own in the page."""
+    page = administrator
+    page.goto(centre.console + "/boitiers/")
+    link = f"#list th a[href='/boitiers/{centre.seeded['active_box_id']}/']"
+    page.locator(link).focus()
+    before = page.locator(link).element_handle()
+    page.evaluate("htmx.trigger(document.body, 'live:box')")
+    page.wait_for_function("one => !one.isConnected && document.activeElement !== document.body", arg=before)
+    assert page.locator(link).evaluate("one => one === document.activeElement")
+
+
 def test_the_head_of_the_console_takes_two_rows_of_a_telephone(centre: Centre, administrator: Any) -> None:
     page = administrator
     page.goto(centre.console + "/")

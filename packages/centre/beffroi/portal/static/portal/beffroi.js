@@ -45,12 +45,21 @@
   };
   if (body.dataset.listens && "EventSource" in window) listen();
 
-  // After a part of the page was replaced, the keyboard stays where it was.
-  let held = "";
-  body.addEventListener("htmx:beforeSwap", () => { held = document.activeElement ? document.activeElement.id : ""; });
+  // After a part of the page was replaced, the keyboard stays where it was: by its id, or on what reads the same and leads
+  // to the same place, if there is one such thing alone.
+  let held = body;
+  const means = (one) => JSON.stringify([one.outerHTML, one.form ? one.form.action : ""]);
+  const successor = (one) => {
+    if (one.id) return document.getElementById(one.id);
+    const alike = [...document.querySelectorAll(one.localName)].filter((other) => means(other) === means(one));
+    return alike.length === 1 ? alike[0] : null;
+  };
+  body.addEventListener("htmx:beforeSwap", () => { if (held.isConnected) held = document.activeElement; });
   body.addEventListener("htmx:afterSettle", () => {
-    const before = held && document.getElementById(held);
-    if (before && document.activeElement === body) before.focus();
+    if (document.activeElement !== body || held.isConnected) return;
+    const next = successor(held);
+    if (next) next.focus();
+    held = body;
   });
   for (const button of document.querySelectorAll("[data-print]")) { button.hidden = false; button.addEventListener("click", () => window.print()); }
   if (navigator.clipboard) for (const button of document.querySelectorAll("[data-copy]")) {
