@@ -356,6 +356,18 @@ def test_the_keyboard_stays_where_it_was_when_a_part_of_the_page_is_replaced(
     assert page.locator(link).evaluate("one => one === document.activeElement")
 
 
+def test_the_keyboard_is_seen_in_the_frame_of_a_mail(centre: Centre, agent: Any) -> None:
+    agent.goto(centre.portal + f"/courrier/{centre.seeded['mailbox_id']}/1/")
+    for _ in range(60):
+        agent.keyboard.press("Tab")
+        if agent.evaluate("document.activeElement.localName") == "iframe":
+            break
+    frame = agent.locator("iframe")
+    assert frame.evaluate("one => getComputedStyle(one).outlineStyle") == "solid"
+    agent.keyboard.press("Shift+Tab")
+    assert frame.evaluate("one => getComputedStyle(one).outlineStyle") == "none"
+
+
 def test_the_head_of_the_console_takes_two_rows_of_a_telephone(centre: Centre, administrator: Any) -> None:
     page = administrator
     page.goto(centre.console + "/")

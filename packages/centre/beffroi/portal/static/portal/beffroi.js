@@ -61,6 +61,9 @@
     if (next) next.focus();
     held = body;
   });
+  // A frame in which the keyboard is, such as a mail's, is no focus of this page to its style.
+  window.addEventListener("blur", () => { if (document.activeElement.localName === "iframe") document.activeElement.classList.add("entered"); });
+  window.addEventListener("focus", () => { for (const frame of document.querySelectorAll("iframe.entered")) frame.classList.remove("entered"); });
   for (const button of document.querySelectorAll("[data-print]")) { button.hidden = false; button.addEventListener("click", () => window.print()); }
   if (navigator.clipboard) for (const button of document.querySelectorAll("[data-copy]")) {
     button.hidden = false;
