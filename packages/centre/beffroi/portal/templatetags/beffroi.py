@@ -12,6 +12,7 @@ from string import digits
 from django import template
 from django.forms import BoundField
 from django.template import defaultfilters
+from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
@@ -119,6 +120,12 @@ def field(bound: BoundField, hint: str = "", style: str = "", label: str = "") -
     bound.label = label or bound.label
     bound.field.widget.attrs.pop("placeholder", None)
     return {"field": bound, "hint": hint, "style": style}
+
+
+@register.simple_tag
+def fault(said: str, element_id: str) -> str:
+    """What is wrong with a field, below it, which names it by ``aria-describedby``; nothing where nothing is wrong."""
+    return format_html('<p class="error" id="{}">{}</p>', element_id, said) if said else ""
 
 
 @register.filter
