@@ -86,7 +86,8 @@ def operations(database: Database, filled: Filled, count: int) -> dict[str, Oper
 
     def thinned(w: Writing, _: int) -> object:
         after = dice.choice(filled.folders[: len(filled.folders) // 2])
-        return versions.thin(w, now_s=NOW_S + 60, keep_s=1 << 40, after=after, most=20)
+        now_s, since = NOW_S + 60, versions.Since()
+        return versions.thin(w, now_s=now_s, keep_s=1 << 40, till_s=now_s, since=since, after=after, most=20)
 
     def past(reading: Reading, _: int) -> object:
         return moments.Moment(reading, NOW_S + 5).children(dice.choice(filled.folders))

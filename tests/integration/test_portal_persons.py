@@ -27,7 +27,16 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.conftest import Commune, make_member
-from tests.fixtures_portal import confirmed, console_client, no_door, on_listener, portal, portal_client, seen, visitor
+from tests.fixtures_portal import (
+    confirmed,
+    console_client,
+    no_door,
+    on_listener,
+    portal,
+    portal_client,
+    seen,
+    visitor,
+)
 
 __all__ = ["no_door", "portal"]
 pytestmark = pytest.mark.usefixtures("database")
