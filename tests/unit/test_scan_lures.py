@@ -228,6 +228,16 @@ def test_what_a_town_hall_receives_every_week_passes(name: str) -> None:
     assert look(WEEKLY[name]).found == {}
 
 
+def test_a_name_that_is_no_text_hides_no_file_of_a_pdf() -> None:
+    """Readers of PDF make bytes of it."""
+    assert kinds.PROGRAM in look(samples.CARRIES.replace(b"(a.exe)", b"<9F61>")).found
+
+
+@pytest.mark.parametrize("packed_as", ["A", "QUJD=QUJDR", "===", "QUJDR="])
+def test_base64_that_ends_anywhere_is_read_as_far_as_it_goes(packed_as: str) -> None:
+    assert look(calendar(f"ATTACH;ENCODING=BASE64:{packed_as}")).found == {}
+
+
 def test_of_many_files_those_count_first_in_which_something_was_found() -> None:
     report = look(MADE_ANEW["zip with decoys"][0](1))
     assert report.files[0] == digest(LNK) and len(report.files) == values.MAX_FILES

@@ -119,7 +119,7 @@ class _Look:
             is_whole,
             list(self._links),
             self._more_links,
-            [link for link in self._of_codes if link in self._links],
+            [link for link in self._of_codes if link in self._links][: values.MAX_CODES],
             list(self._carriers | self._carried)[: values.MAX_FILES],
         )
 

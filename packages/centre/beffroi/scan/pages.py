@@ -34,6 +34,7 @@ _CARRIED = re.compile(
 or writes in its own place."""
 _CALLED = re.compile(r"""download(?:\s*=\s*|["']\s*,\s*)["']([^"'<>]{1,255})["']""", re.I)
 _MOST_CARRIED = 20
+_NOT_BASE64 = re.compile(r"[^\w+/-]", re.ASCII)
 _REMOVED = dict.fromkeys(map(ord, "\t\r\n"))
 
 
@@ -72,6 +73,6 @@ def _scripts(page: str) -> Iterator[str]:
 
 def decoded(token: str) -> bytes:
     """Of base64 in either spelling, however it ends."""
-    token = "".join(token.rstrip("= ").split())
+    token = _NOT_BASE64.sub("", token)
     whole = token[: -1 if len(token) % 4 == 1 else None].replace("-", "+").replace("_", "/")
     return b64decode(f"{whole}==")

@@ -77,7 +77,7 @@ def look(body: Body, *, most_text: int) -> Inside:
     found.is_whole = len(reader.pages) <= _MAX_PAGES
     bytes_left = _MAX_ATTACHED_BYTES
     for number, (name, contents) in enumerate(reader.attachments.items()):
-        found.embedded += [(name, bytes(content)) for content in contents]
+        found.embedded += [(_written(name), bytes(content)) for content in contents]
         bytes_left -= sum(map(len, contents))
         if bytes_left < 0 or number >= _MAX_ATTACHMENTS:
             found.has_more = True

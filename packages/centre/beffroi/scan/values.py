@@ -24,6 +24,8 @@ MAX_LINKS, MAX_LINK, MAX_LINKS_TEXT = 1000, 2048, 128 * 1024
 """Of web addresses of one attached file: how many, characters of each, of all together."""
 MAX_FILES, FEWEST_BYTES = 20, 32
 """Files in a file that are told; shorter ones say nothing."""
+MAX_CODES = 20
+"""Of links in QR codes: so many are told as such."""
 MAX_ANSWER_BYTES = 640 * 1024
 MAX_DETAILS = 20
 _DETAIL = re.compile(r"[A-Za-z0-9_]{1,64}")

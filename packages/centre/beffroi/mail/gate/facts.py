@@ -24,13 +24,13 @@ from beffroi.mail.gate.attachments import Attached
 from beffroi.mail.gate.wrapped import led_on
 from beffroi.mail.tokens import SENDING_ONLY
 from beffroi.scan.kinds import MAX_EXTENSION, File
+from beffroi.scan.values import MAX_CODES
 
 MAX_BODY_BYTES = 2 * 1024 * 1024
 MAX_OBSERVATIONS = 4000
 """Of a mail that has more, which only somebody who hides one link among them writes, a person looks at it."""
 MAX_CARRIED = 40
 """Files in attached ones that a mail tells: a sighting has room for them and for links."""
-MAX_CODES = 20
 MAX_MESSAGE_ID = 998
 _NO_NAME = re.compile(r'[^!-~]|["\\<>]')
 _COMMENT = r"\((?:[^()\\]|\\.|\((?:[^()\\]|\\.|\((?:[^()\\]|\\.)*+\))*+\))*+\)"
