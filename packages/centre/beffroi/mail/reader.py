@@ -31,7 +31,7 @@ from beffroi.lib.errors import NotFound, TooLarge, Unavailable
 from beffroi.mail import compose, tokens
 from beffroi.mail.decoding import clean, decoded, header_text, moment, text_of
 from beffroi.mail.engines import layout
-from beffroi.mail.structure import Part, attached_mail, bodies_of, parts_of
+from beffroi.mail.structure import Part, attached_mail, bodies_of, part_at, parts_of
 
 TIMEOUT_S = 10.0
 MAX_LIST = 200
@@ -308,7 +308,7 @@ class MailboxReader:
         """One attached part and its bytes. Errors: NotFound, AttachmentTooLarge."""
         self._select(folder)
         structure = self._client.fetch([uid], ["BODYSTRUCTURE"]).get(uid, {}).get(b"BODYSTRUCTURE")
-        part = _part_at(structure, section)
+        part = part_at(structure, section)
         if part is None:
             raise NotFound("attachment")
         if part.decoded_bytes > MAX_ATTACHMENT_BYTES:
@@ -345,22 +345,6 @@ class MailboxReader:
         row = self._client.fetch([uid], [asked]).get(uid, {})
         raw = next((v for k, v in row.items() if k.startswith(b"BODY[") and isinstance(v, bytes)), b"")
         return decoded(raw, part.encoding)[:limit_bytes], part.size_bytes > limit_bytes * 4 // 3
-
-
-def _part_at(structure: Any, section: str) -> Part | None:
-    """An attached part, also of a mail that is attached."""
-    start = ""
-    while True:
-        shown = bodies_of(structure, start).sections
-        parts = [one for one in parts_of(structure, start) if one.section not in shown]
-        for part in parts:
-            if part.section == section:
-                return part
-        around = next((one.section for one in parts if section.startswith(f"{one.section}.")), "")
-        inside = attached_mail(structure, around, start) if around else None
-        if inside is None:
-            return None
-        structure, start = inside.structure, inside.start
 
 
 def _summary(uid: int, row: dict[bytes, Any]) -> MessageSummary:

@@ -120,6 +120,22 @@ def attached_mail(structure: Any, section: str, start: str = "") -> AttachedMail
     return None
 
 
+def part_at(structure: Any, section: str) -> Part | None:
+    """An attached part, also of a mail that is attached."""
+    start = ""
+    while True:
+        shown = bodies_of(structure, start).sections
+        parts = [one for one in parts_of(structure, start) if one.section not in shown]
+        for part in parts:
+            if part.section == section:
+                return part
+        around = next((one.section for one in parts if section.startswith(f"{one.section}.")), "")
+        inside = attached_mail(structure, around, start) if around else None
+        if inside is None:
+            return None
+        structure, start = inside.structure, inside.start
+
+
 def _nodes(structure: Any, start: str) -> Iterator[tuple[str, tuple[Any, ...]]]:
     """(section, what Dovecot says of it) of each part that holds no others."""
     count = 0
