@@ -33,7 +33,6 @@ from tests.waiting import PATIENCE_S, until
 
 __all__ = ["no_door"]
 pytestmark = [
-    pytest.mark.django_db,
     pytest.mark.slow,
     pytest.mark.skipif(not Path(pdns.PROGRAM).exists(), reason="needs pdns-server"),
 ]
