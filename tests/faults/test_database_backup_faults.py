@@ -9,52 +9,77 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from beffroi.core.planes.db import connect
 from beffroi.mail.backup import told
 from beffroi.mail.backup.database.keeping import DatabaseFailed, Databases
 
 from tests.database_place import ROOT, SERVER, Machine, machine, own_database, plant
 
 pytestmark = pytest.mark.slow
-CUTS = 8
-DO = """
+CUTS = 4
+BEGIN = """
 import sys
 from pathlib import Path
+from beffroi.cli import database
+from beffroi.cli.__main__ import main
 from beffroi.lib.config import load
 from beffroi.mail.backup.database.keeping import Databases
-getattr(Databases(load(Path(sys.argv[1]))), sys.argv[2])()
+print(flush=True)
 """
+DO = f"{BEGIN}\ngetattr(Databases(load(Path(sys.argv[1]))), sys.argv[2])()"
+RESTORE = f"{BEGIN}\nmain(('database', 'restore', '--yes', '--state', *sys.argv[1:]))"
 
 
-@pytest.fixture
-def opened(tmp_path: Path) -> Iterator[Machine]:
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     with own_database() as url:
-        made = machine(tmp_path / "state", url=url, place=tmp_path / "place")
+        made = machine(tmp_path_factory.mktemp("planted") / "state", url=url)
         plant(made)
         made.ask("CREATE TABLE number (n INTEGER, text TEXT)")
-        for n in range(200):
-            made.ask("INSERT INTO number (n, text) VALUES (?, ?)", n, random.Random(n).randbytes(4000).hex())
+        database = connect(made.config.database)
+        with database.transaction():
+            rows = [(n, random.Random(n).randbytes(4000).hex()) for n in range(200)]
+            database.executemany("INSERT INTO number (n, text) VALUES (?, ?)", rows)
+        database.close()
         yield made
 
 
+@pytest.fixture
+def opened(tmp_path: Path, planted: Machine) -> Iterator[Machine]:
+    with own_database(planted) as url:
+        yield machine(tmp_path / "state", url=url, place=tmp_path / "place", like=planted)
+
+
 def cut(after_s: float, *words: str) -> None:
-    """Kill it, with all that it started; gone when this returns."""
+    """Kill it so long after it began to work, with all that it started; gone when this returns."""
     process = subprocess.Popen(
-        (sys.executable, *words), cwd=ROOT, start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ,
+        (sys.executable, "-c", *words), cwd=ROOT, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=os.environ,
     )  # fmt: skip
+    assert process.stdout is not None
+    process.stdout.readline()  # what it imports takes a busy machine longer than the work
     threading.Event().wait(after_s)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        process.communicate()
         while (
             True
         ):  # until process 1 has buried the others: restic leaves alone a lock of one that has a number
             os.killpg(process.pid, 0)
             threading.Event().wait(0.05)
+
+
+def moments(opened: Machine) -> Iterator[float]:
+    """To kill at, one in each part of the time that a backup takes on this machine; back one up."""
+    began = time.monotonic()
+    opened.databases.back_up()
+    longest_s, rng = 1.2 * (time.monotonic() - began), random.Random(20261129)
+    return (longest_s * (part + rng.random()) / CUTS for part in range(CUTS))
 
 
 def numbers(made: Machine) -> tuple[object, ...]:
@@ -63,11 +88,9 @@ def numbers(made: Machine) -> tuple[object, ...]:
 
 
 def test_a_backup_that_is_killed_harms_neither_database_nor_backups(opened: Machine) -> None:
-    rng = random.Random(20261129)
-    opened.databases.back_up()
-    for n in range(CUTS):
+    for n, after_s in enumerate(moments(opened)):
         opened.ask("INSERT INTO number (n, text) VALUES (?, 'x')", 1000 + n)
-        cut(rng.uniform(0.3, 3.0), "-c", DO, str(opened.config.state), "back_up")
+        cut(after_s, DO, str(opened.config.state), "back_up")
         opened.databases.back_up()
         assert numbers(opened) == (201 + n, 1000 + n)
     assert opened.databases.check()["rows"] > 200
@@ -75,13 +98,11 @@ def test_a_backup_that_is_killed_harms_neither_database_nor_backups(opened: Mach
 
 
 def test_a_restore_that_is_killed_leaves_the_database_as_before_or_as_then(opened: Machine) -> None:
-    rng = random.Random(20261129)
-    opened.databases.back_up()
+    chosen = moments(opened)
     opened.ask("INSERT INTO number (n, text) VALUES (1000, 'x')")
     before, then = numbers(opened), (200, 199)
-    command = ("-m", "beffroi.cli", "database", "restore", "--yes", "--state", str(opened.config.state))
-    for _ in range(CUTS):
-        cut(rng.uniform(0.5, 5.0), *command)
+    for after_s in chosen:
+        cut(after_s, RESTORE, str(opened.config.state))
         assert numbers(opened) in (before, then)
         plant(opened)  # it starts on either
     opened.said("database", "restore", "--yes")
@@ -91,23 +112,12 @@ def test_a_restore_that_is_killed_leaves_the_database_as_before_or_as_then(opene
 
 
 def test_an_undo_that_is_killed_leaves_one_of_the_two_whole(opened: Machine) -> None:
-    rng = random.Random(20261129)
-    opened.databases.back_up()
+    chosen = moments(opened)
     opened.ask("INSERT INTO number (n, text) VALUES (1000, 'x')")
     before, then = numbers(opened), (200, 199)
     opened.said("database", "restore", "--yes")
-    command = (
-        "-m",
-        "beffroi.cli",
-        "database",
-        "restore",
-        "--undo",
-        "--yes",
-        "--state",
-        str(opened.config.state),
-    )
-    for _ in range(CUTS // 2):
-        cut(rng.uniform(0.5, 4.0), *command)
+    for after_s in chosen:
+        cut(after_s, RESTORE, str(opened.config.state), "--undo")
         assert numbers(opened) in (before, then)
         plant(opened)
     found = numbers(opened)
@@ -116,10 +126,8 @@ def test_an_undo_that_is_killed_leaves_one_of_the_two_whole(opened: Machine) -> 
 
 
 def test_a_drill_that_is_killed_leaves_nothing_that_the_next_one_does_not_take_away(opened: Machine) -> None:
-    rng = random.Random(20261129)
-    opened.databases.back_up()
-    for _ in range(CUTS // 2):
-        cut(rng.uniform(0.5, 5.0), "-c", DO, str(opened.config.state), "check")
+    for after_s in moments(opened):
+        cut(after_s, DO, str(opened.config.state), "check")
     assert opened.databases.check()["loaded"]
     assert numbers(opened) == (200, 199)
     assert not (opened.config.state / "backup-rows" / "work").exists()
