@@ -117,7 +117,7 @@ class Agent:
         self.updater = Updater(config.state, software, self.spool, self.now)
         self.lists = ListKeeper(config, downloads, self.spool, self.enforcer, self.watch.diary, self.now)
         self.lists.want(self.session.tables.values())
-        self.watch.observe(self.lists.listed)
+        self.watch.meetings.observe(self.lists.listed)
         self.sender = Sender(self._posts.post, self.spool)
         self.acks = Acknowledger(self._feed.say, lambda: self.enforcer.policy_version)
         self._run = secrets.token_hex(8)  # by it the centre sees two machines with this box's identity
@@ -155,7 +155,7 @@ class Agent:
         self.boot()
         for table in self.session.tables.values():
             # Those that a crash left without an answer: what was told before is the same fact again.
-            self.watch.look_back(entry for entry in table if entry.action is Action.BLOCK)
+            self.watch.meetings.look_back(entry for entry in table if entry.action is Action.BLOCK)
         if (candidate := self.store.policy("policy-candidate")) is not None:
             self._policies.put((candidate, b""))
         stopping = self.stopping
@@ -306,7 +306,7 @@ class Agent:
         # Without news too: what the kernel would not take is not said to be enforced.
         enforced_at_ms = self.enforcer.apply(change)
         self.acks.enforced(Ack(change.channel, change.epoch, change.version, enforced_at_ms))
-        self.watch.look_back(change.added)
+        self.watch.meetings.look_back(change.added)
         self._acked[change.channel] = (change.epoch, change.version)
         self._unsaved.add(change.channel)
 

@@ -10,31 +10,27 @@ Source:  docs/internals/box.md.
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Iterable
 
 from beffroi_protocol.errors import ProtocolError
-from beffroi_protocol.facts import LookBack
 from beffroi_protocol.indicators import Indicator, Kind, normalise, registered_names
-from beffroi_protocol.messages import Action, Entry
 
 from beffroi_box import ask
 from beffroi_box.alarms import Alarms
 from beffroi_box.config import BoxConfig
-from beffroi_box.diary import DAY_S, Diary, Met
+from beffroi_box.diary import DAY_S, Diary
 from beffroi_box.doh import DOH_NAMES
 from beffroi_box.enforce import Enforcer
 from beffroi_box.errors import RulesRefused
-from beffroi_box.facts import FactSpool, new_id
+from beffroi_box.facts import FactSpool
 from beffroi_box.labels import Labels
 from beffroi_box.lanprobe import FAR_ADDRESSES
 from beffroi_box.leaks import BEAT_FROM_S, Beacons, Leak, Tunnels, Volumes, clear_passwords
 from beffroi_box.learn import Learner, Rounds
+from beffroi_box.meetings import Meetings
 from beffroi_box.refusals import Question
 from beffroi_box.resolver import PACE_PER_S
 from beffroi_box.ruleset import TABLE
@@ -47,19 +43,7 @@ log = logging.getLogger("beffroi_box.watch")
 
 TURN_S, FLOWS_EVERY, SLOW_EVERY, PLACES_EVERY = 5.0, 2, 12, 720
 REFUSED_HERE_S = 600
-AGAIN_S, MOST_MET = 60, 2000
-MOST_NAMES = 10_000
-"""So many names are looked back on at a time: two questions each to the recursor's memory."""
-_Seen = tuple[str, Indicator]
-"""(identifier of the entry or name of the list, what was met)."""
 _DOH_NAMES = frozenset(DOH_NAMES)
-
-
-class Observed(Protocol):
-    """The lists on trial."""
-
-    def observed_address(self, address: str) -> Entry | None: ...
-    def observed_name(self, name: str) -> Entry | None: ...
 
 
 class Watch:
@@ -84,60 +68,7 @@ class Watch:
         self._learner, self._rounds = Learner(spool), Rounds(spool)
         self._uplink = Uplink(config.wan)
         self._places: dict[str, str] = {}
-        self._observed: Observed | None = None
-        self._met: dict[_Seen, Entry] = {}
-        self._met_told_at: dict[_Seen, int] = {}
-        self._names_met: dict[_Seen, Met] = {}
-        self._asked_as: dict[_Seen, str] = {}
-        self._asked: queue.SimpleQueue[tuple[Entry, ...]] = queue.SimpleQueue()
-
-    def observe(self, lists: Observed) -> None:
-        """Count what these lists would refuse."""
-        self._observed = lists
-
-    # -- new entries -------------------------------------------------------------------------------------
-
-    def look_back(self, entries: Iterable[Entry]) -> None:
-        """Answer later, in the thread ``watch``, how often the LAN met these."""
-        if wanted := tuple(e for e in entries if e.action in (Action.BLOCK, Action.WARN)):
-            self._asked.put(wanted)
-
-    def _answer(self) -> None:
-        entries: list[Entry] = []
-        while not self._asked.empty():
-            entries += self._asked.get()
-        if not entries:
-            return
-        places: dict[Indicator, list[Entry]] = {}
-        for entry in entries:
-            if entry.indicator.kind is not Kind.DOMAIN:
-                places.setdefault(entry.indicator, []).append(entry)
-        names = [entry for entry in entries if entry.indicator.kind is Kind.DOMAIN]
-        try:
-            for entry in names[-MOST_NAMES:]:
-                for place in self._places_of(entry.indicator.value):
-                    places.setdefault(place, []).append(entry)
-        except OSError:
-            log.warning("the recursor is silent: names are not looked back on")
-        met: dict[str, tuple[Entry, Met]] = {}
-        for place, found in self.diary.look_back(places, now=self._now()).items():
-            for entry in places[place]:
-                # Of a name with several addresses, the one that was met most: a sum would count days twice.
-                if entry.id not in met or found.count > met[entry.id][1].count:
-                    met[entry.id] = entry, found
-        for entry, found in met.values():
-            digest = hashlib.sha256(f"{self._box_id}\n{entry.id}".encode()).hexdigest()[:32]
-            self._spool.tell(LookBack(
-                f"lkb_{digest}", entry.id, entry.indicator, found.count, found.days, found.first_at, found.last_at
-            ))  # fmt: skip
-
-    def _places_of(self, name: str) -> tuple[Indicator, ...]:
-        """The addresses that the recursor remembers for a name. Nobody outside is asked, and an address that many
-        share says nothing about one name. Errors: OSError (it is silent)."""
-        if self._enforcer.resolver is None:
-            return ()
-        found = ask.addresses(name, self._config.recursor_port, from_memory=True)
-        return tuple(Indicator(Kind.IP, a) for a in found if not self._enforcer.is_protected(a))
+        self.meetings = Meetings(config, box_id, enforcer, spool, self.diary, now)
 
     # -- the thread --------------------------------------------------------------------------------------
 
@@ -161,7 +92,7 @@ class Watch:
             self._machines("gateway_spoof", self._tallies.posers())
         if flows:
             self._flows()
-        self._answer()
+        self.meetings.answer()
         if slow:
             self._slow()
 
@@ -211,13 +142,8 @@ class Watch:
     def _flows(self) -> None:
         now, met = self._now(), self._take("met")
         self.diary.count(((t.other, t.packets) for t in met), now=now)
-        for tally in met:
-            entry = self._enforcer.watched_address(tally.other)
-            if entry is None and self._observed is not None:
-                entry = self._observed.observed_address(tally.other)
-            if entry is not None and len(self._met) < MOST_MET:
-                self._met[_seen(entry)] = entry
-        self._tell_met()
+        self.meetings.count(met)
+        self.meetings.tell()
         if self._enforcer.policy.redirect_dns:  # else nobody need ask the box
             self._rounds.talked(met)
         if self._observing:
@@ -336,60 +262,6 @@ class Watch:
             evidence["machine"] = self._labels.of(leak.machine, now=self._now())
             self._alarms.tell(leak.detector, f"{leak.machine} {leak.remote}", indicators, evidence)
 
-    def _tell_met(self) -> None:
-        """Tell of observed entries that were met, each once a minute: all of the days before, as for a new one."""
-        now = self._now()
-        due = {
-            seen: entry
-            for seen, entry in list(self._met.items())
-            if now - self._met_told_at.get(seen, 0) >= AGAIN_S
-        }
-        before = self._before(due)
-        for seen, entry in due.items():
-            met = before.get(seen)
-            if met is not None:
-                self._spool.looked_back(
-                    LookBack(
-                        new_id(), entry.id, entry.indicator, met.count, met.days, met.first_at, met.last_at
-                    )
-                )
-            self._met_told_at[seen] = now
-            self._met.pop(seen, None)
-        if len(self._names_met) > MOST_MET:
-            self._names_met.clear()
-            self._asked_as.clear()
-        if len(self._met_told_at) > MOST_MET:
-            self._met_told_at.clear()
-
-    def _before(self, due: Mapping[_Seen, Entry]) -> dict[_Seen, Met]:
-        """How each was met: in the diary; a name by its look-ups since the start, or by what the diary knows of the
-        addresses to which it leads, where that is more days: what a town hall lives on it met before it was watched."""
-        places: dict[Indicator, list[_Seen]] = {}
-        for seen, entry in due.items():
-            if entry.indicator.kind is not Kind.DOMAIN:
-                places.setdefault(entry.indicator, []).append(seen)
-        try:
-            for seen in due.keys() & self._asked_as.keys():
-                for place in self._places_of(self._asked_as[seen]):
-                    places.setdefault(place, []).append(seen)
-        except OSError:
-            log.info("the recursor is silent: observed names are counted by look-ups only")
-        best = {seen: self._names_met[seen] for seen in due.keys() & self._names_met.keys()}
-        for place, met in self.diary.look_back(places, now=self._now()).items():
-            for seen in places[place]:
-                if seen not in best or met.days > best[seen].days:
-                    best[seen] = met
-        return best
-
-    def _name_met(self, entry: Entry, name: str) -> None:
-        """Look-ups have no diary: they are counted since the start."""
-        now = self._now()
-        self._asked_as[_seen(entry)] = name
-        met = self._names_met.setdefault(_seen(entry), Met(0, 1, now, now))
-        met.count, met.days, met.last_at = met.count + 1, 1 + now // DAY_S - met.first_at // DAY_S, now
-        if len(self._met) < MOST_MET:
-            self._met[_seen(entry)] = entry
-
     # -- names -------------------------------------------------------------------------------------------
 
     def asked(self, question: Question) -> None:
@@ -402,9 +274,9 @@ class Watch:
                 self._alarms.tell("canary_name", f"{question.machine} {canary}", (), evidence)
         elif policy.refuse_doh and any(p in _DOH_NAMES for p in parents):
             self._rounds.seen("doh", question.machine)
-        elif (entry := self._watched_name(question.name)) is not None:
-            self._name_met(entry, question.name)
-        elif leak := self._tunnels.judge(question.machine, question.name, question.kind, now=self._now()):
+        elif not self.meetings.asked(question.name) and (
+            leak := self._tunnels.judge(question.machine, question.name, question.kind, now=self._now())
+        ):
             self._leak(leak)
 
     def asked_too_fast(self, machine: str) -> None:
@@ -413,11 +285,3 @@ class Watch:
         with self._lock:
             if label := self._labels.of(machine, now=self._now()):
                 self._alarms.tell("dns_flood", machine, (), evidence | {"machine": label})
-
-    def _watched_name(self, name: str) -> Entry | None:
-        entry = self._enforcer.watched_name(name)
-        return entry if entry is not None or self._observed is None else self._observed.observed_name(name)
-
-
-def _seen(entry: Entry) -> _Seen:
-    return entry.id, entry.indicator
