@@ -51,4 +51,4 @@ def test_what_is_new_says_more_than_what_is_spread(spreads: list[Spread], expect
 def test_extensions_are_told_once_and_nothing_else_of_a_file_name() -> None:
     made = [Attachment("a" * 64, e) for e in ("EXE", "exe", "pdf", "", "é", "a b", "x" * 40)]
     facts = Facts(1, "msg_x", attachments=made)
-    assert attachment_types(facts) == ["exe", "pdf", "x" * 16]
+    assert attachment_types(facts) == ["exe", "pdf", "x" * 20]
