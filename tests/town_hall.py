@@ -288,7 +288,7 @@ def town_hall(
             hall.resolver = WAN_BOX
         hall.centre.serve(listening(NET, WAN_NET, CENTRE_PORT))
         hall.sockets += serve()
-        _enrolled(hall, bridge=bridge)
+        enrol(hall, bridge=bridge)
         if not enrolled:
             for name in ("identity.json", "root.pub", "delegations", "policy-candidate"):
                 for path in state.glob(name + "*"):
@@ -328,8 +328,9 @@ def town_hall(
         shutil.rmtree(directory)
 
 
-def _enrolled(hall: TownHall, *, bridge: bool) -> None:
-    """The state of a box whose enrolment is done; its first policy is still to be proved."""
+def enrol(hall: TownHall, *, bridge: bool, installed: bool = False) -> None:
+    """The state of a box whose enrolment is done; its first policy is still to be proved. ``installed``: with users and
+    places of the package's."""
     store = Store(hall.state)
     store.prepare()
     centre = hall.centre
@@ -341,13 +342,14 @@ def _enrolled(hall: TownHall, *, bridge: bool) -> None:
     centre.set_policy(good_policy(bridge=bridge))
     assert centre.policy is not None
     store.save_policy(centre.signer.line(centre.policy), "policy-candidate")
-    (hall.state / "ca.pem").write_bytes((hall.state.parent / "centre.pem").read_bytes())
+    (hall.state / "ca.pem").write_bytes((centre.directory / "centre.pem").read_bytes())
     probe = "" if bridge else f'lan_probe = "{GOOD}:{ECHO_PORT}"\n'
     lan = 'lan = "lan"\n' + ('management = "br0"\n' if bridge else "")
+    users = 'page_user = "nobody"\ninspection_user = "nobody"\nrelay_user = "nobody"\n'
     (hall.state / "box.toml").write_text(
         f'centre = "{address}"\ncentre_addresses = ["{WAN_NET}"]\nwan = "wan"\n{lan}{probe}'
-        f'page_user = "nobody"\ninspection_user = "nobody"\nrelay_user = "nobody"\nrun = "{hall.state.parent}/run"\n'
-        f'resolver_forward = ["{WAN_NET}"]\nresolver_dnssec = false\nheartbeat_s = 2\nprobe_grace_s = 3\n'
+        + ("" if installed else f'{users}run = "{hall.state.parent}/run"\n')
+        + f'resolver_forward = ["{WAN_NET}"]\nresolver_dnssec = false\nheartbeat_s = 2\nprobe_grace_s = 3\n'
     )
 
 

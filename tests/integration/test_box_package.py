@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.waiting import PATIENCE_S
+from tests.box_machine import Machine, build
 
 ROOT = Path(__file__).parents[2]
 UNITS = ROOT / "deploy" / "deb" / "units"
@@ -22,17 +21,6 @@ MOST_EXPOSED = {
 }
 """Of systemd's 0 (safe) to 10: the three that write to the kernel, as root, and the one that copies a socket of its
 child (pidfd_getfd); any other unit stays under 2."""
-
-
-def build(directory: Path) -> Path:
-    done = subprocess.run(
-        [ROOT / "beffroi", "box", "package", "--output", directory],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return Path(done.stdout.strip())
 
 
 @pytest.fixture(scope="module")
@@ -58,65 +46,6 @@ def changed(package: Path, place: Path, **edits: tuple[str, str]) -> Path:
     newer = place / "newer.deb"
     subprocess.run(["dpkg-deb", "--root-owner-group", "-b", tree, newer], check=True, capture_output=True)
     return newer
-
-
-class Machine:
-    """A Debian whose every change is thrown away: what is written lies in a layer above this machine's own root."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.root = directory / "root"
-
-    def __enter__(self) -> Machine:
-        self.directory.mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "bxt-deb", self.directory], check=True)
-        for name in ("root", "upper", "work"):
-            (self.directory / name).mkdir()
-        layers = f"lowerdir=/,upperdir={self.directory}/upper,workdir={self.directory}/work"
-        subprocess.run(["mount", "-t", "overlay", "bxt-deb", "-o", layers, self.root], check=True)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        subprocess.run(["umount", "-l", self.root], check=True)
-        subprocess.run(["umount", "-l", self.directory], check=True)
-        shutil.rmtree(self.directory)
-
-    def run(self, command: str, *, status: int = 0) -> str:
-        """Run a shell command inside, with a /run, /proc and network of its own."""
-        script = (
-            "mount -t proc proc /proc && mount -t tmpfs run /run && mount -t devtmpfs dev /dev 2>/dev/null; "
-        )
-        argv = ["unshare", "--mount", "--pid", "--net", "--fork", "--kill-child"]
-        argv += [
-            "chroot",
-            str(self.root),
-            "sh",
-            "-c",
-            f"{script} export DEBIAN_FRONTEND=noninteractive; {command}",
-        ]
-        # The directory for temporary files may be in the /run outside, which is not the one inside.
-        environment = {name: value for name, value in os.environ.items() if name != "TMPDIR"}
-        done = subprocess.run(
-            argv, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE_S
-        )
-        assert done.returncode == status, f"{command}: {done.stdout}{done.stderr}"
-        return done.stdout
-
-    def install(self, package: Path) -> None:
-        shutil.copy(package, self.root / "package.deb")
-        self.run("dpkg -i /package.deb")
-        (self.root / "package.deb").unlink()
-
-    def left(self) -> list[str]:
-        """What of the boîtier is anywhere on the disk or among the accounts."""
-        places = "/etc /usr /var/lib /var/cache /var/log /lib/systemd"
-        found = self.run(
-            f"find {places} -xdev -path '*beffroi-box*' -not -path '/var/lib/dpkg/*' | sort"
-        ).split()
-        return (
-            found
-            + self.run("grep -Eo '^_beffroi-(page|inspect|relay)' /etc/passwd /etc/group || true").split()
-        )
 
 
 @pytest.fixture
@@ -205,7 +134,7 @@ from pathlib import Path
 from beffroi_box.software import Shelf
 from beffroi_box.update import Installer
 state = Path("/var/lib/beffroi-box")
-cut = Installer(state, healthy=lambda began: False)
+cut = Installer(state, healthy=lambda: False)
 cut._check()
 cut._pack_present()
 Shelf(state).raise_floor(5)
