@@ -52,6 +52,21 @@ def build(directory: Path) -> Path:
     return Path(done.stdout.strip())
 
 
+def changed(package: Path, place: Path, **edits: tuple[str, str]) -> Path:
+    """The package of a later version, with (old, new) text in a module of the agent, by its name."""
+    tree = place / "tree"
+    subprocess.run(["dpkg-deb", "-R", package, tree], check=True)
+    control = tree / "DEBIAN" / "control"
+    control.write_text(control.read_text().replace("Version: ", "Version: 9."))
+    for module, (old, new) in edits.items():
+        path = tree / "usr/lib/beffroi-box/beffroi_box" / f"{module}.py"
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+    newer = place / "newer.deb"
+    subprocess.run(["dpkg-deb", "--root-owner-group", "-b", tree, newer], check=True, capture_output=True)
+    return newer
+
+
 class Machine:
     """A Debian whose every change is thrown away: what is written lies in a layer above this machine's own root."""
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from beffroi_box.software import Plan, Shelf
+from beffroi_protocol.facts import SoftwareUpdated
 
-from tests.box_machine import Machine, build
+from tests.box_machine import Machine, build, changed
 from tests.fixtures_box_centre import FeedCentre
 from tests.town_hall import TownHall, enrol, needs_network
 from tests.town_hall_network import (
@@ -43,6 +46,7 @@ RUNNING = tuple(
 
 class Booted(TownHall):
     machine: Machine
+    package: Path
 
     def boot(self) -> None:
         self.machine.boot(BOX)
@@ -63,10 +67,11 @@ class Booted(TownHall):
 def hall(tmp_path: Path) -> Iterator[Booted]:
     remove_spaces()
     with Machine(tmp_path / "machine") as machine:
-        machine.install(build(tmp_path))
+        package = build(tmp_path)
+        machine.install(package)
         make_spaces(bridge=False)
         made = Booted(machine.root / STATE, FeedCentre(tmp_path), ("185.11.30.2", "2a0c:e300:2::2"))
-        made.machine = machine
+        made.machine, made.package = machine, package
         made.centre.serve(listening(NET, WAN_NET, CENTRE_PORT))
         made.sockets += serve()
         enrol(made, bridge=False, installed=True)
@@ -82,8 +87,21 @@ def hall(tmp_path: Path) -> Iterator[Booted]:
             remove_spaces()
 
 
+def take_up(hall: Booted, newer: Path) -> None:
+    """New software, fetched and checked already: the agent's sandbox may start the unit that installs it."""
+    shelf = Shelf(hall.state)
+    shutil.copy(newer, shelf.next)
+    shelf.save_plan(Plan(5, "9"))
+    told = lambda: [one for one in hall.centre.facts.values() if isinstance(one, SoftwareUpdated)]  # noqa: E731
+    until(told, f"nothing is told of the new software: {hall.log()}")
+    assert [(one.version, one.outcome, one.reason) for one in told()] == [("9", "installed", "")]
+    assert hall.machine.tell("beffroi-box --version").stdout
+    for unit in RUNNING:
+        until(lambda unit=unit: hall.is_active(unit), unit)
+
+
 def test_a_box_that_is_switched_on_protects_the_town_hall_and_does_so_again_after_a_power_cut(
-    hall: Booted,
+    hall: Booted, tmp_path: Path
 ) -> None:
     hall.boot()
     hall.connected()
@@ -97,6 +115,9 @@ def test_a_box_that_is_switched_on_protects_the_town_hall_and_does_so_again_afte
     agent = hall.shown("beffroi-box.service", "MainPID")
     hall.machine.tell(f"kill -9 {agent}")
     until(lambda: hall.shown("beffroi-box.service", "MainPID") not in (0, agent), "it stays dead")
+    hall.connected()
+    assert not connects(LAN, EVIL)
+    take_up(hall, changed(hall.package, tmp_path))
     hall.connected()
     assert not connects(LAN, EVIL)
     failed = hall.machine.tell("systemctl list-units --failed --plain --no-legend 'beffroi-box*'").stdout

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.box_machine import Machine, build
+from tests.box_machine import Machine, build, changed
 
 ROOT = Path(__file__).parents[2]
 UNITS = ROOT / "deploy" / "deb" / "units"
@@ -31,21 +31,6 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def field(package: Path, name: str) -> str:
     argv = ["dpkg-deb", "--field", str(package), name]
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def changed(package: Path, place: Path, **edits: tuple[str, str]) -> Path:
-    """The package of a later version, with (old, new) text in a module of the agent, by its name."""
-    tree = place / "tree"
-    subprocess.run(["dpkg-deb", "-R", package, tree], check=True)
-    control = tree / "DEBIAN" / "control"
-    control.write_text(control.read_text().replace("Version: ", "Version: 9."))
-    for module, (old, new) in edits.items():
-        path = tree / "usr/lib/beffroi-box/beffroi_box" / f"{module}.py"
-        assert old in path.read_text()
-        path.write_text(path.read_text().replace(old, new))
-    newer = place / "newer.deb"
-    subprocess.run(["dpkg-deb", "--root-owner-group", "-b", tree, newer], check=True, capture_output=True)
-    return newer
 
 
 @pytest.fixture
