@@ -8,11 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from beffroi_box.found import Found, read
 from beffroi_box.software import Plan, Shelf
 from beffroi_protocol.facts import SoftwareUpdated
 
 from tests.box_machine import Machine, build, changed
 from tests.fixtures_box_centre import FeedCentre
+from tests.fixtures_box_network import site
 from tests.town_hall import TownHall, enrol, needs_network
 from tests.town_hall_network import (
     BOX,
@@ -134,3 +136,24 @@ def test_a_box_that_is_switched_on_protects_the_town_hall_and_does_so_again_afte
     moment = "ActiveEnterTimestampMonotonic"
     rules, network = (hall.shown(one, moment) for one in ("beffroi-box-boot.service", "network-pre.target"))
     assert 0 < rules <= network, "first the rules, then the network"
+
+
+def test_a_new_box_finds_out_where_it_stands_and_shows_its_page(tmp_path: Path) -> None:
+    with site() as place, Machine(tmp_path / "machine") as machine:
+        machine.install(build(tmp_path))
+        shutil.copy(place.state / "box.toml", machine.root / STATE)
+        place.plug(router="p1", pc="p0")
+        place.give("185.22.33.1/24", pool=2)
+        machine.boot(place.box.space)
+
+        def found() -> Found:
+            return read(machine.root / STATE)
+
+        until(lambda: found().proved, "it finds no way")
+        plan = found().plan
+        assert plan is not None and (plan.mode, plan.wan, plan.lan) == ("router", "p1", "p0")
+        place.pc_asks()
+        [address] = place.pc.addresses("e0")
+        assert address.startswith("192.168.213.") and place.pc_reaches_the_internet()
+        page = place.pc.run("curl", "-s", "http://192.168.213.1/")
+        assert 'name="code"' in page, page
