@@ -12,9 +12,9 @@ from beffroi_box.found import Found, read
 from beffroi_box.software import Plan, Shelf
 from beffroi_protocol.facts import SoftwareUpdated
 
-from tests.box_machine import Machine, build, changed
 from tests.fixtures_box_centre import FeedCentre
 from tests.fixtures_box_network import site
+from tests.machine import Machine, build, changed
 from tests.town_hall import TownHall, enrol, needs_network
 from tests.town_hall_network import (
     BOX,

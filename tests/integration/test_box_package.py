@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.box_machine import Machine, build, changed
+from tests.machine import Machine, build, changed
 
 ROOT = Path(__file__).parents[2]
 UNITS = ROOT / "deploy" / "deb" / "units"

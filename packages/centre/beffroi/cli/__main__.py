@@ -17,6 +17,7 @@ from beffroi.lib.errors import BeffroiError
 
 VERBS = {
     "up": "up.main",
+    "boot": "boot.main",
     "status": "report.main",
     "code": "report.code",
     "stop": "remove.stop",

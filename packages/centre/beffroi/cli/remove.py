@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from beffroi.cli import boot
 from beffroi.cli.options import Parser
 from beffroi.lib.config import DEFAULT_STATE, Config, load
 from beffroi.lib.errors import BeffroiError
@@ -75,6 +76,7 @@ def main(arguments: Sequence[str]) -> int:
     if not options.yes and not _agreed(state):
         print("nothing was removed.", file=sys.stderr)
         return 3
+    boot.forget(state)
     if state.exists():
         if not stop_running(config):
             raise StillRunning

@@ -155,11 +155,19 @@ def _ready(config: Config, supervisor: Supervisor, options: argparse.Namespace, 
                 handle.write(line)
         else:
             Path(options.json_ready).write_text(line, "utf-8")
+    _tell_systemd()
     shown = report.lines(supervisor.status)
     shown += report.account_lines(config, accounts.load(config), secrets=planted)
     shown += [_tunnel(config), *(() if options.check else ("Ctrl-C stops everything.",))]
     with contextlib.suppress(BrokenPipeError):
         print("\n".join(shown), flush=True)
+
+
+def _tell_systemd() -> None:
+    """Where it started us, as a unit of Type=notify (sd_notify(3)); our children do not get its address."""
+    if address := os.environ.get("NOTIFY_SOCKET"):
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+            told.sendto(b"READY=1", address.replace("@", "\0", 1) if address[0] == "@" else address)
 
 
 def addresses(config: Config) -> dict[str, str]:

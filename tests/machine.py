@@ -1,8 +1,8 @@
-"""A Debian machine with the boîtier's package, above this machine's own Debian: to install in, and to boot.
+"""A Debian machine above this machine's own Debian: to install in, and to boot.
 
 Boot:    a real systemd is process 1 of namespaces of its own. It finds no hardware (/sys cannot be written), sets
          nothing of the kernel outside of its network namespace, and starts nothing but Debian's own early units and
-         the package's.
+         ours.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class Machine:
     def boot(self, space: str) -> None:
         """Switch it on, in a network namespace; return when systemd takes commands."""
         wanted = self.root.glob("etc/systemd/system/*.wants/*")
-        for unit in (one for one in wanted if not one.name.startswith("beffroi-box")):
+        for unit in (one for one in wanted if not one.name.startswith("beffroi")):
             unit.unlink()
         off = (
             "console-getty.service",
@@ -148,9 +148,13 @@ class Machine:
 
     def tell(self, command: str) -> subprocess.CompletedProcess[str]:
         """Run a shell command in the machine that is on."""
-        enter = ("nsenter", "--target", self._first(), *_SPACES, "--net", "--root", "--wd=/")
+        enter = ("nsenter", "--target", self._first(), *_SPACES, "--net", "--root")
         return subprocess.run(
-            (*enter, "sh", "-c", command), capture_output=True, text=True, check=False, timeout=PATIENCE_S
+            (*enter, "sh", "-c", f"cd / && {command}"),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE_S,
         )
 
     def _first(self) -> str:
