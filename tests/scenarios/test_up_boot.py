@@ -12,7 +12,7 @@ from tests.town_hall_network import BOX, run
 from tests.waiting import until
 
 pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow]
-STATE = "/srv/beffroi 50 %"
+STATE = "/srv/beffroi%1"
 BEFFROI = f"{ROOT}/beffroi"
 
 

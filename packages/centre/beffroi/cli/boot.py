@@ -140,4 +140,4 @@ def _systemctl(*words: str) -> None:
     """Errors: UnitFailed."""
     done = subprocess.run(("systemctl", *words), capture_output=True, text=True, check=False)
     if done.returncode:
-        raise UnitFailed(" ".join(done.stderr.split()) or f"status {done.returncode}")
+        raise UnitFailed(" ".join(done.stderr.split()).rstrip(".") or f"status {done.returncode}")
