@@ -220,7 +220,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--state", type=Path, required=True)
     state: Path = parser.parse_args(arguments).state
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    os.umask(0o022)  # what dpkg and a package's scripts make is for every user; our own lies in a closed directory
+    os.umask(
+        0o022
+    )  # what dpkg and a package's scripts make is for every user; our own lies in a closed directory
     present = Shelf(state).plan()
     if present is None or present.outcome:
         return DECIDED

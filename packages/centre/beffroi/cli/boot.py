@@ -70,7 +70,7 @@ class NoCentre(BeffroiError):
 
 
 class UnitFailed(BeffroiError):
-    """systemd says: {}. Next: journalctl -u beffroi"""
+    """The unit did not do what it should: {}. Next: journalctl -u beffroi"""
 
     code = "cli.unit_failed"
 
