@@ -136,6 +136,7 @@ class Machine:
             "console-getty.service",
             "beffroi-box-clock.service",
         )  # there is one clock for all machines here
+        (self.root / "usr/sbin/policy-rc.d").unlink(missing_ok=True)  # of a container: packages start nothing
         for unit in (self.root / "etc/systemd/system" / name for name in off):
             unit.unlink(missing_ok=True)
             unit.symlink_to("/dev/null")

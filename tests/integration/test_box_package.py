@@ -119,7 +119,7 @@ from pathlib import Path
 from beffroi_box.software import Shelf
 from beffroi_box.update import Installer
 state = Path("/var/lib/beffroi-box")
-cut = Installer(state, healthy=lambda: False)
+cut = Installer(state, healthy=lambda former: False)
 cut._check()
 cut._pack_present()
 Shelf(state).raise_floor(5)

@@ -94,12 +94,12 @@ def planned(state: Path, content: bytes, number: int, version: str) -> Shelf:
 
 
 def installer(state: Path, root: Path, healthy: Callable[[], bool]) -> Installer:
-    return Installer(state, root=root, healthy=healthy, health_s=0.3)
+    return Installer(state, root=root, healthy=lambda _: healthy(), health_s=0.3)
 
 
-def write_status(state: Path, *, clock_off_s: int) -> None:
+def write_status(state: Path, *, clock_off_s: int, run: str = "former") -> None:
     """What a sound agent writes each second, by the machine's clock."""
-    report = Report(written_at=int(time.time()) + clock_off_s, connected=True)
+    report = Report(written_at=int(time.time()) + clock_off_s, run=run, connected=True)
     (state / "status.json").write_bytes(msgspec.json.encode(report))
 
 
@@ -119,24 +119,28 @@ def test_a_clock_that_is_set_back_meanwhile_keeps_no_software_that_does_not_star
 
 
 @pytest.mark.usefixtures("rules")
-def test_a_clock_that_is_set_back_meanwhile_takes_no_sound_software_away(
-    state: Path, root: Path, tmp_path: Path
+@pytest.mark.parametrize("is_started", [True, False], ids=["started", "not started"])
+def test_what_proves_software_is_its_own_agent_whatever_the_clock_and_not_the_former_one_that_goes_on(
+    state: Path, root: Path, tmp_path: Path, *, is_started: bool
 ) -> None:
     planned(state, package(tmp_path, "2.0"), 5, "2.0")
-    ended = threading.Event()
+    write_status(state, clock_off_s=0)
+    ended, version = threading.Event(), root / "usr/lib/beffroi-box/version"
 
     def agent() -> None:
         while not ended.wait(0.02):
-            write_status(state, clock_off_s=-3600)
+            is_new = is_started and version.exists() and version.read_text() == "2.0"
+            write_status(state, clock_off_s=-3600 if is_new else 0, run="new" if is_new else "former")
 
     thread = threading.Thread(target=agent)
     thread.start()
     try:
-        plan = Installer(state, root=root, healthy=agent_healthy(state), health_s=20).run()
+        health_s = 60 if is_started else 1
+        plan = Installer(state, root=root, healthy=agent_healthy(state), health_s=health_s).run()
     finally:
         ended.set()
         thread.join()
-    assert (plan.outcome, installed(root)) == ("installed", "2.0")
+    assert (plan.outcome, installed(root)) == (("installed", "2.0") if is_started else ("again", "1.0"))
 
 
 def test_healthy_software_stays_and_its_number_is_the_floor(state: Path, root: Path, tmp_path: Path) -> None:

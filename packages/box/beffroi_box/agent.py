@@ -120,7 +120,7 @@ class Agent:
         self.watch.meetings.observe(self.lists.listed)
         self.sender = Sender(self._posts.post, self.spool)
         self.acks = Acknowledger(self._feed.say, lambda: self.enforcer.policy_version)
-        self._run = secrets.token_hex(8)  # by it the centre sees two machines with this box's identity
+        self.run_id = secrets.token_hex(8)  # by it the centre sees two machines with this box's identity
         self._acked: dict[str, tuple[int, int]] = {}
         self._useful = self._told_time = self._unwritten = False
         self._policies: queue.Queue[tuple[PolicyMessage, bytes]] = queue.Queue()
@@ -228,7 +228,7 @@ class Agent:
             pause_s = min(BACKOFF_LAST_S, pause_s * 2)
 
     def _follow_once(self) -> None:
-        path = f"/v1/feed?run={self._run}&since=" + quote(self.session.since(), safe=":,@")
+        path = f"/v1/feed?run={self.run_id}&since=" + quote(self.session.since(), safe=":,@")
         try:
             response = self._feed.open_feed(path, read_timeout_s=self.config.read_timeout_s)
             self.status.note(connected=True, trouble="")

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 
 class Report(msgspec.Struct, omit_defaults=False):
-    """``*_at`` in local epoch seconds."""
+    """``*_at`` in local epoch seconds; ``run``: of the agent that wrote it, another one after each start."""
 
     written_at: int = 0
+    run: str = ""
     box_id: str = ""
     collectivite: str = ""
     connected: bool = False
@@ -70,6 +71,7 @@ class Status:
         enforcer, lists, tables = agent.enforcer, agent.lists, agent.session.tables.values()
         self.note(
             written_at=int(time.time()),
+            run=agent.run_id,
             disk_trouble=self.disk_trouble,
             memory_kib=_memory_kib(),
             box_id=agent.identity.box_id,
@@ -104,11 +106,6 @@ def read(state: Path) -> Report | None:
         return msgspec.json.decode((state / "status.json").read_bytes(), type=Report)
     except (OSError, *UNDECODABLE):
         return None
-
-
-def forget(state: Path) -> None:
-    """Until the agent writes again, within a second where one runs. Errors: OSError."""
-    (state / "status.json").unlink(missing_ok=True)
 
 
 def _memory_kib() -> int:

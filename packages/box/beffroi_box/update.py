@@ -31,7 +31,6 @@ import msgspec
 from beffroi_box.errors import BoxError
 from beffroi_box.kernel import Kernel
 from beffroi_box.software import AGAIN, PACKAGE, Plan, Shelf, UpdateFailed, unwritable
-from beffroi_box.status import forget
 from beffroi_box.status import read as read_status
 from beffroi_box.store import sync_directory
 
@@ -48,14 +47,15 @@ _SCRIPTS = ("preinst", "postinst", "prerm", "postrm", "conffiles", "triggers")
 
 
 class Installer:
-    """``root``: where dpkg works, "/" on a box. ``healthy``: whether what the agent said last is sound."""
+    """``root``: where dpkg works, "/" on a box. ``healthy``: whether an agent runs, another one
+    than that of the run named, and is sound."""
 
     def __init__(
         self,
         state: Path,
         *,
         root: Path = Path("/"),
-        healthy: Callable[[], bool],
+        healthy: Callable[[str], bool],
         health_s: float = HEALTH_S,
     ) -> None:
         self._state = state
@@ -88,15 +88,17 @@ class Installer:
             ) as error:  # a full disk: the new one was not tried, its number stays free
                 return self._end(plan, AGAIN, unwritable(error) if isinstance(error, OSError) else str(error))
         self._shelf.raise_floor(plan.number)
+        former = self._running()
         try:
             self._dpkg("--install", str(self._shelf.next))
         except UpdateFailed as error:
             return self._go_back(plan, str(error))
-        if self._proved():
+        if self._proved(former):
             return self._end(plan, "installed", "")
+        tried = self._running()
         self._dpkg("--install", str(self._shelf.former))
         plan = msgspec.structs.replace(plan, tries=plan.tries + 1)
-        if plan.tries >= MAX_TRIES or self._proved():
+        if plan.tries >= MAX_TRIES or self._proved(tried):
             return self._end(plan, "rolled_back", "not healthy")
         # The former software does not do better: the line or the centre is away, and the new one was not tried at all.
         ended = self._end(plan, AGAIN, "")
@@ -135,13 +137,17 @@ class Installer:
             packed.replace(self._shelf.former)
             sync_directory(self._shelf.place)
 
-    def _proved(self) -> bool:
-        """By what the agent says that dpkg just started: the former one is gone, and what it said counts no more. No
-        clock tells the two apart: the agent sets it, and may do so at this very moment."""
-        forget(self._state)
+    def _running(self) -> str:
+        """Run of the agent that wrote last."""
+        report = read_status(self._state)
+        return report.run if report is not None else ""
+
+    def _proved(self, former: str) -> bool:
+        """By what the agent says that dpkg just started. Its run tells it from the ``former`` one, which goes on where
+        none was started; no clock does, since the agent sets it, perhaps at this very moment."""
         end = time.monotonic() + self._health_s
         while time.monotonic() < end:
-            if self._healthy():
+            if self._healthy(former):
                 return True
             time.sleep(POLL_S)
         return False
@@ -197,12 +203,12 @@ def _output(*command: str) -> str:
     return done.stdout
 
 
-def agent_healthy(state: Path) -> Callable[[], bool]:
+def agent_healthy(state: Path) -> Callable[[str], bool]:
     """The agent runs, reaches the centre, and the rules are in the kernel."""
 
-    def healthy() -> bool:
+    def healthy(former: str) -> bool:
         report = read_status(state)
-        if report is None or not report.connected:
+        if report is None or report.run == former or not report.connected:
             return False
         kernel = Kernel()
         try:
