@@ -290,9 +290,7 @@ def town_hall(
         hall.sockets += serve()
         enrol(hall, bridge=bridge)
         if not enrolled:
-            for name in ("identity.json", "root.pub", "delegations", "policy-candidate"):
-                for path in state.glob(name + "*"):
-                    path.unlink()
+            forget_enrolment(state)
         for evil in (EVIL, EVIL6):
             until(lambda evil=evil: connects(LAN, evil), f"no way to {evil} before the box has rules")
         run(
@@ -351,6 +349,13 @@ def enrol(hall: TownHall, *, bridge: bool, installed: bool = False) -> None:
         + ("" if installed else f'{users}run = "{hall.state.parent}/run"\n')
         + f'resolver_forward = ["{WAN_NET}"]\nresolver_dnssec = false\nheartbeat_s = 2\nprobe_grace_s = 3\n'
     )
+
+
+def forget_enrolment(state: Path) -> None:
+    """A new box again, which knows its centre and waits for a code."""
+    for name in ("identity.json", "root.pub", "delegations", "policy-candidate"):
+        for path in state.glob(name + "*"):
+            path.unlink()
 
 
 def good_policy(*, bridge: bool = False, **values: Any) -> Policy:

@@ -10,18 +10,21 @@ from pathlib import Path
 import pytest
 from beffroi_box.found import Found, read
 from beffroi_box.software import Plan, Shelf
+from beffroi_protocol.enrolment_code import new_code
 from beffroi_protocol.facts import SoftwareUpdated
+from beffroi_protocol.signing import public_bytes
 
 from tests.fixtures_box_centre import FeedCentre
 from tests.fixtures_box_network import site
 from tests.machine import Machine, build, changed
-from tests.town_hall import TownHall, enrol, needs_network
+from tests.town_hall import TownHall, enrol, forget_enrolment, needs_network
 from tests.town_hall_network import (
     BOX,
     CENTRE_PORT,
     EVIL,
     GOOD,
     LAN,
+    LAN_BOX,
     NET,
     REFUSED,
     UNLISTED,
@@ -77,6 +80,7 @@ def hall(tmp_path: Path) -> Iterator[Booted]:
         made.centre.serve(listening(NET, WAN_NET, CENTRE_PORT))
         made.sockets += serve()
         enrol(made, bridge=False, installed=True)
+        forget_enrolment(made.state)
         try:
             yield made
         finally:
@@ -106,13 +110,16 @@ def test_a_box_that_is_switched_on_protects_the_town_hall_and_does_so_again_afte
     hall: Booted, tmp_path: Path
 ) -> None:
     hall.boot()
+    code = hall.centre.code = new_code(public_bytes(hall.centre.root))
+    hall.centre.confirmed = True
+    until(hall.page, f"there is no page: {hall.log()}")
+    answer = hall.page(LAN, LAN_BOX, "/", post=f"code={code.text()}", Origin=f"http://{LAN_BOX}")
+    assert answer is not None and answer[0] == 303, answer
     hall.connected()
     hall.block(EVIL, LISTED)
     until(lambda: look_up(LAN, LISTED, hall.resolver) == REFUSED, f"the name is not refused: {hall.log()}")
     assert look_up(LAN, UNLISTED, hall.resolver) == 0
     assert connects(LAN, GOOD) and not connects(LAN, EVIL)
-    shown = hall.page()
-    assert shown is not None and shown[0] == 200
 
     agent = hall.shown("beffroi-box.service", "MainPID")
     hall.machine.tell(f"kill -9 {agent}")
