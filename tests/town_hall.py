@@ -114,6 +114,7 @@ class TownHall:
         with socket_in(space, family(address), socket.SOCK_STREAM) as client:
             try:
                 client.connect((address, 80))
+                client.settimeout(PATIENCE_S)
                 client.sendall(f"{'POST' if post else 'GET'} {path} HTTP/1.1\r\n{head}\r\n{post}".encode())
                 answer = b""
                 while piece := client.recv(65536):

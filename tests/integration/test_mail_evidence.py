@@ -162,7 +162,7 @@ def test_known_sender_and_slow_spread_are_no_burst(beaune: Commune, nuits: Commu
     for commune in (nuits, dijon):
         arrive(box(commune), **known)  # type: ignore[arg-type]
     evidence, _ = told(beaune, arrive(box(beaune), **known))  # type: ignore[arg-type]
-    assert (evidence["sender_age_s"], evidence["sender_communes"]) == (30 * 86400, 3)
+    assert 30 * 86400 <= evidence["sender_age_s"] < 31 * 86400 and evidence["sender_communes"] == 3
     assert not {"new_sender_burst", "new_link_burst"} & from_mail(evidence)
     first = arrive(box(beaune), sender="x@lent.com")
     for hours, commune in ((2, nuits), (4, dijon)):
