@@ -156,6 +156,14 @@ class TownHall:
     def start_agent(self) -> None:
         self.start("agent", *_AGENT, "--state", str(self.state), "run", listening=self.refusals)
 
+    def stop_serving(self) -> None:
+        """End the centre and the servers of both sides."""
+        self.centre.stop()
+        for one in self.sockets:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits in it
+            one.close()
+
     def connected(self) -> None:
         """Wait until the agent follows the feed and enforces the centre's last word."""
         until(lambda: self.status().get("connected"), f"agent not connected: {self.log()}")
@@ -317,11 +325,7 @@ def town_hall(
             for process in hall.processes.values():
                 process.kill()
                 process.wait()
-            hall.centre.stop()
-            for one in hall.sockets:
-                with suppress(OSError):
-                    one.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits in it
-                one.close()
+            hall.stop_serving()
         remove_spaces()
         subprocess.run(["umount", "-l", str(state)], check=False)
         shutil.rmtree(directory)

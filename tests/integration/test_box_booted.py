@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -56,7 +55,7 @@ class Booted(TownHall):
     def boot(self) -> None:
         self.machine.boot(BOX)
         for unit in RUNNING:
-            until(lambda unit=unit: self.is_active(unit), unit, 60)
+            until(lambda unit=unit: self.is_active(unit), f"{unit} is not active")
 
     def is_active(self, unit: str) -> bool:
         return self.machine.tell(f"systemctl is-active --quiet {unit}").returncode == 0
@@ -85,11 +84,7 @@ def hall(tmp_path: Path) -> Iterator[Booted]:
             yield made
         finally:
             machine.cut_power()
-            made.centre.stop()
-            for one in made.sockets:
-                with suppress(OSError):
-                    one.shutdown(2)  # wakes the thread that waits in it
-                one.close()
+            made.stop_serving()
             remove_spaces()
 
 

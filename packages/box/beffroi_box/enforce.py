@@ -95,7 +95,7 @@ class Enforcer:
         self._lock = threading.Lock()
         self.message = committed
         self.policy = committed.policy if committed else Policy()
-        self.site = self._site()
+        self.site = self._site(self.policy)
         self._extras = extras_of(self.policy, self._own())
         self.desired = Desired(Floor(*self._extras))
         self._told: set[str] = set()
@@ -167,7 +167,7 @@ class Enforcer:
     def look_at_itself(self) -> None:
         """Protect the addresses that this box, its LAN and the centre have now, and let the box go to its centre there:
         those of the box come by DHCP after its start, and change; a centre may move."""
-        own, site = self._own(), self._site()
+        own, site = self._own(), self._site(self.policy)
         with self._lock:
             extras = extras_of(self.policy, own)
             if extras != self._extras and not self._proving:
@@ -291,7 +291,7 @@ class Enforcer:
         """
         try:
             extras = extras_of(message.policy, self._own())
-            site = self._queued(message.policy, self._site())
+            site = self._queued(message.policy, self._site(message.policy))
             floor = Floor(*extras)
             observing = self.observes(message.policy)
             text = ruleset(message.policy, site, observing=observing)
@@ -365,8 +365,10 @@ class Enforcer:
         possible = policy.inspect and not self.inspection.missing()
         return replace(site, queue=self._kernel.queue_way() if possible else "")
 
-    def _site(self) -> Site:
+    def _site(self, policy: Policy) -> Site:
         site = site_of(self._config, self._centre.addresses(), self._centre.proved())
+        if (site.mode or policy.mode) != "bridge":
+            return site  # a router's rules need neither, and are not loaded again for a new lease
         interface = self._config.own_interface
         own = (place.partition("/")[0] for place in own_networks(interface, ""))
         return replace(site, gateways=gateways(interface), own=tuple(sorted(own)))

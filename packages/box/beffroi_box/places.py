@@ -29,7 +29,7 @@ def own_networks(lan: str, wan: str) -> tuple[str, ...]:
     """The LAN's networks and the box's own WAN addresses: a block of them would lock the town hall out."""
     found: list[str] = []
     for interface, whole in ((lan, True), (wan, False)):
-        for link in _ip("addr", "show", "dev", interface, kind=_Link):
+        for link in _ip("addr", "show", "dev", interface, kind=_Link) if interface else ():
             found += [f"{a.local}/{a.prefixlen}" if whole else a.local for a in link.addr_info if a.local]
     return tuple(found)
 
