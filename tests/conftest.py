@@ -55,6 +55,7 @@ from beffroi.core.identity.actor import Actor  # noqa: E402
 from beffroi.core.identity.administrators import NewAdministrator, create_administrator  # noqa: E402
 from beffroi.core.identity.models import Membership, Person  # noqa: E402
 from beffroi.core.planes import db as planes_db  # noqa: E402
+from beffroi.lib import clock  # noqa: E402
 from beffroi.lib.config import Config  # noqa: E402
 from django.contrib.contenttypes.management import create_contenttypes  # noqa: E402
 from django.db import connection  # noqa: E402
@@ -139,6 +140,11 @@ def pytest_collection_finish() -> None:
     """From now on only what tests make is looked through, not half a million objects that stay as they are."""
     gc.freeze()
     gc.enable()
+
+
+def pytest_runtest_setup() -> None:
+    """One that set the clock back leaves no other the hour in which its return is not believed."""
+    clock._pace = clock.Pace()
 
 
 def _asks_the_database(item: pytest.Item) -> bool:

@@ -8,7 +8,9 @@ import io
 import json
 import random
 import shutil
+import signal
 import subprocess
+import time
 import zipfile
 from collections.abc import Iterator
 from datetime import timedelta
@@ -240,13 +242,16 @@ def test_an_export_that_is_killed_is_made_again_and_nothing_half_is_shown(
     box = closed(post, beaune, "coupe")
     export = actions.ask_export(actor=beaune.referent, mailbox=box)
 
-    def begun(times: int) -> bool:
-        export.refresh_from_db()
-        return export.attempts == times and export.done > 0
-
     for times in (1, 2):
         child = child_process.start(post.config, "closing")
-        until(lambda child=child, times=times: begun(times) or child.poll() is not None, "the first mails")
+        while True:  # stopped while it is looked at: between the look and its end it would otherwise be done
+            child.send_signal(signal.SIGSTOP)
+            export.refresh_from_db()
+            if export.attempts == times and export.done:
+                break
+            assert child.poll() is None, (export.state, export.error)
+            child.send_signal(signal.SIGCONT)
+            time.sleep(0.01)
         child.kill()
         child.wait()
         export.refresh_from_db()
