@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -123,9 +123,17 @@ def field(bound: BoundField, hint: str = "", style: str = "", label: str = "") -
 
 
 @register.simple_tag
-def fault(said: str, element_id: str) -> str:
-    """What is wrong with a field, below it, which names it by ``aria-describedby``; nothing where nothing is wrong."""
-    return format_html('<p class="error" id="{}">{}</p>', element_id, said) if said else ""
+def fault(said: str, element_id: str, role: str = "") -> str:
+    """What is wrong with a field, below it, which names it by ``aria-describedby``; nothing where nothing is wrong.
+    ``role``: "alert" where it is read aloud by itself."""
+    told = format_html(' role="{}"', role) if role else ""
+    return format_html('<p class="error" id="{}"{}>{}</p>', element_id, told, said) if said else ""
+
+
+@register.filter
+def code_of(errors: Mapping[str, str], word: str) -> str:
+    """What is wrong with the code, below the form that was sent: a page has several, each with its own ``word``."""
+    return errors.get("code", "") if errors.get("word") == word else ""
 
 
 @register.filter
