@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from allauth.account.decorators import reauthentication_required
-from allauth.account.internal.flows.reauthentication import is_reauthentication_required
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
@@ -27,6 +25,7 @@ from beffroi.mail.engines.layout import portal_url
 from beffroi.mail.sending.queries import held_mailboxes
 from beffroi.portal import stopped_devices
 from beffroi.portal.pages import for_agents, page
+from beffroi.portal.web import step_up
 
 MAX_LABEL_CHARS = 100
 
@@ -52,10 +51,10 @@ def access(request: HttpRequest, actor: Actor) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@reauthentication_required(allow_get=False)  # type: ignore[untyped-decorator] # before the form: nothing is lost
 @for_agents
 def issue(request: HttpRequest, actor: Actor) -> HttpResponse:
     """The form, after a step-up; then the secret, once."""
+    step_up.require(request)
     dav = (request.GET if request.method == "GET" else request.POST).get("pour") == "dav"
     scripts = request.POST.get("scripts") == "1" and not dav
     context = {
@@ -94,7 +93,7 @@ def _dav(actor: Actor) -> dict[str, str]:
 def password(request: HttpRequest, actor: Actor) -> HttpResponse:
     """A new password of one's own, typed twice; other sessions end, this one goes on. It waits nowhere in clear for a
     step-up: where one is due by now, it is typed again."""
-    if request.method == "POST" and is_reauthentication_required(request, app=""):
+    if request.method == "POST" and step_up.is_due(request):
         messages.error(
             request,
             _(
@@ -102,12 +101,7 @@ def password(request: HttpRequest, actor: Actor) -> HttpResponse:
             ),
         )
         return HttpResponseRedirect(reverse("password"))
-    answer: HttpResponse = _password(request, actor)
-    return answer
-
-
-@reauthentication_required(allow_get=False)  # type: ignore[untyped-decorator] # before the form: nothing is lost
-def _password(request: HttpRequest, actor: Actor) -> HttpResponse:
+    step_up.require(request)
     person = Person.objects.get(pk=actor.id)
     context = {"place": "access", "given_at": person.password_given_at, "error": ""}
     if request.method == "GET":

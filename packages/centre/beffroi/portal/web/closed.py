@@ -10,7 +10,6 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from allauth.account.internal.flows import reauthentication
 from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
@@ -27,6 +26,7 @@ from beffroi.mail.models import Mailbox
 from beffroi.mail.people import queries as people
 from beffroi.portal import closing_words, erasure_file
 from beffroi.portal.pages import as_file, asks_part, for_agents, page
+from beffroi.portal.web import step_up
 
 PLACE = {"place": "persons"}
 AT_ONCE = 2
@@ -118,7 +118,7 @@ def mailbox(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse
 def _change(request: HttpRequest, actor: Actor, found: Mailbox) -> None:
     word = request.POST.get("word", "")
     if word in ("export", "erase"):
-        reauthentication.raise_if_reauthentication_required(request, app="account")
+        step_up.require(request)
     if word == "export":
         actions.ask_export(actor=actor, mailbox=found)
         messages.success(request, _("L’export se prépare. Vous pouvez quitter cette page et y revenir."))
@@ -146,7 +146,7 @@ def _change(request: HttpRequest, actor: Actor, found: Mailbox) -> None:
 def download(request: HttpRequest, actor: Actor, mailbox_id: str, export_id: str) -> HttpResponse:
     """The ZIP, after a step-up; piece by piece, so that its size does not matter."""
     found = queries.access_export(actor, mailbox_id, export_id)
-    reauthentication.raise_if_reauthentication_required(request, app="account")
+    step_up.require(request)
     if not _room.acquire(blocking=False):
         raise DownloadsBusy
     try:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-from allauth.account.internal.flows import reauthentication
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -24,6 +23,7 @@ from beffroi.portal import leaving_words
 from beffroi.portal.dates import date_format
 from beffroi.portal.leaving_form import asked_from, known, planned_from, who
 from beffroi.portal.pages import for_agents, memberships_of, page
+from beffroi.portal.web import step_up
 
 _TYPED = ("day", "reason")
 
@@ -112,7 +112,7 @@ def _act(request: HttpRequest, actor: Actor, collectivite: Collectivite) -> dict
     """What is wrong, by field; nothing when it was done."""
     word = request.POST.get("word", "")
     if word in ("plan", "ask"):
-        reauthentication.raise_if_reauthentication_required(request, app="account")
+        step_up.require(request)
         return (planned_from if word == "plan" else asked_from)(request, actor, collectivite)
     if word == "take_back":
         actions.take_back(actor=actor, leaving=queries.access_leaving(actor, collectivite.id))

@@ -12,7 +12,6 @@ from datetime import date
 from email.headerregistry import Address
 from typing import Any
 
-from allauth.account.internal.flows import reauthentication
 from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -33,6 +32,7 @@ from beffroi.mail.people import queries as people
 from beffroi.mail.people.models import Delegation
 from beffroi.portal import delegation_words as words
 from beffroi.portal.pages import for_agents, page
+from beffroi.portal.web import step_up
 
 FIELDS = ("mailbox", "person", "right", "first", "last", "reason")
 MAX_DAYS = 31
@@ -92,7 +92,7 @@ def new(request: HttpRequest, actor: Actor) -> HttpResponse:
     form = {name: data.get(name, "").strip()[:300] for name in FIELDS}
     if request.method == "GET":
         return _form(request, actor, form)
-    reauthentication.raise_if_reauthentication_required(request, app="account")
+    step_up.require(request)
     try:
         row = _give(actor, form)
     except SettingRefused as error:

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from allauth.account.decorators import reauthentication_required
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -33,6 +32,7 @@ from beffroi.portal import departure_calendars as calendars
 from beffroi.portal import drive_words, words
 from beffroi.portal.drive_access import metadata_of
 from beffroi.portal.pages import for_agents, page
+from beffroi.portal.web import step_up
 from beffroi.portal.words import de_fr
 
 PLACE = {"place": "persons"}
@@ -82,15 +82,10 @@ def of_person(collectivite_id: str, person_id: str) -> dict[str, Any] | None:
 @for_agents
 def departure_files(request: HttpRequest, actor: Actor, departure_id: str) -> HttpResponse:
     """Choose who gets the files. Errors: NotFound; POST: those of ``handover.hand_over``."""
-    found = leaving.access_departure(actor, departure_id)
-    if not handover.may_hand_over(actor, found.collectivite_id):
+    departure = leaving.access_departure(actor, departure_id)
+    if not handover.may_hand_over(actor, departure.collectivite_id):
         raise NotFound("page")
-    answer: HttpResponse = _choose(request, actor, found)
-    return answer
-
-
-@reauthentication_required(allow_get=False)  # type: ignore[untyped-decorator] # before the form: nothing is lost
-def _choose(request: HttpRequest, actor: Actor, departure: Departure) -> HttpResponse:
+    step_up.require(request)
     back = HttpResponseRedirect(reverse("departure", args=[departure.id]))
     shown = section(actor, departure)
     if request.method == "POST":

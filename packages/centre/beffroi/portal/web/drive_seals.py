@@ -12,7 +12,6 @@ from datetime import UTC, date, datetime, time
 from http import HTTPStatus
 from typing import Any, TypedDict
 
-from allauth.account.internal.flows import reauthentication
 from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -39,7 +38,7 @@ from beffroi.portal import drive_seal_sheet
 from beffroi.portal import drive_seal_words as words
 from beffroi.portal.drive_access import act_of, give_grants, view_of
 from beffroi.portal.pages import as_file, asks_part, for_agents, page
-from beffroi.portal.web import drive
+from beffroi.portal.web import drive, step_up
 from beffroi.portal.words import size
 
 LINES_SHOWN = 500
@@ -213,11 +212,11 @@ def _act(request: HttpRequest, actor: Actor, view: View, found: Seal) -> None:
         actions.extend(**to, until_s=_day_s(request.POST.get("until", "")))
         messages.success(request, _("Le sceau est prolongé."))
     elif what == "lift":
-        reauthentication.raise_if_reauthentication_required(request, app="account")
+        step_up.require(request)
         actions.lift(**to)
         messages.success(request, _("Le sceau est levé : ce dossier peut de nouveau être modifié."))
     elif what == "eliminate":
-        reauthentication.raise_if_reauthentication_required(request, app="account")
+        step_up.require(request)
         visa = rules.Visa(
             " ".join(request.POST.get("visa", "").split()),
             _date(request.POST.get("visa_on", "")),
@@ -232,7 +231,7 @@ def _act(request: HttpRequest, actor: Actor, view: View, found: Seal) -> None:
         )
     elif what in ("grant", "refuse"):
         if what == "grant":
-            reauthentication.raise_if_reauthentication_required(request, app="account")
+            step_up.require(request)
         actions.answer_elimination(**to, grant=what == "grant")
         if what == "grant":
             messages.success(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from allauth.account.internal.flows import reauthentication
 from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -26,6 +25,7 @@ from beffroi.mail.models import Mailbox
 from beffroi.portal import filters_words as words
 from beffroi.portal.forwarding import listed
 from beffroi.portal.pages import for_agents, page
+from beffroi.portal.web import step_up
 
 
 @require_http_methods(["GET", "POST"])
@@ -35,8 +35,7 @@ def forward(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse
     mailbox = mail.access_mailbox(actor, mailbox_id)
     if request.method == "GET":
         return _form(request, mailbox)
-    # A step-up; allauth's middleware sends the person there and back, with what was typed.
-    reauthentication.raise_if_reauthentication_required(request, app="account")
+    step_up.require(request)
     try:
         if request.POST.get("word") == "renew":
             actions.renew_forward(actor=actor, mailbox=mailbox)

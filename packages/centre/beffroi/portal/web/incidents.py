@@ -5,7 +5,6 @@ Access: the collectivité of the session; another one's incident is "no such pag
 
 from __future__ import annotations
 
-from allauth.account.internal.flows import reauthentication
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods
@@ -18,6 +17,7 @@ from beffroi.lib.errors import Invalid, NotFound
 from beffroi.mail import met as mail
 from beffroi.portal import incident_drive, incident_file, incident_opening, incident_view
 from beffroi.portal.pages import as_file, asks_part, for_agents, page, typed
+from beffroi.portal.web import step_up
 from beffroi.watch import queries as watch
 
 CLOSED_SHOWN = 50
@@ -92,8 +92,7 @@ def export(request: HttpRequest, actor: Actor, incident_id: str) -> HttpResponse
     if request.method == "GET":
         context = {"place": "incidents", **incident_view.full(actor, found)}
         return page(request, "portal/incident_export.html", context)
-    # A step-up; allauth's middleware sends the person there and back.
-    reauthentication.raise_if_reauthentication_required(request, app="account")
+    step_up.require(request)
     return file_answer(actor, found)
 
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from allauth.account.decorators import reauthentication_required
-from allauth.account.internal.flows import reauthentication
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -30,6 +28,7 @@ from beffroi.mail.people import leaving, queries
 from beffroi.mail.people.models import Departure
 from beffroi.portal.pages import asks_part, for_agents, page
 from beffroi.portal.web import departure_files as files
+from beffroi.portal.web import step_up
 
 PLACE = {"place": "persons"}
 WAITS_FOR = {
@@ -78,11 +77,10 @@ def prepare(request: HttpRequest, actor: Actor, person_id: str) -> HttpResponse:
         if done is None:
             raise
         return HttpResponseRedirect(reverse("departure", args=[done.id]))
-    answer: HttpResponse = _prepare(request, actor, person)
-    return answer
+    step_up.require(request)
+    return _prepare(request, actor, person)
 
 
-@reauthentication_required(allow_get=False)  # type: ignore[untyped-decorator] # before the form: nothing is lost
 def _prepare(request: HttpRequest, actor: Actor, person: Person) -> HttpResponse:
     collectivite = communes.access_collectivite(actor, actor.collectivite_id or "")
     if request.method == "POST":
@@ -141,7 +139,7 @@ def departure(request: HttpRequest, actor: Actor, departure_id: str) -> HttpResp
     """The record: what was ended, whether the engines confirmed it; its undoing."""
     found = leaving.access_departure(actor, departure_id)
     if request.method == "POST":
-        reauthentication.raise_if_reauthentication_required(request, app="account")
+        step_up.require(request)
         leaving.undo(actor=actor, departure=found)
         messages.success(
             request,

@@ -13,7 +13,6 @@ from __future__ import annotations
 import time
 from http import HTTPStatus
 
-from allauth.account.decorators import reauthentication_required
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import reverse
@@ -30,6 +29,7 @@ from beffroi.lib import clock
 from beffroi.lib.errors import NotFound
 from beffroi.portal import qr
 from beffroi.portal.pages import for_agents, page
+from beffroi.portal.web import step_up
 from beffroi.portal.web.signin import refuse_blocked
 
 MAX_LABEL_CHARS = 100
@@ -92,10 +92,10 @@ def _until_the_drive_knows(app_password_id: str) -> None:
 
 
 @require_http_methods(["GET", "POST"])
-@reauthentication_required(allow_get=False)  # type: ignore[untyped-decorator] # before the form: nothing is lost
 @for_agents
 def answer(request: HttpRequest, actor: Actor, secret: str) -> HttpResponse:
     """Which program asks; the person allows or refuses it."""
+    step_up.require(request)
     try:
         flow = login_flows.find(secret)
         if request.method == "GET":
@@ -114,10 +114,10 @@ def answer(request: HttpRequest, actor: Actor, secret: str) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@reauthentication_required(allow_get=False)  # type: ignore[untyped-decorator] # before the form: nothing is lost
 @for_agents
 def connect(request: HttpRequest, actor: Actor) -> HttpResponse:
     """For a phone, or a program that knows nothing of the way above: a code to scan and what to copy by hand, once."""
+    step_up.require(request)
     context = {"place": "access", "server": settings.BEFFROI.portal_origin}
     if request.method == "GET":
         return page(request, "portal/files_connect.html", context)

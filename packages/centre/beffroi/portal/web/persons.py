@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from allauth.account.decorators import reauthentication_required
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -28,6 +27,7 @@ from beffroi.mail.people import arriving, queries
 from beffroi.portal import persons as shared
 from beffroi.portal.pages import for_agents, page, sought
 from beffroi.portal.templatetags.beffroi import role_word
+from beffroi.portal.web import step_up
 
 PLACE = {"place": "persons"}
 
@@ -57,14 +57,8 @@ def persons(request: HttpRequest, actor: Actor) -> HttpResponse:
 @for_agents
 def add(request: HttpRequest, actor: Actor) -> HttpResponse:
     """Name and role, then the address that is proposed; then the sheet, once."""
-    _own(actor)
-    answer: HttpResponse = _add(request, actor)
-    return answer
-
-
-@reauthentication_required(allow_get=False)  # type: ignore[untyped-decorator] # before the form: nothing is lost
-def _add(request: HttpRequest, actor: Actor) -> HttpResponse:
     own = _own(actor)
+    step_up.require(request)
     asks = request.POST.get("what") == "offer"
     take = shared.offer if asks else shared.add
     answer = take(request, actor, own) if request.method == "POST" else shared.Answer()
@@ -82,15 +76,9 @@ def _add(request: HttpRequest, actor: Actor) -> HttpResponse:
 @for_agents
 def person(request: HttpRequest, actor: Actor, person_id: str) -> HttpResponse:
     """One person: role, own mailbox; while they are waited for, a new sheet, or their adding taken back."""
-    activation.access_colleague(actor, _own(actor).id, person_id)
-    answer: HttpResponse = _person(request, actor, person_id)
-    return answer
-
-
-@reauthentication_required(allow_get=False)  # type: ignore[untyped-decorator] # the same
-def _person(request: HttpRequest, actor: Actor, person_id: str) -> HttpResponse:
     own = _own(actor)
     one = activation.access_colleague(actor, own.id, person_id)
+    step_up.require(request)
     context: dict[str, Any] = PLACE | shared.line(actor, one) | shared.form_context(actor, own.id, {})
     context |= shared.mailbox(one, own.id)
     if request.method == "GET":

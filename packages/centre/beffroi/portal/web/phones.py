@@ -11,7 +11,6 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-from allauth.account.decorators import reauthentication_required
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -29,6 +28,7 @@ from beffroi.mail import queries as mail
 from beffroi.mail.domains.queries import servers
 from beffroi.portal import qr
 from beffroi.portal.pages import as_file, asks_part, error_page, for_agents, page
+from beffroi.portal.web import step_up
 from beffroi.portal.web.signin import refuse_blocked
 
 IPHONE, ANDROID, OTHER, COMPUTER = "iphone", "android", "other", "computer"
@@ -37,10 +37,10 @@ _BY_LINK = (IPHONE, OTHER)
 
 
 @require_http_methods(["GET", "POST"])
-@reauthentication_required(allow_get=False)  # type: ignore[untyped-decorator] # before the form: nothing is lost
 @for_agents
 def start(request: HttpRequest, actor: Actor) -> HttpResponse:
     """Which device, and its name; then the code to scan, once."""
+    step_up.require(request)
     mailboxes = list(mail.personal_mailboxes(actor))
     context: dict[str, Any] = {"place": "access", "mailboxes": mailboxes}
     if request.method == "GET" or not mailboxes:

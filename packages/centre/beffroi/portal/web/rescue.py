@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from allauth.account.decorators import reauthentication_required
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_http_methods
 
@@ -12,13 +11,14 @@ from beffroi.core.identity import queries
 from beffroi.core.identity import rescue as codes
 from beffroi.core.identity.actor import Actor
 from beffroi.portal.pages import for_agents, page
+from beffroi.portal.web import step_up
 
 
 @require_http_methods(["GET", "POST"])
-@reauthentication_required(allow_get=False)  # type: ignore[untyped-decorator] # before the form: nothing is lost
 @for_agents
 def rescue(request: HttpRequest, actor: Actor) -> HttpResponse:
     """Whom to help; then the code, once, on a page to print."""
+    step_up.require(request)
     context: dict[str, Any] = {"place": "access", "people": codes.candidates(actor)}
     if request.method == "GET":
         return page(request, "portal/rescue.html", context)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from allauth.account.internal.flows import reauthentication
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -24,6 +23,7 @@ from beffroi.mail.aliases import actions, queries
 from beffroi.mail.models import Mailbox
 from beffroi.mail.people import queries as people
 from beffroi.portal.pages import for_agents, page
+from beffroi.portal.web import step_up
 from beffroi.portal.web.aliases import named, trouble
 
 SHOWN = 30
@@ -83,8 +83,7 @@ def _change(request: HttpRequest, actor: Actor) -> HttpResponse:
     if domain not in {one.name for one in communes.visible_domains(actor)}:
         raise NotFound("domain")
     if what == "receive":
-        # allauth's middleware sends the person there and back, with what was typed.
-        reauthentication.raise_if_reauthentication_required(request, app="account")
+        step_up.require(request)
         receive(request, actor, domain, request.POST.get("mailbox", ""))
         return here
     row = existing(queries.catch_all(actor, domain), "catch-all")
