@@ -152,7 +152,7 @@ class Diary:
             except OSError as error:
                 log.warning("a day of the diary is lost: %s", error.strerror)
         self._day, self._changed, self.left_out = day, False, 0
-        self._today = {mark: tuple(rest) for mark, *rest in self._read(day)}  # type: ignore[misc]
+        self._today = {record[0]: record[1:] for record in self._read(day)}
         for path in self.directory.iterdir():
             number = _number(path)
             # Only today's file is written again: of the others one copy is enough.

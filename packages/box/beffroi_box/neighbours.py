@@ -59,14 +59,14 @@ class _Links(msgspec.Struct, rename="pascal"):
 
 def is_own(address: str) -> bool:
     """Whether it is an address of this box."""
-    return any(route.type == "local" for route in _ip("route", "get", address, kind=_Route))
+    return any(route.type == "local" for route in _ip("route", "get", address, kind=list[_Route]))
 
 
 def mac_of(address: str) -> str:
     """The MAC address that answers for it, as far as the kernel knows it; what is one already stays."""
     if _MAC.fullmatch(address):
         return address
-    found = (one.lladdr for one in _ip("neigh", "show", "to", address, kind=_Neighbour))
+    found = (one.lladdr for one in _ip("neigh", "show", "to", address, kind=list[_Neighbour]))
     return next((mac for mac in found if mac), "")
 
 
@@ -80,12 +80,12 @@ def name_of(address: str, mac: str) -> str:
     return ""
 
 
-def _ip[T](*arguments: str, kind: type[T]) -> list[T]:
+def _ip[T](*arguments: str, kind: type[list[T]]) -> list[T]:
     try:
         ipaddress.ip_address(arguments[-1])
     except ValueError:
         return []
-    return _answer("ip", "-json", *arguments, kind=list[kind], nothing=[])  # type: ignore[valid-type]
+    return _answer("ip", "-json", *arguments, kind=kind, nothing=[])
 
 
 def _answer[T](*command: str, kind: type[T], nothing: T) -> T:

@@ -29,7 +29,7 @@ def own_networks(lan: str, wan: str) -> tuple[str, ...]:
     """The LAN's networks and the box's own WAN addresses: a block of them would lock the town hall out."""
     found: list[str] = []
     for interface, whole in ((lan, True), (wan, False)):
-        for link in _ip("addr", "show", "dev", interface, kind=_Link) if interface else ():
+        for link in _ip("addr", "show", "dev", interface, kind=list[_Link]) if interface else ():
             found += [f"{a.local}/{a.prefixlen}" if whole else a.local for a in link.addr_info if a.local]
     return tuple(found)
 
@@ -39,7 +39,7 @@ def gateways(interface: str) -> tuple[str, ...]:
     found = {
         route.gateway
         for family in ("-4", "-6")
-        for route in _ip(family, "route", "show", "default", "dev", interface, kind=_Route)
+        for route in _ip(family, "route", "show", "default", "dev", interface, kind=list[_Route])
     }
     return tuple(sorted(found - {""}))
 
@@ -47,12 +47,12 @@ def gateways(interface: str) -> tuple[str, ...]:
 def forget(neighbours: Iterable[str], interface: str) -> None:
     """The next packet to one of them asks on the wire who it is."""
     for address in neighbours:
-        _ip("neigh", "del", address, "dev", interface, kind=_Route)
+        _ip("neigh", "del", address, "dev", interface, kind=list[_Route])
 
 
-def _ip[T](*arguments: str, kind: type[T]) -> list[T]:
+def _ip[T](*arguments: str, kind: type[list[T]]) -> list[T]:
     done = subprocess.run(["ip", "-json", *arguments], capture_output=True, check=False)
     try:
-        return msgspec.json.decode(done.stdout.strip() or b"[]", type=list[kind])  # type: ignore[valid-type]
+        return msgspec.json.decode(done.stdout.strip() or b"[]", type=kind)
     except UNDECODABLE:
         return []

@@ -93,11 +93,11 @@ class DraftFolder:
         taken = f"{at.uid}:{', '.join(keep)}" if at and keep else ""
         whole = replace(draft, files=(*kept, *draft.files), taken=taken)
         data = compose.build(whole, clock.now(), lenient=not final)
-        gone = {*own, former} - {None}
+        gone = {uid for uid in (*own, former) if uid is not None}
         for uid in gone:
-            replaces(Place(validity, uid))  # type: ignore[arg-type]
+            replaces(Place(validity, uid))
         place = self._append(data)
-        self._remove(gone)  # type: ignore[arg-type]
+        self._remove(gone)
         return Saved(place, apart)
 
     def put(self, data: bytes) -> Place:

@@ -76,7 +76,8 @@ class Met:
 
 @dataclass(frozen=True)
 class Explanation:
-    """``communes``, ``blocked_in``, ``blocked_out``: of all that the actor may see."""
+    """``communes``, ``blocked_in``, ``blocked_out``: of all that the actor may see. ``exceptions``, ``appeals``: each
+    with the name of its commune before it."""
 
     decision: Decision
     title: str
@@ -88,8 +89,8 @@ class Explanation:
     blocked_out: int
     regular: int
     met: list[Met]
-    exceptions: list[LocalException]
-    appeals: list[Appeal]
+    exceptions: list[tuple[str, LocalException]]
+    appeals: list[tuple[str, Appeal]]
     history: list[Moment]
 
     @property
@@ -133,8 +134,6 @@ def explain(actor: Actor, decision_id: str) -> Explanation:
     """Errors: NotFound."""
     decision = decisions.access_decision(actor, decision_id)
     effects = list(decisions.visible_effects(actor, decision))
-    exceptions = list(decisions.visible_exceptions(actor).filter(decision_id=decision.id))
-    appeals = list(decisions.visible_appeals(actor).filter(decision_id=decision.id))
     names = communes.visible_names(actor)
     met = [
         Met(
@@ -146,10 +145,14 @@ def explain(actor: Actor, decision_id: str) -> Explanation:
         )
         for one in effects
     ]
-    for row in exceptions:
-        row.owner = names.get(row.collectivite_id, "")  # type: ignore[attr-defined]
-    for appeal in appeals:
-        appeal.owner = names.get(appeal.collectivite_id, "")  # type: ignore[attr-defined]
+    exceptions = [
+        (names.get(one.collectivite_id, ""), one)
+        for one in decisions.visible_exceptions(actor).filter(decision_id=decision.id)
+    ]
+    appeals = [
+        (names.get(one.collectivite_id, ""), one)
+        for one in decisions.visible_appeals(actor).filter(decision_id=decision.id)
+    ]
     return Explanation(
         decision=decision,
         title=title_of(decision),
@@ -190,8 +193,10 @@ def summary(decision: Decision, met: list[Met]) -> str:
     return _("N’est plus bloqué : %(why)s.") % {"why": why} if why else _("N’est plus bloqué.")
 
 
-def history(decision: Decision, exceptions: list[LocalException], appeals: list[Appeal]) -> list[Moment]:
-    """What happened to a decision, oldest first. Exceptions and appeals carry ``owner``, the commune's name."""
+def history(
+    decision: Decision, exceptions: list[tuple[str, LocalException]], appeals: list[tuple[str, Appeal]]
+) -> list[Moment]:
+    """What happened to a decision, oldest first."""
     moments = [Moment(decision.proposed_at, _("Première décision"), words.rule(decision.rule))]
     if decision.activated_at and decision.activated_at != decision.proposed_at:
         moments.append(Moment(decision.activated_at, _("Mise en vigueur partout")))
@@ -199,10 +204,10 @@ def history(decision: Decision, exceptions: list[LocalException], appeals: list[
         label = str(words.STATES[decision.state][0])
         note = str(REVIEWS.get(decision.review_reason, "")) if decision.state == "review" else ""
         moments.append(Moment(decision.state_since, label, note))
-    for one in exceptions:
-        moments.append(Moment(one.created_at, _("Débloqué pour une collectivité"), one.owner))  # type: ignore[attr-defined]
-    for appeal in appeals:
-        moments.append(Moment(appeal.created_at, _("Contesté"), appeal.owner))  # type: ignore[attr-defined]
+    for owner, one in exceptions:
+        moments.append(Moment(one.created_at, _("Débloqué pour une collectivité"), owner))
+    for owner, appeal in appeals:
+        moments.append(Moment(appeal.created_at, _("Contesté"), owner))
         if appeal.answered_at:
             text = _("Contestation acceptée") if appeal.state == "accepted" else _("Contestation refusée")
             moments.append(Moment(appeal.answered_at, text))
@@ -242,9 +247,9 @@ def as_json(found: Explanation) -> dict[str, Any]:
             "communes_with_regular_traffic": found.regular,
             "exceptions": [
                 {"state": e.state, "created_at": _iso(e.created_at), "expires_at": _iso(e.expires_at)}
-                for e in found.exceptions
+                for _owner, e in found.exceptions
             ],
-            "appeals": [{"state": a.state, "created_at": _iso(a.created_at)} for a in found.appeals],
+            "appeals": [{"state": a.state, "created_at": _iso(a.created_at)} for _owner, a in found.appeals],
         },
         "history": [{"at": _iso(m.at), "text": m.text, "note": m.note} for m in found.history],
     }

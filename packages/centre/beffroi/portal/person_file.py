@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Any
 
+from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Model, Q
@@ -84,7 +85,7 @@ def compose(email: str, *, account: str) -> dict[str, Any] | None:
         "memberships": _rows(Membership.objects.filter(person=person), "collectivite_id", "role", "since", "until"),
         "second_factors": [
             {"type": one.type, "created_at": _plain(one.created_at), "last_used_at": _plain(one.last_used_at)}
-            for one in person.authenticator_set.all()  # type: ignore[attr-defined]
+            for one in Authenticator.objects.filter(user=person)
         ],
         "app_passwords": _rows(
             AppPassword.objects.filter(membership__person=person),

@@ -12,7 +12,8 @@ import io
 import struct
 import zipfile
 import zlib
-from typing import IO, cast
+from collections.abc import Buffer
+from typing import IO
 
 BEGINS = b"PK\x03\x04"
 _HEADER = struct.Struct("<4s5H3L2H")
@@ -121,7 +122,7 @@ def content(file: IO[bytes], info: zipfile.ZipInfo, begins: int) -> IO[bytes]:
     # LZMA lets an archive choose how much memory its reader takes.
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & _STRANGE:
         raise zipfile.BadZipFile("neither stored nor deflated")
-    return cast("IO[bytes]", io.BufferedReader(_Content(file, info, begins), _PIECE_BYTES))
+    return io.BufferedReader(_Content(file, info, begins), _PIECE_BYTES)
 
 
 class _Content(io.RawIOBase):
@@ -136,8 +137,8 @@ class _Content(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, into: object, /) -> int:
-        target = memoryview(cast("bytearray", into))
+    def readinto(self, into: Buffer, /) -> int:
+        target = memoryview(into)
         data = self._inflated(len(target)) if self._inflating is not None else self._packed(len(target))
         self._crc, self._size = zlib.crc32(data, self._crc), self._size + len(data)
         if self._size > self._told[1] or (not data and (self._crc, self._size) != self._told):

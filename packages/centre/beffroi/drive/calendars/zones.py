@@ -31,7 +31,7 @@ _YEARLY = re.compile(
 )
 _KNOWN = known_names()
 """vobject would ask pytz, whose zones keep the offset of a series' first date all year."""
-_UTC = vobject.icalendar.utc
+_UTC: tzinfo = vobject.icalendar.utc
 
 
 class _Zone(ZoneInfo):
@@ -78,7 +78,7 @@ class _Zones(threading.local):
 
     def get(self, name: str | None) -> tzinfo | None:
         if name == "UTC":
-            return _UTC  # type: ignore[no-any-return]
+            return _UTC
         return _zone(name or "") or self.own.get(name or "")
 
     def __setitem__(self, name: str, zone: tzinfo) -> None:

@@ -8,8 +8,9 @@ Hostile: what is stored (``store.sealing``): a chunk that does not open, or a li
 from __future__ import annotations
 
 import io
+from collections.abc import Buffer
 from functools import partial
-from typing import BinaryIO, NamedTuple, cast
+from typing import BinaryIO, NamedTuple
 
 from beffroi.drive.archives.entries import Entry
 from beffroi.drive.store import look, refs
@@ -52,7 +53,7 @@ def _opened(one: Node, database: Database, stock: Stock) -> BinaryIO:
         found = Manifest.unpack(one.manifest)
     except (ManifestBroken, TypeError):  # SQLite keeps any type in any column
         found = Manifest()
-    return cast(BinaryIO, io.BufferedReader(_Chunks(found, database, stock)))
+    return io.BufferedReader(_Chunks(found, database, stock))
 
 
 class _Chunks(io.RawIOBase):
@@ -66,8 +67,8 @@ class _Chunks(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, into: object, /) -> int:
-        target = memoryview(cast(bytearray, into))
+    def readinto(self, into: Buffer, /) -> int:
+        target = memoryview(into)
         if not self._left:
             self._left = memoryview(self._next())
         count = min(len(target), len(self._left))

@@ -15,7 +15,7 @@ import itertools
 import re
 import time
 import zipfile
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Buffer, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -295,8 +295,8 @@ class _Outlet(io.RawIOBase):
     def writable(self) -> bool:
         return True
 
-    def write(self, data: object) -> int:
-        piece = bytes(data)  # type: ignore[call-overload]
+    def write(self, data: Buffer, /) -> int:
+        piece = bytes(data)
         self._pieces.append(piece)
         return len(piece)
 

@@ -14,7 +14,7 @@ import errno
 import io
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Buffer, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -79,16 +79,16 @@ class _Draft(io.RawIOBase):
         super().__init__()
         self._file = file
 
-    def write(self, data: bytes, /) -> int:  # type: ignore[override]
-        room = os.fstatvfs(self._file.fileno())
-        if room.f_bavail * room.f_frsize < KEPT_FREE_BYTES + len(data):
-            raise DiskFull
+    def write(self, data: Buffer, /) -> int:
         left = memoryview(data)
+        size_bytes, room = len(left), os.fstatvfs(self._file.fileno())
+        if room.f_bavail * room.f_frsize < KEPT_FREE_BYTES + size_bytes:
+            raise DiskFull
         try:
             # What a full disk has room for is written, and only the next write says so.
             while left:
                 left = left[self._file.write(left) :]
-            return len(data)
+            return size_bytes
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise DiskFull from None

@@ -72,7 +72,7 @@ def block(request: HttpRequest, actor: Actor, decision_id: str) -> HttpResponse:
         "may_ask": why.read(found.decision.value) == found.decision.indicator,
         "may_unlock": may_unlock(actor) and found.blocking,
         "exception": own.filter(kind=found.decision.kind, value=found.decision.value).first(),
-        "contested": any(a.state == "open" for a in found.appeals),
+        "contested": any(one.state == "open" for _owner, one in found.appeals),
         "error": error,
         "minutes": settings.BEFFROI.exception_person_s // 60,
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 from xml.sax.saxutils import escape
 
 from beffroi.drive import tagging
@@ -141,10 +142,10 @@ async def _change(call: Call, tag_id: int) -> Answer:
         raise xml.XmlRefused
 
     def change(writing: Writing) -> None:
-        fields: dict[str, object] = {_FLAGS[one]: _is_true(said[one]) for one in _FLAGS if one in said}
+        fields: dict[str, Any] = {_FLAGS[one]: _is_true(said[one]) for one in _FLAGS if one in said}
         if (OC, "display-name") in said:
             fields["name"] = normal(said[(OC, "display-name")])
-        tags.change(writing, call.who, tags.find(writing, call.who, tag_id)._replace(**fields))  # type: ignore[arg-type]
+        tags.change(writing, call.who, tags.find(writing, call.who, tag_id)._replace(**fields))
 
     await call.view.database.write_async(change)
     stat = xml.propstat("".join(map(xml.empty, said)), "200 OK")
