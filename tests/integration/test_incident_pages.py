@@ -1,4 +1,4 @@
-"""Dossiers on both listeners, the declaration of a person, and the report of a decision."""
+"""Dossiers on the portal, and the declaration of a person."""
 
 from __future__ import annotations
 
@@ -9,17 +9,13 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from beffroi.core.identity import actions as identity
 from beffroi.core.identity.actor import Actor
-from beffroi.core.identity.administrators import NewAdministrator
-from beffroi.core.identity.models import AppPassword
 from beffroi.drive.store import tree
 from beffroi.drive.store.model import EMPTY
 from beffroi.incidents import queries
 from beffroi.incidents.models import Incident, IncidentTask
 from beffroi.incidents.rules import PLANS, Kind
 from beffroi.lib import clock
-from beffroi.mail.models import MailObservation, RemediationItem, RemediationJob
 from beffroi.portal import incident_file
 from beffroi.portal import incident_words as words
 from beffroi.portal.words import since
@@ -27,7 +23,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from tests.conftest import Commune, code_of
+from tests.conftest import Commune
 from tests.drive_pages import Drive
 from tests.fixtures_incidents import open_for
 from tests.fixtures_portal import (
@@ -41,7 +37,6 @@ from tests.fixtures_portal import (
     sighting,
 )
 from tests.fixtures_portal_mail import shown_mail
-from tests.fixtures_stream import block
 from tests.markup import text_of
 
 __all__ = ["no_door", "shown_mail"]
@@ -51,9 +46,6 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def agent(beaune: Commune) -> Client:
     return portal_client(beaune.agent_membership)
-
-
-# The commune
 
 
 def test_without_incidents_the_page_says_so_and_the_home_nothing(agent: Client, shown_mail: object) -> None:
@@ -188,9 +180,6 @@ def test_a_name_is_read_by_those_who_answer_for_it(beaune: Commune) -> None:
         assert ("un agent de la collectivité" in page) != reads
 
 
-# The declaration
-
-
 def test_a_person_says_that_a_password_was_typed(agent: Client, beaune: Commune, shown_mail: object) -> None:
     deliver(own_mailbox(beaune), LURE_ID)
     sighting(beaune.id, beaune.agent.id, LURE_ID)
@@ -293,23 +282,6 @@ def test_what_was_written_of_an_incident_is_not_lost_to_a_wrong_field(
     assert not Incident.objects.exists()
 
 
-# The Département
-
-
-def test_the_departement_opens_one_for_a_commune_that_calls(administrator: Actor, beaune: Commune) -> None:
-    with on_listener("console"):
-        client = console_client(administrator.id)
-        address = reverse("incident_new")
-        assert client.get(address).status_code == 200
-        assert (
-            client.post(address, {"collectivite_id": "col_x", "kind": "data_lost", "note": "x"}).status_code
-            == 404
-        )
-        data = {"collectivite_id": beaune.id, "kind": "data_lost", "note": "Appel de 9 h"}
-        assert client.post(address, data).status_code == 302
-    assert Incident.objects.get().collectivite_id == beaune.id
-
-
 def test_what_a_person_tells_of_data_is_no_alarm_of_a_box(agent: Client) -> None:
     """A town hall without a boîtier reads nothing of one, and does not look for a cable to pull."""
     kinds = re.findall(r'name="kind" value="(\w+)"', text_of(agent.get(reverse("incident_new"))))
@@ -319,49 +291,6 @@ def test_what_a_person_tells_of_data_is_no_alarm_of_a_box(agent: Client) -> None
     assert "boîtier a vu" not in page and "câble" not in page
     codes = IncidentTask.objects.exclude(due_at=None).values_list("code", flat=True)
     assert set(codes) == {"complaint", "cnil"}
-
-
-def test_the_departement_leads_an_incident_to_its_end(administrator: Actor, beaune: Commune) -> None:
-    incident = open_for(beaune)
-    address = reverse("incident", args=[incident.id], urlconf="beffroi.portal.urls_console")
-    with on_listener("console"):
-        client = console_client(administrator.id)
-        assert "1 dossier attend" in text_of(client.get(reverse("incidents")))
-        page = text_of(client.get(address))
-        assert "Personne ne s’en occupe encore." in page
-        assert f"docs/runbooks/{PLANS[Kind.COMMAND_SERVER].runbook}.md" in page
-        for data in (
-            {"take": "1"},
-            {"state": "waiting_commune"},
-            {"severity": "medium"},
-            {"note": "Appelé."},
-        ):
-            assert client.post(address, data).status_code == 302
-        incident.refresh_from_db()
-        assert (incident.owner_id, incident.state, incident.severity) == (
-            administrator.id,
-            "waiting_commune",
-            "medium",
-        )
-        assert "Suivi par Ada." in text_of(client.get(address))
-        close = reverse("incident_close", args=[incident.id])
-        assert client.post(close, {"reason": "decision_undone"}).status_code == 400
-        refused = client.post(close, {"reason": "resolved"})
-        assert refused.status_code == 409
-        assert "un délai de la loi est sans réponse" in text_of(refused)
-        assert 'value="resolved" required checked' in refused.content.decode()
-        complaint, cnil = queries.unanswered(incident)
-        for data in ({"done": complaint.id}, {"not_needed": cnil.id, "why": "Poste neuf, sans données."}):
-            assert client.post(address, {**data, "back": "close"})["Location"] == close
-        assert "Délais de la loi" not in text_of(client.get(close))
-        assert client.post(close, {"reason": "resolved"}).status_code == 302
-        assert client.post(close, {"reason": "resolved"}).status_code == 409
-        assert client.get(close)["Location"] == address, "who goes back in the browser"
-        assert "« Poste neuf, sans données. »" in text_of(client.get(address))
-        assert "Clos : résolu." in text_of(client.get(address))
-        assert client.post(address, {"reopen": "1"}).status_code == 302
-    incident.refresh_from_db()
-    assert incident.state == "in_progress"
 
 
 def test_a_commune_says_why_the_cnil_need_not_be_told(agent: Client, beaune: Commune) -> None:
@@ -376,81 +305,6 @@ def test_a_commune_says_why_the_cnil_need_not_be_told(agent: Client, beaune: Com
     data = incident_file.content(beaune.agent, incident, clock.now())
     told = [one for one in data["tasks"] if one["not_needed"]]
     assert [(one["not_needed"], one["done_at"]) for one in told] == [("<b>Rien</b> d’écrit.", None)]
-
-
-def test_lists_show_a_closed_incident_whose_date_nobody_answered(
-    agent: Client, administrator: Actor, beaune: Commune
-) -> None:
-    incident = open_for(beaune)
-    Incident.objects.update(state="closed", closed_at=clock.now(), close_reason="resolved")
-    assert "Clos, un délai de la loi sans réponse" in text_of(agent.get(reverse("incidents")))
-    assert "encore 71 h" in text_of(agent.get(reverse("incident", args=[incident.id])))
-    with on_listener("console"):
-        page = text_of(console_client(administrator.id).get(reverse("incidents")))
-        assert "Clos, un délai de la loi sans réponse" in page and "encore 71 h" in page
-    Incident.objects.update(close_reason="false_alarm")
-    assert "délai de la loi" not in text_of(agent.get(reverse("incidents")))
-    assert "encore 71 h" not in text_of(agent.get(reverse("incident", args=[incident.id])))
-
-
-def test_app_passwords_go_after_a_present_code_only(
-    new_administrator: NewAdministrator, beaune: Commune
-) -> None:
-    identity.issue_app_password(
-        actor=beaune.agent, membership=beaune.agent_membership, protocol_set="imap,smtp", label="x"
-    )
-    incident = open_for(beaune, Kind.FOREIGN_SIGN_IN, person_id=beaune.agent.id)
-    kept = AppPassword.objects.filter(revoked_at=None)
-    with on_listener("console"):
-        client = console_client(new_administrator.record.id)
-        address = reverse("incident_app_passwords", args=[incident.id])
-        assert "1 appareil ne recevra plus" in text_of(client.get(address))
-        for wrong in ("", "000000", "abc"):
-            assert client.post(address, {"code": wrong}).status_code == 403
-        assert kept.count() == 1
-        code = code_of(new_administrator)
-        assert client.post(address, {"code": code}).status_code == 302
-        assert kept.count() == 0
-        assert client.post(address, {"code": code}).status_code == 403  # a code opens once
-
-
-def test_guessing_the_code_stops(new_administrator: NewAdministrator, beaune: Commune) -> None:
-    incident = open_for(beaune, Kind.FOREIGN_SIGN_IN, person_id=beaune.agent.id)
-    with on_listener("console"):
-        client = console_client(new_administrator.record.id)
-        address = reverse("incident_app_passwords", args=[incident.id])
-        for _ in range(5):
-            client.post(address, {"code": "000000"})
-        code = code_of(new_administrator)
-        assert client.post(address, {"code": code}).status_code == 403
-
-
-def test_the_report_of_a_decision_tells_who_met_it_and_what_became_of_it(
-    administrator: Actor, beaune: Commune, nuits: Commune
-) -> None:
-    decision = block("185.203.116.9")
-    job = RemediationJob.objects.create(direction="withdraw", decision_id=decision.id, state="done")
-    for owner, mailbox, state, flags in (
-        (beaune, "mbx_1", "moved", "\\Seen $Label1"),
-        (beaune, "mbx_2", "absent", ""),
-        (nuits, "mbx_3", "failed", "\\Answered"),
-    ):
-        RemediationItem.objects.create(
-            job=job,
-            message_id="msg_1",
-            mailbox_id=mailbox,
-            collectivite_id=owner.id,
-            state=state,
-            flags=flags,
-        )
-    incident = open_for(beaune, decision_id=decision.id)
-    with on_listener("console"):
-        client = console_client(administrator.id)
-        page = text_of(client.get(reverse("look_back", args=[decision.id])))
-    cells = [part.split("</td>")[0].rpartition(">")[2] for part in page.split("<td")[1:]]
-    assert cells[:12] == ["2", "2", "1", "1", "1", "0", "1", "1", "0", "0", "0", "1"]
-    assert words.title(incident.kind) in page
-    assert MailObservation.objects.count() == 0
 
 
 def test_every_kind_task_and_line_has_words() -> None:

@@ -18,10 +18,8 @@ from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.administrators import create_administrator
 from beffroi.lib import clock
-from beffroi.lib.config import Config
-from beffroi.mail.certificates import own
 from beffroi.mail.models import RemediationJob
-from beffroi.portal.console import journal, overview
+from beffroi.portal.console import journal
 from beffroi.watch import resolving
 from beffroi.watch.models import Campaign, Sighting
 from django.core.cache import cache
@@ -89,9 +87,6 @@ def verbs_by(actor: Actor) -> list[str]:
     return list(AuditEntry.objects.filter(actor_id=actor.id).order_by("id").values_list("verb", flat=True))
 
 
-# -- withdrawals that need two administrators ------------------------------------------------------------------
-
-
 @pytest.fixture
 def job(decided: Campaign, beaune: Commune) -> RemediationJob:
     return waiting_withdrawal(decided.id, own_mailbox(beaune))
@@ -130,9 +125,6 @@ def test_no_withdrawal_that_was_answered_is_found_again(console: Client, job: Re
     RemediationJob.objects.update(state="done")
     assert console.get(f"/retraits/{job.id}/").status_code == 404
     assert "Aucun retrait n’attend de réponse" in console.get("/retraits/").content.decode()
-
-
-# -- two directories -----------------------------------------------------------------------------------------
 
 
 def test_an_administrator_signs_in_with_password_and_code(new_administrator: Any) -> None:
@@ -174,9 +166,6 @@ def test_an_administrators_session_opens_nothing_on_the_portal(
             client.cookies[name] = value
             answer = client.get("/")
             assert (answer.status_code, answer["Location"]) == (302, "/connexion/")
-
-
-# -- Confirmer, Écarter, Annuler -----------------------------------------------------------------------------
 
 
 def test_confirming_blocks_what_was_shown_and_nothing_protected(
@@ -241,9 +230,6 @@ def test_a_word_without_the_form_token_is_refused(console: Client, waiting: Camp
     assert waiting.state == "open"
 
 
-# -- the page of a campaign ----------------------------------------------------------------------------------
-
-
 def test_what_is_protected_stands_under_never_blocked_and_nowhere_else(
     console: Client, decided: Campaign
 ) -> None:
@@ -294,9 +280,6 @@ def test_a_box_that_acknowledged_a_later_version_counts_but_its_delay_is_not_cla
     BoxAck.objects.filter(box_id=boxes[2].id).update(epoch=2, version=1)
     page = console.get(f"/decisions/{decided.id}/").content.decode()
     assert "3 boîtiers sur 3 appliquent ce blocage." in page
-
-
-# -- boîtiers, communes, journal -----------------------------------------------------------------------------
 
 
 def test_a_box_is_confirmed_by_another_administrator_than_the_one_who_issued_its_code(
@@ -377,7 +360,6 @@ def test_a_commune_gets_another_name_and_the_former_one_is_said(console: Client,
 def test_the_chain_of_the_log_is_verified_at_most_once_a_minute(
     console: Client, beaune: Commune, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from datetime import timedelta
 
     from beffroi.core.audit import queries
 
@@ -405,57 +387,6 @@ def test_an_empty_list_says_what_comes_next(console: Client, path: str) -> None:
     page = console.get(path).content.decode()
     assert page.count("<h1") == 1
     assert path == "/journal/" or 'class="empty"' in page
-
-
-def test_the_first_sentence_of_the_overview_names_three_and_counts_the_rest() -> None:
-    said = [f"chose {number}" for number in range(5)]
-    assert overview.first_sentence(said[:3]) == "chose 0\u00a0; chose 1\u00a0; chose 2."
-    assert overview.first_sentence(said[:4]).endswith("chose 2\u00a0; et 1 autre, ci-dessous.")
-    assert overview.first_sentence(said).endswith("chose 2\u00a0; et 2 autres, ci-dessous.")
-    assert overview.first_sentence([]) == "Rien n’attend votre avis."
-
-
-def test_a_silent_box_is_a_line_of_the_overview_that_leads_there(console: Client, beaune: Commune) -> None:
-    assert "etat=silent" not in console.get("/").content.decode()
-    box(beaune, "BF-1")
-    Box.objects.update(last_seen_at=clock.now() - timedelta(hours=2))
-    assert "/boitiers/?etat=silent" in console.get("/").content.decode()
-
-
-def test_a_box_that_answers_and_enforces_nothing_is_a_line_of_the_overview(
-    console: Client, beaune: Commune
-) -> None:
-    """It holds its connection, which counts as heard of."""
-    stuck, sound = box(beaune, "BF-1"), box(beaune, "BF-2")
-    sent_at = clock.now() - timedelta(minutes=5)
-    FeedBatch.objects.create(channel="box", epoch=1, to_version=4, line=b"", created_at=sent_at)
-    for one, version in ((stuck, 3), (sound, 4)):
-        BoxAck.objects.create(
-            box_id=one.id, channel="box", epoch=1, version=version, enforced_at_ms=0, received_at=sent_at
-        )
-    shown = console.get("/").content.decode()
-    assert "1 boîtier n’applique pas les dernières décisions" in shown
-    assert "/boitiers/?etat=behind" in shown
-    BoxAck.objects.update(version=4)
-    assert "etat=behind" not in console.get("/").content.decode()
-
-
-def test_the_overview_says_which_certificate_of_the_centre_ends_and_what_to_do(
-    console: Client, config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert "certificat du centre" not in console.get("/").content.decode()
-    now, day_s = clock.epoch_s(), 86400
-    ends = [own.End("portal.pem", now + 12 * day_s), own.End("mail.pem", now - day_s, ours=True)]
-    monkeypatch.setattr(own, "soon", lambda _config, *, now: ends)
-    shown = console.get("/").content.decode()
-    assert "2 certificats du centre sont à remplacer" in shown
-    assert "Le certificat du portail et de la console prend fin le" in shown
-    assert f"{config.state}/tls/portal.pem" in shown and "./beffroi up" in shown
-    mail, pages = shown.index("serveur de courrier a pris fin le"), shown.index("de la console prend fin le")
-    assert mail < pages, "most urgent first"
-    assert "Le centre le renouvelle à son démarrage" in shown[mail:pages]
-    monkeypatch.setattr(own, "soon", lambda _config, *, now: [own.End("mail.pem", 0)])
-    assert "aucun certificat lisible" in console.get("/").content.decode()
 
 
 def test_the_consoles_policy_allows_no_inline_code(console: Client, decided: Campaign) -> None:

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from beffroi.cli.prepare import DatabaseNewer, refuse_newer
+from beffroi.cli.prepare import DatabaseNewer, due_migrations
 from beffroi.supervise.preparation import last_words
 from django.db.migrations.recorder import MigrationRecorder
 
@@ -24,14 +24,14 @@ pytestmark = pytest.mark.usefixtures("database")
 
 
 def test_a_database_that_a_newer_version_has_changed_is_refused() -> None:
-    refuse_newer()
+    due_migrations()
     applied = MigrationRecorder.Migration.objects
     applied.create(app="decisions", name="0001_given_up_long_ago")
     applied.create(app="of_another_time", name="0001_initial")
-    refuse_newer()
+    due_migrations()
     applied.create(app="decisions", name="9999_later")
     with pytest.raises(DatabaseNewer, match=r"\(decisions\.9999_later\)"):
-        refuse_newer()
+        due_migrations()
 
 
 def test_a_database_that_root_restored_is_named() -> None:
