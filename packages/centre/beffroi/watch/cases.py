@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from beffroi_protocol.indicators import Indicator, Kind, registered_names
@@ -65,8 +66,10 @@ def command_signs(indicator: Indicator, follows: Indicator | None = None) -> fro
         names.append(indicator.value)
     # A box that says "com" speaks of nothing.
     every = {Indicator(Kind.DOMAIN, one) for name in names for one in registered_names(name)}
-    above = [one.value for one in every if not too_wide(one)]
-    named = Q(kind=Kind.DOMAIN.value, value__in=above) | Q(kind=indicator.kind.value, value=indicator.value)
+    names_above = [one.value for one in every if not too_wide(one)]
+    named = Q(kind=Kind.DOMAIN.value, value__in=names_above) | Q(
+        kind=indicator.kind.value, value=indicator.value
+    )
     rows = Sighting.objects.filter(
         door=detectors.BOX_DOOR,
         detector__in=detectors.COMMAND_SIGNS,
@@ -103,74 +106,85 @@ def _settled(rows: Iterable[CampaignIndicator]) -> set[Indicator]:
     return {i for i in carried if clustering.is_settled(i, closed)}
 
 
+@dataclass
+class _Said:
+    """What the sightings of a campaign say of each indicator. ``speaking``: detectors; ``genuine``: forged in some
+    sighting at most, not in all; ``known``, ``new``: to who got the mail; ``led_to``, ``met``: where a link leads, and
+    what spoke to a door itself."""
+
+    witnesses: defaultdict[Indicator, set[Witness]] = field(default_factory=lambda: defaultdict(set))
+    proofs: defaultdict[Indicator, set[Told]] = field(default_factory=lambda: defaultdict(set))
+    speaking: defaultdict[Indicator, set[str]] = field(default_factory=lambda: defaultdict(set))
+    genuine: set[Indicator] = field(default_factory=set)
+    known: set[Indicator] = field(default_factory=set)
+    new: set[Indicator] = field(default_factory=set)
+    led_to: set[Indicator] = field(default_factory=set)
+    met: set[Indicator] = field(default_factory=set)
+    mails: list[tuple[Sighting, list[Indicator]]] = field(default_factory=list)
+
+    def add(self, sighting: Sighting) -> None:
+        own = [Indicator(Kind(kind), value) for kind, value in sighting.indicators]
+        told_by = evidence_of(sighting)
+        forged = clustering.forged(own, sighting.evidence)
+        self.genuine.update(i for i in own if i not in forged)
+        if speaks_of_mail(sighting):
+            self.known |= (old := clustering.known_before(own, sighting.evidence))
+            self.new.update(i for i in own if i not in old)
+            self.mails.append((sighting, own))
+        if sighting.door != detectors.BOX_DOOR:
+            self.led_to |= (led := clustering.led_to(own, sighting.evidence))
+            self.met.update(i for i in own if i.kind is Kind.IP and i not in led)
+        is_proof = is_box_proof(sighting.door, sighting.detector, sighting.evidence)
+        for indicator in own:
+            self.witnesses[indicator].add(Witness(sighting.collectivite_id, sighting.person_id))
+            self.speaking[indicator].update(told_by)
+            if is_proof and indicator.kind is Kind.IP:
+                self.proofs[indicator].add(Told(sighting.collectivite_id, sighting.detector))
+
+
 def case_of(campaign: Campaign, *, protected: Callable[[Indicator], str], ttl: Ttl) -> Case:
     """Return the case of a campaign as its sightings stand now."""
-    witnesses: dict[Indicator, set[Witness]] = defaultdict(set)
-    proofs: dict[Indicator, set[Told]] = defaultdict(set)
-    found: dict[Indicator, set[str]] = defaultdict(set)
-    genuine: set[Indicator] = set()
-    known: set[Indicator] = set()
-    new: set[Indicator] = set()
-    led_to: set[Indicator] = set()
-    met: set[Indicator] = set()
-    mails: list[tuple[Sighting, list[Indicator]]] = []
+    said = _Said()
     for sighting in Sighting.objects.filter(campaign=campaign):
-        own = [Indicator(Kind(kind), value) for kind, value in sighting.indicators]
-        speaking = evidence_of(sighting)
-        forged = clustering.forged(own, sighting.evidence)
-        genuine.update(i for i in own if i not in forged)
-        if speaks_of_mail(sighting):
-            known |= (old := clustering.known_before(own, sighting.evidence))
-            new.update(i for i in own if i not in old)
-            mails.append((sighting, own))
-        if sighting.door != detectors.BOX_DOOR:
-            led_to |= (led := clustering.led_to(own, sighting.evidence))
-            met.update(i for i in own if i.kind is Kind.IP and i not in led)
-        for indicator in own:
-            witnesses[indicator].add(Witness(sighting.collectivite_id, sighting.person_id))
-            found[indicator].update(speaking)
-            if indicator.kind is Kind.IP and is_box_proof(
-                sighting.door, sighting.detector, sighting.evidence
-            ):
-                proofs[indicator].add(Told(sighting.collectivite_id, sighting.detector))
-    for name, told_by in (standing := above.speaking(mails, protected)).items():
-        genuine.add(name)
-        witnesses[name].update(Witness(one.collectivite_id, one.person_id) for one in told_by)
-        found[name].update(*map(evidence_of, told_by))
-    counting = vouched(reliable(campaign, {w for told in witnesses.values() for w in told}))
-    heard = boxes_heard(campaign, {one for told in proofs.values() for one in told})
+        said.add(sighting)
+    for name, told_by in (standing := above.speaking(said.mails, protected)).items():
+        said.genuine.add(name)
+        said.witnesses[name].update(Witness(one.collectivite_id, one.person_id) for one in told_by)
+        said.speaking[name].update(*map(evidence_of, told_by))
+    counting = vouched(reliable(campaign, {w for told in said.witnesses.values() for w in told}))
+    heard = boxes_heard(campaign, {one for told in said.proofs.values() for one in told})
     rows = list(CampaignIndicator.objects.filter(campaign=campaign).order_by("id"))
     addresses = {row.value for row in rows if row.kind == Kind.IP}
-    pointed = {i.value for i in led_to - met}
+    pointed = {i.value for i in said.led_to - said.met}
     serving, settled = shared.served(addresses), _settled(rows)
     before = (clock.now() - KNOWN_FOR).date()  # a lure that hands passwords on signs in by itself, today
     offices = sign_ins.known_by(before, addresses)
     crowded = _crowded(campaign, rows, pointed) | offices
-    seen = []
+    known, seen = said.known - said.new, []
     for row in rows:
         indicator = Indicator(Kind(row.kind), row.value)
         follows = Indicator(Kind.DOMAIN, row.resolved_from) if row.resolved_from else None
-        told = proofs[indicator] & heard
+        told = said.proofs[indicator] & heard
         # Any page of the web makes the browsers of who opens it touch traps: it cuts no town hall off.
         induced = bool(told) and indicator.value in offices and not row.confirmed
         seen.append(
             Seen(
                 indicator=indicator,
-                witnesses=frozenset(counting[w] for w in witnesses[indicator] if w in counting),
-                detectors=sources.listed(indicator) | found[indicator],
+                witnesses=frozenset(counting[w] for w in said.witnesses[indicator] if w in counting),
+                detectors=sources.listed(indicator) | said.speaking[indicator],
                 protected=protected(indicator),
-                forged=follows is None and indicator not in genuine,
+                forged=follows is None and indicator not in said.genuine,
                 confirmed=row.confirmed,
                 follows=follows,
                 boxes=frozenset(() if induced else (one.collectivite_id for one in told)),
                 shared=indicator.value in serving,
                 crowded=indicator.value in crowded
                 and (follows is not None or indicator.value in pointed or induced),
-                known_before=indicator in known - new and indicator.kind is not Kind.DOMAIN,
-                known_name=indicator in known - new and indicator.kind is Kind.DOMAIN,
+                known_before=indicator in known and indicator.kind is not Kind.DOMAIN,
+                known_name=indicator in known and indicator.kind is Kind.DOMAIN,
                 settled=follows is None
                 and (indicator in settled or (indicator in standing and above.is_settled(indicator))),
-                names_one=_names_one(indicator, {one.collectivite_id for one in witnesses[indicator]}),
+                names_one=_names_one(indicator, {one.collectivite_id for one in said.witnesses[indicator]}),
             )
         )
     return Case(tuple(seen), ttl)
