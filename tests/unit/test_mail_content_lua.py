@@ -79,7 +79,7 @@ PICTURES = {
 }
 
 
-def run(tmp_path: Path, function: str, texts: list[str], of: str = "content") -> list[object]:
+def run(tmp_path: Path, function: str, texts: list[str], of: str) -> list[object]:
     (tmp_path / "texts.json").write_text(json.dumps(texts))
     script = tmp_path / "run.lua"
     script.write_text(
@@ -99,11 +99,11 @@ end
 
 
 def test_ibans_are_found_however_they_are_written_and_only_true_ones(tmp_path: Path) -> None:
-    assert run(tmp_path, "ibans", list(IBANS)) == [" ".join(found) for found in IBANS.values()]
+    assert run(tmp_path, "ibans", list(IBANS), "bank") == [" ".join(found) for found in IBANS.values()]
 
 
 def test_words_that_announce_new_bank_details(tmp_path: Path) -> None:
-    told = run(tmp_path, "announces", list(WORDS))
+    told = run(tmp_path, "announces", list(WORDS), "bank")
     assert dict(zip(WORDS, told, strict=True)) == {
         text: "true" if yes else "false" for text, yes in WORDS.items()
     }
@@ -114,4 +114,6 @@ def test_every_address_that_a_browser_would_follow_is_read(tmp_path: Path) -> No
 
 
 def test_pictures_in_html_are_found_however_they_are_written(tmp_path: Path) -> None:
-    assert run(tmp_path, "pictures", list(PICTURES)) == [" ".join(found) for found in PICTURES.values()]
+    assert run(tmp_path, "pictures", list(PICTURES), "content") == [
+        " ".join(found) for found in PICTURES.values()
+    ]

@@ -19,6 +19,7 @@ local cryptobox_hash = require "rspamd_cryptobox_hash"
 local ucl = require "ucl"
 
 local settings = dofile(rspamd_paths["LOCAL_CONFDIR"] .. "/beffroi-settings.lua")
+local bank_of = dofile(rspamd_paths["LOCAL_CONFDIR"] .. "/beffroi-bank.lua")
 local content_of = dofile(rspamd_paths["LOCAL_CONFDIR"] .. "/beffroi-content.lua")
 local links_of = dofile(rspamd_paths["LOCAL_CONFDIR"] .. "/beffroi-links.lua")
 local scanning = dofile(rspamd_paths["LOCAL_CONFDIR"] .. "/beffroi-scan.lua")(settings, content_of)
@@ -238,7 +239,7 @@ local function facts(task)
     if #symbols < MAX_SYMBOLS then symbols[#symbols + 1] = name end
   end
   local urls, more_urls = links(task)
-  local score, bank = task:get_metric_score("default"), content_of.bank(task, settings.bank_key, scanning.documents(task))
+  local score, bank = task:get_metric_score("default"), bank_of.bank(task, settings.bank_key, scanning.documents(task))
   return {
     v = 1,
     id = identify(task),
