@@ -78,10 +78,13 @@ def test_a_form_that_cannot_be_used_says_why_and_keeps_what_was_typed(
     assert answer.status_code in (400, 409)
     assert said in text and f'value="{local}"' in text
     assert (f'value="{box.id}" checked' in text) == checked
-    beside = text[text.index('id="id_local"' if checked else "<fieldset") :]
-    assert "id_new_error" in beside[: beside.index("</div>" if checked else "</fieldset>")], (
-        "beside its field"
+    field, end, error = (
+        ('id="id_local"', "</div>", "id_local_error")
+        if checked
+        else ("<fieldset", "</fieldset>", "id_mailboxes_error")
     )
+    beside = text[text.index(field) :]
+    assert error in beside[: beside.index(end)], "beside its field"
     assert Alias.objects.count() == 2
 
 

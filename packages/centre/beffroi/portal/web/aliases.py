@@ -78,14 +78,8 @@ def _create(request: HttpRequest, actor: Actor) -> HttpResponse:
     except (Invalid, Conflict) as error:
         if isinstance(error, AddressUnusable):
             form["local"] = error.proposal or form["local"]
-        return _list(
-            request,
-            actor,
-            error.http_status,
-            form=form,
-            error=trouble(error),
-            about_boxes=isinstance(error, ABOUT_BOXES),
-        )
+        failed = "boxes" if isinstance(error, ABOUT_BOXES) else "local"
+        return _list(request, actor, error.http_status, form=form, error=trouble(error), failed=failed)
     messages.success(request, _("L’alias est créé. Il reçoit dans une minute."))
     return HttpResponseRedirect(reverse("alias", args=[made.id]))
 
