@@ -7,7 +7,7 @@ Input:   hostile: what an administrator typed. Each line is checked here so that
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any
@@ -112,23 +112,70 @@ def rule_text(rule: InboundRule) -> str:
     return f"{rule.protocol} {rule.port} {', '.join(rule.sources) or _('partout')}{label}"
 
 
+def _rule(line: str) -> InboundRule:
+    """``tcp 443 82.64.10.0/24, 192.0.2.7 # label``; ``partout`` or nothing: from anywhere."""
+    head, _hash, label = line.partition("#")
+    words = head.replace(",", " ").split()
+    if len(words) < 2 or words[0].lower() not in ("tcp", "udp"):
+        raise ValidationError(
+            _("« %(line)s » : écrivez tcp ou udp, le port, puis les adresses.") % {"line": line}
+        )
+    sources = [word for word in words[2:] if word.lower() not in ("partout", "anywhere")]
+    return InboundRule(
+        words[0].lower(), _port(words[1]), tuple(_network(word) for word in sources), label.strip()[:200]
+    )
+
+
+def _port(text: str) -> int:
+    port = digits.number(text) or 0
+    if not 0 < port < 65536:
+        raise ValidationError(
+            _("« %(text)s » n’est pas un port : un nombre de 1 à 65535.") % {"text": text[:40]}
+        )
+    return port
+
+
+def _network(text: str) -> str:
+    try:
+        network = ipaddress.ip_network(normalise(Kind.CIDR, text).value)
+    except ProtocolError:
+        said = _("« %(text)s » n’est pas une adresse ni une plage, comme 82.64.10.0/24.") % {
+            "text": text[:60]
+        }
+        raise ValidationError(said) from None
+    if network.prefixlen < (8 if network.version == 4 else 16):
+        raise ValidationError(_("« %(text)s » est trop large.") % {"text": text[:60]})
+    return str(network.network_address) if network.num_addresses == 1 else str(network)
+
+
+def _name(text: str) -> str:
+    try:
+        return normalise(Kind.DOMAIN, text).value
+    except ProtocolError:
+        said = _("« %(text)s » n’est pas un nom de domaine.") % {"text": text[:60]}
+        raise ValidationError(said) from None
+
+
 class _Lines(forms.CharField):
-    """One thing a line; commas too where ``commas``."""
+    """One thing a line, each once, as ``read`` makes it of its text; commas too where ``commas``."""
 
     widget = forms.Textarea
 
-    def __init__(self, label: Any, *, rows: int = 3, commas: bool = True) -> None:
+    def __init__(
+        self, label: Any, read: Callable[[str], object], *, rows: int = 3, commas: bool = True
+    ) -> None:
         super().__init__(
             label=label,
             required=False,
             max_length=MAX_CHARS,
             widget=forms.Textarea(attrs={"rows": rows, "spellcheck": "false", "autocapitalize": "none"}),
         )
-        self._commas = commas
+        self._read, self._commas = read, commas
 
-    def lines(self, text: str) -> list[str]:
-        text = text.replace(",", "\n") if self._commas else text
-        return [line.strip() for line in text.splitlines() if line.strip()]
+    def clean(self, value: Any) -> tuple[object, ...]:
+        text: str = super().clean(value)
+        lines = (text.replace(",", "\n") if self._commas else text).splitlines()
+        return tuple(map(self._read, dict.fromkeys(line.strip() for line in lines if line.strip())))
 
 
 class PolicyForm(forms.Form):
@@ -143,13 +190,13 @@ class PolicyForm(forms.Form):
     observe_until = forms.DateField(
         label=LABELS["observe_until"], required=False, widget=forms.DateInput({"type": "date"}, "%Y-%m-%d")
     )
-    inbound = _Lines(LABELS["inbound"], rows=4, commas=False)
-    inbound_tcp_ports = _Lines(LABELS["inbound_tcp_ports"], rows=1)
-    allow_addresses = _Lines(LABELS["allow_addresses"])
-    protected_names = _Lines(LABELS["protected_names"])
-    protected_networks = _Lines(LABELS["protected_networks"])
-    honeyports = _Lines(LABELS["honeyports"], rows=1)
-    canary_names = _Lines(LABELS["canary_names"])
+    inbound = _Lines(LABELS["inbound"], _rule, rows=4, commas=False)
+    inbound_tcp_ports = _Lines(LABELS["inbound_tcp_ports"], _port, rows=1)
+    allow_addresses = _Lines(LABELS["allow_addresses"], _network)
+    protected_names = _Lines(LABELS["protected_names"], _name)
+    protected_networks = _Lines(LABELS["protected_networks"], _network)
+    honeyports = _Lines(LABELS["honeyports"], _port, rows=1)
+    canary_names = _Lines(LABELS["canary_names"], _name)
     leak_megabytes = forms.IntegerField(
         label=gettext_lazy("Alarme de fuite (Mo par heure vers une destination nouvelle)"),
         required=False,
@@ -212,27 +259,6 @@ class PolicyForm(forms.Form):
             leak_bytes_hour=base.leak_bytes_hour if leak == base.leak_bytes_hour // MEGABYTE else leak * MEGABYTE,
         )  # fmt: skip
 
-    def clean_inbound(self) -> tuple[InboundRule, ...]:
-        return tuple(_rule(line) for line in self._lines("inbound"))
-
-    def clean_inbound_tcp_ports(self) -> tuple[int, ...]:
-        return tuple(_port(line) for line in self._lines("inbound_tcp_ports"))
-
-    def clean_honeyports(self) -> tuple[int, ...]:
-        return tuple(_port(line) for line in self._lines("honeyports"))
-
-    def clean_allow_addresses(self) -> tuple[str, ...]:
-        return tuple(_network(line) for line in self._lines("allow_addresses"))
-
-    def clean_protected_networks(self) -> tuple[str, ...]:
-        return tuple(_network(line) for line in self._lines("protected_networks"))
-
-    def clean_protected_names(self) -> tuple[str, ...]:
-        return tuple(_name(line) for line in self._lines("protected_names"))
-
-    def clean_canary_names(self) -> tuple[str, ...]:
-        return tuple(_name(line) for line in self._lines("canary_names"))
-
     def clean(self) -> dict[str, Any]:
         typed = self.cleaned_data
         opened = {*typed.get("inbound_tcp_ports", ()), *_tcp(typed.get("inbound", ()))}
@@ -241,54 +267,6 @@ class PolicyForm(forms.Form):
             self.add_error("honeyports", text)
         return typed
 
-    def _lines(self, name: str) -> list[str]:
-        lines: list[str] = self.fields[name].lines(self.cleaned_data[name])  # type: ignore[attr-defined]
-        return list(dict.fromkeys(lines))
-
 
 def _tcp(rules: Iterable[InboundRule]) -> set[int]:
     return {rule.port for rule in rules if rule.protocol == "tcp"}
-
-
-def _rule(line: str) -> InboundRule:
-    """``tcp 443 82.64.10.0/24, 192.0.2.7 # label``; ``partout`` or nothing: from anywhere."""
-    head, _hash, label = line.partition("#")
-    words = head.replace(",", " ").split()
-    if len(words) < 2 or words[0].lower() not in ("tcp", "udp"):
-        raise ValidationError(
-            _("« %(line)s » : écrivez tcp ou udp, le port, puis les adresses.") % {"line": line}
-        )
-    sources = [word for word in words[2:] if word.lower() not in ("partout", "anywhere")]
-    return InboundRule(
-        words[0].lower(), _port(words[1]), tuple(_network(word) for word in sources), label.strip()[:200]
-    )
-
-
-def _port(text: str) -> int:
-    port = digits.number(text) or 0
-    if not 0 < port < 65536:
-        raise ValidationError(
-            _("« %(text)s » n’est pas un port : un nombre de 1 à 65535.") % {"text": text[:40]}
-        )
-    return port
-
-
-def _network(text: str) -> str:
-    try:
-        network = ipaddress.ip_network(normalise(Kind.CIDR, text).value)
-    except ProtocolError:
-        said = _("« %(text)s » n’est pas une adresse ni une plage, comme 82.64.10.0/24.") % {
-            "text": text[:60]
-        }
-        raise ValidationError(said) from None
-    if network.prefixlen < (8 if network.version == 4 else 16):
-        raise ValidationError(_("« %(text)s » est trop large.") % {"text": text[:60]})
-    return str(network.network_address) if network.num_addresses == 1 else str(network)
-
-
-def _name(text: str) -> str:
-    try:
-        return normalise(Kind.DOMAIN, text).value
-    except ProtocolError:
-        said = _("« %(text)s » n’est pas un nom de domaine.") % {"text": text[:60]}
-        raise ValidationError(said) from None
