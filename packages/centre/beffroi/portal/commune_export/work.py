@@ -104,17 +104,17 @@ def about_bytes(collectivite_id: str) -> int:
 
 def _finished(actor: Actor, work: Work, row: CommuneExport) -> Finished:
     ended = clock.now()
-    about = {
-        "name": work.owner.name,
-        "reason": row.reason,
-        "begun": timezone.localtime(row.begun_at),
-        "ended": timezone.localtime(ended),
-        "coffre": work.folder.told("coffre"),
-        "counts": work.counts,
-        "missing": work.missing,
-    }
+    about = readme.text(
+        name=work.owner.name,
+        reason=row.reason,
+        begun=timezone.localtime(row.begun_at),
+        ended=timezone.localtime(ended),
+        coffre=work.folder.told("coffre"),
+        counts=work.counts,
+        missing=work.missing,
+    )
     with work.folder.file("about:readme", "", README) as out:
-        out.write(readme.text(**about).encode("utf-8", "replace"))  # type: ignore[arg-type]
+        out.write(about.encode("utf-8", "replace"))
     with work.folder.file("about:summary", "", SUMMARY) as out:
         said = {
             "forme": FORM,
