@@ -12,8 +12,8 @@ from beffroi.core.events import registry
 def own_registry() -> Iterator[None]:
     """What a test registers or takes away is as before for the next one, in the same order: it is that in which
     ``run_pending`` runs them."""
-    consumers, timers = dict(registry.consumers), dict(registry.timers)
+    consumers, timers = dict(registry.consumers()), dict(registry.timers())
     yield
-    for present, before in ((registry.consumers, consumers), (registry.timers, timers)):
+    for present, before in ((registry.consumers(), consumers), (registry.timers(), timers)):
         present.clear()
         present.update(before)  # type: ignore[arg-type]

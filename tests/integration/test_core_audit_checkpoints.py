@@ -173,7 +173,7 @@ def test_former_key_stays_trusted_and_an_unknown_one_is_not(
 
 
 def test_worker_signs_after_an_hour_or_a_thousand_entries(key: Ed25519PrivateKey, fill: Fill) -> None:
-    timer = registry.timers["audit.checkpoint"].function
+    timer = registry.timers()["audit.checkpoint"].function
     assert timer is consumers.checkpoint
     timer()
     assert not AuditCheckpoint.objects.exists()

@@ -338,7 +338,7 @@ def test_timers_and_cursors_of_the_core_run_on_the_real_database() -> None:
     run_periodic("main")
     run_pending("main")
     assert set(ConsumerCursor.objects.values_list("consumer", flat=True)) == {
-        one.name for one in registry.consumers.values() if one.group == "main"
+        one.name for one in registry.consumers().values() if one.group == "main"
     }
 
 
@@ -347,7 +347,7 @@ def test_consumers_without_news_are_not_asked_one_by_one() -> None:
     run_pending("main")
     with CaptureQueriesContext(connection) as asked:
         assert run_pending("main") == 0
-    assert len(asked) < len(registry.consumers) / 4
+    assert len(asked) < len(registry.consumers()) / 4
 
 
 @pytest.mark.usefixtures("committed")

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def alone(config: Config, own_registry: None) -> Iterator[None]:
     """Only the drive's consumers run: no engine of mail is here."""
-    for known in (registry.consumers, registry.timers):
+    for known in (registry.consumers(), registry.timers()):
         for name in [one for one in known if not one.startswith("drive.")]:
             del known[name]
     yield

@@ -234,9 +234,9 @@ def test_the_departement_sees_hashes_and_numbers_and_no_name(
     drive: Drive, client: Client, beaune: Commune, administrator: Actor, backwards: bool
 ) -> None:
     if backwards:
-        for name, one in reversed(list(registry.consumers.items())):
-            del registry.consumers[name]
-            registry.consumers[name] = one
+        for name, one in reversed(list(registry.consumers().items())):
+            del registry.consumers()[name]
+            registry.consumers()[name] = one
     node = put(drive, "secret-name.exe", drive.common)
     find(drive, "malware")
     with transaction.atomic():

@@ -25,7 +25,6 @@ from beffroi_protocol.messages import PolicyMessage, decode_feed
 from beffroi_protocol.signing import TrustStore, b64, public_bytes, split_line, unb64
 from beffroi_protocol.table import DecisionTable
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from beffroi_box.errors import IdentityDamaged, KeyUnreadable, NotEnrolled
 
@@ -82,7 +81,7 @@ class Store:
         if _any_copy(path):
             raise KeyUnreadable(path)
         key = Ed25519PrivateKey.generate()
-        raw = key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
+        raw = key.private_bytes_raw()
         write_twin(path, b64(raw).encode() + b"\n")
         return key
 

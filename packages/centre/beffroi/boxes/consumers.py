@@ -8,7 +8,7 @@ Input:   hostile boxes: numbers are bounded by stream, dates and counts again he
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import msgspec
 from beffroi_protocol.errors import UNDECODABLE
@@ -29,10 +29,13 @@ from beffroi_protocol.facts import (
 )
 from django.db.models import F
 
-from beffroi.boxes import diagnoses, relay, releases
+from beffroi.boxes import (
+    diagnoses,
+    learned,  # noqa: F401 - registers its own
+    relay,
+    releases,
+)
 from beffroi.boxes.models import Box, BoxNotice, FlowCount, RefusedDay
-from beffroi.boxes.queries import SILENT_AFTER_S
-from beffroi.core.decisions.reach import BOX, reaches
 from beffroi.core.events import outbox
 from beffroi.core.events.models import InboxFact
 from beffroi.core.events.registry import Event, consumer
@@ -47,14 +50,6 @@ SIGHTINGS_BURST, SIGHTINGS_PER_S = 300.0, 0.1
 in which the sightings of all others wait."""
 _sightings = RateLimit(burst=SIGHTINGS_BURST, per_s=SIGHTINGS_PER_S)
 _DECODER: msgspec.json.Decoder[Fact] = msgspec.json.Decoder(Fact)
-
-
-@reaches(BOX)
-def communes_heard() -> set[str]:
-    """Those with a box in service that was heard of late: only they can try a decision."""
-    since = clock.now() - timedelta(seconds=SILENT_AFTER_S)
-    heard = Box.objects.filter(state=Box.State.ACTIVE, last_seen_at__gte=since)
-    return set(heard.values_list("collectivite_id", flat=True))
 
 
 @consumer(name="boxes.facts", kinds=("fact:received",))

@@ -13,7 +13,6 @@ from django.db import transaction
 
 from beffroi.core.communes import queries as communes
 from beffroi.core.decisions import exceptions
-from beffroi.core.decisions.reach import MAIL, reaches
 from beffroi.core.events import Event, consumer, periodic, publish
 from beffroi.core.identity.models import AppPassword, Membership
 from beffroi.core.identity.queries import current_memberships
@@ -44,12 +43,6 @@ from beffroi.mail.sending import queue
 RECOVERED_AT_ONCE = 500
 MAIL_PROTOCOLS = ("imap", "smtp", "sieve")
 REMEDIATION_VERB = "mail:remediation"
-
-
-@reaches(MAIL)
-def communes_with_mail() -> set[str]:
-    boxes = Mailbox.objects.filter(closed_at=None).exclude(ready_at=None)
-    return set(boxes.values_list("collectivite_id", flat=True))
 
 
 class MailboxNotReady(Unavailable):

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterable
 from beffroi_protocol.indicators import Indicator, Kind
 from django.db import transaction
 
-from beffroi.core.decisions import actions, queries, rules, stages
+from beffroi.core.decisions import actions, queries, reach, rules, stages
 from beffroi.core.decisions.models import Decision, SharedAddress
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
@@ -33,7 +33,8 @@ def mail_hosts[F: Callable[[Collection[str]], set[str]]](function: F) -> F:
 
 
 def handing_in(addresses: Collection[str]) -> set[str]:
-    """Those of these addresses that mail comes from, as far as a service that knows is loaded."""
+    """Those of these addresses that mail comes from."""
+    reach.load_doors()
     return set().union(*(known(addresses) for known in _mail_hosts))
 
 

@@ -1,11 +1,18 @@
-"""Which functions consume which kinds of event, and which run on a timer. Pure: ``running`` acts on it."""
+"""Which functions consume which kinds of event, and which run on a timer; ``running`` acts on it.
+
+Each application's are in its ``consumers.py``. These are loaded by who asks for all of them, not by every process: most
+only publish, and the services behind all consumers take a second to load.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
+
+from django.utils.module_loading import autodiscover_modules
 
 from beffroi.lib.errors import BeffroiError
 
@@ -47,8 +54,25 @@ class Periodic:
     function: Callable[[], object]
 
 
-consumers: dict[str, Consumer] = {}
-timers: dict[str, Periodic] = {}
+_consumers: dict[str, Consumer] = {}
+_timers: dict[str, Periodic] = {}
+
+
+@cache
+def _load() -> None:
+    autodiscover_modules("consumers")
+
+
+def consumers() -> dict[str, Consumer]:
+    """All of every application, by name."""
+    _load()
+    return _consumers
+
+
+def timers() -> dict[str, Periodic]:
+    """All of every application, by name."""
+    _load()
+    return _timers
 
 
 def consumer[F: Callable[..., None]](
@@ -66,8 +90,8 @@ def consumer[F: Callable[..., None]](
     """
 
     def register(function: F) -> F:
-        _claim(name, consumers.get(name), function)
-        consumers[name] = Consumer(name, kinds, group, function, prepare, atomic)
+        _claim(name, _consumers.get(name), function)
+        _consumers[name] = Consumer(name, kinds, group, function, prepare, atomic)
         return function
 
     return register
@@ -77,8 +101,8 @@ def periodic[F: Callable[[], object]](name: str, every_s: float, group: str = "m
     """Register ``f()`` to run about every ``every_s`` seconds in the process of ``group``, and once at its start."""
 
     def register(function: F) -> F:
-        _claim(name, timers.get(name), function)
-        timers[name] = Periodic(name, every_s, group, function)
+        _claim(name, _timers.get(name), function)
+        _timers[name] = Periodic(name, every_s, group, function)
         return function
 
     return register

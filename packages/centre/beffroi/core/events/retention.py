@@ -38,7 +38,7 @@ def _first_pending() -> int | None:
         OutboxEvent.objects.filter(id__gt=positions.get(one.name, 0), kind__in=one.kinds).aggregate(
             id=Min("id")
         )["id"]
-        for one in consumers.values()
+        for one in consumers().values()
     ]
     return min((number for number in found if number is not None), default=None)
 

@@ -56,7 +56,7 @@ def run_pending(group: str) -> int:
 
 def run_periodic(group: str) -> None:
     """Run every timer of the group once. For tests and one-off commands."""
-    for timer in list(timers.values()):
+    for timer in list(timers().values()):
         if timer.group == group:
             timer.function()
 
@@ -67,7 +67,7 @@ def run_forever(group: str, config: Config, *, stop: threading.Event | None = No
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stopping.set())
-    due = {timer.name: 0.0 for timer in timers.values() if timer.group == group}
+    due = {timer.name: 0.0 for timer in timers().values() if timer.group == group}
     waiting = {one.name: 0.0 for one in _of(group)}  # consumers that may have something, and from when on
     seen = -1
     with Waker(config.run, group) as waker, Listener(config.database, waker):
@@ -78,7 +78,7 @@ def run_forever(group: str, config: Config, *, stop: threading.Event | None = No
             for name in [name for name, moment in waiting.items() if moment <= time.monotonic()]:
                 if stopping.is_set():
                     break
-                pause_s = _guarded(consumers[name], stopping)
+                pause_s = _guarded(consumers()[name], stopping)
                 if pause_s is None:
                     del waiting[name]
                 else:
@@ -122,14 +122,14 @@ def _after(position: int) -> QuerySet[OutboxEvent]:
 
 
 def _of(group: str) -> list[Consumer]:
-    return [one for one in consumers.values() if one.group == group]
+    return [one for one in consumers().values() if one.group == group]
 
 
 def _run_due(due: dict[str, float]) -> None:
     for name, moment in due.items():
         if moment <= time.monotonic():
-            _run_timer(timers[name])
-            due[name] = time.monotonic() + timers[name].every_s
+            _run_timer(timers()[name])
+            due[name] = time.monotonic() + timers()[name].every_s
 
 
 def _run_timer(timer: Periodic) -> None:

@@ -1,4 +1,5 @@
-"""What is kept for a time only, and for how long: each application says it of its own tables in its ``retention.py``.
+"""What is kept for a time only, and for how long: each application says it of its own tables in its ``retention.py``,
+which is loaded by who asks, not by every process.
 
 Order:   a category with a lower ``order`` goes first, so that what refers to something goes before, or asks whether it
          is still there. A row that another application still needs is held (``hold``).
@@ -9,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from django.db.models import Model, QuerySet
+from django.utils.module_loading import autodiscover_modules
 
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
@@ -61,6 +64,11 @@ _categories: dict[str, Category] = {}
 _holds: dict[str, list[Callable[[Collection[str]], set[str]]]] = {}
 
 
+@cache
+def _load() -> None:
+    autodiscover_modules("retention")
+
+
 def category(one: Category) -> None:
     """Errors: CategoryNameTaken."""
     present = _categories.get(one.name)
@@ -75,7 +83,8 @@ def _said(due: Due) -> object:
 
 
 def categories() -> list[Category]:
-    """In the order in which they are purged."""
+    """Of every application, in the order in which they are purged."""
+    _load()
     return sorted(_categories.values(), key=lambda one: (one.order, one.name))
 
 
@@ -92,4 +101,6 @@ def hold[F: Callable[[Collection[str]], set[str]]](kind: str) -> Callable[[F], F
 
 
 def held(kind: str, ids: Collection[str]) -> set[str]:
+    """Those of these objects that any application still needs."""
+    _load()
     return set().union(*(one(ids) for one in _holds.get(kind, [])))
