@@ -4,11 +4,12 @@ Hostile: words, texts, folders and addresses that people type. They stand in quo
          and the backslash mean anything: the script requires neither "variables" nor "encoded-character", so that
          "${...}" is text too.
 Order:   the script runs after ``verdict.sieve``; what that set aside is answered, forwarded and filed by nothing here.
-Source:  RFC 5228, RFC 5230 (vacation), RFC 3834 (what is never answered), RFC 5260 (dates), RFC 5490.
+Source:  RFC 5228, RFC 5230 (vacation; 4.4 for :mime), RFC 3834 (what is never answered), RFC 5260 (dates), RFC 5490.
 """
 
 from __future__ import annotations
 
+import quopri
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -66,9 +67,19 @@ class Rule:
 
 def quoted(text: str) -> str:
     """A Sieve string that means exactly this text, without its control signs and with CRLF between lines."""
-    clean = _UNWANTED.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
-    escaped = clean.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\r\n")
+    escaped = _clean(text).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\r\n")
     return f'"{escaped}"'
+
+
+def _clean(text: str) -> str:
+    return _UNWANTED.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def _entity(text: str) -> str:
+    """What an answer says, with its own header: encoded here, for it is signed as ``vacation`` writes it, and a server
+    that encodes 8-bit text, or cuts a line, would break the signature (decision 163)."""
+    words = quopri.encodestring(_clean(text).encode()).decode("ascii")
+    return f"Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: quoted-printable\n\n{words}"
 
 
 def _list(values: Sequence[str]) -> str:
@@ -97,8 +108,8 @@ def _answer(address: str, away: Away) -> Iterator[str]:
     """Lists, automatic mail and mail that does not name the address are left out by ``vacation`` itself."""
     yield f"  if allof ({_now('ge', away.begins_at)}, {_now('lt', away.ends_at)},"
     yield f'            not envelope :localpart :matches "from" {_list(_NOT_ANSWERED)}) {{'
-    yield f"    vacation :days {int(away.every_days)} :handle {quoted(away.handle)}"
-    yield f"      :from {quoted(address)} :addresses {_list([address])} {quoted(away.text)};"
+    yield f"    vacation :mime :days {int(away.every_days)} :handle {quoted(away.handle)}"
+    yield f"      :from {quoted(address)} :addresses {_list([address])} {quoted(_entity(away.text))};"
     yield "  }"
 
 
