@@ -31,7 +31,8 @@ LETTER = (
 
 def test_folders_marks_and_search(post: Post, written: Any) -> None:
     writer, box, _ = written
-    for n, words in enumerate(("délibération du conseil", "cantine scolaire", "voirie communale")):
+    texts = ("délibération du conseil, l’arrêté n°2026-114 d'école", "cantine scolaire, main d’œuvre", "voirie communale")
+    for n, words in enumerate(texts):
         assert post.send(LETTER.format(n=n, to=box.address, words=words), box.address)[0] == 250
     post.wait_count(box, 3)
     client = writer.client
@@ -39,6 +40,8 @@ def test_folders_marks_and_search(post: Post, written: Any) -> None:
         ("conseil", {0}), ("délibération", {0}),
         ("DELIBERATION", {0}), ("deliber", {0}), ("Sujet", {0, 1, 2}), ("prefet1", {1}), ("piece2zz", {2}),
         ("introuvable", set()), ("texte cantine", {1}),
+        ("arrêté", {0}), ("l'arrete", {0}), ("École", {0}), ("2026-114", {0}), ("n°2026-114", {0}),
+        ("oeuvre", {1}), ("d'Œuvre", {1}),
     ):  # fmt: skip
         page = client.get(f"/courrier/{box.id}/", {"q": asked}).content.decode()
         assert {n for n in range(3) if f"Sujet {n}" in page} == subjects, asked
