@@ -31,7 +31,11 @@ LETTER = (
 
 def test_folders_marks_and_search(post: Post, written: Any) -> None:
     writer, box, _ = written
-    texts = ("délibération du conseil, l’arrêté n°2026-114 d'école", "cantine scolaire, main d’œuvre", "voirie communale")
+    texts = (
+        "délibération du conseil, l’arrêté n°2026-114 d'école",
+        "cantine scolaire, main d’œuvre",
+        "voirie communale",
+    )
     for n, words in enumerate(texts):
         assert post.send(LETTER.format(n=n, to=box.address, words=words), box.address)[0] == 250
     post.wait_count(box, 3)

@@ -298,6 +298,19 @@ def test_a_mail_says_who_else_has_it_and_of_which_day_and_year_it_is(post: Post,
     page = flat(writer.client.get(f"/courrier/{box.id}/1/").content.decode())
     assert "<dt>Copie (Cc)</dt><dd>jean@example.org, b@example.org</dd>" in page
     assert words.exact(clock.now()).rpartition(",")[0] in page  # as it is printed and put into a file
+    # As Thunderbird keeps what goes to a group, and to others in blind copies.
+    kept = (
+        f"From: {box.address}\r\nTo: Maires: a@example.org, b@example.org;\r\nBcc: Anne <c@example.org>\r\n"
+        "Subject: Groupe\r\nContent-Type: text/plain; format=flowed\r\n\r\nLa date \r\nchange.\r\n"
+    )
+    post.imap(box).append("Sent", kept.encode())
+    post.imap(box).append(
+        "Sent", kept.replace("Maires: a@example.org, b@example.org;", "undisclosed-recipients:;").encode()
+    )
+    with reader.open_mailbox(post.config, box.address) as opened:
+        assert [(one.to, one.others) for one in opened.list("Sent")] == [("Anne", 0), ("a@example.org", 2)]
+    body = writer.client.get(f"/courrier/{box.id}/ecrire/?transferer=1&dossier=Sent").content.decode()
+    assert "À : a@example.org, b@example.org\n" in body.replace("\xa0", " ") and "La date change." in body
 
 
 def test_ones_own_mail_bears_no_doubt_and_a_lure_that_lies_beside_it_does(post: Post, written: Any) -> None:

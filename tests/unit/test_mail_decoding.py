@@ -68,3 +68,18 @@ def test_a_header_is_read_between_its_encoded_words_too(raw: bytes, text: str) -
 def test_a_date_of_no_calendar_is_none(date: bytes) -> None:
     with pytest.raises(ValueError, match="da"):
         decoding.moment(date)
+
+
+@pytest.mark.parametrize(
+    ("sent", "delsp", "text"),
+    [
+        ("Le conseil se \r\nréunira jeudi.\r\nMerci.\r\n", False, "Le conseil se réunira jeudi.\nMerci.\n"),
+        ("Délibé \r\nration\r\n", True, "Délibération\n"),
+        ("> Est-elle \r\n> publique ?\r\n>> Non \r\n> Si \r\nOui\r\n", False, "> Est-elle publique ?\n>> Non \n> Si \nOui\n"),
+        (" From là \r\n > ici\r\n  retrait\r\n", False, "From là > ici\n retrait\n"),
+        ("Bien à vous \r\n-- \r\nLa mairie\r\n", False, "Bien à vous \n-- \nLa mairie\n"),
+        ("> a \r\n>\r\n> b", False, "> a \n>\n> b"),
+    ],
+)  # fmt: skip
+def test_lines_that_a_program_cut_are_whole_again(sent: str, delsp: bool, text: str) -> None:
+    assert decoding.unflowed(sent, delsp=delsp) == text

@@ -32,6 +32,14 @@ def test_one_part_is_the_text() -> None:
     assert shown(PHOTO) == ([], [])
 
 
+def test_text_says_whether_its_lines_were_cut() -> None:
+    flowed = (b"text", b"plain", (b"FORMAT", b"Flowed", b"DelSp", b"yes"), None, None, b"7bit", 9, 1)
+    assert [(one.flowed, one.delsp) for one in parts_of(multi("mixed", PLAIN, flowed))] == [
+        (False, False),
+        (True, True),
+    ]
+
+
 def test_of_alternatives_the_last_is_shown_and_the_others_are_listed() -> None:
     assert shown(multi("alternative", PLAIN, HTML)) == (["1"], ["2"])
     twice = multi("alternative", PLAIN, HTML, HTML)

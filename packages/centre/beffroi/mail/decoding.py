@@ -2,7 +2,7 @@
 
 Hostile: everything; also the name of the charset. Input is capped by who asks.
 Fails:   open: what does not decode is shown as replacement signs.
-Source:  RFC 2045, RFC 2047, https://encoding.spec.whatwg.org/#names-and-labels
+Source:  RFC 2045, RFC 2047, RFC 3676 (format=flowed), https://encoding.spec.whatwg.org/#names-and-labels
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from imapclient.datetime_util import parse_to_datetime
 from beffroi.lib.unseen import CONTROLS, DIRECTION, LINE_ENDS, TURNING
 
 MAX_HEADER_CHARS = 1000
+SIGNATURE = "-- "
+"""The line above a signature (RFC 3676, 4.3)."""
 _CHARSETS = re.compile(
     r"ascii|utf-(?:8|8-sig|16(?:-[lb]e)?|32(?:-[lb]e)?)|iso8859-\d+|cp\d{3,4}|koi8-[rtu]|mac-[a-z]+|gb2312|gbk|gb18030|hz"
     r"|big5(?:hkscs)?|shift_jis(?:_2004|x0213)?|euc_(?:jp|kr|jis_2004|jisx0213)|iso2022_(?:jp(?:_[1-3]|_ext|_2004)?|kr)"
@@ -69,6 +71,22 @@ def text_of(data: bytes, charset: str) -> str:
         except UnicodeDecodeError:
             name = "cp1252"
     return data.decode("cp1252" if name == "iso8859-1" else name, "replace")
+
+
+def unflowed(text: str, *, delsp: bool) -> str:
+    """Paragraphs as whole lines: a program that writes format=flowed cuts them at 78 signs and leaves a blank at the cut,
+    which ``delsp`` takes away (RFC 3676, 4.2). Quotes keep their depth."""
+    paragraphs: list[list[str]] = []
+    depth_before, goes_on = 0, False
+    for line in text.replace("\r\n", "\n").split("\n"):
+        said = line.lstrip(">")
+        depth = len(line) - len(said)
+        said = said.removeprefix(" ")  # "stuffed" by the sender
+        if not (goes_on and said and said != SIGNATURE and depth == depth_before):
+            paragraphs.append([">" * depth + (" " if depth and said else "")])
+        depth_before, goes_on = depth, said.endswith(" ") and said != SIGNATURE
+        paragraphs[-1].append(said[:-1] if goes_on and delsp else said)
+    return "\n".join("".join(one) for one in paragraphs)
 
 
 def is_charset(name: str) -> bool:

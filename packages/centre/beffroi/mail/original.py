@@ -90,8 +90,7 @@ def draft(opened: MailboxReader, uid: int) -> Opened:
 
 def envelope_recipients(envelope: Any) -> list[str]:
     """To, Cc and Bcc as Dovecot parsed them, each once."""
-    found = (one for name in ("to", "cc", "bcc") for one in _plain(envelope, name))
-    return list(dict.fromkeys(one for one in found if one))
+    return list(dict.fromkeys(one for name in ("to", "cc", "bcc") for one in _plain(envelope, name)))
 
 
 def envelope_sender(envelope: Any) -> str:
@@ -117,7 +116,8 @@ def _envelope(opened: MailboxReader, uid: int, folder: str) -> tuple[int, Any, d
 
 
 def _plain(envelope: Any, name: str) -> tuple[str, ...]:
-    return tuple(address_of(one) for one in (getattr(envelope, name, None) or ())[:MAX_ADDRESSES])
+    found = (address_of(one) for one in (getattr(envelope, name, None) or ())[:MAX_ADDRESSES])
+    return tuple(one for one in found if one)
 
 
 def _named(envelope: Any, name: str) -> str:

@@ -29,7 +29,7 @@ from imapclient.response_types import Address
 from beffroi.lib.config import Config
 from beffroi.lib.errors import NotFound, TooLarge, Unavailable
 from beffroi.mail import compose, tokens
-from beffroi.mail.decoding import clean, decoded, header_text, moment, text_of
+from beffroi.mail.decoding import clean, decoded, header_text, moment, text_of, unflowed
 from beffroi.mail.engines import layout
 from beffroi.mail.structure import Part, attached_mail, bodies_of, part_at, parts_of
 
@@ -336,6 +336,8 @@ class MailboxReader:
             data, too_long = self._part(uid, part, limit_bytes)
             limit_bytes, cut = limit_bytes - len(data), cut or too_long
             text = text_of(data, part.charset)
+            if part.flowed:
+                text = unflowed(text, delsp=part.delsp)
             found.append(f"<pre>{escape(text)}</pre>" if as_html and part.kind == "text/plain" else text)
         return "\n".join(found), cut
 
@@ -387,7 +389,9 @@ def _others(envelope: Any) -> int:
 
 
 def _everybody(envelope: Any) -> list[Any]:
-    return [one for name in ("to", "cc", "bcc") for one in getattr(envelope, name, None) or ()]
+    """Without the names of groups, which an envelope has among its addresses (RFC 9051, 7.5.2)."""
+    found = (one for name in ("to", "cc", "bcc") for one in getattr(envelope, name, None) or ())
+    return [one for one in found if address_of(one)]
 
 
 def _stamped(row: dict[bytes, Any]) -> dict[str, str]:

@@ -33,6 +33,9 @@ class Part:
     name: str
     attached: bool
     content_id: str
+    flowed: bool = False
+    """Its lines are cut where its program's window ended (RFC 3676); ``delsp``: and a blank was added there."""
+    delsp: bool = False
 
     @property
     def decoded_bytes(self) -> int:
@@ -189,6 +192,8 @@ def _leaf(node: tuple[Any, ...], section: str) -> Part | None:
         name=header_text(name)[:200],
         attached=bool(disposition and disposition[0].lower() == b"attachment"),
         content_id=_utf8(node[3]).strip("<> ")[:250] if isinstance(node[3], bytes) else "",
+        flowed=kind == "text/plain" and parameters.get("format", b"").lower() == b"flowed",
+        delsp=parameters.get("delsp", b"").lower() == b"yes",
     )
 
 
