@@ -18,6 +18,11 @@ class DomainKey:
         private = self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         return SigningKey(domain, selector, private.decode())
 
+    def signed(self, message: bytes, domain: str) -> bytes:
+        """With the signature of its author."""
+        private = self.signs(domain).private or ""
+        return bytes(dkim.sign(message, b"s1", domain.encode(), private.encode())) + message
+
     def verifies(self, message: bytes) -> bool:
         """Whether a receiver who finds this key under any name accepts the signature."""
         public = self._key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

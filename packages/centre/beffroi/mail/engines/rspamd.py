@@ -35,7 +35,7 @@ _OFF = "enabled = false;\n"
 # Everything that would learn from, or ask, somebody outside, or needs a store that the embedded form does not have.
 _MODULES_OFF = (
     "antivirus",
-    "arc",
+    "arc",  # decision 182
     "asn",
     "bayes_expiry",
     "bimi",
