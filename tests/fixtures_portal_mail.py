@@ -17,9 +17,10 @@ from beffroi.lib import clock
 from beffroi.lib.errors import NotFound
 from beffroi.mail.compose import Original
 from beffroi.mail.folders import HITS, Folder, Hits
+from beffroi.mail.heads import Authentication, MessageSummary
 from beffroi.mail.original import Opened
 from beffroi.mail.quota.rules import Room
-from beffroi.mail.reader import AttachedMail, Attachment, Authentication, MessageSummary, MessageView
+from beffroi.mail.reader import AttachedMail, Attachment, MessageView
 
 FILE = b"PK\x03\x04 not really an archive"
 SEEN: list[int] = []

@@ -12,6 +12,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import Invalid, NotAllowed
 from beffroi.mail import projections, reader, unscanned
 from beffroi.mail.engines import layout
+from beffroi.mail.heads import MessageSummary
 from beffroi.mail.models import Mailbox, MailMessage
 
 from tests.conftest import Commune
@@ -37,7 +38,7 @@ def harmless(address: str, n: str) -> str:
     return lure(address, n).replace("evil", "kind").replace("SGVsbG8gUERG", "QXV0cmU=")
 
 
-def listed(post: Post, box: Mailbox) -> list[reader.MessageSummary]:
+def listed(post: Post, box: Mailbox) -> list[MessageSummary]:
     with reader.open_mailbox(post.config, box.address) as opened:
         return opened.list()
 

@@ -12,9 +12,10 @@ from beffroi.core.identity import actions as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Person
 from beffroi.lib import clock
+from beffroi.mail.heads import Authentication, MessageSummary
 from beffroi.mail.held import posting, sealing
 from beffroi.mail.models import Mailbox
-from beffroi.mail.reader import Attachment, Authentication, MessageSummary, MessageView
+from beffroi.mail.reader import Attachment, MessageView
 from django.conf import settings
 from django.utils import translation
 from django.utils.translation import ngettext

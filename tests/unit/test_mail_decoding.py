@@ -75,7 +75,7 @@ def test_a_date_of_no_calendar_is_none(date: bytes) -> None:
     [
         ("Le conseil se \r\nréunira jeudi.\r\nMerci.\r\n", False, "Le conseil se réunira jeudi.\nMerci.\n"),
         ("Délibé \r\nration\r\n", True, "Délibération\n"),
-        ("> Est-elle \r\n> publique ?\r\n>> Non \r\n> Si \r\nOui\r\n", False, "> Est-elle publique ?\n>> Non \n> Si \nOui\n"),
+        ("> Est-elle \r\n> close ?\r\n>> Non \r\n> Si \r\nOui", False, "> Est-elle close ?\n>> Non \n> Si \nOui"),
         (" From là \r\n > ici\r\n  retrait\r\n", False, "From là > ici\n retrait\n"),
         ("Bien à vous \r\n-- \r\nLa mairie\r\n", False, "Bien à vous \n-- \nLa mairie\n"),
         ("> a \r\n>\r\n> b", False, "> a \n>\n> b"),

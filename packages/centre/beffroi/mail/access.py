@@ -23,11 +23,12 @@ from beffroi.lib.errors import NotFound, existing
 from beffroi.mail import drafts, queries, reader
 from beffroi.mail.drafts import DraftFolder
 from beffroi.mail.guarded import GuardedClient, GuardedReader
+from beffroi.mail.heads import MessageSummary
 from beffroi.mail.models import Mailbox
 from beffroi.mail.people import delegations
 from beffroi.mail.people import queries as people
 from beffroi.mail.people.models import DelegatedAct, Delegation
-from beffroi.mail.reader import MailboxReader, MessageSummary
+from beffroi.mail.reader import MailboxReader
 
 
 class Right(IntEnum):

@@ -15,7 +15,7 @@ from imapclient.exceptions import IMAPClientError
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Person
 from beffroi.lib.config import Config
-from beffroi.mail import access, drafts, queries, reader
+from beffroi.mail import access, drafts, heads, queries, reader
 from beffroi.mail.access import Access, Right
 from beffroi.mail.aliases import queries as aliases
 from beffroi.mail.decoding import header_text
@@ -69,6 +69,6 @@ def _of_sent(client: Any) -> list[tuple[str, str]]:
         envelope = rows[uid].get(b"ENVELOPE")
         for field in ("to", "cc", "bcc"):
             for one in getattr(envelope, field, None) or ():
-                if address := reader.address_of(one):
+                if address := heads.address_of(one):
                     out.append((header_text(one.name), address))
     return out

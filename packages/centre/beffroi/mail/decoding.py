@@ -74,8 +74,8 @@ def text_of(data: bytes, charset: str) -> str:
 
 
 def unflowed(text: str, *, delsp: bool) -> str:
-    """Paragraphs as whole lines: a program that writes format=flowed cuts them at 78 signs and leaves a blank at the cut,
-    which ``delsp`` takes away (RFC 3676, 4.2). Quotes keep their depth."""
+    """Paragraphs as whole lines: who writes format=flowed cuts them at 78 signs, and leaves a blank at the cut, which
+    ``delsp`` takes away (RFC 3676, 4.2). Quotes keep their depth."""
     paragraphs: list[list[str]] = []
     depth_before, goes_on = 0, False
     for line in text.replace("\r\n", "\n").split("\n"):

@@ -30,9 +30,10 @@ from beffroi.mail import doveadm, folders, holding
 from beffroi.mail.doveadm import Command, Doveadm
 from beffroi.mail.engines import layout
 from beffroi.mail.folders import MAX_UIDS, words_of
+from beffroi.mail.heads import MessageSummary
 from beffroi.mail.models import Mailbox, MailDelivery
 from beffroi.mail.quota.models import MailboxRoom
-from beffroi.mail.reader import MailboxReader, MessageSummary
+from beffroi.mail.reader import MailboxReader
 
 KEEP_DAYS = 30
 MAX_SHOWN = 100

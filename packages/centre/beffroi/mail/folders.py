@@ -17,8 +17,9 @@ from imapclient.exceptions import IMAPClientError
 
 from beffroi.lib.errors import Invalid, NotFound
 from beffroi.lib.unseen import CONTROLS, HALVES, LINE_ENDS
+from beffroi.mail.heads import MessageSummary
 from beffroi.mail.quota.rules import Room
-from beffroi.mail.reader import MailboxReader, MessageSummary
+from beffroi.mail.reader import MailboxReader
 
 MAX_FOLDERS = 1000
 """Half a millisecond each. An old mailbox that was brought here has hundreds; what is not listed is not searched."""

@@ -22,7 +22,8 @@ from imapclient.exceptions import IMAPClientError
 from beffroi.mail import compose, privacy
 from beffroi.mail.decoding import header_text
 from beffroi.mail.drafts import DRAFTS, TRASH
-from beffroi.mail.reader import MAX_LIST, MailboxReader, MessageSummary, MessageView
+from beffroi.mail.heads import MessageSummary
+from beffroi.mail.reader import MAX_LIST, MailboxReader, MessageView
 
 _HEADERS = f"BODY.PEEK[HEADER.FIELDS (SUBJECT SENSITIVITY {compose.AUTHOR_HEADER.upper()})]"
 _FIELD = re.compile(rb"^([A-Za-z-]+)[ \t]*:((?:[^\r\n]|\r?\n[ \t])*)", re.MULTILINE)

@@ -14,7 +14,8 @@ from beffroi.lib.errors import Invalid, NotFound
 from beffroi.mail import compose
 from beffroi.mail.decoding import header_text
 from beffroi.mail.drafts import DRAFTS
-from beffroi.mail.reader import Attachment, MailboxReader, address_of
+from beffroi.mail.heads import address_of
+from beffroi.mail.reader import Attachment, MailboxReader
 
 MAX_ADDRESSES = 1000
 """Of a field. More than what a message goes to, so that who answers all is told so, and nobody is left out unsaid."""

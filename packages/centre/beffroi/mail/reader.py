@@ -12,25 +12,35 @@ Source:  RFC 9051; RFC 2047.
 from __future__ import annotations
 
 import builtins
-import re
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from html import escape
 from typing import Any
 
 import imapclient
-from imapclient import response_parser
 from imapclient.exceptions import IMAPClientError
-from imapclient.response_types import Address
 
 from beffroi.lib.config import Config
 from beffroi.lib.errors import NotFound, TooLarge, Unavailable
 from beffroi.mail import compose, tokens
-from beffroi.mail.decoding import clean, decoded, header_text, moment, text_of, unflowed
+from beffroi.mail.decoding import decoded, header_text, text_of, unflowed
 from beffroi.mail.engines import layout
+from beffroi.mail.heads import (
+    SUMMARY,
+    Authentication,
+    MessageSummary,
+    address_of,
+    addresses_of,
+    authentication_of,
+    recipients_of,
+    sent_at,
+    stamped,
+    stamps_in,
+    summary_of,
+)
 from beffroi.mail.structure import Part, attached_mail, bodies_of, part_at, parts_of
 
 TIMEOUT_S = 10.0
@@ -38,7 +48,6 @@ MAX_LIST = 200
 MAX_TEXT_BYTES = 512 * 1024
 MAX_HTML_BYTES = 2 * 1024 * 1024
 MAX_ATTACHMENT_BYTES = 25_000_000
-MAX_RECIPIENTS = 100
 _ENDINGS = {
     "message/rfc822": ".eml",
     "message/delivery-status": ".txt",
@@ -50,13 +59,6 @@ _ENDINGS = {
 }
 _RETURNED = ("message/rfc822", "text/rfc822-headers")
 MAX_RETURNED_BYTES = 50_000
-CHECKED_FLAG = b"$BeffroiChecked"
-_HEADERS = "BODY.PEEK[HEADER.FIELDS (X-BEFFROI-ID X-BEFFROI-UNCHECKED X-BEFFROI-AUTH REFERENCES)]"
-_SUMMARY = ["FLAGS", "INTERNALDATE", "ENVELOPE", _HEADERS]
-_FIELD = re.compile(rb"^(x-beffroi-[a-z]+):[ \t]*([^\r\n]{0,500})", re.IGNORECASE | re.MULTILINE)
-_REFERENCES = re.compile(rb"^references:[ \t\r\n]*(<[^<>\s]{3,250}>)", re.IGNORECASE | re.MULTILINE)
-
-response_parser.parse_to_datetime = moment
 
 
 class MailboxUnavailable(Unavailable):
@@ -69,28 +71,6 @@ class AttachmentTooLarge(TooLarge):
     """The attachment has more than {} bytes."""
 
     code = "mail.attachment_too_large"
-
-
-@dataclass(frozen=True)
-class MessageSummary:
-    uid: int
-    beffroi_id: str
-    from_name: str
-    from_address: str
-    subject: str
-    received_at: datetime
-    seen: bool
-    unchecked: bool
-    flagged: bool = False
-    answered: bool = False
-    to: str = ""
-    """The first recipient: for a message of one's own."""
-    others: int = 0
-    """How many more it went to, in To, Cc and Bcc."""
-    root: str = ""
-    """The first message of its conversation, as it says; hostile."""
-    message_id: str = ""
-    """As its sender says; hostile."""
 
 
 @dataclass(frozen=True)
@@ -110,22 +90,6 @@ class Attachment:
     def file_name(self) -> str:
         """To save it under, without any path. Mails that are attached, and invitations, often have no name."""
         return compose.file_name(self.name or f"piece-jointe{_ENDINGS.get(self.content_type, '')}")
-
-
-@dataclass(frozen=True)
-class Authentication:
-    """What the entry found: each "pass", "fail", "softfail", "neutral", "none", "temperror" or "permerror".
-    ``signed_in``: at our own submission, which lets nobody write in another's name and asks for none of these."""
-
-    spf: str = "none"
-    dkim: str = "none"
-    dmarc: str = "none"
-    signed_in: bool = False
-
-    @property
-    def is_proven(self) -> bool:
-        """It comes from the domain that its From: names."""
-        return self.signed_in or self.dmarc == "pass"
 
 
 @dataclass(frozen=True)
@@ -218,28 +182,28 @@ class MailboxReader:
 
     def summaries(self, uids: Sequence[int]) -> builtins.list[MessageSummary]:
         """These messages of the folder that is open, in this order."""
-        rows = self._client.fetch(uids, _SUMMARY) if uids else {}
-        return [_summary(uid, rows[uid]) for uid in uids if uid in rows]
+        rows = self._client.fetch(uids, SUMMARY) if uids else {}
+        return [summary_of(uid, rows[uid]) for uid in uids if uid in rows]
 
     def read(self, uid: int, folder: str = "INBOX") -> MessageView:
         """Errors: NotFound (the message may have been withdrawn meanwhile)."""
         self._select(folder)
-        row = self._client.fetch([uid], [*_SUMMARY, "BODYSTRUCTURE"]).get(uid)
+        row = self._client.fetch([uid], [*SUMMARY, "BODYSTRUCTURE"]).get(uid)
         if row is None:
             raise NotFound("message")
         structure = row.get(b"BODYSTRUCTURE")
         parts = list(parts_of(structure))
         text, html, attachments, cut = self._contents(uid, structure)
-        headers = _stamped(row)
+        headers = stamped(row)
         return MessageView(
-            summary=_summary(uid, row),
-            to=_recipients(row.get(b"ENVELOPE"), "to"),
-            cc=_recipients(row.get(b"ENVELOPE"), "cc"),
-            bcc=_recipients(row.get(b"ENVELOPE"), "bcc"),
+            summary=summary_of(uid, row),
+            to=recipients_of(row.get(b"ENVELOPE"), "to"),
+            cc=recipients_of(row.get(b"ENVELOPE"), "cc"),
+            bcc=recipients_of(row.get(b"ENVELOPE"), "bcc"),
             text=text,
             html=html,
             attachments=attachments,
-            authentication=_authentication(headers.get("x-beffroi-auth", "")),
+            authentication=authentication_of(headers.get("x-beffroi-auth", "")),
             truncated=cut,
             returned="" if "x-beffroi-id" in headers else self._returned(uid, parts),
         )
@@ -252,13 +216,13 @@ class MailboxReader:
         if found is None:
             raise NotFound("attachment")
         date, subject, writers, _, _, to = found.envelope[:6]
-        writer = next(iter(_addresses(writers)), None)
+        writer = next(iter(addresses_of(writers)), None)
         text, html, attachments, cut = self._contents(uid, found.structure, found.start)
         return AttachedMail(
             from_name=header_text(getattr(writer, "name", None)),
             from_address=address_of(writer),
-            to=tuple(one for one in map(address_of, _addresses(to)) if one),
-            sent_at=_sent_at(date),
+            to=tuple(one for one in map(address_of, addresses_of(to)) if one),
+            sent_at=sent_at(date),
             subject=header_text(subject),
             text=text,
             html=html,
@@ -287,14 +251,7 @@ class MailboxReader:
         inside = ".HEADER.FIELDS (X-BEFFROI-ID)" if part.kind == "message/rfc822" else ""
         row = self._client.fetch([uid], [f"BODY.PEEK[{part.section}{inside}]<0.{MAX_RETURNED_BYTES}>"])
         raw = next((v for k, v in row.get(uid, {}).items() if k.startswith(b"BODY[")), b"") or b""
-        return next(
-            (
-                v.decode("ascii", "replace").strip()
-                for k, v in _FIELD.findall(raw)
-                if k.lower() == b"x-beffroi-id"
-            ),
-            "",
-        )
+        return stamps_in(raw).get("x-beffroi-id", "")
 
     def mark_seen(self, uid: int, folder: str = "INBOX") -> None:
         """Mark as read. A refusal (a full disk, a message withdrawn meanwhile) is no reason not to show it."""
@@ -347,86 +304,3 @@ class MailboxReader:
         row = self._client.fetch([uid], [asked]).get(uid, {})
         raw = next((v for k, v in row.items() if k.startswith(b"BODY[") and isinstance(v, bytes)), b"")
         return decoded(raw, part.encoding)[:limit_bytes], part.size_bytes > limit_bytes * 4 // 3
-
-
-def _summary(uid: int, row: dict[bytes, Any]) -> MessageSummary:
-    headers, envelope, flags = _stamped(row), row.get(b"ENVELOPE"), row.get(b"FLAGS", ())
-    sender = (getattr(envelope, "from_", None) or (None,))[0]
-    received = row.get(b"INTERNALDATE")
-    return MessageSummary(
-        uid=uid,
-        beffroi_id=headers.get("x-beffroi-id", ""),
-        from_name=header_text(getattr(sender, "name", None)),
-        from_address=address_of(sender),
-        subject=header_text(getattr(envelope, "subject", None)),
-        received_at=received.astimezone(UTC)
-        if isinstance(received, datetime)
-        else datetime.fromtimestamp(0, UTC),
-        seen=b"\\Seen" in flags,
-        unchecked="x-beffroi-unchecked" in headers and CHECKED_FLAG not in flags,
-        flagged=b"\\Flagged" in flags,
-        answered=b"\\Answered" in flags,
-        to=_first_recipient(envelope),
-        others=_others(envelope),
-        root=_root(row, envelope),
-        message_id=_latin(getattr(envelope, "message_id", None) or b"")[:1000],
-    )
-
-
-def _root(row: dict[bytes, Any], envelope: Any) -> str:
-    raw = next((v for k, v in row.items() if k.startswith(b"BODY[HEADER") and isinstance(v, bytes)), b"")
-    found = _REFERENCES.search(raw)
-    return _latin(found[1] if found else getattr(envelope, "message_id", None) or b"")[:300]
-
-
-def _first_recipient(envelope: Any) -> str:
-    first = next(iter(_everybody(envelope)), None)
-    return header_text(getattr(first, "name", None)) or address_of(first)
-
-
-def _others(envelope: Any) -> int:
-    return max(len(_everybody(envelope)) - 1, 0)
-
-
-def _everybody(envelope: Any) -> list[Any]:
-    """Without the names of groups, which an envelope has among its addresses (RFC 9051, 7.5.2)."""
-    found = (one for name in ("to", "cc", "bcc") for one in getattr(envelope, name, None) or ())
-    return [one for one in found if address_of(one)]
-
-
-def _stamped(row: dict[bytes, Any]) -> dict[str, str]:
-    raw = next(
-        (v for k, v in row.items() if k.startswith(b"BODY[HEADER.FIELDS") and isinstance(v, bytes)), b""
-    )
-    return {k.decode("ascii").lower(): v.decode("ascii", "replace").strip() for k, v in _FIELD.findall(raw)}
-
-
-def _authentication(text: str) -> Authentication:
-    found = dict(re.findall(r"(spf|dkim|dmarc)=([a-z]+)", text))
-    return Authentication(**found, signed_in="signed-in=yes" in text)
-
-
-def _recipients(envelope: Any, field_name: str) -> tuple[str, ...]:
-    found = (address_of(a) for a in (getattr(envelope, field_name, None) or ())[:MAX_RECIPIENTS])
-    return tuple(one for one in found if one)
-
-
-def _addresses(told: Any) -> Sequence[Address]:
-    """Of an envelope that imapclient leaves as it came."""
-    return [Address(*one) for one in (told or ())[:MAX_RECIPIENTS] if len(one) == 4]
-
-
-def _sent_at(date: bytes | None) -> datetime | None:
-    try:
-        return moment(date, normalise=False).astimezone(UTC) if date else None
-    except (ValueError, OverflowError):
-        return None
-
-
-def address_of(address: Any) -> str:
-    mailbox, host = getattr(address, "mailbox", None) or b"", getattr(address, "host", None) or b""
-    return clean(f"{_latin(mailbox)}@{_latin(host)}") if mailbox and host else ""
-
-
-def _latin(value: bytes) -> str:
-    return value.decode("utf-8", "replace")

@@ -69,6 +69,7 @@ from beffroi.portal.web import (
     login_flow,
     mail,
     mail_files,
+    mail_report,
     mail_settings,
     passkeys,
     persons,
@@ -313,7 +314,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("renvois/<str:forward_id>/arreter/", forwards.end, name="forward_end"),
     path("domaines/<str:domain_id>/envois/", senders.senders, name="own_senders"),
     path("courrier/", mail.mailboxes, name="mail"),
-    path("courrier/signale/<str:beffroi_id>/", mail.reported, name="mail_reported"),
+    path("courrier/signale/<str:beffroi_id>/", mail_report.reported, name="mail_reported"),
     path("courrier/signale/<str:beffroi_id>/declarer/", incidents.declare, name="mail_declare"),
     path("courrier/alias/", aliases.aliases, name="aliases"),
     path("courrier/alias/<str:alias_id>/", aliases.one, name="alias"),
@@ -362,7 +363,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("courrier/<str:mailbox_id>/<int:uid>/contenu/", mail.content, name="mail_content"),
     path("courrier/<str:mailbox_id>/<int:uid>/rib/", safety.bank, name="mail_bank"),
     path("courrier/<str:mailbox_id>/<int:uid>/invitation/", invitations.answer, name="mail_invitation"),
-    path("courrier/<str:mailbox_id>/<int:uid>/signaler/", mail.report, name="mail_report"),
+    path("courrier/<str:mailbox_id>/<int:uid>/signaler/", mail_report.report, name="mail_report"),
     path(
         "courrier/<str:mailbox_id>/<int:uid>/piece/<section:part>/", mail.attachment, name="mail_attachment"
     ),

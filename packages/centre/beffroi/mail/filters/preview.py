@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from beffroi.mail import reader
+from beffroi.mail import heads, reader
 from beffroi.mail.decoding import header_text
 from beffroi.mail.filters import sieve
 
@@ -34,5 +34,5 @@ def _matches(rule: sieve.Rule, envelope: Any) -> bool:
 
 
 def _people(addresses: Any) -> list[str]:
-    found = (addresses or ())[: reader.MAX_RECIPIENTS]
-    return [f"{header_text(getattr(a, 'name', None))} <{reader.address_of(a)}>" for a in found]
+    found = (addresses or ())[: heads.MAX_RECIPIENTS]
+    return [f"{header_text(getattr(a, 'name', None))} <{heads.address_of(a)}>" for a in found]

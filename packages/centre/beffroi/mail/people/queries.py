@@ -17,9 +17,9 @@ from beffroi.lib.errors import existing
 from beffroi.lib.ids import is_id
 from beffroi.mail import queries as mail
 from beffroi.mail.gate.facts import hash_of_message_id
+from beffroi.mail.heads import MessageSummary
 from beffroi.mail.models import Mailbox, Sending
 from beffroi.mail.people.models import Handling, Member, Note, SharedMailbox
-from beffroi.mail.reader import MessageSummary
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 

@@ -21,9 +21,10 @@ from django.views.decorators.http import require_POST
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import digits
 from beffroi.lib.errors import Invalid
-from beffroi.mail import access, folders, reader
+from beffroi.mail import access, folders
 from beffroi.mail.access import Right
 from beffroi.mail.folders import Folder
+from beffroi.mail.heads import MessageSummary
 from beffroi.portal.pages import for_agents
 from beffroi.portal.web import mail_files
 
@@ -62,19 +63,17 @@ def folder_context(folder: str, places: Sequence[Folder]) -> dict[str, Any]:
     }
 
 
-def listed_rows(folder: str, letters: Sequence[reader.MessageSummary]) -> list[dict[str, Any]]:
+def listed_rows(folder: str, letters: Sequence[MessageSummary]) -> list[dict[str, Any]]:
     """What the list of a folder shows: one row a conversation, its newest message; ``messages`` are all of it on this
     page, ``uids`` what a tick stands for. Where something is sent, deleted or a draft, a message stands alone."""
     joined = _FIXED.get(folder, "inbox") == "inbox"
-    conversations: dict[str, list[reader.MessageSummary]] = {}
+    conversations: dict[str, list[MessageSummary]] = {}
     for one in letters:
         conversations.setdefault((joined and one.root) or f"#{one.uid}", []).append(one)
     return [_row(folder, several) for several in conversations.values()]
 
 
-def found_rows(
-    hits: Sequence[tuple[str, reader.MessageSummary]], *, everywhere: bool
-) -> list[dict[str, Any]]:
+def found_rows(hits: Sequence[tuple[str, MessageSummary]], *, everywhere: bool) -> list[dict[str, Any]]:
     """What a search shows, message by message; of several folders each says where it lies (``place``), and a tick
     stands for the number and the folder."""
     rows = [_row(folder, [one]) for folder, one in hits]
@@ -84,7 +83,7 @@ def found_rows(
     return rows
 
 
-def _row(folder: str, letters: list[reader.MessageSummary]) -> dict[str, Any]:
+def _row(folder: str, letters: list[MessageSummary]) -> dict[str, Any]:
     where = folder_context(folder, [])
     return {
         "message": letters[0],

@@ -1,4 +1,4 @@
-"""Courrier: list, read safely, report.
+"""Courrier: list, read safely.
 
 Input:  hostile: everything in a mail. Text is escaped by the templates; HTML is cleaned and served from its own
         address, in a sandbox, with a policy that loads nothing.
@@ -16,15 +16,14 @@ from django.urls import reverse
 from django.utils.http import content_disposition_header
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.csp import csp_override
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_GET
 
 from beffroi.core.communes import queries as communes
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import digits
-from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed, NotFound
-from beffroi.lib.ids import is_id
-from beffroi.mail import access, actions, drafts, folders, queries, reader, sendings
-from beffroi.mail.access import Access, Right
+from beffroi.lib.errors import NotAllowed, NotFound
+from beffroi.mail import access, drafts, folders, queries, reader, sendings
+from beffroi.mail.access import Right
 from beffroi.mail.aliases import queries as aliases
 from beffroi.mail.held import sealing
 from beffroi.mail.models import Mailbox
@@ -34,17 +33,14 @@ from beffroi.mail.quota import queries as quota
 from beffroi.mail.safety import queries as safety
 from beffroi.portal import room_words, safe_html, safety_words, words
 from beffroi.portal.pages import asks_part, for_agents, page, sought
-from beffroi.portal.web import compose, delegations, invitations, mail_files, shared
+from beffroi.portal.web import compose, delegations, invitations, mail_files, mail_report, shared
 from beffroi.portal.web.banners import banners
 from beffroi.portal.web.folders import asked_folder, folder_context, found_rows, listed_rows
-from beffroi.watch import queries as watch
 
 PAGE_MESSAGES = 30
-MAX_REMEMBERED = 100
 MAX_SEARCH_CHARS = 200
 MAX_RESULT_PAGES = 20
 ENCRYPTED = ("application/pgp-encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime")
-REPORTED_KEY = "reported"
 PICTURES = frozenset({"image/png", "image/jpeg", "image/jpg", "image/gif", "image/webp"})
 MAX_PICTURES_BYTES = 3_000_000
 """Of all that are shown within a mail."""
@@ -64,14 +60,6 @@ class AttachmentBlocked(NotAllowed):
     """This attachment is held by a decision."""
 
     code = "mail.attachment_blocked"
-
-
-class NotCheckedYet(BeffroiError):
-    """This mail was delivered while the mail door was away; its evidence is being collected."""
-
-    code = "mail.not_checked_yet"
-    http_status = 409
-    retryable = True
 
 
 @require_GET
@@ -134,7 +122,7 @@ def messages(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpRespons
         "unread": next((one.unseen for one in places if one.name == folder), 0),
         "older": older,
         "first_page": before_uid is None and nth == 1,
-        "reported": set(request.session.get(REPORTED_KEY, [])),
+        "reported": set(request.session.get(mail_report.REPORTED_KEY, [])),
         "room": room_words.mailbox(room) if room else None,
         "collectivite_full": not part
         and box.owns
@@ -192,7 +180,7 @@ def read(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpR
         # The deceptive ones first: the list shows no more than its beginning.
         "links": sorted(links, key=lambda link: not link.deceptive),
         "deceptions": list(dict.fromkeys((link.shown_host, link.host) for link in links if link.deceptive)),
-        "report": report_state(request, actor, view.summary.beffroi_id),
+        "report": mail_report.report_state(request, actor, view.summary.beffroi_id),
         "invitation": card,
         "bank": safety_words.bank(
             safety.bank_warnings(actor, [view.summary.beffroi_id]).get(view.summary.beffroi_id)
@@ -313,81 +301,6 @@ def _frame_size(html: str) -> str:
     """Height of the frame by length of the mail: the page may not measure inside of it."""
     short = len(html) < 1500 and not safe_html.pictures_in(html)
     return "short" if short else "long" if len(html) > 12000 else ""
-
-
-@require_http_methods(["GET", "POST"])
-@for_agents
-def report(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpResponse:
-    """Ask for confirmation with the consequences; then hand the sighting in."""
-    box = access.access(actor, mailbox_id, Right.READ)
-    folder = asked_folder(request)
-    if request.method == "GET":
-        view = _read(box, uid, folder)
-        context = {
-            "place": "mail",
-            "mailbox": box.mailbox,
-            "uid": uid,
-            "message": view.summary,
-            "code_hosts": list(
-                dict.fromkeys(
-                    safe_html.host_of(url) for url in queries.in_codes(box.mailbox, view.summary.beffroi_id)
-                )
-            ),
-        }
-        context |= delegations.shown(box)
-        context |= folder_context(folder, [])
-        return page(request, "portal/mail_report.html", context)
-    beffroi_id = request.POST.get("beffroi_id", "")
-    if not is_id(beffroi_id, "msg"):
-        raise Invalid("beffroi_id")
-    if report_state(request, actor, beffroi_id) is None:
-        _hand_in(box, uid, beffroi_id, folder)
-        known = [one for one in request.session.get(REPORTED_KEY, []) if one != beffroi_id]
-        request.session[REPORTED_KEY] = [*known, beffroi_id][-MAX_REMEMBERED:]
-    return HttpResponseRedirect(reverse("mail_reported", args=[beffroi_id]))
-
-
-def _hand_in(box: Access, uid: int, beffroi_id: str, folder: str) -> None:
-    """Errors: NotFound, NotCheckedYet (the mail lies there, and the sweep has not collected its evidence yet)."""
-    # A delegate reports what they may see, so the mail itself is asked first.
-    if not box.owns and _read(box, uid, folder).summary.beffroi_id != beffroi_id:
-        raise NotFound("message")
-    try:
-        actions.report_phishing(actor=box.actor, mailbox=box.mailbox, beffroi_id=beffroi_id)
-    except NotFound:
-        if _read(box, uid, folder).summary.beffroi_id != beffroi_id:
-            raise
-        raise NotCheckedYet from None
-
-
-@require_GET
-@for_agents
-def reported(request: HttpRequest, actor: Actor, beffroi_id: str) -> HttpResponse:
-    """Thank you, and what became of it. Does not need the mail: it may have been withdrawn meanwhile."""
-    state = report_state(request, actor, beffroi_id)
-    if state is None:
-        raise NotFound("report")
-    context = {"place": "mail", "report": state, "beffroi_id": beffroi_id}
-    part = asks_part(request, "state")
-    return page(request, "portal/parts/report_state.html" if part else "portal/mail_reported.html", context)
-
-
-def report_state(request: HttpRequest, actor: Actor, beffroi_id: str) -> dict[str, Any] | None:
-    """The actor's own report of this message and what came of it; None if there is none."""
-    if not beffroi_id:
-        return None
-    own = watch.own_report(actor, beffroi_id)
-    if own is not None:
-        return {"state": own.state, "seen_at": own.seen_at, "beffroi_id": beffroi_id}
-    if beffroi_id in request.session.get(REPORTED_KEY, []):
-        # Handed in a moment ago; the evidence is being compared.
-        return {"state": "received", "seen_at": None, "beffroi_id": beffroi_id}
-    return None
-
-
-def _read(box: Access, uid: int, folder: str) -> reader.MessageView:
-    with access.open_mailbox(settings.BEFFROI, box) as opened:
-        return opened.read(uid, folder)
 
 
 def _is_returned(view: reader.MessageView, mailbox: Mailbox) -> bool:

@@ -24,10 +24,10 @@ from beffroi.mail import actions as mail
 from beffroi.mail import queries as mailboxes
 from beffroi.mail import reader
 from beffroi.mail.aliases import queries as aliases
+from beffroi.mail.heads import MessageSummary
 from beffroi.mail.models import Mailbox
 from beffroi.mail.naming import AddressUnusable
 from beffroi.mail.people import actions, handling, queries
-from beffroi.mail.reader import MessageSummary
 from beffroi.portal import address_words
 from beffroi.portal.pages import for_agents, page, typed
 from beffroi.portal.web.folders import asked_folder
