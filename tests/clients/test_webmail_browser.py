@@ -18,7 +18,7 @@ from django.conf import settings as django_settings
 from django.contrib.sessions.models import Session
 
 from tests.conftest import Commune
-from tests.fixtures_browser import browser, inspect
+from tests.fixtures_browser import browser, inspect, press
 from tests.fixtures_portal import no_door, portal_client
 from tests.mail_post import Post, needs_engines, until
 
@@ -200,6 +200,11 @@ def test_a_person_reads_finds_and_files_by_the_keyboard(post: Post, desk: Any) -
     page.click("button:has-text('Appliquer')")
     page.wait_for_selector("text=1 courriel déplacé vers Corbeille")
     assert until(lambda: post.count(box, "Trash") == 1, "it lies in the trash") is None
+    inspect(page, "w-corbeille")
+    press(page, "Annuler")
+    page.wait_for_selector("text=C’est annulé : 1 courriel est de nouveau à sa place.")
+    assert (post.count(box), post.count(box, "Trash")) == (3, 0)
+    assert page.locator("button:has-text('Annuler')").count() == 0
 
 
 def test_a_draft_outlives_its_session_and_a_new_sign_in(post: Post, desk: Any, beaune: Commune) -> None:

@@ -66,6 +66,18 @@ def test_folders_marks_and_search(post: Post, written: Any) -> None:
         junk = opened.list("Junk")[0].uid
     act("inbox", junk, folder="Junk")
     assert post.count(box) == 2
+    for counts in ((1, 1, 1), (1, 1, 1)):  # the last move alone, and once
+        act("undo")
+        assert (post.count(box), post.count(box, "Junk"), post.count(box, "Trash")) == counts
+    assert "Rien à annuler" in client.get(f"/courrier/{box.id}/").content.decode()
+    with reader.open_mailbox(post.config, box.address) as opened:
+        both = [f"{opened.list(name)[0].uid}/{name}" for name in ("Junk", "Trash")]
+    client.post(f"/courrier/{box.id}/agir/", {"what": "inbox", "uid": both})
+    assert post.count(box) == 3
+    act("undo")
+    assert (post.count(box), post.count(box, "Junk"), post.count(box, "Trash")) == (1, 1, 1)
+    with reader.open_mailbox(post.config, box.address) as opened:
+        act("inbox", opened.list("Junk")[0].uid, folder="Junk")
     answer = client.post(f"/courrier/{box.id}/dossiers/", {"name": "État civil & <b>"})
     page = client.get(answer["Location"])
     assert page.status_code == 200 and "État civil &amp; &lt;b&gt;" in page.content.decode()

@@ -98,9 +98,19 @@ def create(opened: MailboxReader, name: str) -> None:
         raise Invalid("folder") from None
 
 
-def act(opened: MailboxReader, folder: str, uids: Sequence[int], what: str, target: str = "") -> int:
-    """Mark or move these messages; return how many there were. ``what``: a key of FLAGS or MOVES, "move" (to
-    ``target``), or "erase" (in the trash only). Errors: NotFound, Invalid."""
+@dataclass(frozen=True)
+class Acted:
+    """``count``: the messages that were there. ``place``, ``uids``: where they lie since they were moved, and their
+    numbers there; none where they were not."""
+
+    count: int
+    place: str = ""
+    uids: Sequence[int] = ()
+
+
+def act(opened: MailboxReader, folder: str, uids: Sequence[int], what: str, target: str = "") -> Acted:
+    """Mark or move these messages. ``what``: a key of FLAGS or MOVES, "move" (to ``target``), or "erase" (in the trash
+    only). Errors: NotFound, Invalid."""
     if what not in {*FLAGS, *MOVES, "move", "erase"} or (what == "erase" and folder != MOVES["trash"]):
         raise Invalid("what")
     try:
@@ -110,7 +120,7 @@ def act(opened: MailboxReader, folder: str, uids: Sequence[int], what: str, targ
     wanted = sorted(set(uids))[:MAX_UIDS]
     there = list(opened.client.search(["UID", ",".join(str(one) for one in wanted)])) if wanted else []
     if not there:
-        return 0
+        return Acted(0)
     if what in FLAGS:
         add, flag = FLAGS[what]
         (opened.client.add_flags if add else opened.client.remove_flags)(there, [flag], silent=True)
@@ -120,12 +130,25 @@ def act(opened: MailboxReader, folder: str, uids: Sequence[int], what: str, targ
     else:
         place = MOVES.get(what) or checked_name(target)
         if place == folder:
-            return 0
+            return Acted(0)
         try:
             opened.client.move(there, place)
         except IMAPClientError:
             raise NotFound("folder") from None
-    return len(there)
+        return Acted(len(there), place, _moved(opened))
+    return Acted(len(there))
+
+
+def numbers(uid_set: bytes) -> list[int]:
+    """What ``3:5,9`` stands for, in its order (RFC 9051, sequence-set)."""
+    runs = [[int(one) for one in part.split(b":")] for part in uid_set.split(b",")]
+    return [uid for run in runs for uid in range(run[0], run[-1] + 1)]
+
+
+def _moved(opened: MailboxReader) -> list[int]:
+    """The numbers that Dovecot gave to what was moved just now (RFC 4315); imapclient passes no response codes on."""
+    _code, (told, *_) = opened.client._imap.response("COPYUID")
+    return numbers(told.split()[2]) if told else []
 
 
 @dataclass(frozen=True)

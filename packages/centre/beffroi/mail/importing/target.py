@@ -20,6 +20,7 @@ from imapclient.exceptions import IMAPClientAbortError, IMAPClientError
 from beffroi.lib.config import Config
 from beffroi.mail import tokens
 from beffroi.mail.engines import layout
+from beffroi.mail.folders import numbers
 from beffroi.mail.importing import letters, source
 from beffroi.mail.importing.errors import NewMailboxAway
 from beffroi.mail.importing.letters import Letter
@@ -142,7 +143,4 @@ def _by_header(client: Any, uids: Sequence[int]) -> Iterator[tuple[int, bytes]]:
 def _appended(told: object) -> list[int]:
     """The numbers that Dovecot gave, in the order of the mails (RFC 4315)."""
     found = _APPENDUID.search(told) if isinstance(told, bytes) else None
-    if found is None:
-        return []
-    runs = [[int(one) for one in part.split(b":")] for part in found[1].split(b",")]
-    return [uid for run in runs for uid in range(run[0], run[-1] + 1)]
+    return numbers(found[1]) if found else []

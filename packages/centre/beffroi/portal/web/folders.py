@@ -19,12 +19,13 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_POST
 
 from beffroi.core.identity.actor import Actor
-from beffroi.lib import digits
+from beffroi.lib import clock, digits
 from beffroi.lib.errors import Invalid
-from beffroi.mail import access, folders
-from beffroi.mail.access import Right
+from beffroi.mail import access, deleted, folders
+from beffroi.mail.access import Access, Right
 from beffroi.mail.folders import Folder
 from beffroi.mail.heads import MessageSummary
+from beffroi.mail.models import Mailbox
 from beffroi.portal.pages import for_agents
 from beffroi.portal.web import mail_files
 
@@ -36,6 +37,9 @@ NAMES = {
     "junk": gettext_lazy("Indésirables"),
     "trash": gettext_lazy("Corbeille"),
 }
+UNDO_S = 600
+MOVED_KEY = "mails_moved"
+"""In the session: what was moved last, from where, and where it lies now."""
 _FIXED = {INBOX: "inbox", "Drafts": "drafts", "Sent": "sent", "Junk": "junk", "Trash": "trash"}
 
 
@@ -99,26 +103,65 @@ def _row(folder: str, letters: list[MessageSummary]) -> dict[str, Any]:
 @require_POST
 @for_agents
 def act(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
-    """Mark or move messages; then the list again."""
+    """Mark or move messages, or take the last move back; then the list again."""
     what, target = request.POST.get("what", ""), request.POST.get("target", "")
     box = access.access(actor, mailbox_id, Right.ANSWER if what in folders.FLAGS else Right.OWN)
     folder = asked_folder(request)
-    ticked = _ticked(request, folder)
     if what.startswith("move:"):
         what, target = "move", what[5:]
-    with access.open_mailbox(settings.BEFFROI, box) as opened:
-        thrown = mail_files.drafts_among(opened, ticked) if what in ("trash", "erase") else []
-        count = sum(folders.act(opened, name, uids, what, target) for name, uids in ticked.items())
-    mail_files.forget_message(request, box, thrown)
-    if not ticked:
-        messages.info(request, _("Cochez d’abord un ou plusieurs courriels."))
-    elif what not in folders.FLAGS:
-        messages.info(request, _moved(count, what, target))
+    if what == "undo":
+        _undo(request, box)
+    else:
+        _act(request, box, _ticked(request, folder), what, target)
     again = {name: request.POST[name] for name in ("dossier", "q") if request.POST.get(name)}
     if again == {"dossier": INBOX}:
         again = {}
     suffix = f"?{urlencode(again, quote_via=quote)}" if again else ""
     return HttpResponseRedirect(reverse("mail_list", args=[mailbox_id]) + suffix)
+
+
+def _act(request: HttpRequest, box: Access, ticked: dict[str, list[int]], what: str, target: str) -> None:
+    if not ticked:
+        messages.info(request, _("Cochez d’abord un ou plusieurs courriels."))
+        return
+    with access.open_mailbox(settings.BEFFROI, box) as opened:
+        thrown = mail_files.drafts_among(opened, ticked) if what in ("trash", "erase") else []
+        done = {name: folders.act(opened, name, uids, what, target) for name, uids in ticked.items()}
+    mail_files.forget_message(request, box, thrown)
+    if what in folders.FLAGS:
+        return
+    count = sum(one.count for one in done.values())
+    back = [(one.place, list(one.uids), name) for name, one in done.items() if one.uids]
+    if what == "erase":
+        messages.info(request, _erased(count))
+    elif thrown or not back:  # a draft that is thrown away loses its links, which do not come back with it
+        messages.info(request, _moved(count, folders.MOVES.get(what, target)))
+    else:
+        request.session[MOVED_KEY] = {"mailbox": box.mailbox.id, "back": back, "at_s": clock.epoch_s()}
+
+
+def last_moved(request: HttpRequest, mailbox: Mailbox) -> str:
+    """What was moved here a moment ago and may be taken back, in words; "" for nothing."""
+    last = request.session.get(MOVED_KEY)
+    if not last or last["mailbox"] != mailbox.id or clock.epoch_s() - last["at_s"] > UNDO_S:
+        return ""
+    return _moved(sum(len(uids) for _place, uids, _from in last["back"]), last["back"][0][0])
+
+
+def _undo(request: HttpRequest, box: Access) -> None:
+    back = request.session[MOVED_KEY]["back"] if last_moved(request, box.mailbox) else []
+    with access.open_mailbox(settings.BEFFROI, box) as opened:
+        count = sum(folders.act(opened, place, uids, "move", name).count for place, uids, name in back)
+    request.session.pop(MOVED_KEY, None)
+    if not count:
+        messages.info(request, _("Rien à annuler : ces courriels ne sont plus là où vous les aviez mis."))
+        return
+    said = ngettext(
+        "C’est annulé : %(n)s courriel est de nouveau à sa place.",
+        "C’est annulé : %(n)s courriels sont de nouveau à leur place.",
+        count,
+    )
+    messages.info(request, said % {"n": count})
 
 
 def _ticked(request: HttpRequest, folder: str) -> dict[str, list[int]]:
@@ -136,15 +179,20 @@ def _ticked(request: HttpRequest, folder: str) -> dict[str, list[int]]:
     return found
 
 
-def _moved(count: int, what: str, target: str) -> str:
-    if what == "erase":
-        return ngettext("%(n)s courriel effacé.", "%(n)s courriels effacés.", count) % {"n": count}
-    place = folders.MOVES.get(what, target)
-    words = {"n": count, "place": NAMES.get(_FIXED.get(place, ""), place)}
-    return (
-        ngettext("%(n)s courriel déplacé vers %(place)s.", "%(n)s courriels déplacés vers %(place)s.", count)
-        % words
+def _erased(count: int) -> str:
+    said = ngettext(
+        "%(n)s courriel effacé. « Retrouver un courriel supprimé », plus bas, le rend pendant %(days)s jours.",
+        "%(n)s courriels effacés. « Retrouver un courriel supprimé », plus bas, les rend pendant %(days)s jours.",
+        count,
     )
+    return said % {"n": count, "days": deleted.KEEP_DAYS}
+
+
+def _moved(count: int, place: str) -> str:
+    said = ngettext(
+        "%(n)s courriel déplacé vers %(place)s.", "%(n)s courriels déplacés vers %(place)s.", count
+    )
+    return said % {"n": count, "place": title(place)}
 
 
 @require_POST

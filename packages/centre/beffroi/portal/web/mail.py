@@ -35,7 +35,7 @@ from beffroi.portal import room_words, safe_html, safety_words, words
 from beffroi.portal.pages import asks_part, for_agents, page, sought
 from beffroi.portal.web import compose, delegations, invitations, mail_files, mail_report, shared
 from beffroi.portal.web.banners import banners
-from beffroi.portal.web.folders import asked_folder, folder_context, found_rows, listed_rows
+from beffroi.portal.web.folders import asked_folder, folder_context, found_rows, last_moved, listed_rows
 
 PAGE_MESSAGES = 30
 MAX_SEARCH_CHARS = 200
@@ -108,6 +108,7 @@ def messages(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpRespons
         "shared": shared.marked(actor, mailbox, letters),
         "asked": asked,
         "total": total,
+        "moved": "" if part else last_moved(request, mailbox),
         "everywhere": everywhere,
         "nth": nth,
         "more": asked and nth * folders.HITS < total and nth < MAX_RESULT_PAGES,
