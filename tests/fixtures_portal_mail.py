@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -24,6 +24,7 @@ from beffroi.mail.reader import AttachedMail, Attachment, MessageView
 
 FILE = b"PK\x03\x04 not really an archive"
 SEEN: list[int] = []
+SENT_AT = datetime(2026, 11, 1, 9, 0, tzinfo=UTC)
 LURE_HTML = """
 <html><head><style>body{background:url(http://evil.test/x)}</style><script>alert(1)</script></head>
 <body onload="alert(2)"><p>Bonjour, votre colis est en attente.</p>
@@ -132,7 +133,7 @@ def show(set_one: Callable[[Any, str, Any], None]) -> None:
     def fetch(opened: ShownMailbox, uid: int, folder: str, text: str) -> Original:
         one = opened.read(uid).summary
         return Original(uid, 1, folder, one.from_name, one.from_address, (), ("mairie@beaune.test",), (),
-                        one.subject, "24/11/2026 10:00", text, "<m@example.org>")  # fmt: skip
+                        one.subject, SENT_AT, text, "<m@example.org>")  # fmt: skip
 
     def draft(opened: ShownMailbox, uid: int) -> Opened:
         view = opened.read(uid)

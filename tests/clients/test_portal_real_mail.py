@@ -203,7 +203,8 @@ def test_a_picture_stands_in_its_place_and_a_mail_that_is_attached_is_read(
         "Subject: =?utf-8?q?Devis_n=C2=B0_3?=\nDate: Mon, 23 Nov 2026 09:30:00 +0100\nContent-Type: "
     )
     paper = "application/pdf; name=devis.pdf\nContent-Disposition: attachment\n\n%PDF-1.7 devis\n"
-    deeper = "message/rfc822\n\nSubject: Dessous\n\nTout au fond\n"
+    # Past the last moment that a clock of Paris shows.
+    deeper = "message/rfc822\n\nSubject: Dessous\nDate: Fri, 31 Dec 9999 23:30:00 +0000\n\nTout au fond\n"
     letter = (
         f"From: a@sender.example.net\nTo: {box.address}\nSubject: Banc\nMIME-Version: 1.0\nContent-Type: "
     )

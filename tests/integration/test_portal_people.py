@@ -131,6 +131,7 @@ def test_opening_an_answer_tells_the_colleagues(beaune: Commune, shown_mail: obj
     agent, colleague = portal_client(beaune.agent_membership), portal_client(beaune.colleague_membership)
     page = seen(agent, "mail_write", box.id, query="?repondre=2")
     assert f'name="answered" value="{KEY}"' in page and "est en train de répondre" not in page
+    assert "Le 1er novembre 2026, 10\u00a0h\u00a000, Préfecture de la Côte-d’Or a écrit" in page
     assert "agent est en train de répondre" in seen(colleague, "mail_read", box.id, 2)
     assert "agent répond" in seen(colleague, "mail_list", box.id)
     assert "agent est en train de répondre" in seen(colleague, "mail_write", box.id, query="?repondre=2")

@@ -117,7 +117,7 @@ class Draft:
 
 @dataclass(frozen=True)
 class Original:
-    """The mail that is answered or passed on. Everything in it is hostile."""
+    """The mail that is answered or passed on. Everything in it is hostile. ``sent_at``: UTC, as it says."""
 
     uid: int
     uid_validity: int
@@ -128,7 +128,7 @@ class Original:
     to: tuple[str, ...]
     cc: tuple[str, ...]
     subject: str
-    sent_at: str
+    sent_at: datetime | None
     text: str
     message_id: str = ""
     references: str = ""

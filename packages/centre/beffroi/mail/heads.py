@@ -144,9 +144,18 @@ def addresses_of(told: Any) -> Sequence[Address]:
 def sent_at(date: bytes | None) -> datetime | None:
     """A Date: as it came; None where it is none."""
     try:
-        return moment(date, normalise=False).astimezone(UTC) if date else None
-    except (ValueError, OverflowError):
+        return countable(moment(date, normalise=False)) if date else None
+    except ValueError:
         return None
+
+
+def countable(told: datetime) -> datetime | None:
+    """What a mail says, in UTC; None near the ends of what programs count, where another zone has no such moment."""
+    try:
+        found = told.astimezone(UTC)
+    except OverflowError:
+        return None
+    return found if 1 < found.year < 9999 else None
 
 
 def address_of(address: Any) -> str:

@@ -14,7 +14,7 @@ from beffroi.lib.errors import Invalid, NotFound
 from beffroi.mail import compose
 from beffroi.mail.decoding import header_text
 from beffroi.mail.drafts import DRAFTS
-from beffroi.mail.heads import address_of
+from beffroi.mail.heads import address_of, countable
 from beffroi.mail.reader import Attachment, MailboxReader
 
 MAX_ADDRESSES = 1000
@@ -47,7 +47,7 @@ def fetch(opened: MailboxReader, uid: int, folder: str, text: str) -> compose.Or
     """``text``: what is quoted, as the page has read it. Errors: NotFound."""
     validity, envelope, headers = _envelope(opened, uid, folder)
     sender = (getattr(envelope, "from_", None) or (None,))[0]
-    sent_at = getattr(envelope, "date", None)
+    told = getattr(envelope, "date", None)
     return compose.Original(
         uid=uid,
         uid_validity=validity,
@@ -58,7 +58,7 @@ def fetch(opened: MailboxReader, uid: int, folder: str, text: str) -> compose.Or
         to=_plain(envelope, "to"),
         cc=_plain(envelope, "cc"),
         subject=header_text(getattr(envelope, "subject", None)),
-        sent_at=sent_at.strftime("%d/%m/%Y %H:%M") if sent_at else "",
+        sent_at=countable(told) if told else None,
         text=text,
         message_id=_ascii(getattr(envelope, "message_id", None)),
         references=headers.get("references", ""),

@@ -37,7 +37,7 @@ from beffroi.portal import calendars, drive_words, safe_html, webmail_words
 from beffroi.portal.pages import asks_part, for_agents, page, words_of
 from beffroi.portal.web import delegations, mail_files
 from beffroi.portal.web.folders import asked_folder
-from beffroi.portal.words import file_title, hour
+from beffroi.portal.words import exact, file_title, hour
 
 ANSWERS = {"repondre": "reply", "tous": "all", "transferer": "forward"}
 _SECTION = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){0,20}")
@@ -73,15 +73,16 @@ def _answer(box: Access, uid: int, folder: str, how: str) -> dict[str, Any]:
         view = opened.read(uid, folder)
         found = original.fetch(opened, uid, folder, _words(view))
     own = [box.address, *aliases.senders(box.mailbox)]
-    names = {"who": found.from_name or found.from_address, "when": found.sent_at}
+    names = {"who": found.from_name or found.from_address}
+    names |= {"when": exact(found.sent_at)} if found.sent_at else {}
     if how == "forward":
         words = _("---------- Message transféré ----------") + "\n"
         words += _("De : %(who)s") % {"who": f"{found.from_name} <{found.from_address}>".strip()} + "\n"
-        words += _("Date : %(when)s") % names + "\n"
+        words += _("Date : %(when)s") % names + "\n" if found.sent_at else ""
         words += _("Objet : %(subject)s") % {"subject": found.subject} + "\n"
         words += _("À : %(to)s") % {"to": ", ".join(found.to)}
     else:
-        words = _("Le %(when)s, %(who)s a écrit :") % names
+        words = (_("Le %(when)s, %(who)s a écrit :") if found.sent_at else _("%(who)s a écrit :")) % names
     others = [one.alias.address for one in aliases.leading_to([box.mailbox])]
     form: dict[str, Any] = compose.answer(found, how, box.address, words, others)
     form["sender"] = compose.addressed(found, own)
