@@ -72,6 +72,15 @@ def test_the_page_says_who_opens_what(beaune: Commune, client: Client) -> None:
     assert "pas connecté" not in row and "connecté" in row
 
 
+def test_one_person_is_found_and_the_whole_list_alone_is_confirmed(client: Client) -> None:
+    page = client.get(PATH, {"q": "coll"}).content.decode()
+    assert "collegue@beaune.test" in page and "agent@beaune.test" not in page and 'name="read"' not in page
+    assert "revenez à la liste entière" in page and "1 personne avec" in page
+    assert "Personne de ce nom ici" in client.get(PATH, {"q": "zz"}).content.decode()
+    page = client.get("/departs/", {"q": "coll"}).content.decode()
+    assert "collegue@beaune.test" in page and "agent@beaune.test" not in page
+
+
 def test_a_list_that_changed_is_read_again(beaune: Commune, client: Client, system: Actor) -> None:
     before = read(client)
     make_member(system, beaune.collectivite, "nouveau@beaune.test", "agent")

@@ -24,7 +24,7 @@ from beffroi.mail.people.models import Delegation, Departure
 from beffroi.mail.scripts.models import PersonalScript
 
 from tests.conftest import Commune
-from tests.fixtures_portal import own_mailbox, portal_client, shared_box
+from tests.fixtures_portal import confirmed, own_mailbox, portal_client, shared_box
 from tests.fixtures_projections import project
 from tests.integration.test_mail_people import opened, person
 
@@ -152,6 +152,14 @@ def test_an_undone_departure_gives_back_forwards_scripts_and_what_was_lent(beaun
         )
         for to in (beaune.colleague.id, beaune.referent.id)
     )
+    path = f"/departs/personne/{beaune.agent.id}/"
+    beforehand = confirmed(beaune.referent_membership).get(path).content.decode()
+    for said in (
+        "3 renvois de courrier s’arrêtent.",
+        "Les règles de classement de son logiciel de courriel s’éteignent.",
+        "2 délégations de boîte, données ou reçues, s’arrêtent.",
+    ):
+        assert said in beforehand
     departure = departed(beaune)
     for row in (forward, replaced, over, script, lent, replaced_too):
         row.refresh_from_db()
@@ -159,7 +167,7 @@ def test_an_undone_departure_gives_back_forwards_scripts_and_what_was_lent(beaun
     record = portal_client(beaune.referent_membership).get(f"/departs/{departure.id}/").content.decode()
     for said in (
         "3 renvois de courrier arrêtés",
-        "1 script de tri désactivé",
+        "Règles de classement de son logiciel de courriel éteintes",
         "2 délégations de boîte arrêtées",
     ):
         assert said in record

@@ -267,8 +267,7 @@ def end_over() -> int:
 @transaction.atomic
 def end_forwards_of(person_id: str, collectivite_id: str) -> list[str]:
     """Whoever left a collectivité receives nothing of it any more; return which ended."""
-    rows = Forward.objects.filter(person_id=person_id, collectivite_id=collectivite_id, ended_at=None)
-    return [row.id for row in rows if _end_forward(SYSTEM, row)]
+    return [row.id for row in queries.forwards_of(person_id, collectivite_id) if _end_forward(SYSTEM, row)]
 
 
 @transaction.atomic

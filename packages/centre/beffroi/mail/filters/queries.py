@@ -55,6 +55,11 @@ def forwards(actor: Actor) -> QuerySet[Forward]:
     return rows if actor.role == "referent" else rows.filter(person_id=actor.id)
 
 
+def forwards_of(person_id: str, collectivite_id: str) -> QuerySet[Forward]:
+    """Those that this person set and nobody ended."""
+    return Forward.objects.filter(person_id=person_id, collectivite_id=collectivite_id, ended_at=None)
+
+
 def access_forward(actor: Actor, forward_id: str) -> Forward:
     """Errors: NotFound, for absent and forbidden alike."""
     return existing(forwards(actor).filter(pk=forward_id).first(), "forward")

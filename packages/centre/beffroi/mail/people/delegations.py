@@ -143,9 +143,13 @@ def _end(actor: Actor, row: Delegation) -> bool:
 
 @transaction.atomic
 def end_all_of(*, actor: Actor, person_id: str, collectivite_id: str) -> list[str]:
-    """What this person lent, and what was lent to them; return which ended."""
-    rows = open_rows().filter(Q(owner_id=person_id) | Q(person_id=person_id), collectivite_id=collectivite_id)
-    return [one.id for one in rows if _end(actor, one)]
+    """Return which ended."""
+    return [one.id for one in open_of(person_id, collectivite_id) if _end(actor, one)]
+
+
+def open_of(person_id: str, collectivite_id: str) -> QuerySet[Delegation]:
+    """What this person lent, and what was lent to them."""
+    return open_rows().filter(Q(owner_id=person_id) | Q(person_id=person_id), collectivite_id=collectivite_id)
 
 
 @transaction.atomic

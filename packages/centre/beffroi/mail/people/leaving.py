@@ -31,10 +31,12 @@ from beffroi.mail import actions as mail
 from beffroi.mail import doveadm, projections
 from beffroi.mail.doveadm import Doveadm
 from beffroi.mail.filters import actions as filters
+from beffroi.mail.filters import queries as filter_queries
 from beffroi.mail.models import Mailbox
 from beffroi.mail.people import actions, delegations, queries
 from beffroi.mail.people.models import Departure, Member
 from beffroi.mail.scripts import actions as scripts
+from beffroi.mail.scripts import queries as script_queries
 
 UNDO_DAYS = 30
 SYSTEM = Actor.system("mail.people")
@@ -111,6 +113,16 @@ def app_passwords_of(person_id: str, collectivite_id: str) -> int:
     """How many of the person's app passwords here are in force."""
     rows = AppPassword.objects.filter(membership__person_id=person_id, revoked_at=None)
     return rows.filter(membership__collectivite_id=collectivite_id).count()
+
+
+def also_ends(person_id: str, collectivite_id: str) -> dict[str, int]:
+    """How many forwards, scripts and delegations end with the accesses."""
+    found = {
+        "forwards": filter_queries.forwards_of(person_id, collectivite_id),
+        "scripts": script_queries.chosen_of(person_id, collectivite_id),
+        "lent": delegations.open_of(person_id, collectivite_id),
+    }
+    return {what: rows.count() for what, rows in found.items()}
 
 
 def visible(actor: Actor) -> list[Departure]:

@@ -119,7 +119,7 @@ def end_scripts_of(person_id: str, collectivite_id: str) -> list[str]:
     """Whoever left a collectivité files nothing there any more; whoever takes the mailbox over finds none of it.
     Return which were chosen: one that rested rests."""
     outbox.serialise()
-    rows = PersonalScript.objects.filter(person_id=person_id, collectivite_id=collectivite_id, is_active=True)
+    rows = queries.chosen_of(person_id, collectivite_id)
     for row in rows:
         row.is_active = False
         row.save(update_fields=["is_active"])

@@ -19,6 +19,11 @@ def scripts(mailbox: Mailbox) -> QuerySet[PersonalScript]:
     )
 
 
+def chosen_of(person_id: str, collectivite_id: str) -> QuerySet[PersonalScript]:
+    """Those that this person chose, in whatever mailbox."""
+    return PersonalScript.objects.filter(person_id=person_id, collectivite_id=collectivite_id, is_active=True)
+
+
 def access_script(mailbox: Mailbox, script_id: str) -> PersonalScript:
     """Errors: NotFound. The caller has checked the mailbox."""
     return existing(scripts(mailbox).filter(pk=script_id).first(), "script")

@@ -17,7 +17,8 @@ from beffroi.core.identity import reviews
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import Conflict, NotFound
 from beffroi.mail.people import queries
-from beffroi.portal.pages import for_agents, page
+from beffroi.portal.pages import for_agents, page, sought
+from beffroi.portal.persons import MAX_SOUGHT_CHARS, listed
 
 
 @require_http_methods(["GET", "POST"])
@@ -41,12 +42,17 @@ def review(request: HttpRequest, actor: Actor) -> HttpResponse:
         messages.success(request, _("Les accès sont confirmés. La prochaine relecture est dans un an."))
         return HttpResponseRedirect(reverse("persons"))
     read = reviews.accesses(actor, own.id)
-    context = {
+    rows = [
+        {
+            "access": one,
+            "person": one.colleague.person,
+            "mailboxes": reads.get(one.colleague.person.pk, []),
+            "may_end": identity.may_end(actor, one.colleague.memberships),
+        }
+        for one in read
+    ]
+    context = listed(rows, sought(request, MAX_SOUGHT_CHARS)) | {
         "place": "persons",
-        "rows": [
-            (one, reads.get(one.colleague.person.pk, []), identity.may_end(actor, one.colleague.memberships))
-            for one in read
-        ],
         "read": reviews.digest(read, reads),
         "last": own.accesses_reviewed_at,
         "due": reviews.due_at(own),

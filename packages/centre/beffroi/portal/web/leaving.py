@@ -26,7 +26,8 @@ from beffroi.mail.aliases import queries as aliases
 from beffroi.mail.models import Mailbox
 from beffroi.mail.people import leaving, queries
 from beffroi.mail.people.models import Departure
-from beffroi.portal.pages import asks_part, for_agents, page
+from beffroi.portal.pages import asks_part, for_agents, page, sought
+from beffroi.portal.persons import MAX_SOUGHT_CHARS, listed
 from beffroi.portal.web import departure_files as files
 from beffroi.portal.web import step_up
 
@@ -53,14 +54,13 @@ def departures(request: HttpRequest, actor: Actor) -> HttpResponse:
     """Everybody of the collectivité, to choose who leaves; and who left."""
     _checked(actor)
     inside = activation.colleagues(actor, actor.collectivite_id or "")
-    context = PLACE | {
-        "people": [
-            {"person": one.person, "may_end": accounts.may_end(actor, one.memberships)}
-            for one in inside
-            if one.person.pk != actor.id
-        ],
-        "departures": [_shown(one) for one in leaving.visible(actor)],
-    }
+    people = [
+        {"person": one.person, "may_end": accounts.may_end(actor, one.memberships)}
+        for one in inside
+        if one.person.pk != actor.id
+    ]
+    context = PLACE | listed(people, sought(request, MAX_SOUGHT_CHARS))
+    context |= {"departures": [_shown(one) for one in leaving.visible(actor)]}
     return page(request, "portal/departures.html", context)
 
 
@@ -117,6 +117,7 @@ def _prepare(request: HttpRequest, actor: Actor, person: Person) -> HttpResponse
         "others": others,
         **_aliases_of(leaving.owned_by(person.id, collectivite.id)),
         "app_passwords": leaving.app_passwords_of(person.id, collectivite.id),
+        **leaving.also_ends(person.id, collectivite.id),
         "files": files.of_person(collectivite.id, person.id),
         "undo_days": leaving.UNDO_DAYS,
     }
