@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from beffroi.core.decisions import door
 from beffroi.mail.models import Mailbox, MailMessage
+from beffroi.mail.reader import MessageView
 from beffroi.portal.web.signin import MOST_RECORDED
 from django.test import Client
 
@@ -174,6 +175,15 @@ def test_reading_names_the_sender_the_verdict_and_the_true_target(
     assert "1 image distante non chargée" in page
     assert "Signaler un hameçonnage" in page
     assert 'sandbox="allow-popups allow-popups-to-escape-sandbox"' in page
+
+
+def test_where_each_of_many_links_leads_is_told(
+    beaune: Commune, mailbox: Mailbox, shown_mail: list[MessageView]
+) -> None:
+    text = " ".join(f"https://n{number}.example/" for number in range(23))
+    shown_mail.append(letter(9, "Lettre d’information", "lettre@sender.example", text=text))
+    page = portal_client(beaune.agent_membership).get(f"/courrier/{mailbox.id}/9/").content.decode()
+    assert "<b>n0.example</b>" in page and "3 autres liens" in page and "<b>n22.example</b>" in page
 
 
 def test_the_body_of_a_mail_loads_nothing_and_runs_nothing(
