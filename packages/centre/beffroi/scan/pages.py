@@ -8,7 +8,15 @@ from base64 import b64decode
 from collections.abc import Iterator
 from html import unescape
 from itertools import islice
+from urllib.parse import urljoin
 
+from beffroi.scan import scripts
+
+MARKUP = re.compile(r"<(?:a|area|base|body|button|form|head|iframe|meta|script|svg)[\s/>]", re.I)
+"""A browser shows what has a page's name as a page, whatever it begins with."""
+_BASE = re.compile(
+    r"""<base\s(?:[^<>]{0,300}?[\s"'/])?href\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.IGNORECASE
+)
 _UNSEEN = re.compile(r"<(script|style)\b[^<>]*>[^<]*", re.I)
 _TAGS = re.compile(r"<[^<>]*>")
 _FOLLOWED = re.compile(
@@ -45,16 +53,33 @@ def said(page: str) -> str:
 def links(page: str) -> Iterator[str]:
     """Each address that a browser would follow, without its place in a page; with repeats, of any scheme. Of scripts
     the addresses that they name, and those in base64."""
+    begins = _BASE.search(page)
+    base = _value(begins) if begins else ""
     for pattern in (_FOLLOWED, _FRAMES):
         for found in pattern.finditer(page):
-            value = unescape(found[found.lastindex or 0]).translate(_REMOVED)
-            yield value.lstrip("".join(map(chr, range(33)))).partition("#")[0]
-    for script in _scripts(page):
+            yield _based(base, _value(found))
+    for script in map(scripts.written_out, _scripts(page)):
         for link in _QUOTED.findall(script):
             if not _SUPPLIES.search(plain := link.replace("\\", "")):
                 yield plain
     for token in _ENCODED.findall(page):
         yield decoded(token).decode("utf-8", "ignore")
+    yield from scripts.commanded(unescape(page))
+
+
+def _value(found: re.Match[str]) -> str:
+    value = unescape(found[found.lastindex or 0]).translate(_REMOVED)
+    return value.lstrip("".join(map(chr, range(33)))).partition("#")[0]
+
+
+def _based(base: str, value: str) -> str:
+    """Without a base what is relative leads to a file beside the page."""
+    if not base or not value:
+        return value
+    try:
+        return urljoin(base, value)
+    except ValueError:
+        return value
 
 
 def carried(page: str) -> Iterator[tuple[str, bytes]]:

@@ -1,7 +1,8 @@
 """What a PDF does by itself, what it carries, and its text. Pure.
 
 Rule:    a PDF is *active* when it starts a program (Launch, wherever it stands), or when a script that runs by itself
-         (on opening, at a page) calls for more than fields: forms of the State compute in scripts, and pass.
+         (on opening, at a page) calls for more than fields: forms of the State compute in scripts, and pass; or when it
+         opens a file of a share elsewhere (GoToR, GoToE), which then hears who is signed in.
 Hostile: everything. pypdf is Python; what it raises is the caller's to catch, who then asks ``broken_is_active``.
 Source:  ISO 32000-1, 12.6 (actions), 7.11.4 (embedded files).
 """
@@ -17,12 +18,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
+from urllib.parse import urljoin
 
 from PIL import Image
 from pypdf import PdfReader
 from pypdf.generic import DictionaryObject, StreamObject
 
-from beffroi.scan import bodies, codes
+from beffroi.scan import bodies, codes, office
 from beffroi.scan.bodies import Body
 
 TEXT_CPU_S = 1.5
@@ -30,7 +32,9 @@ _MAX_PAGES, _FIRST_PAGES, _LAST_PAGES = 5000, 8, 2
 _BY_THEMSELVES = ("/PO", "/PC", "/PV", "/PI")
 """Of a note: what happens when its page is opened, closed, seen or left. Others wait for a click or a key."""
 _MAX_PAGE_BYTES = 2 * 1024 * 1024
-_MAX_ACTIONS, _MAX_ATTACHMENTS, _MAX_SCRIPTS = 50, 500, 200
+_MAX_ACTIONS, _MAX_ATTACHMENTS, _MAX_SCRIPTS, _MAX_BOOKMARKS = 50, 500, 200, 5000
+_OPENS = ("/GoToR", "/GoToE", "/Thread", "/ImportData")
+"""Actions that open another file."""
 _MAX_ATTACHED_BYTES = 64 * 1024 * 1024
 _MAX_PICTURES, _MOST_PIXELS = 500, 20_000_000
 """Of a PDF; an A3 page at 300 dpi has 17 million pixels."""
@@ -69,11 +73,14 @@ def look(body: Body, *, most_text: int) -> Inside:
     if reader.is_encrypted and not reader.decrypt(""):
         return Inside(encrypted=True)
     found = Inside()
+    base = _dictionary(reader.root_object.get("/URI")).get("/Base")
     for action, waits in _actions(reader):
         # A script behind a button waits for a click; a program that a link starts does, too, and is none of a
         # document's business.
         found.active |= action.get("/S") == "/Launch" or (not waits and _reaches_out(action))
-        found.links += _links(action)
+        places = _places(action)
+        found.active |= action.get("/S") in _OPENS and any(map(_is_share, places))
+        found.links += [urljoin(_written(base), one) for one in places] if base else places
     found.is_whole = len(reader.pages) <= _MAX_PAGES
     bytes_left = _MAX_ATTACHED_BYTES
     for number, (name, contents) in enumerate(reader.attachments.items()):
@@ -96,6 +103,7 @@ def _actions(reader: PdfReader) -> Iterator[tuple[DictionaryObject, bool]]:
         _named_scripts(_dictionary(_dictionary(root.get("/Names")).get("/JavaScript"))),
     ):
         yield from ((action, False) for action in own)
+    yield from ((action, True) for action in _bookmarks(root))
     for number in range(min(len(reader.pages), _MAX_PAGES)):
         page = reader.pages[number]
         yield from ((action, False) for action in _of_events(page))
@@ -127,6 +135,16 @@ def _named_scripts(tree: DictionaryObject) -> Iterator[DictionaryObject]:
             nodes += [_dictionary(kid) for kid in kids]
 
 
+def _bookmarks(root: DictionaryObject) -> Iterator[DictionaryObject]:
+    waiting = [_dictionary(root.get("/Outlines")).get("/First")]
+    for _ in range(_MAX_BOOKMARKS):
+        if not waiting:
+            return
+        one = _dictionary(waiting.pop())
+        yield from _chain(one.get("/A"))
+        waiting += [one[key] for key in ("/First", "/Next") if key in one]
+
+
 def _chain(action: Any) -> Iterator[DictionaryObject]:
     """An action and those that follow it."""
     waiting = [action]
@@ -141,8 +159,12 @@ def _chain(action: Any) -> Iterator[DictionaryObject]:
             waiting.append(one.get("/Next"))
 
 
-def _links(action: DictionaryObject) -> list[str]:
-    """The web addresses that it opens, sends a form to, or names in a script."""
+def _is_share(place: str) -> bool:
+    return not _WEB.match(place) and bool(office.fetched(place))
+
+
+def _places(action: DictionaryObject) -> list[str]:
+    """What it opens, sends a form to, or names in a script."""
     if action.get("/S") == "/JavaScript":
         return _WEB.findall(_script(action))
     place = _resolved(action.get("/URI" if action.get("/S") == "/URI" else "/F"))

@@ -54,9 +54,10 @@ class _Group:
 
 
 _LINKS = re.compile(
-    rb'(?:HYPERLINK|INCLUDE(?:TEXT|PICTURE)|IMPORT)\b[^"{}\r\n]{0,40}"\s*(https?:[^"{}\r\n]*)', re.I
+    rb'(?:HYPERLINK|INCLUDE(?:TEXT|PICTURE)|IMPORT)\b[^"{}\r\n]{0,40}"([^"{}\r\n]{1,12288})', re.I
 )
-_TEMPLATE = re.compile(rb"\\template\s+([^{}]{1,2048})", re.I)
+_TEMPLATE = re.compile(rb"\\template\s*([^{}]{1,12288})", re.I)
+_MOST_PLACE = 2048
 _OBJECTS = re.compile(rb"\\objdata\b ?((?:[0-9a-fA-F\s]++|\{[^{}]{0,80}\}|\\[a-z]{1,32}-?\d{0,9} ?)+)")
 _NO_HEX = re.compile(rb"\{[^{}]*\}|\\[a-z]+-?\d* ?|\s+")
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -65,12 +66,17 @@ _MOST_OBJECTS = 50
 
 def links(data: bytes) -> list[str]:
     """Of its fields, and its template."""
-    return [one.decode("latin-1") for one in _LINKS.findall(data)] + templates(data)
+    return [_written(one) for one in dict.fromkeys(_LINKS.findall(data))] + templates(data)
 
 
 def templates(data: bytes) -> list[str]:
     """What it fetches by itself when it is opened."""
-    return [one.decode("latin-1").replace("\\\\", "\\").strip() for one in _TEMPLATE.findall(data)]
+    return [_written(one) for one in dict.fromkeys(_TEMPLATE.findall(data))]
+
+
+def _written(place: bytes) -> str:
+    """Its signs may be spelt by numbers."""
+    return text(place, _MOST_PLACE).strip()
 
 
 def embedded(data: bytes) -> Iterator[tuple[str, bytes]]:

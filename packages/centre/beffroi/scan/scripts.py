@@ -1,0 +1,138 @@
+"""Where scripts, shortcuts and commands lead, also those that a reader is told to paste (ClickFix). Pure, and for
+hostile text: nothing is run.
+
+Hostile: every sign. Each expression goes over a text once.
+Source:  MS-SHLLINK 2.1 to 2.4; docs/decisions/0178-what-a-padded-file-leads-to-and-does.md.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from base64 import b64decode
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from beffroi.scan import office
+
+_COMMAND = re.compile(
+    r"\b(?:powershell|pwsh|cmd(?:\.exe)?\s*/|mshta|msiexec|rundll32|regsvr32|[cw]script|bitsadmin|certutil|curl|wget|iwr|irm"
+    r"|iex|invoke-\w+|start-bitstransfer|net\.webclient|downloadstring|osascript|bash\s+-c|installutil|conhost)\b",
+    re.IGNORECASE,
+)
+"""What a person is told to paste into Windows' "Run", a terminal, a file's address line."""
+_FETCHES = re.compile(
+    r"\[internetshortcut\]|<(?:libraryDescription|searchConnectorDescription|PCSettings|plist|package|job)\b|activexobject"
+    r"|wscript\.|createobject\s*\(|msxml2\.|^@echo off|\bweb\.(?:contents|page)\(|" + _COMMAND.pattern,
+    re.IGNORECASE | re.MULTILINE,
+)
+"""What scripts and shortcuts have, and letters have not."""
+_WEB = r"https?:/{1,2}[^\s\0<>\"'`|;)\\]+[^\s\0<>\"'`|;)\\.,:!?]"
+_SHARE = r"(?:file:[/\\]{2,5}|\\{2,4})(?P<host>[\w-]+(?:\.[\w-]+)+)(?P<ssl>@ssl)?(?:@(?P<port>\d{1,5}))?(?P<path>[/\\][^\s\0<>\"'|]*)"
+_PLACES = re.compile(f"(?:{_WEB})|{_SHARE}", re.IGNORECASE)
+_FOLDERS = re.compile(r"[/\\]+(?:DavWWWRoot[/\\]+)?", re.IGNORECASE)
+_NAMES = re.compile(
+    r"""\bxmlns(?::\w{1,40})?\s?=\s?["'][^"'<>]{0,200}["']|<!DOCTYPE[^<>]{0,400}>""", re.IGNORECASE
+)
+_ENCODED = re.compile(r"[-/]e[a-z]{0,14}\s+[\"']?([\w+/]{40,}=*)", re.IGNORECASE | re.ASCII)
+"""A command of PowerShell, in base64 of UTF-16."""
+_SIGN = re.compile(r"\\x([0-9a-f]{2})|\\u\{?([0-9a-f]{4})\}?|\bchrw?\(\s*(\d{2,3})\s*\)", re.IGNORECASE)
+_JOINED = re.compile(r"""["'`]\s*[+&]\s*["'`]""")
+_NUMBERS = re.compile(r"(?:\d{2,3}\s*,\s*){8,}\d{2,3}")
+_REACH, _MOST = 400, 2000
+"""Characters between a command and what it fetches; addresses of a text that are looked at."""
+
+
+def written_out(script: str) -> str:
+    """The same with signs instead of their numbers, and texts that are put together as one."""
+    script = _JOINED.sub("", _SIGN.sub(_sign, script))
+    numbers = ("".join(chr(int(one)) for one in found[0].split(",")) for found in _NUMBERS.finditer(script))
+    return "\n".join((script, *(f'"{one}"' for one in numbers)))
+
+
+def _sign(found: re.Match[str]) -> str:
+    if found[3]:
+        return f'"{chr(int(found[3]))}"'
+    return chr(int(found[1] or found[2], 16))
+
+
+def links(text: str) -> Iterator[str]:
+    """Each address in what is a script, or a shortcut that is text; none where it is neither."""
+    if _FETCHES.search(text):
+        yield from addresses(_NAMES.sub("", text))
+
+
+def addresses(text: str) -> Iterator[str]:
+    """Those of the web, and shares elsewhere as the web would have them."""
+    for one in _unpacked(text):
+        yield from map(_address, islice(_PLACES.finditer(one), _MOST))
+
+
+def commanded(text: str) -> Iterator[str]:
+    """Each address behind a command, in whatever text."""
+    for one in _unpacked(text):
+        for found in islice(_PLACES.finditer(one), _MOST):
+            # Once for each address, and not over the whole text for each command.
+            if _COMMAND.search(one, max(0, found.start() - _REACH), found.start()):
+                yield _address(found)
+
+
+def _unpacked(text: str) -> Iterator[str]:
+    # Signs that the command line and PowerShell leave out.
+    yield written_out(text.replace("^", "").replace("`", ""))
+    for token in islice(_ENCODED.findall(text), _MOST):
+        yield b64decode(token[: len(token) // 4 * 4]).decode("utf-16-le", "ignore")
+
+
+def _address(found: re.Match[str]) -> str:
+    """ "" for a share near by. One elsewhere is asked for as a page, too (WebDAV): so its host is known."""
+    if not found["host"]:
+        return found[0]
+    if not office.fetched(f"\\\\{found['host']}\\"):
+        return ""
+    scheme, port = "https" if found["ssl"] else "http", f":{found['port']}" if found["port"] else ""
+    path = _FOLDERS.sub("/", found["path"])
+    return f"{scheme}://{found['host']}{port}{path}"
+
+
+# -- shortcuts -----------------------------------------------------------------------------------------------
+
+_HEADER_BYTES = 76
+_TARGET, _PLACE, _UNICODE = 0x01, 0x02, 0x80
+_TEXTS = {0x04: "name", 0x08: "path", 0x10: "folder", 0x20: "arguments", 0x40: "icon"}
+_WORDS = re.compile(rb"(?:[\x20-\x7e]\x00){4,}|[\x20-\x7e]{4,}")
+
+
+@dataclass(frozen=True)
+class Shortcut:
+    """``texts``: by kind (``_TEXTS``). ``target``: what is readable of what it opens and of what stands behind."""
+
+    texts: dict[str, str]
+    target: str
+
+    @property
+    def said(self) -> str:
+        return "\n".join((*self.texts.values(), self.target))
+
+
+def shortcut(data: bytes) -> Shortcut:
+    """Of a .lnk. Errors: struct.error where it is cut."""
+    flags = struct.unpack_from("<I", data, 20)[0]
+    at, target = _HEADER_BYTES, b""
+    if flags & _TARGET:
+        length = struct.unpack_from("<H", data, at)[0]
+        target, at = data[at + 2 : at + 2 + length], at + 2 + length
+    if flags & _PLACE:
+        length = struct.unpack_from("<I", data, at)[0]
+        target, at = target + b"\0\0" + data[at : at + length], at + length
+    texts = {}
+    for flag, kind in _TEXTS.items():
+        if flags & flag:
+            length = struct.unpack_from("<H", data, at)[0] * (2 if flags & _UNICODE else 1)
+            texts[kind] = data[at + 2 : at + 2 + length].decode(
+                "utf-16-le" if flags & _UNICODE else "cp1252", "replace"
+            )
+            at += 2 + length
+    words = _WORDS.findall(target + b"\0\0" + data[at : at + 4096])
+    return Shortcut(texts, "\n".join(one.replace(b"\0", b"").decode() for one in words))
