@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
+import struct
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -11,7 +13,8 @@ from contextlib import AbstractContextManager, contextmanager
 import msgspec
 import pytest
 from beffroi_protocol.facts import EntryRefused, FlowsBlocked, NamesRefused, PolicyRolledBack
-from beffroi_protocol.messages import Policy
+from beffroi_protocol.indicators import Kind, normalise
+from beffroi_protocol.messages import Action, Entry, Policy
 from beffroi_protocol.signing import ROLE_ROOT, Signer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -78,6 +81,39 @@ def test_a_blocked_address_comes_in_nowhere(hall: TownHall, evil: str) -> None:
     assert comes_in(), "the policy opens this port"
     hall.block(evil)
     assert not comes_in()
+
+
+@pytest.mark.parametrize("form", ["64:ff9b::", "64:ff9b:1::", "2002:{}:{}::1", "2001:0:{}:{}::1"])
+def test_a_blocked_address_is_reached_by_no_address_of_ipv6_that_stands_for_it(
+    hall: TownHall, form: str
+) -> None:
+    """An operator's NAT64 or a relay of 6to4 leads on to it."""
+    high, low = struct.unpack(">HH", socket.inet_aton(EVIL))
+    stands = form.format(f"{high:x}", f"{low:x}") if "{" in form else f"{form}{high:x}:{low:x}"
+    run("ip", "-n", NET, "addr", "add", f"{stands}/128", "dev", "lo", "nodad")
+    try:
+        hall.block(EVIL)
+        assert not connects(LAN, stands)
+        if "ff9b" in form:  # where phones live by the operator's NAT64, somebody says so
+            opened = Entry("exc_1", normalise(Kind.CIDR, f"{form}/96"), Action.ALLOW, hall.centre.now() + 60)
+            version = hall.centre.publish(opened)
+            until(lambda: hall.centre.enforced(version), "not enforced")
+            assert connects(LAN, stands)
+    finally:
+        run("ip", "-n", NET, "addr", "del", f"{stands}/128", "dev", "lo")
+
+
+def test_no_machine_makes_a_tunnel_that_nobody_asked_for(hall: TownHall) -> None:
+    def refused() -> int:
+        shown = run(*inside(BOX, "nft", "-j", "list", "counter", "inet", "beffroi", "stands_for"))
+        return int(json.loads(shown)["nftables"][1]["counter"]["packets"])
+
+    before = refused()
+    with socket_in(LAN, socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_IPV6) as six_in_four:
+        six_in_four.sendto(bytes(40), (GOOD, 0))
+    with socket_in(LAN, socket.AF_INET, socket.SOCK_DGRAM) as teredo:
+        teredo.sendto(b"?", (GOOD, 3544))
+    until(lambda: refused() == before + 2, "both went out")
 
 
 @pytest.mark.parametrize("evil", [EVIL, EVIL6])

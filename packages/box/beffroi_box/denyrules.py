@@ -5,9 +5,11 @@ Order:   urgent addresses, prefixes, bulk lists. What comes from the LAN is aske
          itself, is asked for both.
 Passes:  what the box needs (keep4, keep6) and what a local exception names (spare4, spare6); asked of listed packets
          only, because most are not.
+Spelt:   addresses of IPv6 that stand for one of IPv4 are no way round: nobody needs them in a network that has both, and
+         in the sets they would double each load. Likewise the two tunnels that machines made by themselves.
 Early:   what repeats an attempt that is counted already is refused before the kernel seeks or makes a connection for
          it: a flood costs less. Whether its source is still listed is asked all the same.
-Source:  docs/internals/box.md, docs/internals/counting.md.
+Source:  docs/internals/box.md, docs/internals/counting.md; decision 180.
 """
 
 from __future__ import annotations
@@ -19,6 +21,9 @@ from beffroi_box.tallies import callers, tried
 
 LOG_IN, LOG_OUT, LOG_ALSO = "bf:in", "bf:out", "bf:also"
 _FAMILIES = ((4, "ip"), (6, "ip6"))
+STANDING = "::ffff:0:0/96, 64:ff9b::/96, 64:ff9b:1::/48, 2001::/32, 2002::/16"
+"""IPv4-mapped, NAT64 (RFC 6052, RFC 8215), Teredo, 6to4."""
+_IPV6, _TEREDO_PORT = 41, 3544
 DENY_CHAINS = (
     "tried_in", "tried_out", "callers", "blocked_in", "blocked_out",
     *(f"{name}{version}" for name in ("blocked_in", "blocked_out") for version, _ in _FAMILIES),
@@ -85,3 +90,22 @@ def _listed(way: str, side: str) -> str:
         chains.append(f"  chain blocked_{way}{version} {{\n    {unkept} goto blocked_{way}\n  }}")
     rules = "\n".join((*clean, *blocked))
     return "\n".join((*chains, f"  chain deny_{way} {{\n{rules}\n  }}"))
+
+
+def standing_declared() -> str:
+    return f"""\
+  set stands_for {{ type ipv6_addr; flags interval; elements = {{ {STANDING} }}; }}
+  counter stands_for {{ }}"""
+
+
+def standing_rules(policy: Policy, lan: str) -> str:
+    """For new flows. What an exception names passes."""
+    if not policy.enforce:
+        return ""
+    refuse = "counter name stands_for reject with icmpx admin-prohibited"
+    tunnels = (f"meta l4proto {_IPV6}", f"udp dport {_TEREDO_PORT}")
+    return "\n    ".join((
+        f"ip6 daddr @stands_for ip6 daddr != @spare6 {refuse}",
+        "ip6 saddr @stands_for ip6 saddr != @spare6 counter name stands_for drop",
+        *(f"{lan} {tunnel} ip daddr != @spare4 {refuse}" for tunnel in tunnels),
+    ))  # fmt: skip

@@ -27,7 +27,7 @@ from beffroi_protocol.messages import Policy
 from beffroi_protocol.protected import reason_protected
 
 from beffroi_box.bridgerules import ELSEWHERE, bridge_rules
-from beffroi_box.denyrules import DENY_CHAINS, deny_rules
+from beffroi_box.denyrules import DENY_CHAINS, deny_rules, standing_declared, standing_rules
 from beffroi_box.doh import DOH_NETWORKS
 from beffroi_box.errors import PolicyInvalid
 from beffroi_box.inspectrules import inspect_rules
@@ -146,6 +146,7 @@ table inet {TABLE} {{
   set spare6 {{ type ipv6_addr; flags interval; }}
   set local4 {{ type ipv4_addr; flags timeout; size 16384; }}
   set local6 {{ type ipv6_addr; flags timeout; size 16384; }}
+{standing_declared()}
 {declarations()}
   counter blocked_in {{ }}
   counter blocked_out {{ }}
@@ -199,6 +200,7 @@ def _forward(policy: Policy, wan: str, lan: str, lan_port: str, *, observing: bo
   chain forwarded {{
     ct state established,related accept
     ct state invalid drop
+    {standing_rules(policy, lan)}
     {dot}
     {doh}
     {lan} ct state new update @begun {{ ether saddr limit {BEGUN} }} goto crowd
