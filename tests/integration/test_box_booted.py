@@ -159,3 +159,5 @@ def test_a_new_box_finds_out_where_it_stands_and_shows_its_page(tmp_path: Path) 
         assert address.startswith("192.168.213.") and place.pc_reaches_the_internet()
         page = place.pc.run("curl", "-s", "http://192.168.213.1/")
         assert 'name="code"' in page, page
+        resolver = "journalctl --no-pager -b -u beffroi-box-dnsdist"
+        assert "Scheduled restart" not in (said := machine.tell(resolver).stdout), said

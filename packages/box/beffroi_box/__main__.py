@@ -40,6 +40,7 @@ from beffroi_box.relay import Relaying
 from beffroi_box.resolver import (
     bulk_file,
     dnsdist_configuration,
+    dnsdist_environment,
     observed_file,
     own_files,
     prepare,
@@ -251,6 +252,7 @@ def resolver_config(arguments: argparse.Namespace) -> int:
     written = {
         unbound_file(config): unbound_configuration(config, dated=dated),
         config.state / "names" / "dnsdist.conf": dnsdist_configuration(config),
+        config.state / "names" / "dnsdist.env": dnsdist_environment(config),
     }
     for path, text in written.items():
         try:

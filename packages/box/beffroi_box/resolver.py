@@ -87,7 +87,8 @@ remote-control:
 
 
 def dnsdist_configuration(config: BoxConfig) -> str:
-    """Listens on loopback and the LAN's side only. No console, no security poll, no memory of who asked what."""
+    """Listens on loopback and the LAN's side only: its unit waits for that interface (``dnsdist_environment``). No
+    console, no security poll, no memory of who asked what."""
     port, lan = config.resolver_port, config.own_interface
     urgent, spared, watched = own_files(config)
     return f"""-- Written by beffroi-box; changes are lost.
@@ -144,6 +145,11 @@ local seen = OrRule({{
 addAction(seen, DnstapLogAction("box", told))
 getPool(""):setCache(newPacketCache(10000))
 """
+
+
+def dnsdist_environment(config: BoxConfig) -> str:
+    """Named by the unit. The interface of a bridge is made after it starts; of a new box, when a cable is plugged."""
+    return f"LAN={config.own_interface}\n"
 
 
 def prepare(config: BoxConfig) -> None:
