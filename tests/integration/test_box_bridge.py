@@ -13,6 +13,7 @@ import pytest
 from beffroi_protocol.facts import LookBack, Sighting
 
 from tests.box_watching import facts, read_by_the_box
+from tests.bridge_claims import arp_claim, card, known, neighbour_claim
 from tests.town_hall import TownHall, good_policy, needs_network
 from tests.town_hall_network import (
     BOX,
@@ -136,40 +137,6 @@ def test_a_bridge_has_traps_on_both_sides_and_answers_new_entries(hall: TownHall
     (entry_id,) = hall.block(GOOD)
     until(lambda: [f for f in facts(hall, LookBack) if f.entry_id == entry_id], "nothing is said of before")
     assert hall.pc[0] not in repr(centre.facts)
-
-
-def card(space: str, name: str) -> tuple[socket.socket, bytes]:
-    """A packet socket on a card, and the card's own address."""
-    made = socket_in(space, socket.AF_PACKET, socket.SOCK_RAW)
-    made.bind((name, 0))
-    return made, made.getsockname()[4]
-
-
-def arp_claim(mac: bytes, address: str, to: str, *, hardware: int = 1) -> bytes:
-    """An unasked answer to everybody: this address is mine."""
-    body = struct.pack(">HHBBH", hardware, 0x0800, 6, 4, 2) + mac + socket.inet_aton(address)
-    return b"\xff" * 6 + mac + struct.pack(">H", 0x0806) + body + b"\xff" * 6 + socket.inet_aton(to)
-
-
-def neighbour_claim(mac: bytes, address: str) -> bytes:
-    """An unasked neighbour advertisement to all nodes, which overrides."""
-    source, to = (socket.inet_pton(socket.AF_INET6, one) for one in (address, "ff02::1"))
-    body = struct.pack(">BBHI", 136, 0, 0, 0xA0000000) + source + struct.pack(">BB", 2, 1) + mac
-    words = struct.unpack(
-        f">{(40 + len(body)) // 2}H", source + to + struct.pack(">II", len(body), 58) + body
-    )
-    total = sum(words)
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    body = body[:2] + struct.pack(">H", ~total & 0xFFFF) + body[4:]
-    head = struct.pack(">IHBB", 6 << 28, len(body), 58, 255) + source + to
-    return b"\x33\x33\0\0\0\1" + mac + struct.pack(">H", 0x86DD) + head + body
-
-
-def known(space: str, link: str, address: str) -> str:
-    """Which card the kernel takes for that of a neighbour, "" for none."""
-    shown = json.loads(run("ip", "-n", space, "-j", "neigh", "show", address, "dev", link))
-    return next((one["lladdr"] for one in shown if "lladdr" in one), "")
 
 
 def in_set(name: str, value: str) -> bool:

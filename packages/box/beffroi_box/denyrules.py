@@ -5,8 +5,8 @@ Order:   urgent addresses, prefixes, bulk lists. What comes from the LAN is aske
          itself, is asked for both.
 Passes:  what the box needs (keep4, keep6) and what a local exception names (spare4, spare6); asked of listed packets
          only, because most are not.
-Spelt:   addresses of IPv6 that stand for one of IPv4 are no way round: nobody needs them in a network that has both, and
-         in the sets they would double each load. Likewise the two tunnels that machines made by themselves.
+Spelt:   addresses of IPv6 that stand for one of IPv4 are no way round: nobody needs them in a network that has both,
+         and in the sets they would double each load. Likewise the two tunnels that machines made by themselves.
 Early:   what repeats an attempt that is counted already is refused before the kernel seeks or makes a connection for
          it: a flood costs less. Whether its source is still listed is asked all the same.
 Source:  docs/internals/box.md, docs/internals/counting.md; decision 180.

@@ -32,7 +32,7 @@ from beffroi_box.found import read as read_network
 from beffroi_box.inspection import Inspection
 from beffroi_box.kernel import Kernel
 from beffroi_box.lanprobe import lan_reaches, probe_target, probe_version
-from beffroi_box.places import forget, gateways, own_networks
+from beffroi_box.places import forget, gateways, own_addresses, own_networks
 from beffroi_box.resolver import Resolver
 from beffroi_box.ruleset import Site, ruleset
 
@@ -370,8 +370,7 @@ class Enforcer:
         if (site.mode or policy.mode) != "bridge":
             return site  # a router's rules need neither, and are not loaded again for a new lease
         interface = self._config.own_interface
-        own = (place.partition("/")[0] for place in own_networks(interface, ""))
-        return replace(site, gateways=gateways(interface), own=tuple(sorted(own)))
+        return replace(site, gateways=gateways(interface), own=own_addresses(interface))
 
     def _own(self) -> Own:
         forwarders = tuple(f.partition("@")[0] for f in self._config.resolver_forward)

@@ -28,6 +28,7 @@ from beffroi_box.errors import BoxError, IdentityDamaged, NotEnrolled
 from beffroi_box.found import read as read_network
 from beffroi_box.kernel import Kernel
 from beffroi_box.local import Answer, AskEnrol, AskState, LocalSocket, Request, State
+from beffroi_box.places import forget, gateways, own_addresses
 from beffroi_box.store import Store
 from beffroi_box.wanguard import guard_rules
 
@@ -37,13 +38,25 @@ TRY_EVERY_S = 3.0
 WAIT_S = 20 * 60.0
 
 
-def guard(config: BoxConfig) -> None:
+Place = tuple[tuple[str, ...], tuple[str, ...]]
+"""A bridge's default routers and its addresses."""
+
+
+def guard(config: BoxConfig, place: Place = ((), ())) -> None:
     """Let the LAN out and nobody in. Errors: RulesRefused."""
     kernel = Kernel()
     try:
-        kernel.apply_rules(guard_rules(config, known=_exists(config.wan)))
+        routers, own = place
+        kernel.apply_rules(guard_rules(config, known=_exists(config.wan), gateways=routers, own=own))
+        forget(routers, config.own_interface)  # the rules must hear where they are
     finally:
         kernel.close()
+
+
+def _place(config: BoxConfig) -> Place:
+    if config.mode != "bridge":
+        return (), ()
+    return gateways(config.own_interface), own_addresses(config.own_interface)
 
 
 def is_enrolled(store: Store) -> bool:
@@ -86,9 +99,11 @@ class FirstBoot:
         thread = threading.Thread(target=served.serve, args=(stopping,), daemon=True)
         thread.start()
         try:
+            place: Place = (), ()
             # ``beffroi-box enrol`` writes the identity too.
             while not self._done.wait(1.0) and not is_enrolled(self._store):
-                pass
+                if (now := _place(config)) != place:
+                    guard(config, place := now)
         finally:
             time.sleep(1.0)  # the page may ask once more
             stopping.set()

@@ -34,6 +34,10 @@ def own_networks(lan: str, wan: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+def own_addresses(interface: str) -> tuple[str, ...]:
+    return tuple(sorted(place.partition("/")[0] for place in own_networks(interface, "")))
+
+
 def gateways(interface: str) -> tuple[str, ...]:
     """The default routers behind an interface, of both families."""
     found = {

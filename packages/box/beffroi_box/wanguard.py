@@ -5,6 +5,9 @@ Source: docs/internals/box.md.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from beffroi_box.bridgerules import bridge_rules
 from beffroi_box.config import BoxConfig
 from beffroi_box.lanprobe import MARK, NEAR, probe_hidden
 from beffroi_box.pagerules import PAGE_ADDRESS
@@ -16,24 +19,25 @@ icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neigh
 """To the box itself. By neighbour discovery all of IPv6 goes: a flood of pings may not use it up."""
 
 
-def guard_rules(config: BoxConfig, *, known: bool) -> str:
+def guard_rules(
+    config: BoxConfig, *, known: bool, gateways: Iterable[str] = (), own: Iterable[str] = ()
+) -> str:
     """Return the text of one atomic ``nft -f``.
 
     ``known``: the port of the internet exists. Before ``beffroi-box network`` chose, every port is the internet's.
+    ``gateways``, ``own``: of a bridge, its default routers and its addresses.
     """
     bridge = config.mode == "bridge"
     wan = "meta mark and 0x3 == 0x1" if bridge else f'iifname "{config.wan}"' if known else ""
-    marks = f"""table bridge {FIRST} {{
-  chain direction {{
-    type filter hook prerouting priority -300; policy accept;
-    iifname "{config.wan}" meta mark set meta mark and 0xfffffffc or 0x1
-    iifname {{ "{config.lan}", "{NEAR}" }} meta mark set meta mark and 0xfffffffc or 0x2
-  }}
-}}"""
     no_router = "meta mark and 0x3 == 0x2 icmpv6 type nd-router-advert drop" if bridge else ""
     hide = f'oifname "{config.wan}" meta nfproto ipv4 masquerade' if config.masquerade and not bridge else ""
     probe = probe_hidden(config.wan) if not bridge else ""
-    return f"""{lift_rules()}table inet {FIRST} {{
+    frames = ""
+    if bridge:
+        frames = bridge_rules(
+            FIRST, config.wan, config.lan, gateways=_by_version(gateways), own=_by_version(own)
+        )
+    return f"""{lift_rules("inet" if bridge else "inet bridge")}table inet {FIRST} {{
   chain forward_ {{
     type filter hook forward priority -5; policy accept;
     ct state established,related accept
@@ -69,11 +73,16 @@ def guard_rules(config: BoxConfig, *, known: bool) -> str:
     {hide}
   }}
 }}
-{marks if bridge else ""}
+{frames}
 """
 
 
-def lift_rules() -> str:
-    return "".join(
-        f"add table {family} {FIRST}\ndelete table {family} {FIRST}\n" for family in ("inet", "bridge")
-    )
+def _by_version(addresses: Iterable[str]) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {4: [], 6: []}
+    for address in addresses:
+        found[6 if ":" in address else 4].append(address)
+    return found
+
+
+def lift_rules(families: str = "inet bridge") -> str:
+    return "".join(f"add table {one} {FIRST}\ndelete table {one} {FIRST}\n" for one in families.split())
