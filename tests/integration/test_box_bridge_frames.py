@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from beffroi_box.ruleset import MOST_FLOWS
+from beffroi_box.crowdrules import MOST_FLOWS
 from beffroi_protocol.facts import Sighting
 
 from tests.town_hall import TownHall, needs_network
@@ -221,37 +221,91 @@ def test_names_are_refused_behind_an_empty_tag_and_other_networks_keep_their_res
     assert not line.passes(with_an_empty_tag, GOOD, question_for(LISTED), 53)
 
 
+@pytest.fixture
+def lasting(line: Line) -> Iterator[None]:
+    """Flows that are not forgotten meanwhile; no machine is known."""
+    sets = ("held", "held_by_newcomers", "seen", "newcomers", "residents", "begun", "crowds")
+    line.router.setblocking(False)
+    lasts = "net.netfilter.nf_conntrack_udp_timeout"
+    forget = "".join(f"flush set inet beffroi {name}\n" for name in sets)
+    run(*inside(BOX, "sysctl", "-qw", f"{lasts}=600"))
+    run(*inside(BOX, "nft", "-f", "-"), stdin=forget)
+    yield
+    run(*inside(BOX, "sysctl", "-qw", f"{lasts}=30"))
+    run(*inside(BOX, "nft", "-f", "-"), stdin=forget)
+
+
+def settle(*macs: bytes) -> None:
+    """They were here yesterday."""
+    known = ", ".join(mac.hex(":") for mac in macs)
+    run(*inside(BOX, "nft", "add", "element", "inet", "beffroi", "residents", f"{{ {known} }}"))
+
+
+def begin(line: Line, mac: bytes, number: int) -> None:
+    source = f"185.10.20.{50 + number % 100}"
+    line.pc.send(line.head[:6] + mac + plain(packet_to(GOOD, source, b"", 9, 1024 + number)))
+
+
+def one_passes(line: Line, passes: bytes, refused: bytes) -> None:
+    """A new flow of one card passes, one of another does not."""
+    kept, other = b"one more".ljust(18), b"of another".ljust(18)
+
+    def arrived() -> bytes:
+        for content, card in ((kept, refused), (other, passes)):
+            line.pc.send(line.head[:6] + card + plain(packet_to(GOOD, line.source, content, 9)))
+        frames = [b""]
+        with suppress(BlockingIOError):
+            while True:
+                frames.append(line.router.recv(2000))
+        return b"".join(frames)
+
+    seen = [b""]
+    until(lambda: seen.append(arrived()) or other in seen[-1], "another machine is held back too")
+    assert not any(kept in frames for frames in seen)
+
+
+@pytest.mark.usefixtures("lasting")
 def test_a_machine_that_begins_flows_without_end_leaves_room_to_the_others(
     hall: TownHall, line: Line
 ) -> None:
     """Whatever addresses it takes: one card is one machine."""
     mac = line.head[6:12]
-    line.router.setblocking(False)
-    lasts = "net.netfilter.nf_conntrack_udp_timeout"
-    run(*inside(BOX, "sysctl", "-qw", f"{lasts}=600"))
-    try:
-        for number in range(MOST_FLOWS + 1):
-            if number % 3000 == 0:  # as if some seconds had gone
-                run(*inside(BOX, "nft", "flush", "set", "inet", "beffroi", "begun"))
-            source = f"185.10.20.{50 + number % 100}"
-            line.pc.send(line.head + plain(packet_to(GOOD, source, b"", 9, 1024 + number)))
-        until(lambda: mac.hex(":") in counted("inet", "crowds"), "nothing is held back")
-        flow, other = b"one more".ljust(18), b"of another".ljust(18)
+    settle(mac)
+    for number in range(MOST_FLOWS + 1):
+        if number % 3000 == 0:  # as if some seconds had gone
+            run(*inside(BOX, "nft", "flush", "set", "inet", "beffroi", "begun"))
+        begin(line, mac, number)
+    until(lambda: mac.hex(":") in counted("inet", "crowds"), "nothing is held back")
+    one_passes(line, b"\x02" + mac[1:], mac)
+    told = lambda: [f for f in hall.centre.facts.values() if isinstance(f, Sighting)]  # noqa: E731
+    until(lambda: "flow_flood" in {f.detector for f in told()}, "not told")
 
-        def arrived() -> bytes:
-            for content, card in ((flow, mac), (other, b"\x02" + mac[1:])):
-                line.pc.send(line.head[:6] + card + plain(packet_to(GOOD, line.source, content, 9)))
-            frames = [b""]
-            with suppress(BlockingIOError):
-                while True:
-                    frames.append(line.router.recv(2000))
-            return b"".join(frames)
 
-        seen = [b""]
-        until(lambda: seen.append(arrived()) or other in seen[-1], "another machine is held back too")
-        assert not any(flow in frames for frames in seen)
-        told = lambda: [f for f in hall.centre.facts.values() if isinstance(f, Sighting)]  # noqa: E731
-        until(lambda: "flow_flood" in {f.detector for f in told()}, "not told")
-    finally:
-        run(*inside(BOX, "sysctl", "-qw", f"{lasts}=30"))
-        run(*inside(BOX, "nft", "flush", "set", "inet", "beffroi", "held"))
+@pytest.mark.usefixtures("lasting")
+def test_who_forges_cards_without_end_leaves_room_to_the_machines_that_were_there_before(line: Line) -> None:
+    mac = line.head[6:12]
+    settle(mac)
+    for number in range(MOST_FLOWS + 1):
+        begin(line, b"\x06" + number.to_bytes(5), 10_000 + number)
+    one_passes(line, mac, b"\x06" * 6)
+
+
+@pytest.mark.usefixtures("lasting")
+def test_one_flow_that_nobody_answers_is_one_however_fast_it_is(line: Line) -> None:
+    """A camera, a log: 200 datagrams a second are no 200 flows."""
+    mac = line.head[6:12]
+    for _ in range(10_000):
+        begin(line, mac, 20_000)
+    assert mac.hex(":") not in counted("inet", "crowds")
+
+
+@pytest.mark.usefixtures("lasting")
+def test_a_machine_that_was_there_an_hour_ago_is_no_newcomer(line: Line) -> None:
+    mac = line.head[6:12]
+    begin(line, mac, 30_001)
+    until(lambda: mac.hex(":") in counted("inet", "newcomers"), "not counted")
+    begin(line, mac, 30_002)
+    assert mac.hex(":") not in counted("inet", "residents")
+    run(*inside(BOX, "nft", "flush", "set", "inet", "beffroi", "newcomers"))  # an hour goes by
+    begin(line, mac, 30_003)
+    until(lambda: mac.hex(":") in counted("inet", "residents"), "a newcomer for ever")

@@ -27,6 +27,7 @@ from beffroi_protocol.messages import Policy
 from beffroi_protocol.protected import reason_protected
 
 from beffroi_box.bridgerules import ELSEWHERE, bridge_rules
+from beffroi_box.crowdrules import CROWD_CHAINS, crowd_declared, crowd_rules
 from beffroi_box.denyrules import DENY_CHAINS, deny_rules, standing_declared, standing_rules
 from beffroi_box.doh import DOH_NETWORKS
 from beffroi_box.errors import PolicyInvalid
@@ -34,7 +35,7 @@ from beffroi_box.inspectrules import inspect_rules
 from beffroi_box.lanprobe import FAR_ADDRESSES, INTERFACE, NEAR, probe_hidden
 from beffroi_box.pagerules import PAGE_CHAINS, page_input, page_jump, page_rules
 from beffroi_box.relayrules import relay_input, relay_output, relay_redirect
-from beffroi_box.tallies import attempt_sets, counting, declarations
+from beffroi_box.tallies import COUNTED, attempt_sets, counting, declarations
 from beffroi_box.wanguard import ICMP_IN
 
 TABLE = "beffroi"
@@ -43,14 +44,10 @@ MODES = ("router", "bridge")
 INNER4 = "10.0.0.0/8, 100.64.0.0/10, 172.16.0.0/12, 192.168.0.0/16"
 _CHAINS = (
     *DENY_CHAINS, "forward_", "input_", "output_", "dns_", "source_", "from_lan", "from_wan",
-    "forwarded", "crowd", "strangers", "met", "sent", "guests", "pace", "refuse", *PAGE_CHAINS,
+    "forwarded", *CROWD_CHAINS, "strangers", "met", "sent", "guests", "pace", "refuse", *PAGE_CHAINS,
 )  # fmt: skip
 _FORMER = ("deny4", "deny6", "deny_out4", "deny_out6", "probe_")
 """Of a box whose software was brought up to date."""
-MOST_FLOWS, BEGUN = 8192, "rate over 200/second burst 4000 packets"
-"""Of one machine (MAC) of the LAN at a time: an eighth of the kernel's table on a machine with 2 GB. One PC that fills
-that table takes new connections, names and the feed from everybody. The kernel looks through the flows of a machine for
-each new one (a millisecond for thousands): hence the rate before it."""
 _LEAVING = "leaving_"
 """Only of a router: a chain without rules would still cost each packet."""
 
@@ -114,7 +111,7 @@ def ruleset(policy: Policy, site: Site, *, observing: bool = False) -> str:
     parts += [f"destroy chain inet {TABLE} {chain}" for chain in (*_FORMER, _LEAVING)]
     lan_port = "meta mark and 0x3 == 0x2" if bridge else f'iifname "{site.lan}"'
     parts.append(deny_rules(policy, TABLE, site.nflog_group, wan, lan_port))
-    parts.append(counting(TABLE))
+    parts += [counting(TABLE), crowd_rules(TABLE)]
     parts.append(_forward(policy, wan, lan, lan_port, observing=observing))
     parts.append(_own_traffic(policy, site, wan, lan))
     parts.append(page_rules(policy, TABLE, site.page_port))
@@ -148,6 +145,7 @@ table inet {TABLE} {{
   set local6 {{ type ipv6_addr; flags timeout; size 16384; }}
 {standing_declared()}
 {declarations()}
+{crowd_declared()}
   counter blocked_in {{ }}
   counter blocked_out {{ }}
 {attempt_sets()}
@@ -203,8 +201,7 @@ def _forward(policy: Policy, wan: str, lan: str, lan_port: str, *, observing: bo
     {standing_rules(policy, lan)}
     {dot}
     {doh}
-    {lan} ct state new update @begun {{ ether saddr limit {BEGUN} }} goto crowd
-    {lan} ct state new add @held {{ ether saddr ct count over {MOST_FLOWS} }} goto crowd
+    {lan} ct state new ct mark and {COUNTED:#x} == 0 jump machine
     {lan} jump met
     {lan} accept
     {wan} ip saddr @allow4 accept

@@ -70,12 +70,6 @@ def declarations() -> str:
         lines.append(
             f"  set pace{v} {{ {_TYPE.format(v=v)}; flags dynamic,timeout; size 16384; timeout 1m; }}"
         )
-    # Machines by their MAC: flows that each holds, flows that it begins, and those that would have had too many.
-    lines += [
-        "  set held { type ether_addr; flags dynamic; size 4096; }",
-        "  set begun { type ether_addr; flags dynamic,timeout; size 4096; timeout 1m; }",
-        "  set crowds { type ether_addr; flags dynamic,timeout; size 4096; timeout 3m; counter; }",
-    ]
     return "\n".join(lines)
 
 
@@ -102,7 +96,6 @@ def counting(table: str) -> str:
         for asked in ("tcp flags & (fin | syn | rst | ack) == syn", f"udp dport < {EPHEMERAL}"):
             rules["refuse"].append(f"{asked} update @refused{n} {{ {came} }}")
         rules["pace"].append(f"update @pace{n} {{ {family} saddr limit {PACE} }} counter name paced drop")
-    rules["crowd"] = ["update @crowds { ether saddr }", "drop"]
     rules["strangers"].append(answered)
     rules["met"].insert(0, f"{once.replace('== 0', '!= 0')} return")
     rules["refuse"].append("counter name inbound_refused drop")

@@ -1,0 +1,52 @@
+"""How many flows a machine of the LAN may begin and hold, as nft text. Pure.
+
+Purpose: the kernel's table of connections is full for everybody when one fills it, and what is completed stays there.
+         A machine is its MAC. One that was here an hour ago has a room of its own; those that came since share one:
+         who forges MACs, as many as may be, takes no new flow from a machine that was here before.
+Cost:    the kernel looks through the flows of a room for each new one (a millisecond for thousands): hence the rate
+         before it.
+Fails:   a full memory of machines makes a newcomer of who is not in it.
+Source:  docs/internals/box.md; decisions 168 and 181.
+"""
+
+from __future__ import annotations
+
+MOST_FLOWS, BEGUN = 8192, "rate over 200/second burst 4000 packets"
+"""At a time, of one machine and of all newcomers: a thirty-second of the kernel's table (deploy/deb/sysctl.conf)."""
+CROWD_CHAINS = ("machine", "resident", "crowd")
+_ETHER = "type ether_addr; flags dynamic"
+
+
+def crowd_declared() -> str:
+    """``newcomers`` forgets a machine an hour after it came; ``seen`` knows it longer."""
+    return f"""\
+  set begun {{ {_ETHER},timeout; size 4096; timeout 1m; }}
+  set held {{ {_ETHER}; size 4096; }}
+  set crowds {{ {_ETHER},timeout; size 4096; timeout 3m; counter; }}
+  set newcomers {{ {_ETHER},timeout; size 1024; timeout 1h; }}
+  set seen {{ {_ETHER},timeout; size 1024; timeout 2d; }}
+  set residents {{ {_ETHER},timeout; size 1024; timeout 14d; }}
+  set held_by_newcomers {{ type iface_index; flags dynamic; size 16; }}
+  counter newcomers_refused {{ }}"""
+
+
+def crowd_rules(table: str) -> str:
+    """``machine`` sees the first packet of each flow of the LAN: what passes is marked (``tallies.COUNTED``), since a
+    flow that nobody answers stays new."""
+    return f"""table inet {table} {{
+  chain machine {{
+    update @begun {{ ether saddr limit {BEGUN} }} goto crowd
+    ether saddr @residents goto resident
+    ether saddr @seen ether saddr != @newcomers goto resident
+    ether saddr != @seen add @newcomers {{ ether saddr }} add @seen {{ ether saddr }}
+    add @held_by_newcomers {{ iif ct count over {MOST_FLOWS} }} counter name newcomers_refused drop
+  }}
+  chain resident {{
+    update @residents {{ ether saddr }}
+    add @held {{ ether saddr ct count over {MOST_FLOWS} }} goto crowd
+  }}
+  chain crowd {{
+    update @crowds {{ ether saddr }}
+    drop
+  }}
+}}"""
