@@ -39,6 +39,7 @@ from beffroi.mail.aliases import consumers as alias_consumers
 from beffroi.mail.aliases import queries as alias_queries
 from beffroi.mail.aliases.models import Alias
 from beffroi.mail.held import posting
+from beffroi.mail.people import leaving as departures
 from beffroi.mail.people.models import Departure
 from beffroi.portal import consumers, leaving_told
 
@@ -235,6 +236,32 @@ def test_the_departement_takes_a_departure_back_within_thirty_days(
     assert communes_of.collectivite_of_domain(beaune.domain) == beaune.id
     with pytest.raises(Conflict):
         applying.give_back(actor=administrator, leaving=made)
+
+
+def test_who_left_by_a_clock_that_was_set_back_since_the_mark_comes_back_too(
+    leaving_state: Config, beaune: Commune, administrator: Actor, monkeypatch: Any
+) -> None:
+    own = box(beaune, "agent", beaune.agent.id)
+    made = planned(beaune)
+    Leaving.objects.update(leaves_on=queries.today())
+
+    def away(*_: Any, **__: Any) -> None:
+        raise Unavailable("the database")
+
+    with monkeypatch.context() as cut, clock.jumped(86400):
+        cut.setattr(departures, "depart", away)
+        assert applying.apply_due() == 0, "cut after the mark"
+    assert applying.apply_due() == 1
+    made.refresh_from_db()
+    applying.give_back(actor=administrator, leaving=made)
+    now = Membership.objects.filter(collectivite_id=beaune.id, until=None)
+    assert set(now.values_list("person_id", flat=True)) == {
+        beaune.agent.id,
+        beaune.colleague.id,
+        beaune.referent.id,
+    }
+    own.refresh_from_db()
+    assert own.closed_at is None
 
 
 def test_who_was_erased_meanwhile_does_not_keep_the_others_from_coming_back(
