@@ -17,11 +17,11 @@ from beffroi.core.communes.models import Domain
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Person
-from beffroi.leaving import applying, continuing, erasing
+from beffroi.leaving import applying, continuing, erasing, queries
 from beffroi.leaving.models import Leaving
 from beffroi.lib import clock, ids
 from beffroi.lib.config import Config
-from beffroi.lib.errors import Conflict, Invalid, NotAllowed
+from beffroi.lib.errors import Conflict, Invalid, NotAllowed, Unavailable
 from beffroi.mail import actions as mail
 from beffroi.mail import consumers as mail_consumers
 from beffroi.mail import projections
@@ -35,6 +35,7 @@ from beffroi.mail.domains import queries as domains_of
 from beffroi.mail.domains.models import DkimKey, MailDomain
 from beffroi.mail.filters.models import Forward
 from beffroi.mail.models import CommuneKey, Mailbox, MailMessage, MailRecipient
+from beffroi.mail.people import leaving as departures
 from django.conf import settings
 from django.db import transaction
 
@@ -184,6 +185,30 @@ def test_it_can_be_said_after_the_day_and_what_signs_goes_on(
     assert MailDomain.objects.get(pk=domain.id).collectivite_id == nuits.id
     with pytest.raises(Conflict):
         continuing.begin(actor=administrator, leaving=made, address=hall.address, reason=ACT)
+
+
+def test_who_was_closed_by_a_clock_that_was_set_back_since_the_mark_is_carried_on_too(
+    beaune: Commune, nuits: Commune, hall: Mailbox, administrator: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared, own = shared_box(beaune, beaune.agent), box(beaune, "collegue", beaune.colleague.id)
+    there = both(beaune, nuits, SYSTEM)
+    before = box(beaune, "ancien")
+    mail.close_mailbox(actor=beaune.referent, mailbox=before)
+    made = planned(beaune)
+    Leaving.objects.update(leaves_on=queries.today())
+
+    def away(*_: Any, **__: Any) -> None:
+        raise Unavailable("the database")
+
+    with monkeypatch.context() as cut, clock.jumped(86400):
+        cut.setattr(departures, "depart", away)
+        assert applying.apply_due() == 0, "cut after the mark"
+    assert applying.apply_due() == 1
+    made.refresh_from_db()
+    continuing.begin(actor=administrator, leaving=made, address=hall.address, reason=ACT)
+    assert targets(shared.address, nuits) == [hall.address]
+    assert targets(own.address, nuits) == [there.address]
+    assert not targets(before.address, nuits), "it was closed long before"
 
 
 def test_a_departure_that_is_taken_back_takes_its_domain_along(

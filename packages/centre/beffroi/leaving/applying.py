@@ -176,13 +176,10 @@ def _people(owner: str) -> set[str]:
 
 
 def _departures(leaving: Leaving) -> list[Departure]:
-    """Those that it made, whatever the clock said then: one of before was undone with that. Who was erased since does
-    not come back."""
+    """Who was erased since does not come back."""
     erased = Person.objects.exclude(erased_at=None)
-    rows = Departure.objects.filter(collectivite_id=leaving.collectivite_id, by=SYSTEM.id).exclude(
-        person_id__in=erased.values("pk")
-    )
-    return list(rows.exclude(state=Departure.State.UNDONE).order_by("created_at", "id"))
+    rows = queries.departures_of(leaving).exclude(person_id__in=erased.values("pk"))
+    return list(rows.order_by("created_at", "id"))
 
 
 @transaction.atomic

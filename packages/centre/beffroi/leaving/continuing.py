@@ -196,7 +196,9 @@ def addresses(leaving: Leaving) -> Iterator[tuple[str, list[Mailbox]]]:
     shared = [one for one in there if one.id == found["mailbox_id"]]
     own = {one.person_id: [one] for one in reversed(there) if one.person_id}
     of_it = Mailbox.objects.filter(collectivite_id=leaving.collectivite_id)
-    used = Q(closed_at=None) | Q(closed_at__gte=leaving.left_at) if leaving.left_at else Q(closed_at=None)
+    used = Q(closed_at=None)
+    if leaving.left_at:
+        used |= Q(closed_at__gte=leaving.left_at) | Q(pk__in=queries.closed_by(leaving))
     leads = {one.id: own.get(one.person_id, []) if one.person_id else shared for one in of_it}
     for box in of_it.filter(used).order_by("address"):
         yield box.address, leads[box.id]

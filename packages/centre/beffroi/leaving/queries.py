@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from datetime import date, datetime, timedelta
+from itertools import chain
 
 from django.conf import settings
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from beffroi.core import turns
 from beffroi.core.communes import row_security
 from beffroi.core.communes.models import CommuneExport
 from beffroi.core.identity import erasure as names
@@ -20,10 +23,14 @@ from beffroi.leaving.models import CommuneErasure, Leaving
 from beffroi.lib import clock
 from beffroi.lib.errors import existing
 from beffroi.mail.models import MailDelivery
+from beffroi.mail.people.leaving import ended
+from beffroi.mail.people.models import Departure
 
 ERASE_WITHIN_DAYS = 21
 """After the end of the contract (SecNumCloud 3.2, 19.4)."""
 STANDING = (Leaving.State.PLANNED, Leaving.State.LEFT)
+LONGEST_WAIT = timedelta(minutes=10)
+"""Longer than any pause of an erasure."""
 SYSTEM = Actor.system("communes.leaving")
 _State = CommuneErasure.State
 OPEN = (_State.ASKED, _State.GRANTED, _State.ERASING)
@@ -99,9 +106,22 @@ def waiting(actor: Actor) -> int:
     return rows.filter(wanted).count()
 
 
+def departures_of(leaving: Leaving) -> QuerySet[Departure]:
+    """Those that it made, whatever the clock said then: one of before was undone with that."""
+    rows = Departure.objects.filter(collectivite_id=leaving.collectivite_id, by=SYSTEM.id)
+    return rows.exclude(state=Departure.State.UNDONE)
+
+
+def closed_by(leaving: Leaving) -> set[str]:
+    """Mailboxes that were open until it left; a person who leaves takes theirs along."""
+    own = (ended(one).get("closed", ()) for one in departures_of(leaving))
+    return {*json.loads(leaving.undo).get("mailboxes", ()), *chain.from_iterable(own)}
+
+
 def due_erasures(now: datetime) -> QuerySet[CommuneErasure]:
     rows = CommuneErasure.objects.filter(state__in=(_State.GRANTED, _State.ERASING))
-    return rows.filter(due_at__lte=now, next_run_at__lte=now).order_by("next_run_at", "id")
+    waited = turns.due("next_run_at", now, LONGEST_WAIT)
+    return rows.filter(waited, due_at__lte=now).order_by("next_run_at", "id")
 
 
 # What a request depends on

@@ -17,8 +17,10 @@ from datetime import date, timedelta
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from imapclient.exceptions import IMAPClientError
 
+from beffroi.core import turns
 from beffroi.core.audit import actions as audit
 from beffroi.core.events import publish
 from beffroi.core.identity.actor import Actor
@@ -158,7 +160,9 @@ def purge() -> int:
     """Take away for good what was deleted more than 30 days ago, and give the disk its room back, for some mailboxes
     whose day it is; return how many. Errors: DoveadmUnavailable."""
     config, now = settings.BEFFROI, clock.now()
-    due = MailboxRoom.objects.exclude(purged_at__gt=now - PURGE_EVERY).order_by("purged_at", "pk")
+    due = MailboxRoom.objects.filter(Q(purged_at=None) | turns.over("purged_at", now, PURGE_EVERY)).order_by(
+        "purged_at", "pk"
+    )
     opened = Mailbox.objects.filter(closed_at=None).exclude(ready_at=None)
     rows = list(due.filter(pk__in=opened.values("id"))[:PURGE_SLICE])
     step = timedelta(days=config.retention_clock_days)

@@ -17,6 +17,7 @@ from datetime import timedelta
 
 from django.conf import settings
 
+from beffroi.core import turns
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.queries import belongs
 from beffroi.lib import clock
@@ -47,13 +48,11 @@ def take_up_what_was_left() -> None:
     """What a process left behind when it ended: accepted and not filed, or of unknown fate."""
     now = clock.now()
     states = Sending.State
-    for one in Sending.objects.filter(
-        state=states.ACCEPTED, changed_at__lt=now - timedelta(seconds=FILE_AGAIN_S)
-    )[:20]:
+    unfiled = turns.over("changed_at", now, timedelta(seconds=FILE_AGAIN_S))
+    for one in Sending.objects.filter(unfiled, state=states.ACCEPTED)[:20]:
         _file(one)
-    for one in Sending.objects.filter(state=states.SENDING, changed_at__lt=now - timedelta(seconds=LEASE_S))[
-        :20
-    ]:
+    left = turns.over("changed_at", now, timedelta(seconds=LEASE_S))
+    for one in Sending.objects.filter(left, state=states.SENDING)[:20]:
         if _passed_the_door(one):
             sendings.accepted(one)
             _file(one)

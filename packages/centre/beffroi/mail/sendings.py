@@ -12,6 +12,7 @@ from datetime import timedelta
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
+from beffroi.core import turns
 from beffroi.core.audit import actions as audit
 from beffroi.core.events import publish
 from beffroi.core.identity.actor import Actor
@@ -25,6 +26,8 @@ from beffroi.mail.people import delegations
 from beffroi.mail.people.models import DelegatedAct, Delegation
 
 UNDO_S = 10
+LONGEST_WAIT = timedelta(minutes=10)
+"""Longer than any pause of one that is tried again (outgoing.py)."""
 OPEN = (Sending.State.WAITING, Sending.State.SENDING, Sending.State.ACCEPTED)
 SYSTEM = Actor.system("mail.webmail")
 _AT_ONCE = 20
@@ -112,7 +115,8 @@ def has_left(mailbox: Mailbox, message_id: str) -> bool:
 
 def claim() -> list[Sending]:
     """Take messages whose moment has come; each belongs to whoever got it from here."""
-    due = Sending.objects.filter(state=Sending.State.WAITING, due_at__lte=clock.now()).order_by("due_at")
+    waited = turns.due("due_at", clock.now(), LONGEST_WAIT)
+    due = Sending.objects.filter(waited, state=Sending.State.WAITING).order_by("due_at")
     return [one for one in due[:_AT_ONCE] if _set(one, (Sending.State.WAITING,), Sending.State.SENDING)]
 
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import QuerySet
 
+from beffroi.core import turns
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import existing
@@ -18,6 +19,8 @@ from beffroi.mail.people.leaving import UNDO_DAYS
 OPEN_EXPORTS = (Export.State.WAITING, Export.State.RUNNING)
 OPEN_ERASURES = (Erasure.State.ASKED, Erasure.State.GRANTED, Erasure.State.ERASING)
 STANDING = (*OPEN_ERASURES, Erasure.State.DONE)
+LONGEST_WAIT = timedelta(minutes=10)
+"""Longer than any pause of either."""
 
 
 def closed_mailboxes(actor: Actor) -> QuerySet[Mailbox]:
@@ -77,13 +80,14 @@ def waiting(actor: Actor) -> int:
 
 
 def due_exports() -> QuerySet[Export]:
-    rows = Export.objects.filter(state__in=OPEN_EXPORTS, next_run_at__lte=clock.now())
+    waited = turns.due("next_run_at", clock.now(), LONGEST_WAIT)
+    rows = Export.objects.filter(waited, state__in=OPEN_EXPORTS)
     return rows.order_by("next_run_at", "id")
 
 
 def due_erasures() -> QuerySet[Erasure]:
     now = clock.now()
-    rows = Erasure.objects.filter(
-        state__in=(Erasure.State.GRANTED, Erasure.State.ERASING), next_run_at__lte=now, due_at__lte=now
-    )
+    waited = turns.due("next_run_at", now, LONGEST_WAIT)
+    states = (Erasure.State.GRANTED, Erasure.State.ERASING)
+    rows = Erasure.objects.filter(waited, state__in=states, due_at__lte=now)
     return rows.order_by("next_run_at", "id")

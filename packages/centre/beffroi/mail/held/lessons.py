@@ -18,6 +18,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.db.models import Q
 
+from beffroi.core import turns
 from beffroi.lib import clock
 from beffroi.mail import doveadm
 from beffroi.mail.doveadm import Doveadm
@@ -76,7 +77,7 @@ def withdraw(*, mailbox_id: str, message_id: str) -> None:
 
 def teach() -> int:
     """Hand the lessons that waited long enough to rspamd; return how many were learnt. Errors: DoveadmUnavailable."""
-    due = Lesson.objects.filter(state=_State.QUEUED, queued_at__lte=clock.now() - WAIT)
+    due = Lesson.objects.filter(turns.over("queued_at", clock.now(), WAIT), state=_State.QUEUED)
     taught = 0
     for lesson in due.order_by("attempts", "queued_at")[:BATCH]:
         address = Mailbox.objects.filter(pk=lesson.mailbox_id).values_list("address", flat=True).first()

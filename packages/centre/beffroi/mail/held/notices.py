@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from django.conf import settings
 
+from beffroi.core import turns
 from beffroi.lib import clock
 from beffroi.lib.errors import Unavailable
 from beffroi.mail.held import posting
@@ -58,7 +59,7 @@ def send_due(compose: Callable[[Notice, Mailbox], Letter | None]) -> int:
     Errors: MailNotTaken; what ``compose`` raises beside Unavailable, which keeps the others for one round.
     """
     now, sent = clock.now(), 0
-    waiting = Notice.objects.filter(told_at=None, due_at__lte=now)
+    waiting = Notice.objects.filter(turns.due("due_at", now, 2 * LATER), told_at=None)
     for row in waiting.order_by("due_at", "pk")[:BATCH]:
         if not waiting.filter(pk=row.pk).update(due_at=now + SOON):
             continue

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import signal
 import subprocess
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
+from beffroi.core import turns as due_turns
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.mail import child_process
@@ -26,10 +27,18 @@ CHILDREN = 4
 LIFE_S = int(3 * runner.STRETCH_S)
 """Every time limit of IMAP is one of silence: this one ends what goes on for ever."""
 TURN_AGAIN = timedelta(minutes=1)
+LONGEST_WAIT = timedelta(days=1, minutes=10)
+"""A provider's day is over until five past midnight."""
 _DUE = (ImportJob.State.LISTING, ImportJob.State.RUNNING, ImportJob.State.COLLECTING)
 _UNDOING = ImportJob.State.UNDOING
 _running: dict[str, tuple[str, subprocess.Popen[bytes]]] = {}
 """By mailbox: two imports into one at once would each bring what both old mailboxes hold."""
+
+
+def due(now: datetime) -> QuerySet[ImportJob]:
+    """Only its command goes on with an archive; what it brought is taken away here."""
+    ours = (Q(state__in=_DUE) & ~Q(tls=ImportJob.Tls.NONE)) | Q(state=_UNDOING)
+    return ImportJob.objects.filter(ours, due_turns.due("next_run_at", now, LONGEST_WAIT))
 
 
 def step() -> int:
@@ -42,12 +51,12 @@ def step() -> int:
         job = ImportJob.objects.filter(pk=job_id).first() if status else None
         if job is not None:
             actions.interrupted(job, Crashed())
-    # Only its command goes on with an archive; what it brought is taken away here.
-    ours = (Q(state__in=_DUE) & ~Q(tls=ImportJob.Tls.NONE)) | Q(state=_UNDOING)
-    due = ImportJob.objects.filter(ours, next_run_at__lte=clock.now())
-    due = due.exclude(mailbox_id__in=list(_running)).order_by("next_run_at")
+    waiting = due(clock.now()).exclude(mailbox_id__in=list(_running)).order_by("next_run_at")
     # A person waits for the list of folders; whoever had a turn goes behind those who had none.
-    for rows in (due.filter(state=ImportJob.State.LISTING), due.exclude(state=ImportJob.State.LISTING)):
+    for rows in (
+        waiting.filter(state=ImportJob.State.LISTING),
+        waiting.exclude(state=ImportJob.State.LISTING),
+    ):
         for job_id, mailbox_id in rows.values_list("id", "mailbox_id")[: CHILDREN * actions.MAX_OPEN]:
             if len(_running) >= CHILDREN:
                 break
