@@ -4,6 +4,7 @@ same when it is packed anew; what a town hall receives every week passes."""
 from __future__ import annotations
 
 import io
+import time
 import zipfile
 from base64 import b64encode
 from collections.abc import Callable
@@ -88,6 +89,28 @@ LEADS: dict[str, bytes] = {
             "word/header1__xml": b"<w:instrText> HYPER</w:instrText>"
             + f"<w:instrText>LINK &quot;{EVIL}&quot;</w:instrText>".encode()
         }
+    ),
+    "document, a field in UTF-16": samples.docx(
+        **{"word/document__xml": f'<w:instrText> HYPERLINK "{EVIL}" </w:instrText>'.encode("utf-16")}
+    ),
+    "document, a field of another prefix": samples.docx(
+        **{"word/document__xml": f"<x:fldSimple x:instr = 'HYPERLINK &quot;{EVIL}&quot;'/>".encode()}
+    ),
+    "document, a field in a section of its own": samples.docx(
+        **{"word/document__xml": f'<w:instrText><![CDATA[HYPERLINK "{EVIL}"]]></w:instrText>'.encode()}
+    ),
+    "document, a field with a comment": samples.docx(
+        **{"word/document__xml": f'<w:instrText>HYPER<!-- > -->LINK "{EVIL}"</w:instrText>'.encode()}
+    ),
+    "table, a formula in entities": samples.xlsx(
+        **{"xl/worksheets/sheet1__xml": f'<c><f>hyper&#76;ink(&#34;{EVIL}&#34;,"Voir")</f></c>'.encode()}
+    ),
+    "table, a formula in UTF-16": samples.xlsx(
+        **{"xl/worksheets/sheet1__xml": f'<c><f>HYPERLINK("{EVIL}")</f></c>'.encode("utf-16")}
+    ),
+    "text, a link in UTF-16": packed(
+        content__xml=f"<office:text><text:a xlink:href='{EVIL}'>Voir</text:a></office:text>".encode("utf-16"),
+        **{"META-INF/manifest__xml": b"<m/>"},
     ),
     "table, a formula": samples.xlsx(
         **{"xl/worksheets/sheet1__xml": f'<c><f>HYPERLINK("{EVIL}","Voir")</f></c>'.encode()}
@@ -327,3 +350,43 @@ def test_a_library_that_a_page_loads_and_the_name_of_a_format_are_no_places_that
         "http://www.w3.org/2000/svg"
     ]
     assert look((DRAWN % "<path/>").encode()).links == []
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "<w:instrText> DDEAUTO cmd</w:instrText>".encode("utf-16"),
+        "<w:instrText> DDEAUTO cmd</w:instrText>".encode("utf-16-le"),
+        b"<x:instrText> DDEAUTO cmd</x:instrText>",
+        b"<w:instrText>DD</w:instrText></w:r><w:r><w:instrText>EAUTO cmd</w:instrText>",
+        b"<w:instrText><![CDATA[DDE cmd]]></w:instrText>",
+        b"<w:instrText>PAGE</w:instrText><w:fldChar w:fldCharType='begin'/><w:instrText>DDE cmd</w:instrText>",
+        b"<w:fldSimple w:instr='&#68;DE cmd'/>",
+    ],
+)
+def test_a_document_with_a_command_in_another_spelling_is_held(part: bytes) -> None:
+    assert "malware" in look(samples.docx(**{"word/document__xml": part})).found
+
+
+def test_a_document_that_speaks_of_commands_is_none() -> None:
+    said = b"<w:instrText> HYPERLINK \\l DDEAUTO </w:instrText><w:p>DDEAUTO cmd</w:p><w:instrText>TOC</w:instrText>"
+    assert not look(samples.docx(**{"word/document__xml": said})).found
+
+
+def test_a_document_in_utf_16_says_what_it_says() -> None:
+    said = "<w:p><w:r><w:t>L’arrêté</w:t></w:r></w:p>".encode("utf-16")
+    assert look(samples.docx(**{"word/document__xml": said})).text.strip() == "L’arrêté"
+
+
+def test_parts_without_an_end_cost_no_more_than_their_length() -> None:
+    begun = time.process_time()
+    for sign in (
+        b"<w:instrText ",
+        b"<!--",
+        b"<![CDATA[",
+        b"w:instr='",
+        b"HYPERLINK(",
+        b"<w:instrText>HYPERLINK",
+    ):
+        looking.examine(samples.docx(**{"word/document__xml": sign * 200_000}), lambda _data: ())
+    assert time.process_time() - begun < 5

@@ -40,7 +40,8 @@ from beffroi.scan.values import Report
 
 READER = 4
 """To be raised when more is looked into: what is stored is looked at once more, as by newer rules. 4: templates of RTF
-in any spelling, PDFs that open a share, pages that act in another spelling, documents without their end."""
+in any spelling, PDFs that open a share, pages that act in another spelling, documents without their end,
+fields of Office."""
 _OF_DOCUMENTS = ("", "html", "eml")
 """What parts of a document look like: texts and pictures."""
 _CARRIERS = ("", "pdf")
@@ -422,8 +423,13 @@ class _Look:
             self._macros(macros, seen)
             if not office.is_list(member.name):
                 self._carry(member.data, is_carrier=True)
-        self._lead(office.links_of(member.name, member.data))
-        self._say(office.text_of(member.name, member.data, self._text_left))
+        part = office.readable(member.data)
+        if part != member.data:
+            self._rules(part)
+        if office.commands_of(member.name, part):
+            self.add(kinds.MALWARE, office.COMMAND)
+        self._lead(office.links_of(member.name, part))
+        self._say(office.text_of(member.name, part, self._text_left))
         self._picture(member.data)
         extension, _ = kinds.extensions(member.name)
         if office.is_embedded(member.name):

@@ -12,7 +12,7 @@ import re
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from html import unescape
+from html import escape, unescape
 from ipaddress import ip_address
 
 import olefile
@@ -193,22 +193,30 @@ _BREAKS = re.compile(
 _RELATION = re.compile(r"(?:\w{1,99}:)?Relationship\s")
 _ATTRIBUTES = re.compile(r"""\b(Type|Target|TargetMode)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 _REFERENCES = re.compile(rb"""\bxlink:href\s*=\s*("[^"]*"|'[^']*')""")
-_FIELDS = re.compile(r"<w:instrText\b[^>]*>([^<]*)|\bw:instr\s*=\s*\"([^\"]*)\"")
+_FIELDS = re.compile(
+    r"""<(?:[\w.-]{1,99}:)?instrText\b[^<>]*>([^<]*)|\binstr\s*=\s*(?:"([^"<]*)"|'([^'<]*)')|FldCharType\s*=\s*["'](begin)""",
+    re.I,
+)
+_COMMAND = re.compile(r"^\s*DDE(?:AUTO)?\s", re.I | re.M)
 _FIELD_LINKS = re.compile(
     r"(?:HYPERLINK|INCLUDE(?:TEXT|PICTURE)|IMPORT)\s*(?:\\\w\s*)*[\"“”]\s*(https?:[^\"“”]*)", re.I
 )
-_FORMULA = b"HYPERLINK("
-_FORMULAS = re.compile(r"""HYPERLINK\(\s*(?:"|&quot;){1,2}(https?:(?:[^"&]|&amp;|&(?!quot;))*)""", re.I)
+_FORMULA = re.compile(rb"HYPERLINK\(|&#", re.I)
+_FORMULAS = re.compile(r'HYPERLINK\(\s*"{1,2}(https?:[^"]*)', re.I)
 _QUERIES = re.compile(r"""\burl\s*=\s*(?:"(https?:[^"]*)"|'(https?:[^']*)')""", re.I)
 _SHAPE_LINKS = re.compile(r"""\bN=["']Address["']\s+V=(?:"([^"]*)"|'([^']*)')""")
 _TAGS = re.compile(rb"<[^<>]*>")
+_WIDE = re.compile(rb"(?:(\xff\xfe|<\0[?!a-zA-Z]\0)|\xfe\xff|\0<\0[?!a-zA-Z])")
+_CDATA, _COMMENT = b"<![CDATA[", b"<!--"
+_ENDS = {_CDATA: b"]]>", _COMMENT: b"-->"}
+_ASIDE = re.compile(rb"<!\[CDATA\[|<!--")
 
 
 _PLACE = re.compile(r"(?:mhtml:|\s)*(?:https?:[/\\]{2}|file:[/\\]{2,5}|[/\\]{2})([^/\\]+)", re.I)
 _NEARBY = re.compile(r"[a-z][a-z0-9-]*:?|[a-z0-9.-]+\.(?:local|lan|intra|intranet|internal)", re.I)
 """A letter of a disk, a server of the town hall's own network."""
 _FETCHED = frozenset(["attachedtemplate", "oleobject", "frame", "afchunk", "subdocument"])
-FETCHES = "RemoteTemplate"
+FETCHES, COMMAND = "RemoteTemplate", "DdeCommand"
 
 
 def fetched(place: str) -> str:
@@ -253,6 +261,41 @@ def relations(part: bytes) -> list[Relation]:
     return found
 
 
+def readable(part: bytes) -> bytes:
+    """The same part in UTF-8, without comments, and what stands in a section of its own (CDATA) as any other text:
+    Office reads all of these spellings."""
+    wide = _WIDE.match(part)
+    if wide:
+        part = (
+            part.decode("utf-16-le" if wide[1] else "utf-16-be", "replace")
+            .lstrip("\ufeff")
+            .encode("utf-8", "replace")
+        )
+    if b"<!" not in part:
+        return part
+    pieces, at = [], 0
+    while (found := _ASIDE.search(part, at)) and (end := part.find(_ENDS[found[0]], found.end())) >= 0:
+        pieces.append(part[at : found.start()])
+        if found[0] == _CDATA:
+            pieces.append(escape(part[found.end() : end].decode("utf-8", "replace")).encode())
+        at = end + len(_ENDS[found[0]])
+    return b"".join((*pieces, part[at:]))
+
+
+def commands_of(name: str, part: bytes) -> bool:
+    """Whether a field starts a program (DDE)."""
+    lower = name.lower()
+    return lower.startswith("word/") and lower.endswith(".xml") and bool(_COMMAND.search(_fields(part)))
+
+
+def _fields(part: bytes) -> str:
+    """What they say, one after the other; one may be split over tags."""
+    told = _FIELDS.findall(part.decode("utf-8", "replace"))
+    return "".join(
+        "\n" if begins else unescape(one) or f"\n{unescape(a or b)}\n" for one, a, b, begins in told
+    )
+
+
 def links_of(name: str, part: bytes) -> list[str]:
     """The web addresses that a click on a document opens, or that it fetches by itself, as far as this part of it names
     them. Pictures are none: what is shown leads nowhere."""
@@ -261,22 +304,20 @@ def links_of(name: str, part: bytes) -> list[str]:
         return [one.target for one in relations(part) if one.kind != "image"]
     if lower == "content.xml":
         return [unescape(one[1:-1].decode("utf-8", "replace")) for one in _REFERENCES.findall(part)]
-    if lower.startswith("xl/worksheets/") and _FORMULA in part:
+    if lower.startswith("xl/worksheets/") and _FORMULA.search(part):
         return formulas(part.decode("utf-8", "replace"))
     if lower == "xl/connections.xml":
         return [unescape(one or other) for one, other in _QUERIES.findall(_text(part))]
     if lower.startswith("visio/pages/"):
         return [unescape(one or other) for one, other in _SHAPE_LINKS.findall(_text(part))]
     if lower.startswith("word/") and lower.endswith(".xml"):
-        # One field may be split over tags.
-        told = (unescape(one or other) for one, other in _FIELDS.findall(part.decode("utf-8", "replace")))
-        return _FIELD_LINKS.findall("".join(told))
+        return _FIELD_LINKS.findall(_fields(part))
     return []
 
 
 def formulas(text: str) -> list[str]:
     """Of a sheet, or of a table of lines (CSV)."""
-    return [unescape(one) for one in _FORMULAS.findall(text)]
+    return _FORMULAS.findall(unescape(text))
 
 
 def _text(part: bytes) -> str:

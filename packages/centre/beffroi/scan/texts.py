@@ -44,9 +44,8 @@ def _of_parts(data: bytes) -> str:
     left = values.MOST_WORDS_TEXT
     try:
         for member in archives.members(data, "zip", Budget()):
-            piece = (
-                office.text_of(member.name, member.data, left) if left > 0 and not member.encrypted else ""
-            )
+            is_read = left > 0 and not member.encrypted
+            piece = office.text_of(member.name, office.readable(member.data), left) if is_read else ""
             if piece.strip():
                 pieces.append(piece)
                 left -= len(piece)
