@@ -6,7 +6,10 @@ import os
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from beffroi.lib import clock
+from beffroi.mail.backup import told
+from beffroi.mail.backup.keeper import due
 from beffroi.mail.backup.store import HOST, KEY, Store
 from beffroi.mail.backup.work import Work
 
@@ -48,3 +51,39 @@ def test_a_snapshot_of_a_clock_that_stands_years_ahead_takes_no_other_away_for_a
     assert not set(years) & {one.id for one in store.snapshots()}, (
         "a clock that says so for a day is believed"
     )
+
+
+@pytest.mark.parametrize("what", ["database", "backup", "check", "drill"])
+def test_what_was_done_by_a_clock_that_was_ahead_is_due_once_it_is_set_right(
+    tmp_path: Path, what: str
+) -> None:
+    work, now = Work(new_config(tmp_path)), clock.epoch_s()
+    work.config.run.mkdir(exist_ok=True)
+    of_database = told.Database(backup_at=now, drilled_at=now)
+    done = told.Told(backup_at=now, checked_at=now, since=now - 10**6, database=of_database)
+    told.write(work.config, done)
+    assert not due(work, now=now, tried_at={})
+    ahead = now + 40 * 86400
+    if what == "backup":
+        told.changed(work.config, backup_at=ahead)
+    elif what == "check":
+        told.changed(work.config, checked_at=ahead)
+    else:
+        told.changed_database(work.config, **{"backup_at" if what == "database" else "drilled_at": ahead})
+    assert due(work, now=now, tried_at={what: ahead}) == what
+    assert not due(work, now=now, tried_at={what: now})
+
+
+@pytest.mark.parametrize("ahead_s", [0, 40 * 86400])
+def test_no_backup_of_a_day_is_told_whatever_the_clock_said_at_the_last_one(
+    tmp_path: Path, ahead_s: int
+) -> None:
+    config, now = new_config(tmp_path), clock.epoch_s()
+    config.run.mkdir(exist_ok=True)
+    last = now + ahead_s
+    for since in (now - 10**6, now + ahead_s):
+        told.write(config, told.Told(since=since, backup_at=last, database=told.Database(backup_at=last)))
+        later = now + told.LATE_AFTER_S + 1
+        problems = told.problem(config, now=later), told.database_problem(config, now=later)
+        assert all("not backed up" in one for one in problems)
+        assert not any(" -" in one for one in problems), "no hours below zero"

@@ -22,6 +22,7 @@ import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,15 +95,16 @@ def _refused(error: BeffroiError) -> Answer:
 def due(work: Work, *, now: int, tried_at: Mapping[str, int]) -> str:
     """What is to be done by itself: "database", "backup", "check", "drill" or "". ``tried_at``: when each was last."""
     state, every_s = told.read(work.config), work.config.backup_every_h * 3600
+    is_over = partial(told.is_over, now=now)
     # The first check comes with the first backup's week, not before there is something to check.
     waits = {
-        "database": now - state.database.backup_at >= every_s,  # seconds, where mailboxes may take hours
-        "backup": now - state.backup_at >= every_s,
-        "check": bool(state.backup_at) and now - (state.checked_at or state.since) >= CHECK_EVERY_S,
-        "drill": bool(state.database.backup_at) and now - state.database.drilled_at >= _drill_every_s(state),
+        "database": is_over(state.database.backup_at, every_s),  # seconds, where mailboxes may take hours
+        "backup": is_over(state.backup_at, every_s),
+        "check": bool(state.backup_at) and is_over(state.checked_at or state.since, CHECK_EVERY_S),
+        "drill": bool(state.database.backup_at) and is_over(state.database.drilled_at, _drill_every_s(state)),
     }
     return next(
-        (what for what, is_due in waits.items() if is_due and now - tried_at.get(what, 0) >= AGAIN_S), ""
+        (what for what, is_due in waits.items() if is_due and is_over(tried_at.get(what, 0), AGAIN_S)), ""
     )
 
 

@@ -16,6 +16,8 @@ from beffroi.lib import json_file
 from beffroi.lib.config import Config
 
 LATE_AFTER_S = 26 * 3600
+CLOCK_S = 300
+"""A clock that is put right by less than this was not ahead."""
 MAX_NAMED = 20
 
 
@@ -91,11 +93,22 @@ def changed_database(config: Config, **values: object) -> Database:
 
 def late(told: Told, *, now: int) -> bool:
     """Whether the newest backup is older than 26 h, or there is none 26 h after the first was waited for."""
-    return bool(told.since) and now - max(told.backup_at, told.since) > LATE_AFTER_S
+    return bool(told.since) and _without_s(told, told.backup_at, now=now) > LATE_AFTER_S
 
 
 def database_late(told: Told, *, now: int) -> bool:
-    return bool(told.since) and now - max(told.database.backup_at, told.since) > LATE_AFTER_S
+    return bool(told.since) and _without_s(told, told.database.backup_at, now=now) > LATE_AFTER_S
+
+
+def is_over(at: int, every_s: int, *, now: int) -> bool:
+    """Whether what was done then is due again, as it is where the clock was ahead when it was done."""
+    return not -CLOCK_S <= now - at < every_s
+
+
+def _without_s(told: Told, backup_at: int, *, now: int) -> int:
+    """How long none was made; more than a day where the clock was ahead at the last one: how long is not known."""
+    found = now - max(backup_at, told.since)
+    return max(0, found) if found >= -CLOCK_S else LATE_AFTER_S + 1
 
 
 def database_problem(config: Config, *, now: int) -> str:
@@ -103,7 +116,7 @@ def database_problem(config: Config, *, now: int) -> str:
     told = read(config)
     found = told.database
     if database_late(told, now=now):
-        hours = (now - max(found.backup_at, told.since)) // 3600
+        hours = _without_s(told, found.backup_at, now=now) // 3600
         why = found.failure or "see that backup is healthy."
         return f"The database was not backed up for {hours} hours: {why} Next: ./beffroi database backup now"
     if found.failure:
@@ -123,7 +136,7 @@ def problem(config: Config, *, now: int) -> str:
         what = ", ".join(told.damaged) or told.check_failure
         return f"The store of backups is damaged: {what}. Next: docs/runbooks/restore-mail.md, Damage"
     if late(told, now=now):
-        hours = (now - max(told.backup_at, told.since)) // 3600
+        hours = _without_s(told, told.backup_at, now=now) // 3600
         why = told.failure or "see that backup is healthy"
         return f"Mailboxes were not backed up for {hours} hours: {why} Next: ./beffroi mail backup now"
     if told.failure:
