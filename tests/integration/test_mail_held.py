@@ -314,6 +314,8 @@ def test_a_digest_is_due_at_its_hour_on_working_days_for_something_new(beaune: C
     actions.note_told(mailbox=box, held_ids=[row.id], on=at("2026-11-24 10:00").date())
     hold(box)
     assert names("2026-11-24 19:00") == []  # once a day
+    actions.note_told(mailbox=box, held_ids=[], on=at("2027-03-24 10:00").date())
+    assert names("2026-11-25 10:00") == [(1, 1)], "a clock that was ahead keeps no digest back"
 
 
 def test_what_nobody_looked_at_within_a_working_day_is_brought_up_again_until_seen(

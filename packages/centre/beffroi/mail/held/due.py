@@ -35,7 +35,7 @@ def due(local: datetime, mailbox: Mailbox | None = None) -> Iterator[Due]:
         return
     minute = local.hour * 60 + local.minute
     waiting = _waiting(local).values("mailbox_id")
-    told = Digest.objects.filter(sent_on__gte=local.date()).values("mailbox_id")
+    told = Digest.objects.filter(sent_on=local.date()).values("mailbox_id")
     read = Q(person_id__isnull=False) | Q(pk__in=Member.objects.filter(ended_at=None).values("mailbox_id"))
     mailboxes = Mailbox.objects.filter(read, pk__in=waiting, closed_at=None)
     if mailbox is not None:
