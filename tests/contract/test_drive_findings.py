@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from beffroi.drive.store import drops, findings, shares, trash, tree
+from beffroi.drive.store import carried, drops, findings, frozen, shares, trash, tree, versions
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.drops import DropFull, Letter, Limits
 from beffroi.drive.store.findings import Found, NotScanned, Progress, Result
+from beffroi.drive.store.frozen import Frozen, Held
 from beffroi.drive.store.model import AbsentNode, Node
 from beffroi.drive.store.shares import LinkClosed, Share, Wish
+from beffroi.drive.store.writing import Writing
 
 from tests.drive_trees import ME, content, folder, put
 
@@ -119,6 +122,75 @@ def test_what_is_said_of_what_went_is_forgotten(metadata: Database, home: Node) 
     stays = hashlib.sha256(b"stays").hexdigest()
     metadata.write(lambda w: findings.forget(w, [*gone, stays]))
     assert required(metadata, b"stays") == "drive.found" and required(metadata, b"gone") == ""
+
+
+def test_what_is_known_to_be_in_a_content_waits_for_the_door_when_it_changes(
+    metadata: Database, home: Node
+) -> None:
+    put(metadata, home.id, "a.zip", b"zip")
+    zipped, other = (hashlib.sha256(one).hexdigest() for one in (b"zip", b"other zip"))
+
+    def looked(sha256: str, *files: str) -> list[str]:
+        """What waits after it."""
+        metadata.write(lambda w: findings.keep(w, [Result(sha256, "m", {}, True, files)], now_s=NOW))
+        with metadata.reading() as reading:
+            assert sorted(carried.of(reading, sha256)) == sorted(set(files))
+            return carried.due(reading)
+
+    def settled() -> None:
+        metadata.write(lambda w: carried.settled(w, [zipped]))
+
+    assert looked(zipped) == []
+    assert looked(zipped, BAD, zipped, BAD) == [zipped]
+    settled()
+    assert looked(zipped, zipped, BAD) == [], "the same as before"
+    assert looked(other) == []
+    with metadata.reading() as reading:
+        assert frozen.concerned(reading, BAD) == [zipped], "where it lies itself, or is packed"
+        assert frozen.concerned(reading, zipped) == [zipped] and frozen.concerned(reading, other) == []
+        assert sorted(carried.between(reading, zipped, zipped)[zipped]) == sorted((BAD, zipped))
+        assert carried.between(reading, other, other) == {}
+    assert looked(zipped) == [zipped]
+    settled()
+    assert looked(other, BAD) == [other]
+    metadata.write(lambda w: findings.forget(w, [other]))
+    with metadata.reading() as reading:
+        assert carried.of(reading, other) == [] and frozen.concerned(reading, BAD) == []
+
+
+def _is_taken(metadata: Database, change: Callable[[Writing], object]) -> bool:
+    try:
+        metadata.write(change)
+    except Frozen:
+        return False
+    return True
+
+
+def test_what_carries_a_decided_file_is_brought_copied_and_shared_by_nobody_until_it_is_free(
+    metadata: Database, home: Node
+) -> None:
+    node = put(metadata, home.id, "a.zip", b"before")
+    put(metadata, home.id, "a.zip", b"zip")
+    put(metadata, home.id, "a.zip", b"after")
+    zipped = hashlib.sha256(b"zip").hexdigest()
+    (old,) = [one for one in metadata.write(lambda w: versions.of(w, node.id)) if one.sha256 == zipped]
+
+    def ways() -> list[bool]:
+        """Whether it may be brought, copied, shared."""
+        return [
+            _is_taken(metadata, lambda w: tree.put(w, ME, home.id, "brought.zip", content(b"zip"))),
+            _is_taken(metadata, lambda w: tree.copy(w, ME, node.id, home.id, "copied.zip", overwrite=True)),
+            _is_taken(metadata, lambda w: shares.make(w, ME, node.id, Wish("link", expires_s=NOW + 3600))),
+        ]
+
+    metadata.write(lambda w: frozen.freeze(w, sha256=zipped, decision_id="dec_a", now_s=NOW))
+    with metadata.reading() as reading:
+        assert frozen.held_by(reading, "dec_a") == Held(0, 1) and frozen.held_by(reading, "dec_b") == (0, 0)
+    assert ways() == [False, True, True], "its present content is another one"
+    metadata.write(lambda w: versions.restore(w, ME, node.id, old.etag))
+    assert ways() == [False, False, False]
+    metadata.write(lambda w: frozen.thaw(w, sha256=zipped))
+    assert ways() == [True, True, True]
 
 
 def test_progress_is_one_row(metadata: Database, home: Node) -> None:

@@ -17,8 +17,9 @@ from beffroi.core.decisions.actions import revoke
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import door as door_module
+from beffroi.drive import following
 from beffroi.drive.door import FileDoor, Tell
-from beffroi.drive.store import frozen, schema, tree
+from beffroi.drive.store import findings, frozen, schema, tree
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.frozen import Frozen
 from beffroi.drive.store.model import Act, StoreFull
@@ -33,6 +34,7 @@ from tests.fixtures_lists import publish
 from tests.fixtures_stream import Centre, block, eventually, running_centre  # noqa: F401
 
 BAD, GOOD = hashlib.sha256(b"bad").hexdigest(), hashlib.sha256(b"good").hexdigest()
+PACKED, PACKED_ANEW = hashlib.sha256(b"zip").hexdigest(), hashlib.sha256(b"other zip").hexdigest()
 
 
 @pytest.fixture
@@ -66,6 +68,24 @@ def keep(communes: Communes, owner: str, name: str, sha256: str) -> None:
 def held(communes: Communes, owner: str, sha256: str = BAD) -> str:
     with communes.metadata(owner).reading() as reading:
         return frozen.decision_of(reading, sha256)
+
+
+def looked_at(communes: Communes, owner: str, sha256: str, *files: str) -> bool:
+    """As the scan writes it."""
+    result = findings.Result(sha256, "m", {}, True, files)
+    return communes.metadata(owner).write(lambda w: findings.keep(w, [result], now_s=1))
+
+
+def is_free(communes: Communes, owner: str, sha256: str) -> bool:
+    """Whether it may be copied, shared, and brought once more."""
+    database = communes.metadata(owner)
+    with database.reading() as reading:
+        try:
+            findings.require_free(reading, (sha256,))
+            findings.require_new(reading, sha256)
+        except Frozen:
+            return False
+    return True
 
 
 def told(kind: str) -> dict[str, tuple[str, int, int]]:
@@ -263,3 +283,75 @@ def test_what_cannot_be_told_ends_no_search(
             eventually(lambda of=sha256, one=decision.id: held(communes, beaune.id, of) == one, "frozen")
     finally:
         made.stop()
+
+
+def test_what_carries_a_decided_file_is_frozen_with_it_and_freed_with_it(
+    door: FileDoor, communes: Communes, beaune: Commune, nuits: Commune
+) -> None:
+    """The numbers are of all that a decision holds in a commune, however often it was packed."""
+    keep(communes, beaune.id, "facture.xlsm", BAD)
+    keep(communes, beaune.id, "envoi.zip", PACKED)
+    keep(communes, beaune.id, "ancien.zip", PACKED_ANEW)
+    keep(communes, beaune.id, "ancien.zip", GOOD)
+    keep(communes, nuits.id, "plan.zip", PACKED)
+    for sha256 in (PACKED, PACKED_ANEW):
+        looked_at(communes, beaune.id, sha256, BAD)
+    looked_at(communes, nuits.id, PACKED, GOOD)
+    decision = block(BAD, "sha256")
+    eventually(lambda: told("drive:frozen") == {beaune.id: (decision.id, 2, 1)}, "told once, of all")
+    for sha256 in (BAD, PACKED, PACKED_ANEW):
+        assert held(communes, beaune.id, sha256) == decision.id
+        assert not is_free(communes, beaune.id, sha256)
+    assert held(communes, nuits.id, PACKED) == "" and is_free(communes, nuits.id, PACKED)
+    assert is_free(communes, beaune.id, GOOD)
+    revoke(actor=Actor.system("tests"), decision=decision, reason="tests")
+    eventually(lambda: told("drive:thawed") == {beaune.id: (decision.id, 2, 1)}, "told")
+    for sha256 in (BAD, PACKED, PACKED_ANEW):
+        assert held(communes, beaune.id, sha256) == "" and is_free(communes, beaune.id, sha256)
+
+
+def test_an_archive_that_comes_after_the_decision_is_frozen_as_soon_as_the_scan_looked_into_it(
+    door: FileDoor, communes: Communes, beaune: Commune, centre: Centre
+) -> None:
+    decision = block(BAD, "sha256")
+    eventually(lambda: door.refuses(BAD, beaune.id) is not None, "the feed was heard")
+    scan = following.Teller(following.of_door(centre.config.run))
+    scan.start()
+    try:
+        for files, name in ((1, "envoi.zip"), (2, "encore.zip")):
+            sha256 = hashlib.sha256(name.encode()).hexdigest()
+            keep(communes, beaune.id, name, sha256)
+            assert looked_at(communes, beaune.id, sha256, GOOD, BAD)
+            assert not looked_at(communes, beaune.id, sha256, BAD, GOOD), "nothing new"
+            scan.told(beaune.id)
+            eventually(lambda of=sha256: held(communes, beaune.id, of) == decision.id, "frozen")
+            eventually(
+                lambda many=files: told("drive:frozen") == {beaune.id: (decision.id, many, 0)}, "told, of all"
+            )
+        assert looked_at(communes, beaune.id, sha256, GOOD), "newer rules see another file in it"
+        scan.told(beaune.id)
+        eventually(lambda: not held(communes, beaune.id, sha256), "free")
+        eventually(lambda: told("drive:frozen") == {beaune.id: (decision.id, 1, 0)}, "the other one is held")
+        assert told("drive:thawed") == {}
+    finally:
+        scan.stop()
+
+
+def test_what_the_scan_told_while_the_door_was_away_is_frozen_at_its_start_or_by_a_list(
+    door: FileDoor, communes: Communes, beaune: Commune, centre: Centre, committed: str
+) -> None:
+    decision = block(BAD, "sha256")
+    eventually(lambda: door.refuses(BAD, beaune.id) is not None, "the feed was heard")
+    door.stop()
+    for name, sha256, inside in (("a.zip", PACKED, BAD), ("b.zip", PACKED_ANEW, GOOD)):
+        keep(communes, beaune.id, name, sha256)
+        looked_at(communes, beaune.id, sha256, inside)
+    again = FileDoor(centre.config, communes, telling(centre, committed))
+    again.start()
+    try:
+        eventually(lambda: held(communes, beaune.id, PACKED) == decision.id, "frozen")
+        assert not held(communes, beaune.id, PACKED_ANEW)
+        publish("files", GOOD, kind="sha256")
+        eventually(lambda: held(communes, beaune.id, PACKED_ANEW) == "list:files", "held")
+    finally:
+        again.stop()

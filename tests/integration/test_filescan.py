@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
+from beffroi.drive import following
 from beffroi.drive.scanning import scanner as scanner_module
 from beffroi.drive.scanning import told
 from beffroi.drive.scanning.engines import EngineAway, Engines
@@ -328,6 +329,10 @@ def test_the_process_finds_what_came_says_how_it_is_and_ends_when_told(
     (drive.directory / "beffroi.toml").touch()
     config = Config(state=drive.directory)
     log = (tmp_path / "filescan.log").open("wb")
+    heard = list[str]()
+    door = following.Follower(following.of_door(config.run), "door", heard.append)
+    hears = threading.Thread(target=door.run, args=((),))
+    hears.start()
     running = subprocess.Popen(
         [sys.executable, "-m", "beffroi.drive.scanning"],
         env={**os.environ, "BEFFROI_STATE": str(drive.directory)},
@@ -337,6 +342,8 @@ def test_the_process_finds_what_came_says_how_it_is_and_ends_when_told(
     try:
         eventually(lambda: told.read(config).at_s > 0, "it says that it lives")
         assert told.late(config) == "" and told.problem(config) == ""
+        assert drive.ask("PUT", f"{HOME}/a.zip", packed(a__txt=b"a text that is long enough " * 9))[0] == 201
+        eventually(lambda: heard == [A], "the door hears that something is in a file")
         assert drive.ask("PUT", f"{HOME}/a.com", samples.EICAR)[0] == 201
         eventually(lambda: drive.ask("GET", f"{HOME}/a.com")[0] == 403, "frozen")
         here = os.getpriority(os.PRIO_PROCESS, 0)
@@ -347,6 +354,8 @@ def test_the_process_finds_what_came_says_how_it_is_and_ends_when_told(
         running.send_signal(signal.SIGTERM)
         assert running.wait(PATIENCE_S) == 0, (tmp_path / "filescan.log").read_text()
     finally:
+        door.stop()
+        hears.join()
         running.kill()
         running.wait()
         log.close()

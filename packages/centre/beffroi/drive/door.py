@@ -1,10 +1,11 @@
 """The door of files: what a decision holds is refused at once, and found where it lies already.
 
 Purpose: ``refuses`` answers for each upload and download from memory. When the feed brings or takes a hash, a thread of
-         its own looks for it in the index of every collectivité (no file is opened), freezes it or sets it free, and
-         tells the outbox how many files of which collectivité: ``drive:frozen``, ``drive:thawed``. With a new bulk
-         list of hashes, whatever lies there is compared, a portion at a time while nothing else is sought.
-Process: drive, one thread for the feed, one for the search.
+         its own looks for it in the index of every collectivité (no file is opened), freezes it and what carries it, or
+         sets them free, and tells the outbox how many files of which collectivité the decision holds now:
+         ``drive:frozen``, ``drive:thawed``. With a new bulk list of hashes, whatever lies there is compared, a portion
+         at a time while nothing else is sought. What the scan finds in a file that came is compared as it is told.
+Process: drive, one thread for the feed, one for the search, one that hears the scan (``following``).
 Hostile: nothing; the feed is verified (``core.planes.follower``).
 Fails:   the last list stays in force while stream is away. A collectivité whose metadata cannot be read or written is
          searched anew a minute later, for all that the feed names; its downloads are refused all the same.
@@ -24,19 +25,24 @@ from beffroi_protocol.messages import BulkList, Entry
 from beffroi_protocol.table import OVERLAY, Change, every_overlay
 
 from beffroi.core.planes.follower import Follower, door_follower
+from beffroi.drive import following
 from beffroi.drive.due import Due
-from beffroi.drive.store import findings, frozen
+from beffroi.drive.store import carried, findings, frozen
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.frozen import Frozen
 from beffroi.drive.store.keys import KeysErased
+from beffroi.drive.store.writing import Reading, Writing
 from beffroi.lib import clock
 from beffroi.lib.config import Config, SettingInvalid
 from beffroi.lib.errors import BeffroiError
+from beffroi.lib.ids import is_id
 
 log = logging.getLogger("beffroi.drive.door")
 CHANNELS = ("drive", every_overlay("drive"))
 _ALL_FROZEN = "all frozen"
 """Sought when lists change: what a list named is not told one by one."""
+_ALL_DUE = "all due"
+"""Sought when the scan told another thing of what is in a content."""
 _ALL_LISTED = "all listed"
 AGAIN_S = 60.0
 PORTION, PAUSE_S = 1000, 0.05
@@ -53,8 +59,10 @@ class FileDoor:
     def __init__(self, config: Config, communes: Communes, tell: Tell) -> None:
         self._communes, self._tell = communes, tell
         self._sought: SimpleQueue[str | None] = SimpleQueue()
-        """A hash; _ALL_FROZEN; a channel that is read anew: in its collectivités all that the feed names is sought
-        then, and all that is frozen."""
+        """A hash; _ALL_FROZEN; a collectivité, in which the scan looked at something; a channel that is read anew: in
+        its collectivités all that the feed names is sought then, and all that is frozen."""
+        self._run = config.run
+        self._scan: following.Follower | None = None
         self._thread = threading.Thread(target=self._search, name="drive-search", daemon=True)
         self.follower: Follower | None = None
         try:
@@ -67,6 +75,8 @@ class FileDoor:
     def start(self) -> None:
         if self.follower is None:
             return
+        self._scan = following.Follower(following.of_door(self._run), "door", self._sought.put)
+        threading.Thread(target=self._scan.run, args=((),), name="drive-scanned", daemon=True).start()
         self._sought.put(CHANNELS[0])
         self._thread.start()
         self.follower.start()
@@ -74,6 +84,8 @@ class FileDoor:
     def stop(self) -> None:
         if self.follower is not None:
             self.follower.stop()
+        if self._scan is not None:
+            self._scan.stop()
         self._sought.put(None)
         if self._thread.ident is not None:
             self._thread.join(10)
@@ -115,7 +127,7 @@ class FileDoor:
             found = _hashes([entry for table in tables.values() for entry in table])
             was_heard = tables[CHANNELS[0]].epoch > 0
         # before the first word of the feed nothing would hold what is held
-        return [*found, _ALL_FROZEN] if was_heard else found
+        return [_ALL_DUE, *found, _ALL_FROZEN] if was_heard else found
 
     def _search(self) -> None:
         left, walks = Due(), Due()  # collectivités: those searched for all, those compared with bulk lists
@@ -144,7 +156,9 @@ class FileDoor:
                         if owner in ("", one):
                             left.now(one)
                     continue
-                missed = [one for one in self._ids() if not self._search_in(one, [sought])]
+                is_told = is_id(sought, "col")
+                owners, what = ([sought], _ALL_DUE) if is_told else (self._ids(), sought)
+                missed = [one for one in owners if not self._search_in(one, [what])]
             for one in missed:
                 left.after(one, AGAIN_S)
 
@@ -158,7 +172,10 @@ class FileDoor:
         def listed() -> Iterator[str]:
             with self._communes.metadata(one).reading() as reading:
                 reached.extend(findings.after(reading, after, PORTION))
-            yield from (sha256 for sha256 in reached if self.refuses(sha256, one) is not None)
+                packed = carried.between(reading, reached[0], reached[-1]) if reached else {}
+            for sha256 in reached:
+                if self._holding(sha256, packed.get(sha256, ()), one) is not None:
+                    yield sha256
 
         if not self._search_in(one, listed()):
             behind[one] = after
@@ -178,9 +195,8 @@ class FileDoor:
     def _search_in(self, collectivite_id: str, sought: Iterable[str]) -> bool:
         """False where it could not be searched to the end."""
         try:
-            for sha256 in sought:
-                for one in self._frozen(collectivite_id) if sha256 == _ALL_FROZEN else (sha256,):
-                    self.settle(one, collectivite_id)
+            for one in sought:
+                self.settle(self._contents(one, collectivite_id), collectivite_id)
         except KeysErased:
             return True  # nothing of it lies here any more
         except BeffroiError as error:
@@ -191,37 +207,67 @@ class FileDoor:
             return False
         return True
 
-    def _frozen(self, collectivite_id: str) -> list[str]:
-        with self._communes.metadata(collectivite_id).reading() as reading:
-            return frozen.all_frozen(reading)
-
-    def settle(self, sha256: str, collectivite_id: str) -> None:
-        """Make what this collectivité holds back agree with what the feed says now."""
-        database, entry = self._communes.metadata(collectivite_id), self.refuses(sha256, collectivite_id)
+    def _contents(self, sought: str, collectivite_id: str) -> Iterable[str]:
+        if sought not in (_ALL_FROZEN, _ALL_DUE):
+            return (sought,)
+        database = self._communes.metadata(collectivite_id)
         with database.reading() as reading:
-            there, before = frozen.count(reading, sha256), frozen.decision_of(reading, sha256)
-        if entry is not None and any(there) and before != entry.id:
-            now_s, decision_id = clock.epoch_s(), entry.id
-            database.write(lambda w: frozen.freeze(w, sha256=sha256, decision_id=decision_id, now_s=now_s))
-            self._communes.told(collectivite_id)
-            if before:  # another decision goes on where that one ended
-                self._say("drive:thawed", before, sha256, collectivite_id, there)
-            self._say("drive:frozen", decision_id, sha256, collectivite_id, there)
-        elif entry is None and before and database.write(lambda w: frozen.thaw(w, sha256=sha256)):
-            self._communes.told(collectivite_id)
-            self._say("drive:thawed", before, sha256, collectivite_id, there)
+            if sought == _ALL_FROZEN:
+                return frozen.all_frozen(reading)
+            due = carried.due(reading)
+        if due:  # first: what the scan tells meanwhile waits anew
+            database.write(lambda w: carried.settled(w, due))
+        return due
 
-    def _say(
-        self, kind: str, decision_id: str, sha256: str, collectivite_id: str, there: frozen.Held
-    ) -> None:
-        """After the change: a crash between the two costs a line of the report, never the block."""
-        told = {
-            "decision_id": decision_id,
-            "sha256": sha256,
-            "files": there.files,
-            "versions": there.versions,
-        }
-        self._tell(kind, collectivite_id, told)
+    def _holding(self, sha256: str, packed: Iterable[str], collectivite_id: str) -> Entry | None:
+        """The entry that holds this content, or a file in it."""
+        found = (self.refuses(one, collectivite_id) for one in (sha256, *packed))
+        return next((entry for entry in found if entry is not None), None)
+
+    def settle(self, contents: Iterable[str], collectivite_id: str) -> None:
+        """Make what this collectivité holds back of these contents, and of all that carry them, agree with what the
+        feed says now."""
+        database = self._communes.metadata(collectivite_id)
+        with database.reading() as reading:
+            found = {one for sha256 in contents for one in frozen.concerned(reading, sha256)}
+            before = {one: frozen.decision_of(reading, one) for one in found}
+            after = {one: self._held_by(reading, one, collectivite_id) for one in found}
+            changed = sorted(one for one in found if before[one] != after[one])
+            ended = {before[one]: frozen.held_by(reading, before[one]) for one in changed if before[one]}
+        if not changed:
+            return
+        now_s = clock.epoch_s()
+
+        def change(writing: Writing) -> None:
+            for one in changed:
+                if after[one]:
+                    frozen.freeze(writing, sha256=one, decision_id=after[one], now_s=now_s)
+                else:
+                    frozen.thaw(writing, sha256=one)
+
+        database.write(change)
+        self._communes.told(collectivite_id)
+        begun = dict.fromkeys(after[one] for one in changed if after[one])
+        with database.reading() as reading:
+            now = {one: frozen.held_by(reading, one) for one in (*ended, *begun)}
+        for (
+            decision_id,
+            there,
+        ) in now.items():  # after the change: a crash costs a line of the report, never the block
+            is_held = any(there)
+            told = there if is_held else ended.get(decision_id, there)
+            self._tell(
+                "drive:frozen" if is_held else "drive:thawed",
+                collectivite_id,
+                {"decision_id": decision_id, "files": told.files, "versions": told.versions},
+            )
+
+    def _held_by(self, reading: Reading, sha256: str, collectivite_id: str) -> str:
+        """The decision that holds it by what the feed says; "" for none. What lies here no more stays as it is."""
+        entry = self._holding(sha256, carried.of(reading, sha256), collectivite_id)
+        if entry is None:
+            return ""
+        return entry.id if any(frozen.count(reading, sha256)) else frozen.decision_of(reading, sha256)
 
 
 def _hashes(entries: list[Entry]) -> list[str]:

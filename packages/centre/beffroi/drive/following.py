@@ -40,6 +40,11 @@ def directory(run: Path) -> Path:
     return run / "follow"
 
 
+def of_door(run: Path) -> Path:
+    """In the place of ``run`` where the scan tells the door of files: nothing else of what changes concerns it."""
+    return run / "scanned"
+
+
 class Teller:
     """``told`` may be called by any thread, and never blocks."""
 

@@ -28,7 +28,6 @@ def report(kind: str, *, collectivite_id: str, at: datetime, payload: Mapping[st
     """Publish what an event of the drive says to all; False where it says nothing. In the caller's transaction."""
     if kind == "drive:alarm":
         return _alarm(collectivite_id, at, payload)
-    sha256 = str(payload.get("sha256", ""))
     if kind == "drive:found":
         code = str(payload.get("code", ""))
         if code not in MALICE:
@@ -37,7 +36,7 @@ def report(kind: str, *, collectivite_id: str, at: datetime, payload: Mapping[st
             "file_scan",
             collectivite_id=collectivite_id,
             at=at,
-            indicators=[["sha256", sha256]],
+            indicators=[["sha256", str(payload.get("sha256", ""))]],
             finding=code,
             names=_words(payload.get("names")),
         )
@@ -47,7 +46,11 @@ def report(kind: str, *, collectivite_id: str, at: datetime, payload: Mapping[st
     if decision is None or not decision.campaign_id:
         return False
     _publish(
-        "file_frozen", collectivite_id=collectivite_id, at=at, indicators=[["sha256", sha256]], frozen="true"
+        "file_frozen",
+        collectivite_id=collectivite_id,
+        at=at,
+        indicators=[["sha256", decision.value]],
+        frozen="true",
     )
     return True
 

@@ -250,8 +250,8 @@ def take_in_found(*, collectivite_id: str, at: datetime, payload: Mapping[str, o
 
 
 def take_in_frozen(*, collectivite_id: str, at: datetime, payload: Mapping[str, object], held: bool) -> None:
-    """A decision holds contents that a collectivité has, or not any more (``held``). One encounter a decision; the
-    incident is that of the content."""
+    """A decision holds contents that a collectivité has, or not any more (``held``): what it names, and what carries
+    that. One encounter a decision; the incident is that of what it names."""
     decision = Decision.objects.filter(pk=str(payload.get("decision_id", ""))).first()
     if decision is None or (held and decision.state == Decision.State.REVOKED):
         return  # undone while the drive still searched
@@ -264,7 +264,7 @@ def take_in_frozen(*, collectivite_id: str, at: datetime, payload: Mapping[str, 
         actor=SYSTEM,
         kind=Kind.MALICIOUS_FILE,
         collectivite_id=collectivite_id,
-        subject=str(payload.get("sha256", ""))[:64] or decision.id,
+        subject=decision.value,
         occurred_at=at,
         decision_id=decision.id,
         data={"files": files + versions},
@@ -273,18 +273,19 @@ def take_in_frozen(*, collectivite_id: str, at: datetime, payload: Mapping[str, 
             Captured("drive_frozen", at, {"files": files, "versions": versions}),
         ],
     )
+    seen = {
+        "count": files + versions,
+        "days": 1,
+        "last_at": at,
+        "remediated": files + versions,
+        "incident_id": incident.id,
+    }
     Encounter.objects.update_or_create(
         decision_id=decision.id,
         collectivite_id=collectivite_id,
         door="file",
-        defaults={
-            "count": files + versions,
-            "days": 1,
-            "first_at": at,
-            "last_at": at,
-            "remediated": files + versions,
-            "incident_id": incident.id,
-        },
+        defaults=seen,
+        create_defaults={**seen, "first_at": at},
     )
 
 

@@ -55,8 +55,9 @@ def line(reading: Reading, actor: Actor, place: Place) -> ScanLine:
     sha256 = place.node.sha256
     if frozen.decision_of(reading, sha256):
         sentence = _(
-            "Le Département retient ce fichier partout : il a été reconnu comme dangereux. Personne ne peut l’ouvrir ; "
-            "vous pouvez mettre le fichier à la corbeille. C’est une erreur ? Dites-le au Département."
+            "Le Département retient ce fichier partout : il a été reconnu comme dangereux, ou contient un "
+            "fichier qui l’a été. Personne ne peut l’ouvrir ; vous pouvez mettre le fichier à la corbeille. "
+            "C’est une erreur ? Dites-le au Département."
         )
         return ScanLine(sentence, "bad", is_held=True)
     found = findings.finding(reading, sha256)

@@ -177,13 +177,15 @@ def run(config: Config, stopped: Callable[[], bool]) -> None:
             work = Scanner(communes, stocks(config), Engines(config), partial(tell_found, config))
             process = Process(config, communes, work, stopped)
             process.listen()
-            apart = Apart(work, communes.ids())
-            work.wake = apart.wake
+            apart, teller = Apart(work, communes.ids()), following.Teller(following.of_door(config.run))
+            work.wake, work.carries = apart.wake, teller.told
             apart.start()
+            teller.start()
             try:
                 process.run()
             finally:
                 apart.stop()
+                teller.stop()
         finally:
             communes.close()
 

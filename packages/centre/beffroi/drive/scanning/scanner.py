@@ -63,6 +63,8 @@ class Scanner:
     tell: Tell
     wake: Callable[[str], object] = lambda collectivite_id: None
     """Called with a collectivité of which a long content waits."""
+    carries: Callable[[str], object] = lambda collectivite_id: None
+    """Called with a collectivité where something else than before is in a content: it waits for the door."""
     is_ending: bool = field(default=False, init=False)
     """The process ends: a long look stops at its next piece (Ending)."""
     _failures: Counter[tuple[str, str]] = field(default_factory=Counter, init=False)
@@ -134,11 +136,12 @@ class Scanner:
             if any(code in findings.MALICE for code in said.found):
                 log.warning("%s: found %s", collectivite_id, " ".join(said.found))
 
-        def keep(writing: Writing) -> None:
-            findings.keep(writing, results, now_s=clock.epoch_s())
+        def keep(writing: Writing) -> bool:
             scan_due.done(writing, sha256)
+            return findings.keep(writing, results, now_s=clock.epoch_s())
 
-        database.write(keep)
+        if database.write(keep):
+            self.carries(collectivite_id)
         self.tell_all(collectivite_id, database)
         return True
 
@@ -205,7 +208,8 @@ class Scanner:
         if not results:
             return
         kept, results[:] = tuple(results), ()
-        database.write(lambda writing: findings.keep(writing, kept, now_s=clock.epoch_s()))
+        if database.write(lambda writing: findings.keep(writing, kept, now_s=clock.epoch_s())):
+            self.carries(collectivite_id)
         if any(code in findings.MALICE for one in kept for code in one.found):
             self.tell_all(collectivite_id, database)
 

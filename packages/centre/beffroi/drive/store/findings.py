@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import LiteralString, NamedTuple
 
+from beffroi.drive.store import carried
 from beffroi.drive.store.frozen import Frozen, decision_of
 from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.store.writing import Reading, Writing
@@ -101,18 +102,23 @@ _FINDINGS: LiteralString = (
 
 def require(database: Reading, sha256: str) -> None:
     """Nothing was found in it that nobody released. Errors: Found."""
-    # Most collectivités have none: all files of a group ask that together, once.
-    if not sha256 or database.one("SELECT 1 FROM finding LIMIT 1") is None:
+    if not sha256 or not _holds_any(database):
         return
     row = database.one("SELECT code FROM finding WHERE sha256 = ? AND released_s = 0", (sha256,))
     if row is not None:
         raise Found(row[0])
 
 
-def carried(database: Reading, sha256: str) -> list[str]:
-    """SHA-256 of files in this content, as far as the scan tells them: what a decision names is packed anew for each
-    reader."""
-    return [str(row[0]) for row in database.all("SELECT packed FROM carried WHERE sha256 = ?", (sha256,))]
+def _holds_any(database: Reading) -> bool:
+    """Most collectivités hold nothing: all files of a group ask that together, once."""
+    return database.one("SELECT 1 FROM finding UNION ALL SELECT 1 FROM frozen LIMIT 1") is not None
+
+
+def require_new(database: Reading, sha256: str) -> None:
+    """As ``require``, of what somebody brings: nor is it frozen, as what carries a decided file may be, of which the
+    feed knows nothing. Errors: Frozen, Found."""
+    if sha256 and _holds_any(database):
+        _require_free(database, sha256)
 
 
 def require_free(database: Reading, contents: Collection[str]) -> None:
@@ -122,10 +128,14 @@ def require_free(database: Reading, contents: Collection[str]) -> None:
     """
     held = database.all("SELECT sha256 FROM frozen UNION SELECT sha256 FROM finding WHERE released_s = 0")
     for sha256 in {row[0] for row in held}.intersection(contents):
-        decision_id = decision_of(database, sha256)
-        if decision_id:
-            raise Frozen(decision_id)
-        require(database, sha256)
+        _require_free(database, sha256)
+
+
+def _require_free(database: Reading, sha256: str) -> None:
+    decision_id = decision_of(database, sha256)
+    if decision_id:
+        raise Frozen(decision_id)
+    require(database, sha256)
 
 
 def require_scanned(database: Reading, sha256: str) -> None:
@@ -210,9 +220,12 @@ def _came_by_link(database: Reading, sha256: str) -> bool:
 # -- changes -------------------------------------------------------------------------------------------------
 
 
-def keep(writing: Writing, results: Sequence[Result], *, now_s: int) -> None:
+def keep(writing: Writing, results: Sequence[Result], *, now_s: int) -> bool:
     """What was looked at: remembered, frozen where something was found, free where newer rules find nothing. A look
-    that did not see all of a content, because an engine failed on it, takes no word about malware back."""
+    that did not see all of a content, because an engine failed on it, takes no word about malware back.
+
+    Whether something waits for the door now (``carried``)."""
+    is_due = False
     for one in results:
         codes = [code for code in CODES if code in one.found]
         writing.run(
@@ -221,9 +234,7 @@ def keep(writing: Writing, results: Sequence[Result], *, now_s: int) -> None:
             " is_whole = excluded.is_whole",
             (one.sha256, one.mark, now_s, " ".join(codes), int(one.is_whole)),
         )
-        writing.run("DELETE FROM carried WHERE sha256 = ?", (one.sha256,))
-        for inner in one.files:
-            writing.run("INSERT INTO carried (sha256, packed) VALUES (?, ?)", (one.sha256, inner))
+        is_due |= carried.keep(writing, one.sha256, one.files)
         malice = next((code for code in codes if code in MALICE), "")
         known = finding(writing, one.sha256)
         if not malice and not one.is_whole and known is not None and known.is_malice:
@@ -233,6 +244,7 @@ def keep(writing: Writing, results: Sequence[Result], *, now_s: int) -> None:
             _freeze(writing, one.sha256, code, " ".join(one.found[code]), now_s=now_s)
         else:
             writing.run("DELETE FROM finding WHERE sha256 = ? AND released_s = 0", (one.sha256,))
+    return is_due
 
 
 def _freeze(writing: Writing, sha256: str, code: str, names: str, *, now_s: int) -> None:
@@ -300,7 +312,7 @@ def forget(writing: Writing, names: Sequence[str]) -> None:
         if content(writing, sha256) is None:
             writing.run("DELETE FROM scanned WHERE sha256 = ?", (sha256,))
             writing.run("DELETE FROM finding WHERE sha256 = ?", (sha256,))
-            writing.run("DELETE FROM carried WHERE sha256 = ?", (sha256,))
+            carried.keep(writing, sha256, ())
 
 
 # -- how far the scan is ---------------------------------------------------------------------------------------

@@ -1,9 +1,9 @@
 """Contents that a decision holds: their hash, not their bytes, and only where a collectivité has them.
 
-Rule:    a file is frozen by its content. Nobody reads, copies or shares it while a decision stands
-         (``findings.require_free``); it may be moved and deleted, brought back as it was, and is free again when the
-         decision ends. Shares of before, and those of a folder above it, give nobody its content. Nothing is read or
-         opened to find it.
+Rule:    a file is frozen by its content, or by that of a file in it (``carried``). Nobody reads, copies or shares it
+         while a decision stands (``findings.require_free``); it may be moved and deleted, brought back as it was, and
+         is free again when the decision ends. Shares of before, and those of a folder above it, give nobody its
+         content. Nothing is read or opened to find it.
 Source:  docs/internals/drive.md, "The door of files".
 """
 
@@ -35,6 +35,24 @@ def count(database: Reading, sha256: str) -> Held:
     files = database.one("SELECT COUNT(*) FROM node WHERE sha256 = ? AND sha256 <> ''", (sha256,))
     versions = database.one("SELECT COUNT(*) FROM version WHERE sha256 = ?", (sha256,))
     return Held(files[0] if files else 0, versions[0] if versions else 0)
+
+
+def concerned(database: Reading, sha256: str) -> list[str]:
+    """Contents that a decision about this one holds, or held: itself where it lies or is frozen, all that carry it. By
+    index, whatever the collectivité's size."""
+    rows = database.all(
+        "SELECT sha256 FROM node WHERE sha256 = ? AND sha256 <> '' UNION SELECT sha256 FROM version WHERE sha256 = ?"
+        " UNION SELECT sha256 FROM frozen WHERE sha256 = ? UNION SELECT sha256 FROM carried WHERE packed = ?",
+        (sha256, sha256, sha256, sha256),
+    )
+    return [str(row[0]) for row in rows]
+
+
+def held_by(database: Reading, decision_id: str) -> Held:
+    """All that a decision holds here."""
+    rows = database.all("SELECT sha256 FROM frozen WHERE decision_id = ?", (decision_id,))
+    counts = [count(database, row[0]) for row in rows]
+    return Held(sum(one.files for one in counts), sum(one.versions for one in counts))
 
 
 def decision_of(database: Reading, sha256: str) -> str:

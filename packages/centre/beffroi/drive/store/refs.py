@@ -38,10 +38,10 @@ class ChunkVanished(BeffroiError):
 def add(writing: Writing, content: Content) -> None:
     """Count a new content's references; its inline chunks are kept.
 
-    Errors: Found (``findings``). ChunkVanished: a chunk was neither kept nor brought along, or its object may have been
-    deleted after it was written (``collect`` says why nothing else can happen).
+    Errors: Frozen, Found (``findings``). ChunkVanished: a chunk was neither kept nor brought along, or its object may
+    have been deleted after it was written (``collect`` says why nothing else can happen).
     """
-    findings.require(writing, content.sha256)
+    findings.require_new(writing, content.sha256)
     inline = {one.id: one for one in content.inline}
     for (chunk_id, length), count in _counted(content.manifest).items():
         brought = inline.get(chunk_id)

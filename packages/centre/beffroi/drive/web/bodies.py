@@ -11,7 +11,7 @@ from contextlib import aclosing, nullcontext
 from functools import partial
 from typing import Protocol
 
-from beffroi.drive.store import content, findings, keys, refs
+from beffroi.drive.store import carried, content, findings, keys, refs
 from beffroi.drive.store.chunking import INLINE_BYTES
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database
@@ -101,7 +101,7 @@ class SealedBodies:
     def _require(self, reading: Reading, sha256: str) -> None:
         findings.require(reading, sha256)
         findings.require_scanned(reading, sha256)
-        for packed in findings.carried(reading, sha256):
+        for packed in carried.of(reading, sha256):
             self._refuse(packed)
 
     async def receive(self, pieces: AsyncIterator[bytes], expected_bytes: int | None) -> Content:
