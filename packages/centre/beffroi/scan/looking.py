@@ -100,11 +100,14 @@ class _Look:
         self._links_left = values.MAX_LINKS_TEXT
         self._more_links = False
         self._of_codes: dict[str, None] = {}
-        self._carriers, self._carried = dict[str, None](), dict[str, None]()
-        """SHA-256 of files in it in which something was found, and of others."""
+        self._malware, self._carriers, self._carried = (dict[str, None]() for _ in range(3))
+        """SHA-256 of files in it that are malware themselves, of those in which something was found, and of others."""
+        self._known = [False]
+        """Whether the rules know the file that is looked at, and those around it, without what is in each."""
         self._is_whole = True
 
     def add(self, code: str, detail: str = "") -> None:
+        self._known[-1] |= code == kinds.MALWARE
         details = self._found.setdefault(code, set())
         if detail:
             details.add(detail)
@@ -124,7 +127,8 @@ class _Look:
             list(self._links),
             self._more_links,
             [link for link in self._of_codes if link in self._links][: values.MAX_CODES],
-            list(self._carriers | self._carried)[: values.MAX_FILES],
+            list(self._malware | self._carriers | self._carried)[: values.MAX_FILES],
+            list(self._malware),
         )
 
     def file(self, body: Body, name: str = "", depth: int = 0) -> None:
@@ -136,6 +140,7 @@ class _Look:
         seen = _Seen(kinds.detect(ends))
         if kinds.hides(name):
             seen.flags.add("hidden")
+        self._known.append(False)
         is_known = sum(self._rules(window) for window in bodies.windows(body)) > 0
         if not depth:
             self._early(self.report(""))
@@ -154,8 +159,9 @@ class _Look:
             codes_of_it = kinds.found([one])
             for code in codes_of_it:
                 self.add(code)
+            is_malware = self._known.pop()
             if depth and isinstance(body, bytes):
-                self._carry(body, bool(codes_of_it) or is_known)
+                self._carry(body, bool(codes_of_it) or is_known, is_malware)
 
     def _inside(self, body: Body, ends: bytes, name: str, seen: _Seen, depth: int) -> None:
         extension, _ = kinds.extensions(name)
@@ -239,10 +245,11 @@ class _Look:
             if start:
                 self._besides(bodies.behind(body, start), kind, depth)
 
-    def _carry(self, data: bytes, is_carrier: bool) -> None:
-        if len(data) < values.FEWEST_BYTES or (codes.is_picture(data) and not is_carrier):
+    def _carry(self, data: bytes, is_carrier: bool, is_malware: bool = False) -> None:
+        is_plain = codes.is_picture(data) and not (is_carrier or is_malware)
+        if len(data) < values.FEWEST_BYTES or is_plain:
             return
-        found = self._carriers if is_carrier else self._carried
+        found = self._malware if is_malware else self._carriers if is_carrier else self._carried
         if len(found) < values.MAX_FILES:
             found[_digest(data).hex()] = None
 

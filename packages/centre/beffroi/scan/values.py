@@ -38,7 +38,7 @@ class Report(msgspec.Struct, frozen=True):
     a log.
     ``more_links``: there are others. ``codes``: those of the links that stand in a QR code.
     ``files``: SHA-256 of the files in it, without pictures; first those in which something was found. An archive is
-    packed anew for each reader, what is in it is not.
+    packed anew for each reader, what is in it is not. ``malware``: those of them that are known as such themselves.
     ``is_whole``: False where a part was left out that nothing is known of."""
 
     found: dict[str, list[str]] = {}
@@ -49,6 +49,7 @@ class Report(msgspec.Struct, frozen=True):
     more_links: bool = False
     codes: list[str] = []
     files: list[str] = []
+    malware: list[str] = []
 
     def names(self) -> Iterator[str]:
         """Names of the findings as clamd would tell them, strongest first: "Beffroi.Macro.Excel4"."""
@@ -88,4 +89,6 @@ def decode(data: bytes, *, most_text: int = MAX_TEXT) -> Report:
         raise ValueError("sha256")
     if len(report.files) > MAX_FILES or not all(re.fullmatch(r"[0-9a-f]{64}", one) for one in report.files):
         raise ValueError("files")
+    if not set(report.malware) <= set(report.files):
+        raise ValueError("files: malware")
     return report

@@ -163,6 +163,7 @@ def tell_found(config: Config, collectivite_id: str, one: Finding, held: Held) -
         "sha256": one.sha256,
         "code": one.code,
         "names": one.names.split(),
+        "inside": one.inside,
         "files": held.files,
         "versions": held.versions,
     }

@@ -14,7 +14,7 @@ import re
 import socket
 import struct
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from beffroi.drive.store.findings import VIRUS
@@ -58,11 +58,13 @@ class EngineAway(BeffroiError):
 
 @dataclass(frozen=True)
 class Said:
-    """``found``: code → names. ``is_whole``: the engines read it to its end. ``files``: as ``scan.values.Report``."""
+    """``found``: code → names. ``is_whole``: the engines read it to its end. ``files``, ``malware``: as
+    ``scan.values.Report``; of what a clamd knows it says not in which file."""
 
     found: dict[str, list[str]]
     is_whole: bool
     files: tuple[str, ...] = ()
+    malware: tuple[str, ...] = ()
 
 
 class Engines:
@@ -99,26 +101,25 @@ class Engines:
         said = self._look(length, read, lambda: self._asked_scan_long(length, read), LONG_S)
         if length < size_bytes:
             said.found.pop(kinds.UNREADABLE, None)  # we cut it off ourselves
-            return Said(said.found, is_whole=False, files=said.files)
+            return replace(said, is_whole=False)
         return said
 
     def _look(self, size_bytes: int, read: Read, scan: Callable[[], bytes], timeout_s: float) -> Said:
         found: dict[str, list[str]] = {}
-        is_whole, files = True, list[str]()
+        is_whole, report = True, values.Report()
         if self._scan is not None:
             try:
                 report = values.decode(_asking("scan", scan))
             except ValueError:
                 raise EngineAway("scan") from None
             found |= report.found
-            files = report.files
             is_whole = report.is_whole and kinds.UNREADABLE not in found
         if self._clamd:
             name, was_seen = self._by_clamd(size_bytes, read, timeout_s)
             is_whole &= was_seen
             if name:
                 found[VIRUS] = [name]
-        return Said(found, is_whole, tuple(files))
+        return Said(found, is_whole, tuple(report.files), tuple(report.malware))
 
     def _by_clamd(self, size_bytes: int, read: Read, timeout_s: float) -> tuple[str, bool]:
         """(signature or "", whether it took all in one piece)."""

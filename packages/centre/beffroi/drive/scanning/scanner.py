@@ -132,7 +132,7 @@ class Scanner:
         if content is not None:
             mark = self.engines.mark()
             said = self._look(collectivite_id, database, self.stock_of(collectivite_id), content)
-            results = [Result(sha256, mark, said.found, said.is_whole, said.files)]
+            results = [_result(sha256, mark, said)]
             if any(code in findings.MALICE for code in said.found):
                 log.warning("%s: found %s", collectivite_id, " ".join(said.found))
 
@@ -193,7 +193,7 @@ class Scanner:
         try:
             for one in contents:
                 said = self._look(collectivite_id, database, stock, one)
-                results.append(Result(one.sha256, mark, said.found, said.is_whole, said.files))
+                results.append(_result(one.sha256, mark, said))
                 if any(code in findings.MALICE for code in said.found):
                     log.warning("%s: found %s", collectivite_id, " ".join(said.found))
                     self._keep(collectivite_id, database, results)
@@ -243,6 +243,10 @@ class Scanner:
             return stored.read(offset, length)
 
         return read
+
+
+def _result(sha256: str, mark: str, said: Said) -> Result:
+    return Result(sha256, mark, said.found, said.is_whole, said.files, said.malware)
 
 
 def _is_due(progress: Progress, mark: str) -> bool:

@@ -65,7 +65,8 @@ class Scanned(NamedTuple):
 
 class Finding(NamedTuple):
     """A row of ``finding``. ``names``: of rules or signatures, with spaces between. ``told_s``, ``asked_s``,
-    ``released_s``: epoch seconds, 0 for not yet."""
+    ``released_s``: epoch seconds, 0 for not yet. ``inside``, until it is told: SHA-256 of files in it that are malware
+    themselves."""
 
     sha256: str
     code: str
@@ -75,6 +76,7 @@ class Finding(NamedTuple):
     asked_s: int
     asked_by: str
     released_s: int
+    inside: tuple[str, ...] = ()
 
     @property
     def is_malice(self) -> bool:
@@ -83,13 +85,14 @@ class Finding(NamedTuple):
 
 class Result(NamedTuple):
     """What engines said of a content. ``found``: code → names of rules or signatures. ``files``: SHA-256 of files in
-    it."""
+    it; ``malware``: of those that are malware themselves."""
 
     sha256: str
     mark: str
     found: dict[str, list[str]]
     is_whole: bool
     files: tuple[str, ...] = ()
+    malware: tuple[str, ...] = ()
 
 
 _FINDINGS: LiteralString = (
@@ -161,7 +164,12 @@ def finding(database: Reading, sha256: str) -> Finding | None:
 def untold(database: Reading) -> list[Finding]:
     """What the outbox does not have yet: malice alone is told."""
     rows = database.all(_FINDINGS + " WHERE told_s = 0 AND released_s = 0")
-    return [one for one in (Finding(*row) for row in rows) if one.is_malice]
+    return [_with_inside(database, one) for one in (Finding(*row) for row in rows) if one.is_malice]
+
+
+def _with_inside(database: Reading, finding: Finding) -> Finding:
+    rows = database.all("SELECT packed FROM found_inside WHERE sha256 = ?", (finding.sha256,))
+    return finding._replace(inside=tuple(row[0] for row in rows))
 
 
 def waiting_in(database: Reading, node_ids: Collection[int]) -> list[Content]:
@@ -241,15 +249,16 @@ def keep(writing: Writing, results: Sequence[Result], *, now_s: int) -> bool:
             continue
         code = malice or (codes[0] if codes and _came_by_link(writing, one.sha256) else "")
         if code:
-            _freeze(writing, one.sha256, code, " ".join(one.found[code]), now_s=now_s)
+            _freeze(writing, one, code, now_s=now_s)
         else:
             writing.run("DELETE FROM finding WHERE sha256 = ? AND released_s = 0", (one.sha256,))
     return is_due
 
 
-def _freeze(writing: Writing, sha256: str, code: str, names: str, *, now_s: int) -> None:
+def _freeze(writing: Writing, result: Result, code: str, *, now_s: int) -> None:
     """A finding that is known stays as it is, released or not, unless it is another one. Who released it let the weaker
     ones pass, too: what an engine that fails cannot read, a rule that found more before."""
+    sha256 = result.sha256
     known = finding(writing, sha256)
     if known is not None and known.code == code:
         return
@@ -259,12 +268,20 @@ def _freeze(writing: Writing, sha256: str, code: str, names: str, *, now_s: int)
     writing.run(
         "INSERT INTO finding (sha256, code, names, at_s, told_s, asked_s, asked_by, released_s, released_by)"
         " VALUES (?, ?, ?, ?, 0, 0, '', 0, '')",
-        (sha256, code, names, now_s),
+        (sha256, code, " ".join(result.found[code]), now_s),
     )
+    _forget_inside(writing, sha256)
+    inside = [(sha256, one) for one in set(result.malware)]
+    writing.many("INSERT INTO found_inside (sha256, packed) VALUES (?, ?)", inside)
 
 
 def told(writing: Writing, sha256: str, *, now_s: int) -> None:
     writing.run("UPDATE finding SET told_s = ? WHERE sha256 = ?", (now_s, sha256))
+    _forget_inside(writing, sha256)
+
+
+def _forget_inside(writing: Writing, sha256: str) -> None:
+    writing.run("DELETE FROM found_inside WHERE sha256 = ?", (sha256,))
 
 
 def ask(writing: Writing, sha256: str, *, person_id: str, now_s: int) -> bool:
@@ -313,6 +330,7 @@ def forget(writing: Writing, names: Sequence[str]) -> None:
             writing.run("DELETE FROM scanned WHERE sha256 = ?", (sha256,))
             writing.run("DELETE FROM finding WHERE sha256 = ?", (sha256,))
             carried.keep(writing, sha256, ())
+            _forget_inside(writing, sha256)
 
 
 # -- how far the scan is ---------------------------------------------------------------------------------------

@@ -153,6 +153,8 @@ TABLES: tuple[LiteralString, ...] = (
     "CREATE TABLE IF NOT EXISTS carried (sha256 TEXT NOT NULL, packed TEXT NOT NULL, PRIMARY KEY (sha256, packed))",
     "CREATE INDEX IF NOT EXISTS carried_packed ON carried (packed)",
     "CREATE TABLE IF NOT EXISTS carried_due (sha256 TEXT PRIMARY KEY)",
+    """CREATE TABLE IF NOT EXISTS found_inside (
+        sha256 TEXT NOT NULL, packed TEXT NOT NULL, PRIMARY KEY (sha256, packed))""",
     "CREATE INDEX IF NOT EXISTS node_folder ON node (parent) WHERE is_folder = 1",
     """CREATE INDEX IF NOT EXISTS change_left ON change (parent, number)
         WHERE kind NOT IN ('created', 'changed', 'properties')""",
@@ -214,8 +216,8 @@ verification came (``seal_checks``); ``seal_alarm``: a seal that was found damag
 the collectivité's key makes of a word; ``word``: of a name, UTF-8, compared by its bytes.
 ``mount``: what a receiver did with something that is shared with them (``mounts``). ``looked``: when a person last saw
 the list of what is shared with them.
-``scanned``, ``scanning``, ``finding``: ``findings``; ``scan_due``. ``carried``, ``carried_due``: files in files
-(``carried``). ``drop_box``, ``handing``, ``handed``: ``drops``.
+``scanned``, ``scanning``, ``finding``, ``found_inside``: ``findings``; ``scan_due``. ``carried``,
+``carried_due``: files in files (``carried``). ``drop_box``, ``handing``, ``handed``: ``drops``.
 ``sent_file``: a file put here to go by link in a mail, and that mail: ``sent_files``.
 ``people_group``, ``group_member``: groups of people, with whom files are shared (``groups``).
 ``upload``: ``created_s``: when its last part came, or it began. ``part_name``: parts that clients call by no
