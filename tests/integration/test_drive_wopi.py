@@ -428,6 +428,33 @@ def test_a_token_ends_with_its_session_and_is_none_without_one(centre: Centre, f
         assert centre.office.ask(centre.server.port, "GET", where.path, token).status == 401
 
 
+def test_what_an_editor_lets_go_of_is_free_also_where_the_session_ended_before(
+    centre: Centre, file: int
+) -> None:
+    """Somebody left, or signed out, with a document open; then the editor closes it. Nothing else is heard."""
+    session, reader = (
+        centre.open(ALICE, file, session="one", may_write=may_write) for may_write in (True, False)
+    )
+    other = centre.open(ALICE, file, session="two")
+    assert session.do("LOCK", X_WOPI_Lock=LOCK).status == 200
+    (centre.server.directory / "ended-sessions").write_text("one")
+    try:
+        assert centre.server.ask("PUT", "/dav/Commune/Delib.odt", b"x", login="amir")[0] == 423
+        late = [
+            session.do("UNLOCK", X_WOPI_Lock="another"),
+            reader.do("UNLOCK", X_WOPI_Lock=LOCK),
+            session.do("REFRESH_LOCK", X_WOPI_Lock=LOCK),
+            session.do("LOCK", X_WOPI_Lock="new", X_WOPI_OldLock=LOCK),
+        ]
+        assert {one.status for one in late} == {401} and other.do("GET_LOCK").lock == LOCK
+        ended = session.do("UNLOCK", X_WOPI_Lock=LOCK)
+        assert ended.status == 401 and "x-wopi-itemversion" not in ended.headers, "nothing is told"
+        assert other.do("GET_LOCK").lock == ""
+        assert centre.server.ask("PUT", "/dav/Commune/Delib.odt", b"x", login="amir")[0] == 204
+    finally:
+        (centre.server.directory / "ended-sessions").unlink()
+
+
 def test_a_token_shows_nobody_the_session_that_it_lives_by(centre: Centre, file: int) -> None:
     session = centre.open(ALICE, file, session="the-key-of-a-session")
     body = session.token.partition(".")[0]

@@ -109,7 +109,9 @@ def test_a_token_by_a_share_opens_nothing_else_and_ends_with_it(
         session.do("UNLOCK", X_WOPI_Lock=LOCK),
     ):
         assert late.status == 404
-    assert centre.open(ALICE, node).get().body == b"before"
+    hers = centre.open(ALICE, node)
+    assert hers.get().body == b"before"
+    assert hers.do("GET_LOCK").lock == "", "his editor let go of it"
 
 
 def test_a_share_that_only_reads_is_not_written(centre: Centre, shared: tuple[int, Share]) -> None:

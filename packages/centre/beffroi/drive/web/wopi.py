@@ -14,22 +14,25 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from beffroi.core.planes.tokens import Grant, GrantRefused
 from beffroi.drive import crossing
+from beffroi.drive.alarms import DeviceStopped
 from beffroi.drive.crossing import Told, What
 from beffroi.drive.office import proof, tokens
 from beffroi.drive.office.discovery import Editor
 from beffroi.drive.office.tokens import File, Holder
+from beffroi.drive.store import editor_locks
 from beffroi.drive.store.editor_locks import LockDiffers
 from beffroi.drive.store.model import AbsentNode, Locked, QuotaFull, ReadOnly
 from beffroi.drive.views import View, Visit
 from beffroi.drive.web.messages import Answer, Enter, Request, Routes, fields
 from beffroi.drive.web.visiting import accepted, enter
 from beffroi.drive.web.wopi_calls import OPERATIONS, Call, Host
-from beffroi.drive.web.wopi_wire import EditorConflict, NotSupported, answered
+from beffroi.drive.web.wopi_wire import EditorConflict, NotSupported, answered, lock_id
 from beffroi.drive.who import Who
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid, TooLarge
@@ -79,10 +82,18 @@ class Wopi:
         file, token = tokens.file_of(name), _token(request)
         grant = tokens.read(self.host.key, token, file)
         await self._prove(request, token)
+        override = request.header(b"x-wopi-override").upper()
+        try:
+            return await self._called(request, grant, file, rest, override)
+        except (GrantRefused, AbsentNode, ReadOnly, DeviceStopped):
+            if override == "UNLOCK":
+                await self._let_go(request, grant, file)
+            raise
+
+    async def _called(self, request: Request, grant: Grant, file: File, rest: str, override: str) -> Answer:
         who = await asyncio.to_thread(self._who, grant)
         self.enter(request, who)
         self.require(who)
-        override = request.header(b"x-wopi-override").upper()
         view = View.of(who, self.host.communes.metadata)
         if grant.share_id:
             what: What = _WHAT.get((request.method, rest or override), "change")
@@ -99,6 +110,17 @@ class Wopi:
             case "POST", "", _ if override in OPERATIONS:
                 return await OPERATIONS[override](call)
         raise NotSupported
+
+    async def _let_go(self, request: Request, grant: Grant, file: File) -> None:
+        """Who had it open may do nothing any more, and hears nothing; but that an editor closed it is true, and
+        colleagues need not wait for the lock's end."""
+        if not tokens.may_write(grant, file):
+            return
+        with suppress(BeffroiError):
+            named = lock_id(request.headers.get(b"x-wopi-lock", b""))
+            await self.host.communes.metadata(file.collectivite_id).write_async(
+                lambda writing: editor_locks.end(writing, file.node_id, named, now_s=clock.epoch_s())
+            )
 
     def _who(self, grant: Grant) -> Who:
         """Blocking. Errors: GrantRefused (they left, have another role, or their session ended), Unavailable."""
