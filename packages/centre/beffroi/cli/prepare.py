@@ -46,8 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     lock = config.state / "db" / "prepare.lock"
     with lock.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        refuse_newer()
-        if (due := changes()) and not _kept({"changes": due}):
+        if (due := due_migrations()) and not _kept({"changes": due}):
             print("nothing was changed: its backup was not made", file=sys.stderr)
             return 1
         call_command("migrate", verbosity=0, interactive=False)
@@ -61,31 +60,23 @@ def refuse_unwritable(directory: Path) -> None:
             raise DatabaseNotOurs(path, directory.owner(), directory / "*")
 
 
-def refuse_newer() -> None:
-    """Django itself starts on what it does not know. Errors: DatabaseNewer."""
-    from django.db import connection  # noqa: PLC0415
-    from django.db.migrations.loader import MigrationLoader  # noqa: PLC0415
+def due_migrations() -> list[str]:
+    """What this version changes in a database that another one has filled; nothing of an empty one.
 
-    loader, newest = MigrationLoader(connection), dict[str, str]()
-    for app, name in loader.disk_migrations:
-        newest[app] = max(name, newest.get(app, ""))
-    # Only what comes after our last one: a migration that we gave up ourselves is no sign of another version.
-    newer = sorted(
-        f"{app}.{name}" for app, name in loader.applied_migrations if name > newest.get(app, "\uffff")
-    )
-    if newer:
-        raise DatabaseNewer(", ".join(newer))
-
-
-def changes() -> list[str]:
-    """Migrations that this version brings to a database that another one has filled; none for an empty one."""
+    Errors: DatabaseNewer: Django itself starts on what it does not know.
+    """
     from django.db import connection  # noqa: PLC0415
     from django.db.migrations.executor import MigrationExecutor  # noqa: PLC0415
 
-    executor = MigrationExecutor(connection)
-    if not executor.loader.applied_migrations:
-        return []
-    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    executor, newest = MigrationExecutor(connection), dict[str, str]()
+    for app, name in executor.loader.disk_migrations:
+        newest[app] = max(name, newest.get(app, ""))
+    applied = executor.loader.applied_migrations
+    # Only what comes after our last one: a migration that we gave up ourselves is no sign of another version.
+    newer = sorted(f"{app}.{name}" for app, name in applied if name > newest.get(app, "\uffff"))
+    if newer:
+        raise DatabaseNewer(", ".join(newer))
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes()) if applied else []
     return [f"{one.app_label}.{one.name}" for one, _ in plan]
 
 
