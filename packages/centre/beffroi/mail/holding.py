@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Collection, Iterable, Iterator
 from functools import cache
+from itertools import batched
 
 from beffroi_protocol.indicators import Indicator, Kind, registered_names
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -104,8 +105,8 @@ def observations(decision: Decision) -> Iterator[QuerySet[MailObservation]]:
     # Read from the index (kind, value): as texts, addresses of one range do not stand together.
     known = MailObservation.objects.filter(kind="ip").values_list("value", flat=True).distinct()
     inside = list(_within(decision.value, known.iterator()))
-    for start in range(0, len(inside), MOST_VALUES):
-        yield MailObservation.objects.filter(kind="ip", value__in=inside[start : start + MOST_VALUES])
+    for some in batched(inside, MOST_VALUES, strict=False):
+        yield MailObservation.objects.filter(kind="ip", value__in=some)
 
 
 def _within(network: str, addresses: Iterable[str]) -> Iterator[str]:

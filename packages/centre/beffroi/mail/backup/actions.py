@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import batched
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -188,10 +189,8 @@ def _asked(restore: Restore) -> dict[str, Any]:
 
 def _look_again(restore: Restore, ours: list[str]) -> None:
     """A lure that was withdrawn, or whose owner had deleted it, must not come back: remediation looks at each."""
-    for start in range(0, len(ours), _SLICE):
-        known = MailDelivery.objects.filter(
-            mailbox_id=restore.mailbox_id, message_id__in=ours[start : start + _SLICE]
-        )
+    for some in batched(ours, _SLICE, strict=False):
+        known = MailDelivery.objects.filter(mailbox_id=restore.mailbox_id, message_id__in=some)
         copies = [(one, restore.mailbox_id) for one in known.values_list("message_id", flat=True)]
         if copies:
             publish(deleted.RECOVERED, {"copies": copies}, collectivite_id=restore.collectivite_id)

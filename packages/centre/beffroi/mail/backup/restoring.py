@@ -19,6 +19,7 @@ import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import batched
 from pathlib import Path
 
 from beffroi.lib.config import Config
@@ -178,8 +179,8 @@ class Box:
         """
         removed = 0
         for folder in folders:
-            for start in range(0, len(guids), BATCH):
-                query = ["mailbox", folder, *_any_of(guids[start : start + BATCH])]
+            for some in batched(guids, BATCH, strict=False):
+                query = ["mailbox", folder, *_any_of(some)]
                 there = self._letters(query)
                 if there:
                     self._run("expunge", query)
@@ -219,8 +220,8 @@ def _batches(letters: Sequence[Letter]) -> Iterable[tuple[str, Sequence[Letter]]
     for one in letters:
         folders.setdefault(one.folder, []).append(one)
     for folder, inside in folders.items():
-        for start in range(0, len(inside), BATCH):
-            yield folder, inside[start : start + BATCH]
+        for some in batched(inside, BATCH, strict=False):
+            yield folder, some
 
 
 def _any_of(guids: Iterable[str]) -> list[str]:

@@ -14,6 +14,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import batched
 
 from django.conf import settings
 from django.db import transaction
@@ -134,8 +135,8 @@ def _mails(box: ClosedMailbox) -> Iterator[tuple[str, int]]:
     for folder, _ in box.all_folders():
         box.client.select_folder(folder, readonly=True)
         uids = box.client.search("ALL")
-        for start in range(0, len(uids), _SLICE):
-            for row in box.client.fetch(uids[start : start + _SLICE], ["X-GUID", "RFC822.SIZE"]).values():
+        for some in batched(uids, _SLICE, strict=False):
+            for row in box.client.fetch(some, ["X-GUID", "RFC822.SIZE"]).values():
                 yield row[b"X-GUID"].decode("ascii"), row[b"RFC822.SIZE"]
 
 

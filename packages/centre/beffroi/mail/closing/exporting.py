@@ -16,6 +16,7 @@ import os
 import secrets
 from collections.abc import Buffer, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import batched
 from pathlib import Path
 from typing import IO
 
@@ -179,8 +180,7 @@ def groups(box: ClosedMailbox, uids: Sequence[int]) -> Iterator[list[int]]:
     """As many mails at once as memory may hold."""
     group: list[int] = []
     size = 0
-    for start in range(0, len(uids), 1000):
-        part = uids[start : start + 1000]
+    for part in batched(uids, 1000, strict=False):
         sizes = box.client.fetch(part, ["RFC822.SIZE"])
         for uid in part:
             one = sizes.get(uid, {}).get(b"RFC822.SIZE", 0)

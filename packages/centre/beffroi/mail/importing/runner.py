@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.utils import parseaddr
+from itertools import batched
 
 from django.conf import settings
 from django.db import transaction
@@ -165,11 +166,10 @@ class _Copy:
         )
         ready = False
         for uids in self._old.uids(selected, after=folder.uid_done):
-            for start in range(0, len(uids), BATCH):
+            for batch in batched(uids, BATCH, strict=False):
                 self._may_go_on()
                 if not ready:
                     ready = ensure(self._new, folder)
-                batch = uids[start : start + BATCH]
                 dealt = self._batch(folder, batch)
                 self._keep(folder, batch[-1], dealt)
                 time.sleep(self._pause_s)

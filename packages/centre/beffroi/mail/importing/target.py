@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import batched
 from typing import Any
 
 import imapclient
@@ -126,8 +127,8 @@ class NewMailbox:
 def keyed(client: Any, selected: Selected, *, after: int = 0) -> Iterator[tuple[int, bytes]]:
     """Number and key of each mail above ``after`` in the folder that is open."""
     for uids in source.uid_lists(client, selected, after=after):
-        for start in range(0, len(uids), FETCH):
-            rows = client.fetch(uids[start : start + FETCH], _FIELDS)
+        for some in batched(uids, FETCH, strict=False):
+            rows = client.fetch(some, _FIELDS)
             heads = [source.head(uid, row) for uid, row in rows.items()]
             yield from ((one.uid, one.key) for one in heads if one.key)
             yield from _by_header(client, [one.uid for one in heads if not one.key])

@@ -13,6 +13,7 @@ import socket
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import batched
 from typing import Any
 
 from beffroi.lib.config import Config
@@ -101,8 +102,8 @@ def change(config: Config, verb: str, ids: Sequence[str]) -> None:
 
     Errors: QueueUnavailable.
     """
-    for start in range(0, len(ids), keeper.MAX_IDS):
-        _ask(config, {"verb": verb, "ids": list(ids[start : start + keeper.MAX_IDS])})
+    for some in batched(ids, keeper.MAX_IDS, strict=False):
+        _ask(config, {"verb": verb, "ids": list(some)})
 
 
 def look_up_anew(config: Config) -> None:
