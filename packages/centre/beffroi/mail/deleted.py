@@ -80,9 +80,7 @@ def give_back(
     folder = folders.checked_name(folder)
     if not _select(opened):
         return [], 0
-    wanted = sorted(set(uids))[:MAX_UIDS]
-    there = list(opened.client.search(["UID", ",".join(str(one) for one in wanted)])) if wanted else []
-    letters = opened.summaries(there)
+    letters = opened.summaries(_there(opened, uids))
     free = [one for one in letters if not _held(mailbox, one)]
     if not free:
         return [], len(letters)
@@ -99,9 +97,7 @@ def take_away_again(opened: MailboxReader, *, uids: Sequence[int], folder: str) 
         opened.client.select_folder(folders.checked_name(folder))
     except IMAPClientError:
         raise NotFound("folder") from None
-    wanted = sorted(set(uids))[:MAX_UIDS]
-    there = list(opened.client.search(["UID", ",".join(str(one) for one in wanted)])) if wanted else []
-    if there:
+    if there := _there(opened, uids):
         # Not a move: Dovecot deletes into that folder by itself, and would keep a second copy of a moved one.
         opened.client.add_flags(there, [b"\\Deleted"], silent=True)
         opened.client.expunge(there)
@@ -117,6 +113,12 @@ def _select(opened: MailboxReader, *, readonly: bool = False) -> bool:
             return False
         raise
     return True
+
+
+def _there(opened: MailboxReader, uids: Sequence[int]) -> list[int]:
+    """Those of these numbers, of ``MAX_UIDS`` at most, that the folder still has."""
+    wanted = sorted(set(uids))[:MAX_UIDS]
+    return list(opened.client.search(["UID", ",".join(map(str, wanted))])) if wanted else []
 
 
 def _held(mailbox: Mailbox, letter: MessageSummary) -> bool:
@@ -135,9 +137,6 @@ def _move(opened: MailboxReader, uids: Sequence[int], folder: str) -> list[int]:
     """Return the new numbers. Errors: NotFound."""
     try:
         before = int(opened.client.folder_status(folder, ["UIDNEXT"])[b"UIDNEXT"])
-    except IMAPClientError:
-        raise NotFound("folder") from None
-    try:
         opened.client.move(uids, folder)
     except IMAPClientError:
         raise NotFound("folder") from None

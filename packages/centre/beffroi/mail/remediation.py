@@ -16,6 +16,7 @@ from types import MappingProxyType
 
 from beffroi_protocol.indicators import Indicator
 from django.db import transaction
+from django.db.models import QuerySet
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.decisions import queries as decisions
@@ -60,15 +61,17 @@ def withdraw(decision_id: str) -> RemediationJob | None:
     return job
 
 
+def _withdrawals(decision_id: str) -> QuerySet[RemediationJob]:
+    """One at most, of each decision."""
+    return RemediationJob.objects.filter(decision_id=decision_id, direction=RemediationJob.Direction.WITHDRAW)
+
+
 @transaction.atomic
 def _open(decision: Decision, copies: Sequence[MailDelivery]) -> RemediationJob:
     """The decision's job, with these copies in it. Its reach is judged once, when it is made: on all copies that are on
     record then."""
-    found = RemediationJob.objects.select_for_update().filter(
-        decision_id=decision.id, direction=RemediationJob.Direction.WITHDRAW
-    )
     rows = [(one.message_id, one.mailbox_id, one.collectivite_id) for one in copies]
-    job = found.first()
+    job = _withdrawals(decision.id).select_for_update().first()
     if job is not None:
         _add_items(job, rows)
         return job
@@ -126,9 +129,7 @@ def withdraw_passed(indicator: Indicator, collectivite_id: str) -> list[Remediat
 def _add_late(
     decision: Decision, late: list[MailDelivery], *, again: Mapping[str, str] = MappingProxyType({})
 ) -> RemediationJob | None:
-    if not RemediationJob.objects.filter(
-        decision_id=decision.id, direction=RemediationJob.Direction.WITHDRAW
-    ).exists():
+    if not _withdrawals(decision.id).exists():
         return withdraw(decision.id)  # its own event comes behind these deliveries
     job = _open(decision, late)
     wanted = {(one.message_id, one.mailbox_id) for one in late}
@@ -170,9 +171,7 @@ def restore(decision_id: str) -> RemediationJob | None:
     decision = Decision.objects.filter(pk=decision_id).first()
     if decision is None or not holding.applies(decision.kind, decision.action):
         return None
-    withdrawn = RemediationJob.objects.filter(
-        decision_id=decision_id, direction=RemediationJob.Direction.WITHDRAW
-    )
+    withdrawn = _withdrawals(decision_id)
     if over := decision.state == Decision.State.EXPIRED:
         for cut in withdrawn.filter(state=_Job.RUNNING):
             # What it had taken by then is put on the lists: also a copy of which the move was not confirmed.

@@ -47,8 +47,7 @@ class _Start:
 
 def head() -> str:
     """Hash of the last sealed entry; doors keep it as witnesses."""
-    last = AuditSeal.objects.order_by("-position").values_list("hash", flat=True).first()
-    return last or chain.GENESIS
+    return sealed_head()[1]
 
 
 def sealed_head() -> tuple[int, str]:
@@ -59,8 +58,7 @@ def sealed_head() -> tuple[int, str]:
 
 def pending() -> bool:
     """Whether entries wait for their seal."""
-    last = AuditSeal.objects.order_by("-position").values_list("entry_id", flat=True).first() or 0
-    return AuditEntry.objects.filter(id__gt=last).exists()
+    return AuditEntry.objects.filter(id__gt=_last_entry_id()).exists()
 
 
 def pruned_to() -> int:

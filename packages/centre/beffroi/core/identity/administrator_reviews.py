@@ -82,8 +82,8 @@ def last() -> datetime | None:
 
 def due_at() -> datetime | None:
     """When the next one is due; None while there is no administrator."""
-    first = Administrator.objects.order_by("created_at").values_list("created_at", flat=True).first()
-    begun = last() or first
+    made = Administrator.objects.order_by("created_at").values_list("created_at", flat=True)
+    begun = last() or made.first()
     return begun + EVERY if begun else None
 
 

@@ -24,7 +24,7 @@ from beffroi.lib.errors import Conflict, NotFound, TooLarge
 from beffroi.mail.compose import DraftInvalid, parse_addresses
 from beffroi.portal import address_words
 from beffroi.portal.calendars import CALENDARS, WORDS, asking, require_change, require_new
-from beffroi.portal.pages import for_agents, page, typed
+from beffroi.portal.pages import for_agents, page, sought, typed
 from beffroi.portal.web import invitations
 
 MAX_SOUGHT_CHARS = 100
@@ -52,16 +52,16 @@ class Form:
 @require_GET
 @for_agents
 def contacts(request: HttpRequest, actor: Actor) -> HttpResponse:
-    sought = request.GET.get("q", "").strip()[:MAX_SOUGHT_CHARS]
-    found = asking(actor).contacts(wire_contacts.Sought(sought))
-    groups = wire_contacts.Groups([], more=False) if sought else asking(actor).groups()
+    q = sought(request, MAX_SOUGHT_CHARS)
+    found = asking(actor).contacts(wire_contacts.Sought(q))
+    groups = wire_contacts.Groups([], more=False) if q else asking(actor).groups()
     box = next(iter(invitations.own_boxes(actor)), None)
     return page(
         request,
         "portal/contacts.html",
         {
             "place": "contacts",
-            "q": sought,
+            "q": q,
             "most_chars": MAX_SOUGHT_CHARS,
             "lines": [(one, WORDS[one.calendar]) for one in found.contacts],
             "more": found.more,
