@@ -12,7 +12,7 @@ from beffroi.core.decisions import exceptions
 from beffroi.core.events import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import NotFound
-from beffroi.mail import consumers, doveadm, holding, journal, moving, queries, remediation
+from beffroi.mail import consumers, doveadm, holding, journal, queries, remediation
 from beffroi.mail.engines import layout
 from beffroi.mail.met import met
 from beffroi.mail.models import MailMessage, RemediationItem, RemediationJob
@@ -301,12 +301,9 @@ def test_interrupted_withdrawal_is_finished_and_forgets_no_folder(post: Post, be
     assert _seen(post, box, "Dossier") == before
 
 
-@pytest.mark.parametrize("is_cut", [False, True], ids=["whole", "after a kill"])
-def test_copies_in_several_folders_come_back_each_where_it_was(
-    post: Post, beaune: Commune, is_cut: bool
-) -> None:
+def test_copies_in_several_folders_come_back_each_where_it_was(post: Post, beaune: Commune) -> None:
     """A person, or a filter of theirs, keeps a copy."""
-    box = post.mailbox(beaune, beaune.agent, "plusieurs" + "2" * is_cut)
+    box = post.mailbox(beaune, beaune.agent, "plusieurs")
     post.send(lure(box.address, "c1"), box.address)
     post.settle(1)
     client = post.imap(box)
@@ -319,17 +316,9 @@ def test_copies_in_several_folders_come_back_each_where_it_was(
     client.logout()
     before = _seen(post, box, "INBOX"), _seen(post, box, "Archives")
     decision = post.block("domain", "evil.example.com")
-    if is_cut:
-        job = remediation._open(decision, holding.copies_under(decision))
-        item, engine = RemediationItem.objects.get(job=job), doveadm.Doveadm(post.config)
-        moving._locate(engine, [item], {box.id: box.address})
-        item.save()
-        first = item.folder.split("\n")[0]
-        engine.run([doveadm.move(box.address, item.message_id, first, engine.quarantine)])
     run_pending("remediation")
     assert (post.count(box), post.count(box, "Archives")) == (0, 0)
-    if not is_cut:
-        assert [one.opened for one in met(SYSTEM, decision.id)] == [1]
+    assert [one.opened for one in met(SYSTEM, decision.id)] == [1]
     decisions.revoke(actor=SYSTEM, decision=decision, reason="x")
     run_pending("remediation")
     assert (_seen(post, box, "INBOX"), _seen(post, box, "Archives")) == before

@@ -3,14 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from beffroi.drive.store import (
-    departed,
-    look,
-    moments,
-    tree,
-    uploads,
-    versions,
-)
+from beffroi.drive.store import departed, look, moments, tree, uploads, versions
 from beffroi.drive.upkeep import DAY_S
 from beffroi.lib import clock
 

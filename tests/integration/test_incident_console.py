@@ -18,10 +18,7 @@ from django.urls import reverse
 
 from tests.conftest import Commune, code_of
 from tests.fixtures_incidents import open_for
-from tests.fixtures_portal import (
-    console_client,
-    on_listener,
-)
+from tests.fixtures_portal import console_client, on_listener
 from tests.fixtures_stream import block
 from tests.integration.test_incident_pages import agent
 from tests.markup import text_of
