@@ -91,7 +91,9 @@ def test_what_is_no_address_is_refused(typed: str) -> None:
 def test_an_accent_before_the_at_sign_is_named_with_what_was_most_likely_meant() -> None:
     with pytest.raises(DraftInvalid) as refused:
         compose.parse_addresses("Hélène <hélène.lenoir@côte.fr>", "to")
-    assert "s’écrit helene.lenoir@côte.fr" in webmail_words.trouble(refused.value)
+    said = webmail_words.trouble(refused.value)
+    assert "s’écrit helene.lenoir@côte.fr" in said
+    assert "celle d’une autre personne" in said  # of who answers a mail from there
 
 
 def test_a_draft_keeps_what_is_not_finished() -> None:

@@ -25,8 +25,9 @@ def unusable(error: AddressUnusable) -> str:
 def _accented(address: str) -> str:
     """Allowed by SMTPUTF8 (RFC 6531), which hardly anybody uses, and typed by whoever writes a name as it is."""
     return _(
-        "« %(value)s » a un accent avant l’arobase, ce que presque aucun serveur n’accepte. Vérifiez : le plus souvent,"
-        " l’adresse s’écrit %(likely)s."
+        "« %(value)s » a un accent avant l’arobase, ce que presque aucun serveur n’accepte : on n’y écrit pas d’ici."
+        " Vérifiez : le plus souvent, l’adresse s’écrit %(likely)s. Si l’on vous a écrit de cette adresse même,"
+        " demandez-en une autre : sans l’accent, ce peut être celle d’une autre personne."
     ) % {
         "value": address,
         "likely": unaccented(address.rpartition("@")[0]) + "@" + address.rpartition("@")[2],
