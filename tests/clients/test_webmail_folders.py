@@ -23,7 +23,7 @@ pytestmark = needs_engines
 LETTER = (
     "From: Prefet{n} <billing@sender.example.net>\nTo: {to}\nSubject: Sujet {n}\n"
     "Message-ID: <{n}@sender.example.net>\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n"
-    "--b\nContent-Type: text/plain; charset=utf-8\n\nTexte sur la {words}.\n"
+    "--b\nContent-Type: text/plain; charset=utf-8\n\nTexte : {words}.\n"
     '--b\nContent-Type: application/pdf; name="piece{n}zz.pdf"\n'
     'Content-Disposition: attachment; filename="piece{n}zz.pdf"\n\nx\n--b--\n'
 )
@@ -45,7 +45,7 @@ def test_folders_marks_and_search(post: Post, written: Any) -> None:
         ("DELIBERATION", {0}), ("deliber", {0}), ("Sujet", {0, 1, 2}), ("prefet1", {1}), ("piece2zz", {2}),
         ("introuvable", set()), ("texte cantine", {1}),
         ("arrêté", {0}), ("l'arrete", {0}), ("École", {0}), ("2026-114", {0}), ("n°2026-114", {0}),
-        ("oeuvre", {1}), ("d'Œuvre", {1}),
+        ("oeuvre", {1}), ("d'Œuvre", {1}), ("l’école", {0}), ("texte c", {0, 1, 2}),
     ):  # fmt: skip
         page = client.get(f"/courrier/{box.id}/", {"q": asked}).content.decode()
         assert {n for n in range(3) if f"Sujet {n}" in page} == subjects, asked

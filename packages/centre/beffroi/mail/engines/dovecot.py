@@ -10,6 +10,8 @@ Source:  doc.dovecot.org 2.4; docs/internals/mail-engines.md.
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -34,6 +36,7 @@ dovecot_storage_version = 2.4.0
 log_path = /dev/stderr
 ssl = no
 """
+_SEARCH_RULES = re.compile(r"^(?:language|fts_header)_[a-z0-9_]+ = .+$|^  filters = .+$", re.MULTILINE)
 ROTATE_BYTES = 8 * 1024 * 1024
 
 
@@ -101,6 +104,8 @@ def write(config: Config) -> None:
         ),
         0o600,
     )
+    layout.write(home / "etc" / "stopwords_fr.txt", layout.template("stopwords_fr.txt"), 0o644)
+    forget_words(home / "etc", paths.mailboxes)
     for name in ("verdict.sieve", "trash.sieve"):
         _compile(paths.dovecot_conf, home / "etc" / name)
     # For a check by those who may not read the other: no secret in it.
@@ -108,6 +113,19 @@ def write(config: Config) -> None:
     extensions = " ".join(layout.SCRIPT_EXTENSIONS)
     layout.write(paths.scripts_conf, f"{_SIEVEC}sieve_extensions = {extensions}\n", 0o644)
     _write_token_key(config, dovecot)
+
+
+def forget_words(etc: Path, mailboxes: Path) -> None:
+    """Take the index of words away where other rules made it: what a search asks for would not be in it. Dovecot, which is
+    not running yet, makes it anew at the next mail or search of each folder."""
+    conf = (etc / "dovecot.conf").read_text()
+    rules = "\n".join((*_SEARCH_RULES.findall(conf), (etc / "stopwords_fr.txt").read_text()))
+    kept = etc / "search-rules"
+    if kept.exists() and kept.read_text() == rules:
+        return
+    for made in list(mailboxes.rglob("dbox-Mails/fts-flatcurve")):
+        shutil.rmtree(made)
+    layout.write(kept, rules, 0o644)
 
 
 def _compile(conf: Path, script: Path) -> None:
