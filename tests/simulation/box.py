@@ -1,6 +1,6 @@
 """A box: the real agent on its real files, with engines that remember what they were told.
 
-Real:    ``Agent`` (its constructor, ``boot``, ``_follow_once``, ``_receive``, ``_prove``, saving), ``Store``,
+Real:    ``Agent`` (its constructor, ``boot``, ``_follow_once``, ``_receive``, ``policies.prove``, saving), ``Store``,
          ``Enforcer``, ``Desired``, ``FactSpool``, ``Sender``, ``Trials``, the rules' text.
 Stands in: the kernel's sets, dnsdist and its file of names, the loader's child, sockets; the threads' loops
          are taken step by step by the world.
@@ -262,13 +262,13 @@ class Box:
         self.run(turn)
 
     def _prove_policies(self, agent: Agent) -> None:
-        while agent._policies.qsize():
-            self.trials.offer(*agent._policies.get_nowait())
+        while agent.policies._offered.qsize():
+            self.trials.offer(*agent.policies._offered.get_nowait())
         in_force = agent.enforcer.policy_version
         trial = self.trials.due(in_force=in_force, monotonic=self.time.monotonic())
         if trial is None:
             return
-        if agent._prove(*trial):
+        if agent.policies.prove(*trial):
             self.trials.proved()
         else:
             self.trials.failed(trial[0].policy_version, monotonic=self.time.monotonic())

@@ -297,7 +297,7 @@ class World:
         agent = box.agent
         if agent is None:
             return
-        if agent._unsaved or agent._policies.qsize() or self.watched[box.id].names_due:
+        if agent._unsaved or agent.policies._offered.qsize() or self.watched[box.id].names_due:
             self.once(box, "keep", 1.0, lambda: self._keep(box, slow=False))
         self.once(box, "slow", 30.0, lambda: self._keep(box, slow=True))
         if agent.lists._wake.is_set():

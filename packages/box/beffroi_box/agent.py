@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import http.client
 import logging
-import queue
 import random
 import secrets
 import signal
@@ -49,7 +48,8 @@ from beffroi_box.errors import BoxError, CentreRefused, CentreUnreachable
 from beffroi_box.facts import FactSpool
 from beffroi_box.kernel import Kernel
 from beffroi_box.lists import ListKeeper
-from beffroi_box.local import LocalSocket, PolicyLog
+from beffroi_box.local import LocalSocket
+from beffroi_box.policies import Policies
 from beffroi_box.priority import before_all_others
 from beffroi_box.relaykeeper import RelayKeeper
 from beffroi_box.resolver import prepare
@@ -58,7 +58,6 @@ from beffroi_box.status import Status
 from beffroi_box.store import Store
 from beffroi_box.totals import Totals
 from beffroi_box.traps import Honeyports
-from beffroi_box.trials import Trials
 from beffroi_box.updater import Updater
 from beffroi_box.wanguard import lift_rules
 from beffroi_box.watch import Watch
@@ -123,10 +122,12 @@ class Agent:
         self.run_id = secrets.token_hex(8)  # by it the centre sees two machines with this box's identity
         self._acked: dict[str, tuple[int, int]] = {}
         self._useful = self._told_time = self._unwritten = False
-        self._policies: queue.Queue[tuple[PolicyMessage, bytes]] = queue.Queue()
         self._unsaved: set[str] = set()
         self.blocked = Blocked(config, self.enforcer, self.lists.listed, self.watch, self.spool, self.now)
-        self.changes = PolicyLog(config.state / "policy-log.json")
+        self.policies = Policies(
+            config.state, self.enforcer, self.store, self.spool, self.status, self.now,
+            save=self._save, changed=self.acks.policy_changed,
+        )  # fmt: skip
 
     def _clock(self) -> TrustedClock:
         """Counts on from the last signed time, whatever the box's own clock says: entries neither end early
@@ -157,11 +158,11 @@ class Agent:
             # Those that a crash left without an answer: what was told before is the same fact again.
             self.watch.meetings.look_back(entry for entry in table if entry.action is Action.BLOCK)
         if (candidate := self.store.policy("policy-candidate")) is not None:
-            self._policies.put((candidate, b""))
+            self.policies.offer(candidate, b"")
         stopping = self.stopping
         jobs: dict[str, Callable[[], None]] = {
             "follow": self._follow,
-            "prove_policies": self._prove_policies,
+            "prove_policies": partial(self.policies.run, stopping),
             "send": partial(self.sender.run, stopping),
             "read_packets": partial(self.blocked.read_packets, stopping),
             "read_refusals": partial(self.blocked.read_refusals, stopping),
@@ -271,7 +272,7 @@ class Agent:
             else:
                 self._call_it(result.collectivite_name)
                 if result.policy_version > self.enforcer.policy_version:
-                    self._policies.put((result, line))
+                    self.policies.offer(result, line)
         elif isinstance(result, Question):
             self.doctor.ask(result)
         elif isinstance(result, Release):
@@ -313,41 +314,6 @@ class Agent:
     def _remember_centre(self) -> None:
         if self._feed.peer:
             self._save(lambda: self.store.save_centre_addresses((self._feed.peer,)))
-
-    # -- policy ------------------------------------------------------------------------------------------
-
-    def _prove_policies(self) -> None:
-        trials = Trials(self.config.state / "policy-failed.json", monotonic=time.monotonic())
-        while not self.stopping.is_set():
-            try:
-                trials.offer(*self._policies.get(timeout=1.0))
-            except queue.Empty:
-                pass
-            in_force = self.enforcer.policy_version
-            if (trial := trials.due(in_force=in_force, monotonic=time.monotonic())) is None:
-                continue
-            if self._prove(*trial):
-                trials.proved()
-            else:
-                trials.failed(trial[0].policy_version, monotonic=time.monotonic())
-
-    def _prove(self, message: PolicyMessage, line: bytes) -> bool:
-        kept = self.enforcer.policy_version
-        if reason := self.enforcer.try_policy(message):
-            log.warning("policy %d rolled back, %d kept: %s", message.policy_version, kept, reason)
-            self.spool.rolled_back(message.policy_version, kept, reason, self.now())
-            self.spool.keep()
-            self.status.note(rolled_back=message.policy_version)
-            self._save(lambda: self.changes.note(message, self.now(), outcome=reason))
-            return False
-        log.info("policy %d proved", message.policy_version)
-        self._save(lambda: self.changes.note(message, self.now()))
-        if line:
-            self._save(lambda: self.store.save_policy(line))
-        else:
-            self._save(self.store.promote_candidate)
-        self.acks.policy_changed()
-        return True
 
     # -- small readers -----------------------------------------------------------------------------------
 

@@ -75,7 +75,7 @@ class Answers:
             policy_version=agent.enforcer.policy_version,
             portal=agent.enforcer.policy.portal_url,
             blocks=blocks,
-            changes=agent.changes.latest(),
+            changes=agent.policies.log.latest(),
             labels=agent.watch.named(machine) if machine else [],
             relay=agent.relay.word,
             relay_waiting=agent.relay.waiting,
