@@ -46,6 +46,11 @@ import django  # noqa: E402
 
 django.setup()
 
+from beffroi.core.events import registry  # noqa: E402
+
+# In the order of a process of the centre, whatever test files load first: ``run_pending`` runs them in it.
+registry.consumers()
+
 from allauth.mfa.totp.internal.auth import TOTP  # noqa: E402
 from beffroi.core.communes import actions as communes  # noqa: E402
 from beffroi.core.communes.models import Collectivite  # noqa: E402
