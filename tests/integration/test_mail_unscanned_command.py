@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 from beffroi.cli import mail
 from beffroi.core.audit.models import AuditEntry
+from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.administrators import NewAdministrator, SignInRefused
 from beffroi.lib import clock
 from beffroi.lib.config import Config
@@ -58,3 +61,20 @@ def test_a_term_is_allowed_with_a_code_shown_and_ended(
     assert typed("stop") == 0
     assert unscanned.until() is None
     assert AuditEntry.objects.filter(verb="mail:unscanned:stopped").exists()
+
+
+@pytest.mark.parametrize("ahead_s, is_open", [(0, True), (40 * 86400, False)])
+def test_a_term_of_a_clock_that_was_ahead_is_over_once_it_is_set_right(
+    config: Config, administrator: Actor, ahead_s: int, is_open: bool
+) -> None:
+    (config.state / "projections").mkdir(exist_ok=True)
+    with clock.jumped(ahead_s):
+        unscanned.allow(actor=administrator, hours=24)
+    assert bool(unscanned.until()) == is_open
+    assert bool(engines_unscanned.sentence(config, now=clock.epoch_s())) == is_open
+    asked = engines_unscanned._OPEN.replace("%%", "%")
+    with closing(sqlite3.connect(config.state / "projections" / "routes.sqlite")) as routes:
+        assert routes.execute(f"SELECT {asked}").fetchone() == (is_open,), (
+            "as Postfix asks at each connection"
+        )
+    unscanned.stop(actor=administrator)

@@ -15,6 +15,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Invalid
 from beffroi.mail import projections
+from beffroi.mail.engines.unscanned import is_open
 
 HOURS = range(1, 25)
 _OBJECT = "incoming"
@@ -43,8 +44,9 @@ def stop(*, actor: Actor) -> None:
 def until() -> datetime | None:
     """The end of the term in force."""
     found = projections.unscanned_until_s(settings.BEFFROI)
-    end = datetime.fromtimestamp(found, UTC) if found is not None else None
-    return end if end is not None and end > clock.now() else None
+    if found is None or not is_open(found, now=clock.epoch_s()):
+        return None
+    return datetime.fromtimestamp(found, UTC)
 
 
 def _record(actor: Actor, what: str, hours: int) -> None:

@@ -22,7 +22,10 @@ from beffroi.mail.engines import layout
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _MS = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
-_OPEN = "EXISTS (SELECT 1 FROM unscanned WHERE until_s > CAST(strftime('%%s', 'now') AS INTEGER))"
+LONGEST_S = 24 * 3600 + 300
+"""A term that ends later was allowed by a clock that was ahead, and is over."""
+_NOW = "CAST(strftime('%%s', 'now') AS INTEGER)"
+_OPEN = f"EXISTS (SELECT 1 FROM unscanned WHERE until_s > {_NOW} AND until_s <= {_NOW} + {LONGEST_S})"  # noqa: S608 - names of our own
 
 
 def _digit(value: str) -> str:
@@ -56,6 +59,11 @@ def write(config: Config, etc: Path, routes: Path) -> None:
     layout.write(etc / "door-headers", checks, 0o600)
 
 
+def is_open(until_s: int, *, now: int) -> bool:
+    """As Postfix asks (``_OPEN``)."""
+    return 0 < until_s - now <= LONGEST_S
+
+
 def sentence(config: Config, *, now: int) -> str:
     """For `status`: that a term is open; "" when none is, or who asks may not read it."""
     routes = config.state / "projections" / "routes.sqlite"
@@ -64,7 +72,7 @@ def sentence(config: Config, *, now: int) -> str:
             (until_s,) = database.execute("SELECT MAX(until_s) FROM unscanned").fetchone()
     except sqlite3.Error:
         return ""
-    if until_s is None or until_s <= now:
+    if until_s is None or not is_open(until_s, now=now):
         return ""
     end = datetime.fromtimestamp(until_s, UTC)
     return (
