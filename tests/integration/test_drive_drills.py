@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -79,6 +81,26 @@ def test_a_picture_that_does_not_open_is_the_result(place: Place, backups: Backu
         one.unlink()
     assert turn(work) == place.owner
     assert drills.read(place.config)[place.owner].code == "drive.object_missing"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [sqlite3.OperationalError("disk I/O error"), TypeError("bytes"), OSError(5, "Input/output error")],
+)
+def test_a_drill_that_breaks_off_keeps_no_other_from_its_turn(
+    place: Place, backups: Backups, work: Drills, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    place.put("petit", b"a")
+    backups.back_up(place.owner)
+
+    def fails(_path: Path) -> Iterator[tuple[bytes, int, bool]]:
+        raise error
+
+    with monkeypatch.context() as broken:
+        broken.setattr("beffroi.drive.backup.pictures.chunks_in_objects", fails)
+        assert turn(work) == place.owner
+        assert turn(work) == "", "it has had its turn"
+    assert place.owner in drills.problem(place.config)
 
 
 def test_the_one_that_waited_longest_is_next(place: Place, backups: Backups, work: Drills) -> None:

@@ -131,6 +131,10 @@ class Drills(Worker):
         except BeffroiError as error:
             log.error("%s: the drill broke off: %s: %s", collectivite_id, error.code, error)
             return Drill(clock.epoch_s(), code=error.code)
+        except (sqlite3.Error, OSError, ValueError, TypeError) as error:
+            # Of a picture, or a disk, that is not as it should be: else it would be the first one for ever.
+            log.exception("%s: the drill broke off", collectivite_id)
+            return Drill(clock.epoch_s(), code=f"drive.drill_{type(error).__name__.lower()}")
         if proof.lost:
             log.error("%s: the backup lacks %d pieces of files", collectivite_id, proof.lost)
         took_s = round(clock.steady_s() - began_s)
