@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
+from beffroi.leaving import erasing
 from beffroi.leaving import queries as leaving
 from beffroi.leaving.models import CommuneErasure
 from beffroi.lib import clock
@@ -17,6 +18,7 @@ from beffroi.mail.importing import children
 from beffroi.mail.importing.models import ImportJob
 from beffroi.mail.models import Mailbox, Sending
 from beffroi.mail.quota.models import MailboxRoom
+from django.db import IntegrityError
 
 from tests.conftest import Commune
 from tests.fixtures_portal import own_mailbox
@@ -143,3 +145,28 @@ def test_what_was_deleted_goes(box: Mailbox, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(deleted, "Doveadm", lambda _config: type("D", (), {"run_groups": lambda *_: None})())
     assert deleted.purge() == 1
     assert deleted.purge() == 0, "its day is not over"
+
+
+def test_an_erasure_of_a_collectivite_that_the_database_refuses_keeps_no_other_from_its_turn(
+    beaune: Commune, nuits: Commune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = clock.now()
+    for commune in (beaune, nuits):
+        CommuneErasure.objects.create(
+            collectivite_id=commune.id,
+            approval_id="-",
+            asked_by="tests",
+            state="erasing",
+            due_at=now,
+            next_run_at=now,
+        )
+    tried: list[str] = []
+
+    def refused(erasure: CommuneErasure) -> None:
+        tried.append(erasure.collectivite_id)
+        raise IntegrityError("a row of somebody else")
+
+    monkeypatch.setattr(erasing, "run", refused)
+    erasing.work()
+    assert sorted(tried) == sorted([beaune.id, nuits.id])
+    assert not leaving.due_erasures(now).exists(), "tried again later"

@@ -17,7 +17,7 @@ import logging
 import sqlite3
 from datetime import timedelta
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 
 from beffroi.boxes import actions as boxes
 from beffroi.boxes.models import Box, EnrolmentCode
@@ -56,7 +56,7 @@ def apply_due() -> int:
         try:
             apply(leaving)
             done += 1
-        except (BeffroiError, OSError, sqlite3.Error):  # one keeps no other from its turn
+        except (BeffroiError, DatabaseError, OSError, sqlite3.Error):  # one keeps no other from its turn
             log.exception("departure %s: tried again", leaving.id)
     return done
 

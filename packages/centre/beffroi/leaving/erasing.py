@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, transaction
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.communes.models import Collectivite, CollectiviteCode, CommuneExport
@@ -61,7 +61,7 @@ def work() -> None:
     for erasure in queries.due_erasures(clock.paced_now()):
         try:
             run(erasure)
-        except (BeffroiError, OSError, sqlite3.Error):
+        except (BeffroiError, DatabaseError, OSError, sqlite3.Error):
             log.exception("erasure %s: tried again", erasure.id)
             _wait(erasure, "fault", AGAIN_S)
 
