@@ -31,6 +31,7 @@ _PROGRAM = _part(f'{TYPE}; name="outil.exe"\n{DISPOSITION}; filename="outil.exe"
 _TWO = mixed(TEXT, _PROGRAM)
 _LINES = (binascii.b2a_uu(EXE[i : i + 45]).decode() for i in range(0, len(EXE), 45))
 _UU = f"begin 644 outil.exe\n{''.join(_LINES)}`\nend\n"
+_YENC = "".join(chr((byte + 42) % 128) for byte in EXE if 43 < (byte + 42) % 128 < 127)
 
 HELD = {
     # Dovecot takes every line that begins with a boundary for one.
@@ -45,6 +46,9 @@ HELD = {
     "page without a name": mixed(TEXT, _part(f"Content-Type: text/html\n{DISPOSITION}", LOGIN)),
     "uuencode": f"MIME-Version: 1.0\nContent-Type: text/plain\n\nBonjour\n\n{_UU}",
     "uuencode in base64": mixed(_part("Content-Type: text/plain", _UU.encode())),
+    "yEnc": f"\nBonjour\n\n=ybegin line=128 size={len(EXE)} name=outil.exe\n{_YENC}\n=yend size={len(EXE)}\n",
+    "BinHex": '\n(This file must be converted with BinHex 4.0)\n\n:#fpeFQ&`Ff9"9!!!:\n',
+    "an encoding of its own": f"Content-Transfer-Encoding: x-yencode\n\nname=outil.exe\n{_YENC}\n",
     "name and filename": mixed(TEXT, _part(f'{TYPE}; name="a.js"\n{DISPOSITION}; filename="a.txt"', SCRIPT)),
     "filename*": _named('filename="a.txt"', "filename*=utf-8''a%2Ejs"),
     "filename* first": _named("filename*=utf-8''a.txt", 'filename="a.js"'),
@@ -80,6 +84,7 @@ CLEAR = [
 HARMLESS = {
     "two names of texts": mixed(TEXT, f"Content-Type: text/plain; name=a.txt\n{DISPOSITION}; filename=b.txt\n\nx"),
     "a word at the beginning of a line": "\nBonjour\n\nbegin 644 pages of it\nand so on\n",
+    "a word of old Macs": "\nBonjour\n\nBinHex 4.0, =ybegin et autres formats anciens\n",
     "a part in a part": mixed(TEXT, mixed(TEXT, boundary="c1").removeprefix("MIME-Version: 1.0\n")),
     "a boundary that ends the mail": mixed(TEXT).removesuffix("\n"),
 }  # fmt: skip

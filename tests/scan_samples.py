@@ -375,6 +375,12 @@ FOUND: dict[str, tuple[bytes, str]] = {
         attached_mail("Content-Type: text/plain\n\nbegin 644 a.exe\n#0V%T\n`\nend\n"),
         "Unreadable",
     ),
+    "mail with a program in its text, by yEnc": (
+        attached_mail(
+            "Content-Type: text/plain\n\n=ybegin line=128 size=3 name=a.exe\nw\x84x\n=yend size=3\n"
+        ),
+        "Unreadable",
+    ),
     "mail of Outlook with a program": (saved_mail("a.bin", EXE), "Program"),
     "mail of Outlook with a script": (saved_mail("a.js", b"WScript.Echo(1)"), "Program"),
     "mail of Outlook with macros": (

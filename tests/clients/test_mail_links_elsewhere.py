@@ -55,6 +55,19 @@ HIDDEN = (
     '<a href="https://www.bing.com/ck/a?u=a1aHR0cHM6Ly9wYXkuZXZpbC5leGFtcGxlLmNvbS9m&amp;ntb=1">Voir</a>',
 )
 """Ways to hide a link that browsers show from a reader that is none."""
+_FOLDED = (
+    "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nDESCRIPTION:Rejoindre https://pay.ev\r\n il.example.com/f\r\n"
+    "END:VEVENT\r\nEND:VCALENDAR"
+)
+_PDF = "Content-Type: application/pdf; name=a.pdf\r\n"
+PARTS = {
+    "appointment": f"Content-Type: text/calendar; method=REQUEST\r\n\r\n{_FOLDED}",
+    "file elsewhere": f"{_PDF}X-Mozilla-External-Attachment-URL: {EVIL}\r\n\r\nx",
+    "file in a share": f"{_PDF}X-Mozilla-External-Attachment-URL: file:////{HOST}/f\r\n\r\nx",
+    "body elsewhere": f'Content-Type: message/external-body; access-type=URL; URL="https://{HOST}\r\n /f"\r\n\r\n'
+    "Content-Type: application/pdf\r\n\r\n",
+}
+"""Parts that a program makes a file of, or an entry of the calendar, and that have no name."""
 
 
 @pytest.fixture
@@ -111,6 +124,15 @@ def test_a_file_that_is_packed_anew_for_each_reader_is_refused_once_it_is_blocke
     decisions.revoke(actor=Actor.system("tests"), decision=decision, reason="mistake")
     run_pending("remediation")
     assert post.count(box) == 1
+
+
+def of_parts(to: str, n: str, part: str) -> bytes:
+    return (
+        f"From: billing@sender.example.net\r\nTo: {to}\r\nSubject: Avis\r\nMessage-ID: <{n}@sender.example.net>\r\n"
+        "Date: Tue, 24 Nov 2026 10:00:00 +0000\r\nMIME-Version: 1.0\r\n"
+        "Content-Type: multipart/mixed; boundary=b1\r\n\r\n"
+        f"--b1\r\nContent-Type: text/plain\r\n\r\nBonjour\r\n--b1\r\n{part}\r\n--b1--\r\n"
+    ).encode()
 
 
 def in_text(to: str, n: str, picture: bytes) -> bytes:
@@ -176,4 +198,7 @@ def test_a_blocked_link_is_refused_however_it_is_written(post: Post, box: Mailbo
     for n, html in enumerate(links):
         if post.send(mail(box.address, f"w{n}", html), box.address)[0] != 554:
             passed.append(html)
+    for n, (name, part) in enumerate(PARTS.items()):
+        if post.send(of_parts(box.address, f"x{n}", part), box.address)[0] != 554:
+            passed.append(name)
     assert passed == []

@@ -160,6 +160,12 @@ LEADS: dict[str, bytes] = {
     "document without its end": samples.docx(
         **{"word/_rels/document__xml__rels": tied("hyperlink", EVIL)}
     ).partition(b"PK\x01\x02")[0],
+    "mail with a file that is elsewhere": samples.attached_mail(
+        f"Content-Type: application/pdf\nX-Mozilla-External-Attachment-URL: {EVIL}\n\nx"
+    ),
+    "mail with a body that is elsewhere": samples.attached_mail(
+        f'Content-Type: message/external-body; access-type=URL; URL="{EVIL}"\n\nContent-Type: application/pdf\n\n'
+    ),
     "mail of Outlook": samples.ole({"__substg1.0_1000001F": f"Voir {EVIL} ".encode("utf-16-le")}),
     "mail of Outlook, a page": samples.ole({"__substg1.0_10130102": f"<a href='{EVIL}'>Voir</a>".encode()}),
 }  # fmt: skip

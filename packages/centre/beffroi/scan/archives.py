@@ -32,6 +32,8 @@ rules, window by window."""
 NAMES_READ = 20_000
 _PIECE_BYTES = 256 * 1024
 _BUDGET_EACH_BYTES = 64 * 1024 * 1024
+LOCKED = 1
+"""Of the flags in a zip's list."""
 UNLISTED = "zip from its beginning"
 """A zip, read without its list of files."""
 # One reader for each kind, so that no file chooses the code that reads it: (formats, filters).
@@ -125,11 +127,11 @@ def names(body: Body, kind: str) -> set[str]:
         return {_name(entry) for entry in islice(archive, NAMES_READ)}
 
 
-def listed(body: Body) -> Iterator[str]:
-    """The names in a zip's list, which most programs show; ``members`` has those that stand before each file.
-    Errors: those of zipfile."""
+def listed(body: Body) -> Iterator[zipfile.ZipInfo]:
+    """A zip's list, which most programs show; ``members`` has the names that stand before each file. Errors: those of
+    zipfile."""
     with zipfile.ZipFile(bodies.stream(body)) as archive:
-        yield from archive.namelist()
+        yield from archive.infolist()
 
 
 def members(

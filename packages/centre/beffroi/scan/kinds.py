@@ -196,6 +196,10 @@ _PLACES = (
 """Marks that stand elsewhere than at the beginning."""
 UUENCODED = re.compile(rb"^begin [0-7]{3,4} ([^\r\n]{1,200})\r?\n(?=[!-`])", re.M)
 _UUENCODED_WITHIN_BYTES = 4096
+ENCODED_OTHERWISE = re.compile(
+    rb"^=ybegin [^\r\n]{0,200}name=|^\(This file must be converted with BinHex", re.M | re.I
+)
+"""A file in a text, by an encoding of the Usenet or of old Macs, as beffroi-content.lua looks for it."""
 _CARDS = re.compile(rb"(?:\xef\xbb\xbf)?\s{0,99}begin:v(?:calendar|card)\b", re.I)
 """Appointments and contacts (RFC 5545, RFC 6350)."""
 

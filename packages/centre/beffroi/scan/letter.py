@@ -56,6 +56,7 @@ def look(data: bytes) -> Inside:
     for part in mail.walk():
         found.clear &= not any(isinstance(one, _UNCLEAR) for one in part.defects)
         found.clear &= not any(len(part.get_all(name, ())) > 1 for name in _ONCE)
+        found.links.append(_elsewhere(part))
         if part.is_multipart():
             continue
         content = part.get_payload(decode=True)
@@ -72,13 +73,22 @@ def look(data: bytes) -> Inside:
             and not names
             and part.get_content_disposition() != "attachment"
         ):
-            found.clear &= kinds.UUENCODED.search(content) is None
+            found.clear &= not kinds.UUENCODED.search(content) and not kinds.ENCODED_OTHERWISE.search(content)
             written = _in(part.get_content_charset(), content)
             is_page = part.get_content_subtype() == "html"
             found.links += pages.links(written) if is_page else WEB.findall(written)
             continue
         found.embedded += [(name, content) for name in names or [""]]
     return found
+
+
+def _elsewhere(part: Message) -> str:
+    """Where its content is said to be: programs show an attached file, and fetch it on a click."""
+    place = part.get("X-Mozilla-External-Attachment-URL")
+    is_body = not place and part.get_content_type() == "message/external-body"
+    if is_body and len(str(part.get("Content-Type", ""))) <= _MAX_HEADER:
+        place = collapse_rfc2231_value(part.get_param("url") or "")
+    return "".join(str(place or "").split())
 
 
 def uuencoded(data: bytes) -> Iterator[tuple[str, bytes]]:

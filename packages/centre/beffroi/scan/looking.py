@@ -25,6 +25,7 @@ from beffroi.scan import (
     codes,
     kinds,
     letter,
+    normal,
     office,
     pages,
     pdf,
@@ -101,7 +102,8 @@ class _Look:
         self._more_links = False
         self._of_codes: dict[str, None] = {}
         self._malware, self._carriers, self._carried = (dict[str, None]() for _ in range(3))
-        """SHA-256 of files in it that are malware themselves, of those in which something was found, and of others."""
+        """SHA-256 of files in it that are malware themselves, of those in which something was found with normal
+        forms, and of others."""
         self._known = [False]
         """Whether the rules know the file that is looked at, and those around it, without what is in each."""
         self._is_whole = True
@@ -168,9 +170,7 @@ class _Look:
         if kinds.is_page(extension, seen.kind):
             if kinds.is_active(ends):
                 seen.flags.add("active")
-            page = kinds.plain(ends).decode("utf-8", "replace")
-            self._lead_on(pages.links(page))
-            self._embedded(pages.carried(page), depth)
+            self._page(kinds.plain(ends).decode("utf-8", "replace"), depth)
         if seen.kind == "ole":
             self._ole(body, seen, depth)
         elif seen.kind == "pdf":
@@ -209,6 +209,7 @@ class _Look:
         elif kind == "lnk":
             if (found := self._read(lambda: scripts.shortcut(data))) is not None:
                 self._lead_on(scripts.addresses(found.said))
+                self._know(normal.of_shortcut(found))
         elif office.is_flat(data):
             self._tied(data)
         elif kind == "" and not kinds.is_binary(data):
@@ -217,10 +218,17 @@ class _Look:
     def _plain(self, text: str, depth: int) -> None:
         """A text whose name would make a page, a script, a shortcut or a table of it."""
         if pages.MARKUP.search(text):
-            self._lead_on(pages.links(text))
-            self._embedded(pages.carried(text), depth)
-        self._lead_on(scripts.links(text))
+            self._page(text, depth)
+        elif scripts.is_script(text):
+            self._lead_on(scripts.links(text))
+            self._know(normal.of_script(text))
         self._lead_on(office.formulas(text))
+
+    def _page(self, text: str, depth: int) -> None:
+        self._lead_on(pages.links(text))
+        self._embedded(pages.carried(text), depth)
+        if pages.SCRIPT.search(text):
+            self._know(normal.of_script(text))
 
     def _besides(self, body: Body, kind: str, depth: int) -> None:
         """What another program sees in a file that is two at once. That it cannot be read as one says nothing."""
@@ -252,6 +260,11 @@ class _Look:
         found = self._malware if is_malware else self._carriers if is_carrier else self._carried
         if len(found) < values.MAX_FILES:
             found[_digest(data).hex()] = None
+
+    def _know(self, form: str) -> None:
+        """By its normal form, beside what is in it."""
+        if form and len(self._carriers) < values.MAX_FILES:
+            self._carriers[_digest(form.encode()).hex()] = None
 
     def _rules(self, data: bytes) -> bool:
         """Whether one of them matches."""
@@ -403,11 +416,13 @@ class _Look:
 
     def _listed(self, body: Body, seen: _Seen, document: bool) -> None:
         """A name in a zip's list may be another one than before the file itself; most programs show the list's."""
-        for name in self._read(lambda: list(archives.listed(body))) or ():
-            if kinds.hides(name):
+        for one in self._read(lambda: list(archives.listed(body))) or ():
+            if kinds.hides(one.filename):
                 seen.flags.add("hidden")
             if not document:
-                seen.inner.add(kinds.extensions(name)[0])
+                seen.inner.add(kinds.extensions(one.filename)[0])
+            if one.flag_bits & archives.LOCKED:
+                self._know(normal.of_locked(one.CRC, one.file_size))
 
     def _unlisted(self, body: Body, listed: Set[bytes], seen: _Seen, document: bool, depth: int) -> None:
         """What a zip holds besides the files of its list: some programs read the first of two lists, or none; Word

@@ -26,7 +26,7 @@ _FOLLOWED = re.compile(
 _FRAMES = re.compile(
     r"""<(?:i?frame|embed|object)\b[^<>]*?\s(?:src|data)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.I
 )
-_SCRIPT, _SCRIPT_END = re.compile(r"<script\b[^<>]*>", re.I), re.compile(r"</script", re.I)
+SCRIPT, _SCRIPT_END = re.compile(r"<script\b[^<>]*>", re.I), re.compile(r"</script", re.I)
 _HANDLERS = re.compile(r"""\son[a-z]+\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.I)
 _QUOTED = re.compile(r"""["'`]\s*(https?:\\?/\\?/[^"'`\s<>]+)""", re.I)
 _SUPPLIES = re.compile(r"\.(?:m?js|css|json|png|jpe?g|gif|svg|ico|webp|woff2?|ttf)(?:[?#].*)?$", re.I)
@@ -90,7 +90,7 @@ def carried(page: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _scripts(page: str) -> Iterator[str]:
-    for begun in _SCRIPT.split(page)[1:]:
+    for begun in SCRIPT.split(page)[1:]:
         yield _SCRIPT_END.split(begun, maxsplit=1)[0]
     for one in _HANDLERS.finditer(page):
         yield unescape(one[one.lastindex or 0])

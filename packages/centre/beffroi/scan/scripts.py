@@ -29,7 +29,10 @@ _FETCHES = re.compile(
 )
 """What scripts and shortcuts have, and letters have not."""
 _WEB = r"https?:/{1,2}[^\s\0<>\"'`|;)\\]+[^\s\0<>\"'`|;)\\.,:!?]"
-_SHARE = r"(?:file:[/\\]{2,5}|\\{2,4})(?P<host>[\w-]+(?:\.[\w-]+)+)(?P<ssl>@ssl)?(?:@(?P<port>\d{1,5}))?(?P<path>[/\\][^\s\0<>\"'|]*)"
+_SHARE = (
+    r"(?:file:[/\\]{2,5}|\\{2,4})(?P<host>[\w-]+(?:\.[\w-]+)+)(?P<ssl>@ssl)?(?:@(?P<port>\d{1,5}))?"
+    r"(?P<path>[/\\][^\s\0<>\"'|]*)"
+)
 _PLACES = re.compile(f"(?:{_WEB})|{_SHARE}", re.IGNORECASE)
 _FOLDERS = re.compile(r"[/\\]+(?:DavWWWRoot[/\\]+)?", re.IGNORECASE)
 _NAMES = re.compile(
@@ -57,9 +60,13 @@ def _sign(found: re.Match[str]) -> str:
     return chr(int(found[1] or found[2], 16))
 
 
+def is_script(text: str) -> bool:
+    return _FETCHES.search(text) is not None
+
+
 def links(text: str) -> Iterator[str]:
     """Each address in what is a script, or a shortcut that is text; none where it is neither."""
-    if _FETCHES.search(text):
+    if is_script(text):
         yield from addresses(_NAMES.sub("", text))
 
 

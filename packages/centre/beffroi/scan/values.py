@@ -37,8 +37,9 @@ class Report(msgspec.Struct, frozen=True):
     ``links``: web addresses that a click in one of them opens, or a QR code in a picture, as they are written; never to
     a log.
     ``more_links``: there are others. ``codes``: those of the links that stand in a QR code.
-    ``files``: SHA-256 of the files in it, without pictures; first those in which something was found. An archive is
-    packed anew for each reader, what is in it is not. ``malware``: those of them that are known as such themselves.
+    ``files``: SHA-256 of the files in it, without pictures, and of normal forms (``normal``); first those in which
+    something was found. An archive is packed anew for each reader, what is in it is not. ``malware``: those of
+    them that are known as such themselves.
     ``is_whole``: False where a part was left out that nothing is known of."""
 
     found: dict[str, list[str]] = {}

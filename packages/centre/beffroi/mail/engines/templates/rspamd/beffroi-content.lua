@@ -21,7 +21,8 @@ local OLE = "\208\207\017\224\161\177\026\225"
 local function wide(text) return (text:gsub(".", "%0\0")) end
 local VBA, MACROS, SEALED = wide("_VBA_PROJECT"), wide("Macros"), wide("EncryptedPackage")
 -- What a browser would run or send, in a page that is attached.
-local ACTIVE = { "<script", "javascript:", "vbscript:", "<form", "<iframe", "<embed", "<object", "http%-equiv=[\"']?refresh", "%son%a+%s*=" }
+local ACTIVE = { "<script", "javascript:", "vbscript:", "<form", "<iframe", "<embed", "<object", "http%-equiv%s*=%s*[\"']?%s*refresh", "%son%a+%s*=",
+  "<%w+/+on%a+%s*=", "[\"']/?on%a+%s*=" }
 local PAGES = { htm = true, html = true, xhtml = true, xht = true, shtml = true, svg = true, mht = true, mhtml = true, xml = true }
 -- U+202A..202E and U+2066..2069 turn the order of letters, U+200B..200F hide: "facture<turn>fdp.exe" is read "factureexe.pdf".
 -- A control sign ends the name in one program and is nothing in the next.
@@ -239,6 +240,14 @@ local function is_twice(part)
   return false
 end
 
+-- A file in a text, by an encoding of the Usenet or of old Macs: Thunderbird unpacks it, and who writes mail uses neither.
+local OLD = regexp.create("/^=ybegin [^\\r\\n]{0,200}name=|^\\(This file must be converted with BinHex/mir")
+local function is_encoded_otherwise(part)
+  local encoding = tostring(part:get_header("Content-Transfer-Encoding") or ""):lower()
+  return encoding:find("yenc", 1, true) ~= nil or encoding:find("binhex", 1, true) ~= nil
+    or part:is_text() and OLD:match(part:get_content())
+end
+
 -- Whether every program shows the same sender as the one whose name was proved: one From:, in which every address that
 -- anybody could find is that one. "maire@beaune.fr <eve@evil.example>" is maire@beaune.fr for Dovecot. As it was written:
 -- rspamd itself takes a "+detail" away.
@@ -273,6 +282,7 @@ function M.unparseable(task)
     local kind = tostring(part:get_header("Content-Type") or "")
     if select(2, kind:gsub(";", "")) > caps.parameters then return "parameters" end
     if is_twice(part) then return "types" end
+    if is_encoded_otherwise(part) then return "encoding" end
     local depth, above = 0, part:get_parent()
     while above and depth <= caps.depth do depth, above = depth + 1, above:get_parent() end
     if depth > caps.depth then return "depth" end

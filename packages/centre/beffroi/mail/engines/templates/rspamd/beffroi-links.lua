@@ -50,6 +50,17 @@ function M.written(html)
   return out
 end
 
+-- Where a part says that its content is elsewhere: programs show it as an attached file, and fetch it on a click. What
+-- lies in a share is asked for as a page, too.
+local function elsewhere(part)
+  local place = part:get_header("X-Mozilla-External-Attachment-URL")
+  if not place then
+    local kind = tostring(part:get_header("Content-Type") or "")
+    place = kind:lower():find("^%s*message/external%-body") and kind:match("[uU][rR][lL]%s*=%s*\"([^\"]+)")
+  end
+  return place and address((tostring(place):gsub("%s", ""):gsub("^[fF][iI][lL][eE]:[\\/]+([%w-]+%.[%w.-]+)", "https://%1")))
+end
+
 -- One spelling for an address as a link's text, its target and a plain-text part may each write it.
 function M.key(url)
   local text = tostring(url:get_text() or ""):gsub("^%a+://", ""):gsub("/$", "")
@@ -58,9 +69,13 @@ function M.key(url)
 end
 
 -- Where the HTML really leads, addresses and hosts: what is a target is one, whatever else shows it. And what is written
--- for a browser to follow, where rspamd does not read it or does not see it (written).
+-- for a browser to follow, where rspamd does not read it or does not see it (written), or is fetched as a file.
 function M.targets(task)
   local found, hosts, written = {}, {}, {}
+  for _, part in ipairs(task:get_parts() or {}) do
+    local place = elsewhere(part)
+    if place then written[place] = true end
+  end
   for _, part in ipairs(task:get_text_parts() or {}) do
     local html = part:is_html() and part:get_html()
     if html then
