@@ -116,8 +116,8 @@ def write(config: Config) -> None:
 
 
 def forget_words(etc: Path, mailboxes: Path) -> None:
-    """Take the index of words away where other rules made it: what a search asks for would not be in it. Dovecot, which is
-    not running yet, makes it anew at the next mail or search of each folder."""
+    """Take the index of words away where other rules made it: what a search asks for would not be in it. Dovecot, which
+    is not running yet, makes it anew at the next mail or search of each folder."""
     conf = (etc / "dovecot.conf").read_text()
     rules = "\n".join((*_SEARCH_RULES.findall(conf), (etc / "stopwords_fr.txt").read_text()))
     kept = etc / "search-rules"
