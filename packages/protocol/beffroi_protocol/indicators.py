@@ -15,6 +15,7 @@ import ipaddress
 import re
 import unicodedata
 from enum import StrEnum
+from functools import lru_cache
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import msgspec
@@ -63,6 +64,11 @@ def normalise(kind: Kind | str, value: str) -> Indicator:
     """Return the canonical Indicator; a network of one address becomes that address. Errors: IndicatorInvalid."""
     if kind is Kind.DOMAIN and len(value) <= _LONGEST_NAME and _CANONICAL_NAME.fullmatch(value):
         return Indicator(Kind.DOMAIN, value)
+    # A door asks for the address and the sender of one mail a dozen times: each table, list and rule reads it anew.
+    return _lately(kind, value) if len(value) <= _LONGEST_NAME else _normalised(kind, value)
+
+
+def _normalised(kind: Kind | str, value: str) -> Indicator:
     try:
         known = Kind(kind)
     except ValueError:
@@ -79,6 +85,9 @@ def normalise(kind: Kind | str, value: str) -> Indicator:
     if known is Kind.CIDR and (single := _single_address(canonical)):
         return Indicator(Kind.IP, single)
     return Indicator(known, canonical)
+
+
+_lately = lru_cache(1024)(_normalised)
 
 
 def is_canonical(indicator: Indicator) -> bool:
