@@ -16,7 +16,8 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import NotAllowed
 from beffroi.mail.models import Mailbox
-from beffroi.portal.pages import WRITTEN, words_of
+from beffroi.portal.error_words import words_of
+from beffroi.portal.pages import WRITTEN
 from django.conf import settings
 from django.core.cache import cache
 from django.core.files.uploadedfile import SimpleUploadedFile

@@ -34,7 +34,8 @@ from beffroi.mail.models import Mailbox, Sending
 from beffroi.mail.people import handling
 from beffroi.mail.people import queries as team
 from beffroi.portal import calendars, drive_words, safe_html, webmail_words
-from beffroi.portal.pages import asks_part, for_agents, page, words_of
+from beffroi.portal.error_words import words_of
+from beffroi.portal.pages import asks_part, for_agents, page
 from beffroi.portal.web import delegations, mail_files
 from beffroi.portal.web.folders import asked_folder
 from beffroi.portal.words import exact, file_title, hour
