@@ -88,6 +88,32 @@ def test_copies_made_elsewhere_and_moved_to_where_originals_were_deleted_are_see
     assert stopped_after(drive, files, step) <= 4
 
 
+@pytest.mark.parametrize("is_copied_first", [True, False])
+def test_originals_moved_away_before_they_are_deleted_are_seen_where_they_were(
+    drive: Served, is_copied_first: bool
+) -> None:
+    files = town_hall(drive)
+    assert drive.ask("MKCOL", f"{COMMON}/ailleurs")[0] == 201
+    judged(drive)
+
+    def step(number: int, path: str) -> list[int]:
+        away = f"{COMMON}/ailleurs/{number:04}.tmp"
+        data = drive_attacks.full_with_footer(files[path], number)
+        done = [drive.ask("MOVE", f"{COMMON}/{path}", Destination=away)[0]]
+        for is_copy in (is_copied_first, not is_copied_first):
+            judged(drive)
+            made_of_it = (
+                drive.ask("PUT", f"{COMMON}/{path}.k9x2", data) if is_copy else drive.ask("DELETE", away)
+            )
+            done.append(made_of_it[0])
+        return done
+
+    assert stopped_after(drive, files, step) <= 4
+    with metadata(drive) as database:
+        assert recovery.carry_out(database, act(), DEVICE).missed == 0
+    assert content_of(drive, files) == files, "where they were, too"
+
+
 def test_one_file_that_cannot_be_read_answers_for_one_deletion(drive: Served) -> None:
     """A vault of Cryptomator or GnuPG beside what its owner tidies away."""
     data = made("docx", 1)

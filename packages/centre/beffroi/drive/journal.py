@@ -135,6 +135,21 @@ def done(reading: Reading, row: Row) -> Done | None:
     return Done(row, parent, name, None if row.kind == "created" else body, body, over)
 
 
+MOST_MOVES = 8
+
+
+def moves_before(reading: Reading, row: Row, *, since_s: int) -> list[Row]:
+    """How the device of a change had moved its node since then, the newest first, MOST_MOVES at most; ``parent`` and
+    ``name`` are where it lay before."""
+    rows = reading.all(
+        ROWS
+        + " WHERE node = ? AND number < ? AND kind = 'moved' AND device_id = ? AND at_s >= ? ORDER BY number DESC"
+        " LIMIT ?",
+        (row.node, row.number, row.device_id, since_s, MOST_MOVES),
+    )
+    return [Row(*one) for one in rows]
+
+
 def made_in(reading: Reading, folder: int, device_id: str, *, since_s: int, most: int) -> list[Made]:
     """Files in a folder that a device created since then, in no order; it costs what lies there."""
     rows = reading.all(

@@ -182,9 +182,15 @@ class _Looking:
             return [*self._brought(one, change, windows), change]
         if change.what != "deleted" or change.before is None or change.before.state != "sound":
             return [change]
+        since_s = one.row.at_s - DAY_S
         with self._database.reading() as reading:
-            beside = self._beside.created(reading, one.row, since_s=one.row.at_s - DAY_S)
-        return [*(self._change(other) for other in beside), change]
+            beside = self._beside.created(reading, one.row, since_s=since_s)
+            moves = journal.moves_before(reading, one.row, since_s=since_s)
+            for move in moves:
+                there = one.row._replace(parent=move.parent, name=move.name)
+                beside += self._beside.created(reading, there, since_s=since_s)
+        new = (self._change(other) for other in beside)
+        return [*new, *(_deleted_from(change, move) for move in moves), change]
 
     def _brought(self, one: Done, change: Change, windows: scoring.Commune) -> list[Change]:
         """A file that a device made elsewhere within a day and moves to where something was deleted is new there."""
@@ -270,6 +276,18 @@ class _Looking:
             if len(self._structures) > STRUCTURES_HELD:
                 self._structures.popitem(last=False)
         return seen
+
+
+def _deleted_from(change: Change, move: Row) -> Change:
+    """What its device had moved before it deleted it is gone since then where it lay: a copy that replaces it lies
+    there, and there it is put back."""
+    return msgspec.structs.replace(
+        change,
+        folder=str(move.parent),
+        name=move.name,
+        at_s=min(change.at_s, float(move.at_s)),
+        number=min(change.number, move.number),
+    )
 
 
 def _chunks(body: Body | None) -> set[bytes]:
