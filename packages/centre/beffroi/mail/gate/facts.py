@@ -248,6 +248,7 @@ def observations(facts: Facts) -> list[Observation]:
     by_place = zip_longest(*(_list(attachment.carried) for attachment in attached))
     for sha256 in islice(filter(None, chain.from_iterable(by_place)), MAX_CARRIED):
         add(Kind.SHA256, sha256, "carried")
+    known_hosts: set[tuple[str, str]] = set()
     for link in _list(facts.urls):
         role, parent_role = ("shown", "shown") if link.only_shown else ("link", "link_parent")
         url = add(Kind.URL, link.url, role)
@@ -255,7 +256,10 @@ def observations(facts: Facts) -> list[Observation]:
         # rspamd's reading and a browser's, which may be another; and there are links that rspamd does not read.
         hosts = (link.host.strip("[]"), *map(_host_of, (url or _site(link.url), *onward)))
         for host in dict.fromkeys(hosts):
-            if host and add(Kind.IP, host, role) is None:
+            if not host or (host, role) in known_hosts:
+                continue
+            known_hosts.add((host, role))  # most links of a mail lead to one site
+            if add(Kind.IP, host, role) is None:
                 add_name(host, role, parent_role)
     return list(found)
 
