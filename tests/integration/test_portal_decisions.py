@@ -80,8 +80,11 @@ def test_a_commune_lets_it_through_for_an_hour_and_blocks_it_again(
 
 def test_what_may_not_be_let_through_says_so(agent: Client, beaune: Commune, system: Actor) -> None:
     decision = decide(system, evidence={"communes": 2})
+    page = text(agent.get(f"/blocages/{decision.id}/"))
+    assert "Débloquer 60 minutes" not in page and "Seul le Département peut le débloquer" in page
     answer = agent.post(f"/blocages/{decision.id}/", {"word": "unlock", "text": "urgent"})
-    assert "seul le Département peut la débloquer" in text(answer, 400)
+    said = text(answer, 400)
+    assert "seul le Département peut la débloquer" in said and ">urgent</textarea>" in said
     BoxPolicy.objects.create(
         collectivite_id=beaune.id, policy_version=1, policy=to_builtins(Policy(unlock=False)), changed_by="x"
     )

@@ -127,6 +127,8 @@ def test_command_servers_and_recognised_attacks_stay_blocked(
     agent: Client, beaune: Commune, system: Actor, evidence: dict[str, object], reason: str
 ) -> None:
     decision = decide(system, reason=reason, evidence=evidence)
+    page = text(agent.get("/debloquer/", {"jeton": token(box_of(beaune.id), decision.id)}))
+    assert "Débloquer et signaler" not in page and f'href="/blocages/{decision.id}/">Contester' in page
     answer = agent.post("/debloquer/", {"jeton": token(box_of(beaune.id), decision.id), "text": "urgent"})
     assert "seul le Département peut la débloquer" in text(answer, 400)
     assert not LocalException.objects.exists()

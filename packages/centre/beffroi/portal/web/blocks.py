@@ -6,7 +6,7 @@ Rule:   the policy of the commune's boîtiers says whether its people may let so
 
 from __future__ import annotations
 
-from beffroi_protocol.indicators import Indicator
+from beffroi_protocol.indicators import Indicator, Kind
 from django.conf import settings
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -15,8 +15,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from beffroi.boxes import queries as boxes
-from beffroi.core.decisions import appeals, exceptions, queries
+from beffroi.core.decisions import appeals, exceptions, queries, rules
 from beffroi.core.decisions.exceptions import ExceptionRefused
+from beffroi.core.decisions.models import Decision
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed
 from beffroi.portal import explaining, why
@@ -70,10 +71,12 @@ def block(request: HttpRequest, actor: Actor, decision_id: str) -> HttpResponse:
     context = PLACE | {
         "one": found,
         "may_ask": why.read(found.decision.value) == found.decision.indicator,
-        "may_unlock": may_unlock(actor) and found.blocking,
+        "departement_only": found.blocking and not liftable(found.decision),
+        "may_unlock": found.blocking and liftable(found.decision) and may_unlock(actor),
         "exception": own.filter(kind=found.decision.kind, value=found.decision.value).first(),
         "contested": any(one.state == "open" for _owner, one in found.appeals),
         "error": error,
+        "text": request.POST.get("text", ""),
         "minutes": settings.BEFFROI.exception_person_s // 60,
     }
     return page(request, "portal/block.html", context, status=400 if error else 200)
@@ -116,6 +119,12 @@ def let_through(actor: Actor, indicator: Indicator, decision_id: str, text: str)
 def end_exception(request: HttpRequest, actor: Actor, exception_id: str) -> HttpResponse:
     exceptions.end(actor=actor, exception_id=exception_id)
     return HttpResponseRedirect(reverse("blocks"))
+
+
+def liftable(decision: Decision) -> bool:
+    """Whether a commune may let through what this decision blocks, as far as the decision alone tells."""
+    refused = rules.exception_refused([exceptions.held_of(decision)], departement=False)
+    return not refused and decision.kind != Kind.CIDR
 
 
 def may_unlock(actor: Actor) -> bool:

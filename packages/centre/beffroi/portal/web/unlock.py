@@ -26,7 +26,7 @@ from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 from beffroi.portal import explaining, why
 from beffroi.portal.pages import for_agents, page, typed
-from beffroi.portal.web.blocks import PLACE, let_through, may_unlock
+from beffroi.portal.web.blocks import PLACE, let_through, liftable, may_unlock
 
 
 class LinkTooOld(Conflict):
@@ -49,16 +49,20 @@ def unlock(request: HttpRequest, actor: Actor) -> HttpResponse:
         if not error:
             return HttpResponseRedirect(reverse("unlock") + "?" + urlencode({"jeton": token}))
     own = queries.visible_exceptions(actor).filter(state="active")
+    listed = None if decision else why.explain(actor, indicator)
+    lifted = (decision is None or liftable(decision)) and (listed is None or listed.lifted)
     context = PLACE | {
         "token": token,
         "value": indicator.value,
         "one": explaining.explain(actor, decision.id) if decision else None,
         "source": "" if decision else told.entry_id,
-        "why": None if decision else why.explain(actor, indicator),
+        "why": listed,
+        "departement_only": not lifted,
         "may_unlock": may_unlock(actor),
         "exception": own.filter(kind=indicator.kind.value, value=indicator.value).first(),
         "minutes": settings.BEFFROI.exception_person_s // 60,
         "error": error,
+        "text": request.POST.get("text", ""),
     }
     return page(request, "portal/unlock.html", context, status=400 if error else 200)
 

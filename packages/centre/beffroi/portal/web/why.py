@@ -44,6 +44,7 @@ def why(request: HttpRequest, actor: Actor) -> HttpResponse:
         "exception": opened,
         "minutes": settings.BEFFROI.exception_person_s // 60,
         "error": error,
+        "text": request.POST.get("text", ""),
     }
     return page(request, "portal/why.html", context, status=400 if error else 200)
 
