@@ -13,6 +13,7 @@ from beffroi.drive.store import tree
 from beffroi.drive.store.model import EMPTY
 
 from tests.drive_pages import Drive
+from tests.effort import counted
 from tests.fixtures_browser import browser, inspect
 from tests.fixtures_drive import noise
 from tests.fixtures_drive_browser import drive, page
@@ -315,3 +316,34 @@ def test_without_a_script_a_form_sends_and_a_link_goes_on(
     bare.click("text=La suite")
     assert bare.locator(".files .name").all_inner_texts() == ["Pièce 200.pdf"]
     context.close()
+
+
+def test_what_files_cost_is_what_the_guide_says(drive: Drive, page: Any) -> None:
+    drive.file("Règlement de la cantine.pdf")
+    page.goto("/")
+    with counted(page, "Retrouver un fichier") as hand:
+        hand.click("nav a:has-text('Coffre')")
+        hand.fill("main input[type=search]", "cantine")
+        hand.click("main button:has-text('Chercher')")
+        hand.click("main a:has-text('Règlement de la cantine')")
+        page.wait_for_selector("h1:has-text('Règlement de la cantine')")
+    page.goto("/")
+    with counted(page, "Partager un fichier par un lien") as hand:
+        hand.click("nav a:has-text('Coffre')")
+        hand.click(".files a:has-text('Règlement de la cantine')")
+        hand.click("main a:has-text('Partager par un lien')")
+        hand.click("main button:has-text('Créer le lien')")
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        hand.click("text=Copier le lien")
+        page.wait_for_selector("button:has-text('Copié')")
+    page.goto("/coffre/")
+    page.check(".files input[type=checkbox]")
+    page.click("button:has-text('Supprimer')")
+    page.wait_for_selector(".say:has-text('Annuler')")
+    page.goto("/")
+    with counted(page, "Reprendre un fichier dans la corbeille") as hand:
+        hand.click("nav a:has-text('Coffre')")
+        hand.click("main nav a:has-text('Corbeille')")
+        hand.click("main input[type=checkbox]")
+        hand.click("main button:has-text('Rendre')")
+        page.wait_for_selector(".say:has-text('Règlement'), .say:has-text('1 élément')")

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.effort import counted
 from tests.fixtures_browser import (
     ARGUMENTS,
     CHROMIUM,
@@ -258,13 +259,18 @@ def test_the_head_of_the_console_takes_two_rows_of_a_telephone(centre: Centre, a
 def test_a_mail_is_reported_by_the_keyboard_alone(centre: Centre, agent: Any) -> None:
     faults: list[str] = []
     agent.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
-    agent.goto(centre.portal + f"/courrier/{centre.seeded['mailbox_id']}/1/")
-    agent.keyboard.press("Tab")
-    assert agent.evaluate("document.activeElement.className") == "skip"
-    agent.keyboard.press("Enter")
-    for wanted in ("Signaler un hameçonnage", "Signaler"):
-        press(agent, wanted)
-    agent.wait_for_url(f"**/courrier/signale/{LURE_ID}/")
+    agent.goto(centre.portal + "/")
+    with counted(agent, "Signaler un courriel suspect") as hand:
+        agent.focus(".mails a:has-text('Votre colis')")
+        with agent.expect_navigation():
+            agent.keyboard.press("Enter")
+        agent.keyboard.press("Tab")
+        assert agent.evaluate("document.activeElement.className") == "skip"
+        agent.keyboard.press("Enter")
+        for wanted in ("Signaler un hameçonnage", "Signaler"):
+            press(agent, wanted)
+        hand.clicks += 3
+        agent.wait_for_url(f"**/courrier/signale/{LURE_ID}/")
     inspect(agent, "merci")
     # /live is another process and not here; the browser must complain about nothing else.
     assert [one for one in faults if "404" not in one and "MIME" not in one] == []
@@ -413,3 +419,46 @@ def test_a_sheet_prints_on_one_page(centre: Centre, agent: Any, path: str, seen:
     assert not agent.get_by_text("Imprimer", exact=True).is_visible()
     assert agent.get_by_text(seen).is_visible()
     agent.emulate_media(media="screen")
+
+
+def test_what_it_costs_to_add_a_person_is_what_the_guide_says(centre: Centre, referent: Any) -> None:
+    page = referent
+    page.goto(centre.portal + "/personnes/ajouter/")
+    page.fill("#id_password", PASSWORD)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#id_first")
+    page.goto(centre.portal + "/")
+    with counted(page, "Ajouter une personne") as hand:
+        hand.click("nav a:has-text('Personnes')")
+        hand.click("main a:has-text('Ajouter une personne')")
+        hand.fill("#id_first", "Léa")
+        hand.fill("#id_last", "Roux")
+        hand.click("main button.primary")
+        page.wait_for_selector("#id_local")
+        hand.click("main button:has-text('Ajouter et faire la feuille d’accès')")
+        page.wait_for_selector("text=Feuille d’accès")
+
+
+def test_what_it_costs_to_settle_see_and_undo_a_block_is_what_the_guide_says(
+    centre: Centre, administrator: Any, agent: Any
+) -> None:
+    page = administrator
+    page.goto(centre.console + "/")
+    with counted(page, "Trancher ce qui attend (Département)") as hand:
+        hand.click("main a:text-is('Trancher')")
+        hand.click("main a:has-text('fournitures-bureau-bourgogne.com')")
+        hand.click("main a:text-is('Bloquer partout')")
+        page.wait_for_selector("h1:has-text('Bloquer partout')")
+        hand.click("main button:text-is('Bloquer partout')")
+        page.wait_for_selector("main .tag:has-text('En vigueur')")
+    own = "#protection a:has-text('Le site fournitures-bureau-bourgogne.com est bloqué')"
+    agent.goto(centre.portal + "/")
+    with counted(agent, "Voir ce qui a été bloqué, et pourquoi") as hand:
+        hand.click(own)
+        agent.wait_for_selector("dt:has-text('Motif')")
+    agent.goto(centre.portal + "/")
+    with counted(agent, "Débloquer un site pour une heure") as hand:
+        hand.click(own)
+        hand.fill("#id_text", "Nos commandes de papier")
+        hand.click("button:has-text('Débloquer 60 minutes')")
+        agent.wait_for_selector("text=Débloqué chez vous")

@@ -18,6 +18,7 @@ from django.conf import settings as django_settings
 from django.contrib.sessions.models import Session
 
 from tests.conftest import Commune
+from tests.effort import counted
 from tests.fixtures_browser import browser, inspect, press
 from tests.fixtures_portal import no_door, portal_client
 from tests.mail_post import Post, needs_engines, until
@@ -105,6 +106,31 @@ def test_a_person_writes_sends_calls_back_and_sends_again(post: Post, desk: Any)
     ) else None
     page.keyboard.press("Enter")
     assert other.address in page.input_value("#id_to")
+
+
+def test_what_mails_cost_is_what_the_guide_says(post: Post, desk: Any) -> None:
+    page, portal, box, other = desk
+    letter = f"From: Jean <{other.address}>\r\nTo: {box.address}\r\nSubject: Question\r\n\r\nQuand ?\r\n"
+    post.imap(box).append("INBOX", letter.encode())
+    page.goto(f"{portal}/")
+    with counted(page, "Lire un courriel et répondre") as hand:
+        hand.click("main .mails a:has-text('Question')")
+        hand.click("main a:text-is('Répondre')")
+        page.wait_for_selector("#id_text:focus")
+        hand.type_on("Jeudi.")
+        hand.click("button:text-is('Envoyer')")
+        page.wait_for_selector("text=Votre message part dans quelques secondes")
+    page.goto(f"{portal}/")
+    with counted(page, "Envoyer un fichier joint") as hand:
+        hand.click("main a:text-is('Nouveau message')")
+        page.wait_for_selector("#id_to:focus")
+        hand.fill("#id_to", other.address)
+        hand.fill("#id_subject", "Le plan")
+        hand.fill("#id_text", "Le voici.")
+        hand.attach("#id_files", {"name": "plan.pdf", "mimeType": "application/pdf", "buffer": b"%PDF-" * 90})
+        page.wait_for_selector("[data-files] li:has-text('plan.pdf')")
+        hand.click("button:text-is('Envoyer')")
+        page.wait_for_selector("text=Votre message part dans quelques secondes")
 
 
 def test_send_pressed_twice_sends_one_message_and_says_that_it_leaves(post: Post, desk: Any) -> None:

@@ -58,7 +58,7 @@ def home(request: HttpRequest, actor: Actor) -> HttpResponse:
     context = {"place": "home", "protection": protection(actor), "boxes": own_boxes(actor)}
     if asks_part(request, "protection"):
         return page(request, "portal/parts/protection.html", context)
-    erasure, todo = drive_erasure.told(actor), todo_of(request, actor)
+    erasure, todo, boxes = drive_erasure.told(actor), todo_of(request, actor), list(mail.own_mailboxes(actor))
     return page(
         request,
         "portal/home.html",
@@ -70,7 +70,8 @@ def home(request: HttpRequest, actor: Actor) -> HttpResponse:
             "todo": todo,
             **_now(actor, [*erasure, *todo]),
             "letters": latest_letters(actor),
-            "banners": banners(mail.own_mailboxes(actor)),
+            "writes_from": boxes[0] if boxes else None,
+            "banners": banners(boxes),
             "devices": identity.new_app_passwords(actor),
         },
     )
