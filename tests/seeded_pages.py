@@ -8,6 +8,7 @@ AGENT_PAGES = {
     "lire": "/courrier/{mailbox_id}/1/",
     "lire-premier-contact": "/courrier/{mailbox_id}/2/",
     "lire-texte": "/courrier/{mailbox_id}/5/",
+    "lire-joint": "/courrier/{mailbox_id}/1/piece/2/lire/",
     "courrier-cherche": "/courrier/{mailbox_id}/?q=cantine",
     "courrier-rien": "/courrier/{mailbox_id}/?q=introuvable&dossier=Junk",
     "corbeille": "/courrier/{mailbox_id}/?dossier=Trash",

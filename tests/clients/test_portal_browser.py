@@ -104,8 +104,13 @@ def test_who_answers_for_a_commune_is_told_what_will_be_refused(centre: Centre, 
     page.wait_for_selector("text=1 pas regardé depuis plus d’un jour ouvré")
     assert "Facture" not in page.inner_text("main")
     inspect(page, "referent-retenus")
-    page.goto(centre.portal + "/renvois/")
-    inspect(page, "referent-renvois")
+    for name, path in (
+        ("renvois", "/renvois/"),
+        ("acces", "/personnes/acces/?q=morel"),
+        ("departs", "/departs/"),
+    ):
+        page.goto(centre.portal + path)
+        inspect(page, f"referent-{name}")
     page.goto(centre.portal + "/domaines/")
     press(page, "Qui envoie en notre nom " + page.locator("h2").first.inner_text())
     inspect(page, "referent-envois")
