@@ -2,7 +2,7 @@
 hostile text: nothing is run.
 
 Hostile: every sign. Each expression goes over a text once.
-Source:  MS-SHLLINK 2.1 to 2.4; docs/decisions/0178-what-a-padded-file-leads-to-and-does.md.
+Source:  MS-SHLLINK 2.1 to 2.4; docs/decisions/0178-where-scripts-and-shortcuts-lead.md.
 """
 
 from __future__ import annotations
