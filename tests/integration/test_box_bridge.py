@@ -13,7 +13,7 @@ import pytest
 from beffroi_protocol.facts import LookBack, Sighting
 
 from tests.box_watching import facts, read_by_the_box
-from tests.bridge_claims import arp_claim, card, known, neighbour_claim
+from tests.lan_frames import arp_claim, card, known, neighbour_claim
 from tests.town_hall import TownHall, good_policy, needs_network
 from tests.town_hall_network import (
     BOX,

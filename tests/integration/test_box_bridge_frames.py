@@ -3,7 +3,6 @@ who plays the DHCP server is seen."""
 
 from __future__ import annotations
 
-import itertools
 import json
 import socket
 import struct
@@ -18,6 +17,7 @@ import pytest
 from beffroi_box.crowdrules import MOST_FLOWS
 from beffroi_protocol.facts import Sighting
 
+from tests.lan_frames import IPV4, fragment, packet_to, plain, ports
 from tests.town_hall import TownHall, needs_network
 from tests.town_hall_network import BOX, EVIL, GOOD, LAN, LISTED, NET, REFUSED, inside, run, socket_in
 from tests.waiting import until
@@ -25,9 +25,8 @@ from tests.waiting import until
 pytest_plugins = ["tests.fixtures_box"]
 pytestmark = needs_network
 
-IPV4, TAG, SERVICE_TAG, PPPOE = 0x0800, 0x8100, 0x88A8, 0x8864
+TAG, SERVICE_TAG, PPPOE = 0x8100, 0x88A8, 0x8864
 PATIENCE_S = 20
-_ports = itertools.count(30_000)
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +34,6 @@ def town_hall_options() -> dict[str, Any]:
     if not Path("/proc/sys/net/bridge").exists():
         pytest.skip("needs br_netfilter")
     return {"bridge": True}
-
-
-def plain(packet: bytes) -> bytes:
-    return struct.pack(">H", IPV4) + packet
 
 
 def tagged(packet: bytes, *, network: int = 77) -> bytes:
@@ -60,21 +55,6 @@ def in_two_empty_tags(packet: bytes) -> bytes:
 
 def in_a_service_tag(packet: bytes) -> bytes:
     return struct.pack(">HHH", SERVICE_TAG, 0, IPV4) + packet
-
-
-def packet_to(address: str, source: str, content: bytes, port: int, from_port: int = 0) -> bytes:
-    datagram = struct.pack(">4H", from_port or next(_ports), port, 8 + len(content), 0) + content
-    return fragment(source, address, datagram)
-
-
-def fragment(source: str, address: str, content: bytes, at: int = 0, *, more: bool = False) -> bytes:
-    """One packet of UDP that is whole, or the part of it that begins at byte ``at``."""
-    ends = socket.inet_aton(source) + socket.inet_aton(address)
-    place = more << 13 | at >> 3
-    head = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(content), 1, place, 64, socket.IPPROTO_UDP, 0) + ends
-    total = sum(struct.unpack(">10H", head))
-    total = (total & 0xFFFF) + (total >> 16)
-    return head[:10] + struct.pack(">H", ~total & 0xFFFF) + head[12:] + content
 
 
 def whole(packet: bytes) -> list[bytes]:
@@ -112,7 +92,7 @@ class Line:
 
     def passes(self, wrap: Any, address: str, content: bytes = b"", port: int = 9, cut: Any = whole) -> bool:
         """Whether the router gets this frame; one in plain to the good address that follows it tells when to stop."""
-        mark = f"{next(_ports):>18}".encode()
+        mark = f"{next(ports):>18}".encode()
         packet = packet_to(address, self.source, content or mark, port)
         last = packet_to(GOOD, self.source, b"last" + mark, 9)
         for piece in cut(packet):
@@ -161,7 +141,7 @@ def counted(family: str, name: str) -> str:
 
 def question_for(name: str) -> bytes:
     parts = b"".join(bytes([len(part)]) + part.encode() for part in name.split("."))
-    return struct.pack(">6H", next(_ports), 0x100, 1, 0, 0, 0) + parts + b"\0\0\1\0\1"
+    return struct.pack(">6H", next(ports), 0x100, 1, 0, 0, 0) + parts + b"\0\0\1\0\1"
 
 
 @pytest.mark.parametrize("wrap", [plain, tagged, with_an_empty_tag, in_pppoe])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import socket
 
-from tests.bridge_claims import arp_claim, card, known
+from tests.lan_frames import arp_claim, card, known
 from tests.town_hall import needs_network, town_hall
 from tests.town_hall_network import BOX, LAN, NET, WAN_BOX, WAN_NET, inside, run, socket_in
 from tests.waiting import until

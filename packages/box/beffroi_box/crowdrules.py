@@ -1,4 +1,4 @@
-"""How many flows a machine of the LAN may begin and hold, as nft text. Pure.
+"""How many flows a machine of the LAN may begin and hold, and how fast it may ask for names, as nft text. Pure.
 
 Purpose: the kernel's table of connections is full for everybody when one fills it, and what is completed stays there.
          A machine is its MAC. One that was here an hour ago has a room of its own; those that came since share one:
@@ -13,7 +13,10 @@ from __future__ import annotations
 
 MOST_FLOWS, BEGUN = 8192, "rate over 200/second burst 4000 packets"
 """At a time, of one machine and of all newcomers: a thirty-second of the kernel's table (deploy/deb/sysctl.conf)."""
-CROWD_CHAINS = ("machine", "resident", "crowd")
+ASKED = "rate over 400/second burst 2000 packets"
+"""Packets to the resolver, of one machine and of all newcomers: twice what dnsdist answers to one address. It counts
+addresses, and who forges those reaches the recursor without end."""
+CROWD_CHAINS = ("machine", "resident", "crowd", "asking")
 _ETHER = "type ether_addr; flags dynamic"
 
 
@@ -27,7 +30,10 @@ def crowd_declared() -> str:
   set seen {{ {_ETHER},timeout; size 1024; timeout 2d; }}
   set residents {{ {_ETHER},timeout; size 1024; timeout 14d; }}
   set held_by_newcomers {{ type iface_index; flags dynamic; size 16; }}
-  counter newcomers_refused {{ }}"""
+  set asked {{ {_ETHER},timeout; size 1024; timeout 1m; }}
+  set askers {{ {_ETHER},timeout; size 1024; timeout 3m; counter; }}
+  counter newcomers_refused {{ }}
+  counter asked_too_fast {{ }}"""
 
 
 def crowd_rules(table: str) -> str:
@@ -44,6 +50,11 @@ def crowd_rules(table: str) -> str:
   chain resident {{
     update @residents {{ ether saddr }}
     add @held {{ ether saddr ct count over {MOST_FLOWS} }} goto crowd
+  }}
+  chain asking {{
+    ether saddr != @residents limit {ASKED} counter name asked_too_fast drop
+    ether saddr != @residents return
+    update @asked {{ ether saddr limit {ASKED} }} update @askers {{ ether saddr }} counter name asked_too_fast drop
   }}
   chain crowd {{
     update @crowds {{ ether saddr }}

@@ -249,15 +249,17 @@ def _own_traffic(policy: Policy, site: Site, wan: str, lan: str) -> str:
     # Only what was redirected reaches the trap: its own port is open to nobody.
     traps = f"tcp dport {{ {site.trap_port}, {site.trap_port + 1} }}"
     trap = f"ct status dnat {traps} limit rate 50/second accept" if policy.honeyports else ""
+    asked = f"{lan} meta l4proto {{ tcp, udp }} th dport {{ 53, {site.resolver_port} }}"
     return f"""table inet {TABLE} {{
   chain input_ {{
     iif lo accept
+    {asked} jump asking
     jump deny
     {wan} jump strangers
     {lan} icmpv6 type nd-router-advert update @others6 {{ ip6 saddr }} drop
     ct state established,related accept
     {ICMP_IN}
-    {lan} meta l4proto {{ tcp, udp }} th dport {{ 53, {site.resolver_port} }} accept
+    {asked} accept
     {lan} udp dport {{ 67, 547 }} accept
     {page_input(lan, site.page_port)}
     {relay_input(policy, lan)}

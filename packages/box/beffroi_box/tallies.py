@@ -198,6 +198,10 @@ class Tallies:
         """MAC addresses of the LAN that began more flows than they may since the last call. Errors: OSError."""
         return [key[:6].hex(":") for key, packets, _ in self._read("crowds") if packets]
 
+    def askers(self) -> list[str]:
+        """Those that asked the resolver more than they may, from whatever addresses. Errors: OSError."""
+        return [key[:6].hex(":") for key, packets, _ in self._read("askers") if packets]
+
     def posers(self) -> list[str]:
         """Those that played the router or the box; a bridge's alone. Errors: OSError."""
         found = self._read("posers", FAMILY_BRIDGE)

@@ -88,6 +88,7 @@ class Watch:
         """One round. Errors: OSError (the kernel does not answer)."""
         self._strange()
         self._machines("flow_flood", self._tallies.crowds())
+        self._machines("dns_flood", self._tallies.askers())
         if self._mode == "bridge":
             self._machines("gateway_spoof", self._tallies.posers())
         if flows:

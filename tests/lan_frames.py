@@ -1,12 +1,16 @@
-"""What a machine of a bridge's LAN says to be, frame by frame, and whom others believe."""
+"""Frames that a machine of the LAN makes by hand: packets, and claims to be another."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 import struct
 
 from tests.town_hall_network import run, socket_in
+
+IPV4 = 0x0800
+ports = itertools.count(30_000)
 
 
 def card(space: str, name: str) -> tuple[socket.socket, bytes]:
@@ -41,3 +45,22 @@ def known(space: str, link: str, address: str) -> str:
     """Which card the kernel takes for that of a neighbour, "" for none."""
     shown = json.loads(run("ip", "-n", space, "-j", "neigh", "show", address, "dev", link))
     return next((one["lladdr"] for one in shown if "lladdr" in one), "")
+
+
+def plain(packet: bytes) -> bytes:
+    return struct.pack(">H", IPV4) + packet
+
+
+def packet_to(address: str, source: str, content: bytes, port: int, from_port: int = 0) -> bytes:
+    datagram = struct.pack(">4H", from_port or next(ports), port, 8 + len(content), 0) + content
+    return fragment(source, address, datagram)
+
+
+def fragment(source: str, address: str, content: bytes, at: int = 0, *, more: bool = False) -> bytes:
+    """One packet of UDP that is whole, or the part of it that begins at byte ``at``."""
+    ends = socket.inet_aton(source) + socket.inet_aton(address)
+    place = more << 13 | at >> 3
+    head = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(content), 1, place, 64, socket.IPPROTO_UDP, 0) + ends
+    total = sum(struct.unpack(">10H", head))
+    total = (total & 0xFFFF) + (total >> 16)
+    return head[:10] + struct.pack(">H", ~total & 0xFFFF) + head[12:] + content
