@@ -85,6 +85,9 @@ def test_what_may_not_be_let_through_says_so(agent: Client, beaune: Commune, sys
     answer = agent.post(f"/blocages/{decision.id}/", {"word": "unlock", "text": "urgent"})
     said = text(answer, 400)
     assert "seul le Département peut la débloquer" in said and ">urgent</textarea>" in said
+    agent.post(f"/blocages/{decision.id}/", {"word": "contest", "text": "urgent"})
+    page = text(agent.get(f"/blocages/{decision.id}/"))
+    assert "Vous l’avez contesté" in page and "Seul le Département peut le débloquer" not in page
     BoxPolicy.objects.create(
         collectivite_id=beaune.id, policy_version=1, policy=to_builtins(Policy(unlock=False)), changed_by="x"
     )
