@@ -48,8 +48,9 @@ _OF_DOCUMENTS = ("", "html", "eml")
 _CARRIERS = ("", "pdf")
 """What an archive is put behind: pictures, sounds, texts, PDFs."""
 _MOST_BEHIND = 8
-_TEXT_BYTES = 4 * 1024 * 1024
-"""Of a text that is nothing else: tables are longer, scripts are not."""
+_TEXT_BYTES, _FORM_SIGNS = 4 * 1024 * 1024, 1024 * 1024
+"""Of all texts that are nothing else, and of all scripts that a normal form is made of: tables are longer, scripts are
+not."""
 _WEB = re.compile(r"[\0- ]*https?:", re.IGNORECASE)
 type Matches = Callable[[bytes], Iterable[tuple[str, str]]]
 """What rules say of some bytes: (finding, name of the rule)."""
@@ -106,6 +107,7 @@ class _Look:
         forms, and of others."""
         self._known = [False]
         """Whether the rules know the file that is looked at, and those around it, without what is in each."""
+        self._texts_left, self._forms_left = _TEXT_BYTES, _FORM_SIGNS
         self._is_whole = True
 
     def add(self, code: str, detail: str = "") -> None:
@@ -213,7 +215,9 @@ class _Look:
         elif office.is_flat(data):
             self._tied(data)
         elif kind == "" and not kinds.is_binary(data):
-            self._plain(kinds.plain(data[:_TEXT_BYTES]).decode("utf-8", "replace"), depth)
+            data = data[: self._texts_left]
+            self._texts_left -= len(data)
+            self._plain(kinds.plain(data).decode("utf-8", "replace"), depth)
 
     def _plain(self, text: str, depth: int) -> None:
         """A text whose name would make a page, a script, a shortcut or a table of it."""
@@ -221,14 +225,14 @@ class _Look:
             self._page(text, depth)
         elif scripts.is_script(text):
             self._lead_on(scripts.links(text))
-            self._know(normal.of_script(text))
+            self._know_script(text)
         self._lead_on(office.formulas(text))
 
     def _page(self, text: str, depth: int) -> None:
         self._lead_on(pages.links(text))
         self._embedded(pages.carried(text), depth)
         if pages.SCRIPT.search(text):
-            self._know(normal.of_script(text))
+            self._know_script(text)
 
     def _besides(self, body: Body, kind: str, depth: int) -> None:
         """What another program sees in a file that is two at once. That it cannot be read as one says nothing."""
@@ -260,6 +264,11 @@ class _Look:
         found = self._malware if is_malware else self._carriers if is_carrier else self._carried
         if len(found) < values.MAX_FILES:
             found[_digest(data).hex()] = None
+
+    def _know_script(self, text: str) -> None:
+        if len(text) <= self._forms_left:
+            self._forms_left -= len(text)
+            self._know(normal.of_script(text))
 
     def _know(self, form: str) -> None:
         """By its normal form, beside what is in it."""

@@ -62,6 +62,7 @@ def links(page: str) -> Iterator[str]:
         for link in _QUOTED.findall(script):
             if not _SUPPLIES.search(plain := link.replace("\\", "")):
                 yield plain
+        yield from scripts.commanded(script)
     for token in _ENCODED.findall(page):
         yield decoded(token).decode("utf-8", "ignore")
     yield from scripts.commanded(unescape(page))

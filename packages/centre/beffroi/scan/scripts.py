@@ -22,6 +22,36 @@ _COMMAND = re.compile(
     re.IGNORECASE,
 )
 """What a person is told to paste into Windows' "Run", a terminal, a file's address line."""
+_WORDS_OF_COMMANDS = (
+    *(
+        "powershell",
+        "pwsh",
+        "cmd",
+        "mshta",
+        "msiexec",
+        "rundll32",
+        "regsvr32",
+        "cscript",
+        "wscript",
+        "bitsadmin",
+        "certutil",
+    ),
+    *(
+        "curl",
+        "wget",
+        "iwr",
+        "irm",
+        "iex",
+        "invoke-",
+        "start-bits",
+        "webclient",
+        "downloadstring",
+        "osascript",
+        "bash",
+        "installutil",
+        "conhost",
+    ),
+)
 _FETCHES = re.compile(
     r"\[internetshortcut\]|<(?:libraryDescription|searchConnectorDescription|PCSettings|plist|package|job)\b|activexobject"
     r"|wscript\.|createobject\s*\(|msxml2\.|^@echo off|\bweb\.(?:contents|page)\(|" + _COMMAND.pattern,
@@ -78,6 +108,9 @@ def addresses(text: str) -> Iterator[str]:
 
 def commanded(text: str) -> Iterator[str]:
     """Each address behind a command, in whatever text."""
+    lower = text.lower()
+    if not any(word in lower for word in _WORDS_OF_COMMANDS):  # a tenth of what the expression takes
+        return
     for one in _unpacked(text):
         for found in islice(_PLACES.finditer(one), _MOST):
             # Once for each address, and not over the whole text for each command.
