@@ -25,7 +25,7 @@ from beffroi.lib.config import load
 from beffroi.mail.backup import told
 from beffroi.mail.backup.database import form, hands
 from beffroi.mail.backup.database.form import PictureDamaged, Today
-from beffroi.mail.backup.database.keeping import DatabaseFailed
+from beffroi.mail.backup.database.keeping import DatabaseFailed, Databases
 from beffroi.mail.backup.store import StoreFailed, root
 from beffroi.mail.backup.work import Work
 from beffroi.mail.engines import layout
@@ -284,6 +284,41 @@ def test_a_restore_is_refused_while_the_centre_runs_and_where_nobody_agrees(open
         "No database that a restore replaced" in opened.run("database", "restore", "--undo", "--yes").stderr
     )
     assert opened.ask("SELECT COUNT(*) FROM outbox WHERE kind = 'database:restored'") == [(0,)]
+
+
+def test_a_restore_that_fails_takes_no_witness_of_the_audit_log_away(
+    opened: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened.databases.back_up()
+    heads.note(opened.config, heads.Head(1, 9, "b" * 64))
+    noted = heads.read(opened.config)
+    with pytest.raises(DatabaseFailed, match="No database that a restore replaced"):
+        opened.databases.undo()
+    assert noted and heads.read(opened.config) == noted
+
+    def fails(*_: object, **__: object) -> str:
+        raise DatabaseFailed("the disk is full")
+
+    monkeypatch.setattr(Databases, "_run", fails)
+    with pytest.raises(DatabaseFailed, match="disk is full"):
+        opened.databases.restore(opened.databases.as_of(None))
+    assert heads.read(opened.config) == noted, "the database that they are of is still in place"
+
+
+def test_keys_beside_the_store_that_cannot_be_read_are_not_written_over(opened: Machine) -> None:
+    opened.mailbox("mbx_1")
+    opened.databases.back_up()
+    beside = root(opened.config) / form.TODAY
+    damaged = beside.read_bytes()[:-1]
+    beside.write_bytes(damaged)
+    opened.ask("DELETE FROM mail_mailbox")  # made anew: the keys lie nowhere else
+    with pytest.raises(DatabaseFailed, match="keys of mailboxes"):
+        opened.databases.back_up()
+    assert beside.read_bytes() == damaged
+    assert "keys of mailboxes" in told.read(opened.config).database.failure
+    beside.write_bytes(damaged + b"}")
+    opened.databases.back_up()
+    assert "mbx_1" in json.loads(beside.read_bytes())["rows"]["mail_mailbox.crypt_key"]
 
 
 def test_the_drill_reads_the_newest_and_says_what_is_wrong(opened: Machine, tmp_path: Path) -> None:

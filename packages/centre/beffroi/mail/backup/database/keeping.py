@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import IO, Any
 
 import msgspec
@@ -120,7 +121,7 @@ class Databases:
             except UNDECODABLE:
                 raise DatabaseFailed(f"{form.TODAY} cannot be read") from None
         place = root(self._config) / form.TODAY
-        before = json_file.read(place, Today) or Today()
+        before = _beside(place)
         keep_s = self._config.backup_keep_days * 86400
         till_s = self.store.counted_to_s()
         kept = form.merged(before, now, now_s=clock.epoch_s(), till_s=till_s, keep_s=keep_s)
@@ -195,16 +196,15 @@ class Databases:
             layout.directory(self._config.state / name, 0o700, owner)
         durable.write(given, (beside.read_bytes(),), mode=0o600, owner=(owner.uid, owner.gid))
         try:
-            with self.store.stream(snapshot) as picture:
-                heads.forget(self._config)
+            with self.store.stream(snapshot) as picture, heads.of_another(self._config):
                 return self._run("load", json.dumps(event), stdin=picture)
         finally:
             given.unlink(missing_ok=True)
 
     def undo(self) -> str:
         """Errors: DatabaseFailed."""
-        heads.forget(self._config)
-        return self._run("undo", json.dumps({"as_of_s": 0, "snapshot": "", "is_undone": True}))
+        with heads.of_another(self._config):
+            return self._run("undo", json.dumps({"as_of_s": 0, "snapshot": "", "is_undone": True}))
 
     def _run(self, *words: str, stdin: IO[bytes] | int = subprocess.DEVNULL) -> str:
         owner = layout.python_owner(self._config)
@@ -212,6 +212,19 @@ class Databases:
             return children.run_as(owner, self._config, hands.__name__, *words, stdin=stdin)
         except children.ChildFailed as error:
             raise DatabaseFailed(error.said) from None
+
+
+def _beside(place: Path) -> Today:
+    """Errors: OSError, DatabaseFailed: it may hold the only keys of what lies in backups, and is not written over."""
+    try:
+        return msgspec.json.decode(place.read_bytes(), type=Today)
+    except FileNotFoundError:
+        return Today()
+    except UNDECODABLE:
+        raise DatabaseFailed(
+            f"{place} cannot be read: it holds the keys of mailboxes, and nothing was backed up. Next: put a copy of it"
+            " there; where there is none, move it away"
+        ) from None
 
 
 def _said(snapshot: Snapshot) -> Answer:
