@@ -202,3 +202,24 @@ def test_a_device_that_the_drive_stopped_opens_one_incident_of_its_own_commune(
     assert codes(incident) == ["happened", "opened"]
     assert not queries.visible_incidents(Actor("person", nuits.referent.id, nuits.id, "referent")).exists()
     assert "3 fichiers montraient" in entry("suspect_machine", "happened", {"drive_files": 3})
+
+
+def test_a_decision_that_goes_on_takes_its_incidents_along_also_where_a_box_told_of_the_new_one_first(
+    beaune: Commune,
+) -> None:
+    def opened(decision_id: str) -> str:
+        return actions.open_incident(
+            actor=actions.SYSTEM,
+            kind=Kind.COMMAND_SERVER,
+            collectivite_id=beaune.id,
+            subject=decision_id,
+            occurred_at=clock.now(),
+            decision_id=decision_id,
+        ).id
+
+    before, anew = opened("dec_before"), opened("dec_anew")
+    actions.follow_decision(before="dec_before", after="dec_anew")
+    actions.follow_decision(before="dec_before", after="dec_anew")
+    assert {one.id for one in Incident.objects.filter(decision_id="dec_anew")} == {before, anew}
+    assert opened("dec_anew") == anew
+    assert actions.close_for_decision(decision_id="dec_anew") == 2

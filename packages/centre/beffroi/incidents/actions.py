@@ -189,7 +189,12 @@ def follow_decision(*, before: str, after: str) -> None:
     """A decision goes on under another identifier: so does what was opened because of it, with all that people did."""
     outbox.serialise()
     for incident in Incident.objects.select_for_update().filter(decision_id=before):
-        incident.decision_id, incident.subject = after, incident.subject.replace(before, after)
+        subject, incident.decision_id = incident.subject.replace(before, after), after
+        same = Incident.objects.exclude(state=_State.CLOSED).filter(
+            collectivite_id=incident.collectivite_id, kind=incident.kind, subject=subject
+        )
+        if not incident.is_open or not same.exists():  # else a door told of the new one first: they stay two
+            incident.subject = subject
         incident.save(update_fields=["decision_id", "subject"])
 
 
