@@ -157,8 +157,9 @@ def test_a_block_that_hits_communes_is_withdrawn_and_told(system: Actor, town_ha
     assert AuditEntry.objects.filter(verb="decision:review", object_id=decision.id).exists()
 
 
+@pytest.mark.parametrize("set_back_s", [0, 30 * 86400])
 def test_what_was_withdrawn_and_is_confirmed_goes_on_as_a_decision_of_its_own(
-    administrator: Actor, system: Actor, town_halls: list[str]
+    administrator: Actor, system: Actor, town_halls: list[str], set_back_s: int
 ) -> None:
     decision = decide(system, strength="weak")
     with later(minutes=16):
@@ -170,10 +171,12 @@ def test_what_was_withdrawn_and_is_confirmed_goes_on_as_a_decision_of_its_own(
         staging.tick()
     first = decision.id
     decision.refresh_from_db()
-    staging.approve(actor=administrator, decision=decision)
+    with later(seconds=-set_back_s):
+        staging.approve(actor=administrator, decision=decision)
     assert decision.id != first
     assert feed() == {("all", decision.id): "block"}
     before = Decision.objects.get(pk=first)
+    assert queries.goes_on_as(before) == decision
     assert (before.state, before.end_reason) == ("revoked", "decided_anew")
     told = [
         json.loads(e.payload)["decision_id"]

@@ -163,8 +163,12 @@ def _registered(name: str) -> str:
 
 def goes_on_as(decision: Decision) -> Decision | None:
     """What a person made of one that was withdrawn (``actions.DECIDED_ANEW``); None where nothing came after it."""
+    if decision.ended_at is None:
+        return None
     rows = Decision.objects.filter(kind=decision.kind, value=decision.value, scope=decision.scope)
-    return rows.filter(proposed_at__gt=decision.proposed_at).order_by("proposed_at").first()
+    # It begins as that one ends; not surely after that one began, for the clock may have been set back since.
+    begun = decision.ended_at - timedelta(minutes=1)
+    return rows.exclude(pk=decision.pk).filter(proposed_at__gte=begun).order_by("proposed_at").first()
 
 
 def covering_decisions(actor: Actor, indicator: Indicator) -> list[Decision]:
