@@ -154,11 +154,11 @@ def _undo(request: HttpRequest, box: Access) -> None:
         count = sum(folders.act(opened, place, uids, "move", name).count for place, uids, name in back)
     request.session.pop(MOVED_KEY, None)
     if not count:
-        messages.info(request, _("Rien à annuler : ces courriels ne sont plus là où vous les aviez mis."))
+        messages.info(request, _("Rien à annuler : ces courriels ne sont plus là où vous les aviez mis."))
         return
     said = ngettext(
-        "C’est annulé : %(n)s courriel est de nouveau à sa place.",
-        "C’est annulé : %(n)s courriels sont de nouveau à leur place.",
+        "C’est annulé : %(n)s courriel est de nouveau à sa place.",
+        "C’est annulé : %(n)s courriels sont de nouveau à leur place.",
         count,
     )
     messages.info(request, said % {"n": count})
@@ -181,8 +181,8 @@ def _ticked(request: HttpRequest, folder: str) -> dict[str, list[int]]:
 
 def _erased(count: int) -> str:
     said = ngettext(
-        "%(n)s courriel effacé. « Retrouver un courriel supprimé », plus bas, le rend pendant %(days)s jours.",
-        "%(n)s courriels effacés. « Retrouver un courriel supprimé », plus bas, les rend pendant %(days)s jours.",
+        "%(n)s courriel effacé. « Retrouver un courriel supprimé », plus bas, le rend pendant %(days)s jours.",
+        "%(n)s courriels effacés. « Retrouver un courriel supprimé », plus bas, les rend pendant %(days)s jours.",
         count,
     )
     return said % {"n": count, "days": deleted.KEEP_DAYS}
