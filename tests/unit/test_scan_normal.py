@@ -110,3 +110,13 @@ def test_what_does_something_else_has_another_form(name: str) -> None:
 @pytest.mark.parametrize("name", FORMLESS)
 def test_what_is_no_script_or_says_too_little_has_no_form(name: str) -> None:
     assert forms(FORMLESS[name]) == set()
+
+
+def test_the_normal_form_of_malware_is_told_as_malware() -> None:
+    """Whoever has another copy meets the form, not the file."""
+    first, second = (
+        looking.examine(packed(facture__html=page(n).replace(b"<body>", b"<hta:application>")), RULES.matches)
+        for n in (0, 1)
+    )
+    (form,) = set(first.malware) & set(second.malware)
+    assert len(first.malware) == 2 and form in first.files

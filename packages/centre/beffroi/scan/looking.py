@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import re
 import time
 from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, field, replace
@@ -36,6 +35,7 @@ from beffroi.scan import (
 )
 from beffroi.scan.archives import Budget, OutOfTime, TooMuch
 from beffroi.scan.bodies import Body
+from beffroi.scan.findings import Findings, digest
 from beffroi.scan.kinds import File
 from beffroi.scan.values import Report
 
@@ -51,13 +51,8 @@ _MOST_BEHIND = 8
 _TEXT_BYTES, _FORM_SIGNS = 4 * 1024 * 1024, 1024 * 1024
 """Of all texts that are nothing else, and of all scripts that a normal form is made of: tables are longer, scripts are
 not."""
-_WEB = re.compile(r"[\0- ]*https?:", re.IGNORECASE)
 type Matches = Callable[[bytes], Iterable[tuple[str, str]]]
 """What rules say of some bytes: (finding, name of the rule)."""
-
-
-def _digest(data: bytes) -> bytes:
-    return hashlib.sha256(data).digest()
 
 
 def examine(
@@ -74,7 +69,7 @@ def examine(
     try:
         look.file(body)
     except (TooMuch, OutOfTime, MemoryError, RecursionError):  # what was found before counts
-        look.add(kinds.UNREADABLE)
+        look.told.add(kinds.UNREADABLE)
     return look.report(hashlib.sha256(body).hexdigest() if isinstance(body, bytes) else "")
 
 
@@ -95,45 +90,11 @@ class _Look:
         self._codes_left_s = codes_cpu_s
         self._again = replace(budget)
         """Of what is unpacked once more."""
-        self._found: dict[str, set[str]] = {}
-        self._text: list[str] = []
-        self._text_left = values.MAX_TEXT
-        self._links: dict[str, None] = {}
-        self._links_left = values.MAX_LINKS_TEXT
-        self._more_links = False
-        self._of_codes: dict[str, None] = {}
-        self._malware, self._carriers, self._carried = (dict[str, None]() for _ in range(3))
-        """SHA-256 of files in it that are malware themselves, of those in which something was found with normal
-        forms, and of others."""
-        self._known = [False]
-        """Whether the rules know the file that is looked at, and those around it, without what is in each."""
         self._texts_left, self._forms_left = _TEXT_BYTES, _FORM_SIGNS
-        self._is_whole = True
-
-    def add(self, code: str, detail: str = "") -> None:
-        self._known[-1] |= code == kinds.MALWARE
-        details = self._found.setdefault(code, set())
-        if detail:
-            details.add(detail)
+        self.told = Findings()
 
     def report(self, sha256: str) -> Report:
-        known = {code: sorted(self._found[code]) for code in kinds.ORDER if code in self._found}
-        left = values.MAX_DETAILS
-        for code, details in known.items():
-            known[code] = details[:left]
-            left -= len(known[code])
-        is_whole = self._is_whole and not self._budget.is_spent and not self._again.is_spent
-        return Report(
-            known,
-            "\n".join(self._text)[: values.MAX_TEXT],
-            sha256,
-            is_whole,
-            list(self._links),
-            self._more_links,
-            [link for link in self._of_codes if link in self._links][: values.MAX_CODES],
-            list(self._malware | self._carriers | self._carried)[: values.MAX_FILES],
-            list(self._malware),
-        )
+        return self.told.report(sha256, not self._budget.is_spent and not self._again.is_spent)
 
     def file(self, body: Body, name: str = "", depth: int = 0) -> None:
         """Errors: TooMuch."""
@@ -144,7 +105,7 @@ class _Look:
         seen = _Seen(kinds.detect(ends))
         if kinds.hides(name):
             seen.flags.add("hidden")
-        self._known.append(False)
+        self.told.begin()
         is_known = sum(self._rules(window) for window in bodies.windows(body)) > 0
         if not depth:
             self._early(self.report(""))
@@ -162,10 +123,10 @@ class _Look:
             )
             codes_of_it = kinds.found([one])
             for code in codes_of_it:
-                self.add(code)
-            is_malware = self._known.pop()
-            if depth and isinstance(body, bytes):
-                self._carry(body, bool(codes_of_it) or is_known, is_malware)
+                self.told.add(code)
+            is_carrier = bool(codes_of_it) or is_known
+            is_named = depth > 0 and (is_carrier or not codes.is_picture(ends))
+            self.told.end(body if is_named and isinstance(body, bytes) else None, is_carrier)
 
     def _inside(self, body: Body, ends: bytes, name: str, seen: _Seen, depth: int) -> None:
         extension, _ = kinds.extensions(name)
@@ -182,36 +143,36 @@ class _Look:
         elif seen.kind in kinds.UNPACKED:
             self._archive(body, seen, depth)
         elif seen.kind in kinds.SHUT:
-            self.add(kinds.UNREADABLE)
+            self.told.add(kinds.UNREADABLE)
         else:
             self._written(ends, seen.kind, depth)
 
     def _letter(self, body: Body, ends: bytes, name: str, kind: str, depth: int) -> None:
         if not isinstance(body, bytes):
-            self._is_whole = False  # their readers would hold it several times
+            self.told.is_whole = False  # their readers would hold it several times
         elif kind == "eml":
             self._mail(ends, depth)
         elif kind == "p7m":
             self._signed(ends, name, depth)
         elif self._read(lambda: letter.tnef_carries_files(ends)) is not False:
-            self.add(kinds.UNREADABLE)
+            self.told.add(kinds.UNREADABLE)
 
     def _written(self, data: bytes, kind: str, depth: int) -> None:
         """What is text, whatever it carries."""
         if kind == "rtf":
             self._fetches(map(office.fetched, rtf.templates(data)))
-            self._lead_on(rtf.links(data))
+            self.told.lead_on(rtf.links(data))
             self._embedded(rtf.embedded(data), depth)
         elif kind == "card":
             plain = cards.unfolded(data)
-            self._lead_on(cards.links(plain))
+            self.told.lead_on(cards.links(plain))
             self._embedded(cards.embedded(plain), depth)
         elif kind == "uue":
             self._embedded(letter.uuencoded(data), depth)
         elif kind == "lnk":
             if (found := self._read(lambda: scripts.shortcut(data))) is not None:
-                self._lead_on(scripts.addresses(found.said))
-                self._know(normal.of_shortcut(found))
+                self.told.lead_on(scripts.addresses(found.said))
+                self.told.has_form(normal.of_shortcut(found))
         elif office.is_flat(data):
             self._tied(data)
         elif kind == "" and not kinds.is_binary(data):
@@ -224,12 +185,12 @@ class _Look:
         if pages.MARKUP.search(text):
             self._page(text, depth)
         elif scripts.is_script(text):
-            self._lead_on(scripts.links(text))
+            self.told.lead_on(scripts.links(text))
             self._know_script(text)
-        self._lead_on(office.formulas(text))
+        self.told.lead_on(office.formulas(text))
 
     def _page(self, text: str, depth: int) -> None:
-        self._lead_on(pages.links(text))
+        self.told.lead_on(pages.links(text))
         self._embedded(pages.carried(text), depth)
         if pages.SCRIPT.search(text):
             self._know_script(text)
@@ -240,9 +201,9 @@ class _Look:
             found = self._read(lambda: pdf.look(body, most_text=0))
             if found is not None:
                 if found.active:
-                    self.add(kinds.ACTIVE_PDF)
-                self._is_whole &= found.is_whole and not found.has_more
-                self._lead(found.links)
+                    self.told.add(kinds.ACTIVE_PDF)
+                self.told.is_whole &= found.is_whole and not found.has_more
+                self.told.lead(found.links)
                 self._codes(found.pictures)
                 self._embedded(found.embedded, depth)
             return
@@ -252,34 +213,21 @@ class _Look:
 
     def _behind(self, body: Body, depth: int) -> None:
         places = list(islice(kinds.archives_behind(bodies.head(body)), _MOST_BEHIND + 1))
-        self._is_whole &= len(places) <= _MOST_BEHIND
+        self.told.is_whole &= len(places) <= _MOST_BEHIND
         for kind, start in places[:_MOST_BEHIND]:
             if start:
                 self._besides(bodies.behind(body, start), kind, depth)
 
-    def _carry(self, data: bytes, is_carrier: bool, is_malware: bool = False) -> None:
-        is_plain = codes.is_picture(data) and not (is_carrier or is_malware)
-        if len(data) < values.FEWEST_BYTES or is_plain:
-            return
-        found = self._malware if is_malware else self._carriers if is_carrier else self._carried
-        if len(found) < values.MAX_FILES:
-            found[_digest(data).hex()] = None
-
     def _know_script(self, text: str) -> None:
         if len(text) <= self._forms_left:
             self._forms_left -= len(text)
-            self._know(normal.of_script(text))
-
-    def _know(self, form: str) -> None:
-        """By its normal form, beside what is in it."""
-        if form and len(self._carriers) < values.MAX_FILES:
-            self._carriers[_digest(form.encode()).hex()] = None
+            self.told.has_form(normal.of_script(text))
 
     def _rules(self, data: bytes) -> bool:
         """Whether one of them matches."""
         found = list(self._matches(data))
         for code, rule in found:
-            self.add(code, rule)
+            self.told.add(code, rule)
         return bool(found)
 
     def _read[T](self, step: Callable[[], T]) -> T | None:
@@ -294,7 +242,7 @@ class _Look:
     def _macros(self, names: Iterable[str], seen: _Seen) -> None:
         for name in names:
             seen.flags.add("macro")
-            self.add(kinds.MACRO, name)
+            self.told.add(kinds.MACRO, name)
 
     def _embedded(self, files: Iterable[tuple[str, bytes]], depth: int) -> None:
         for name, content in files:
@@ -303,24 +251,8 @@ class _Look:
             self.file(content, name, depth + 1)
 
     def _say(self, text: str) -> None:
-        self._lead_on(scripts.commanded(text[: values.MAX_TEXT]))
-        if text.strip() and self._text_left > 0:
-            self._text.append(text[: self._text_left])
-            self._text_left -= len(text)
-
-    def _lead(self, links: Iterable[str]) -> None:
-        for link in links:
-            if link in self._links or not _WEB.match(link):
-                continue
-            self._links_left -= len(link)
-            if self._links_left < 0 or len(link) > values.MAX_LINK or len(self._links) >= values.MAX_LINKS:
-                self._more_links = True
-                return
-            self._links[link] = None
-
-    def _lead_on(self, links: Iterable[str]) -> None:
-        """Of pages and mails, whose links are long for good reasons: as of a mail's own text, the beginning counts."""
-        self._lead(link[: values.MAX_LINK] for link in links)
+        self.told.lead_on(scripts.commanded(text[: values.MAX_TEXT]))
+        self.told.say(text)
 
     def _picture(self, data: bytes) -> None:
         if codes.is_picture(data):
@@ -333,27 +265,25 @@ class _Look:
             begun_s = time.process_time()
             try:
                 if (picture := self._read(read)) is not None:
-                    found = codes.links(picture)
-                    self._of_codes |= dict.fromkeys(found)
-                    self._lead(found)
+                    self.told.lead_by_code(codes.links(picture))
             except codes.TooLarge:
-                self.add(kinds.UNREADABLE)
+                self.told.add(kinds.UNREADABLE)
             self._codes_left_s -= time.process_time() - begun_s
 
     def _ole(self, body: Body, seen: _Seen, depth: int) -> None:
         seen.kind = "doc"
         found = self._read(lambda: office.old(body))
         if found is None:
-            self.add(kinds.UNREADABLE)
+            self.told.add(kinds.UNREADABLE)
             return
         seen.kind = found.kind
         self._macros(found.macros, seen)
         if found.encrypted:
             seen.flags.add("encrypted")
         for page in found.pages:
-            self._lead_on(pages.links(page))
+            self.told.lead_on(pages.links(page))
         for text in found.texts:
-            self._lead_on(letter.WEB.findall(text))
+            self.told.lead_on(letter.WEB.findall(text))
         self._embedded(found.embedded, depth)
 
     def _tied(self, part: bytes) -> None:
@@ -361,23 +291,23 @@ class _Look:
 
     def _fetches(self, findings: Iterable[str]) -> None:
         for finding in filter(None, findings):
-            self.add(finding, office.FETCHES)
+            self.told.add(finding, office.FETCHES)
 
     def _pdf(self, body: Body, seen: _Seen, depth: int) -> None:
-        found = self._read(lambda: pdf.look(body, most_text=self._text_left))
+        found = self._read(lambda: pdf.look(body, most_text=self.told.text_left))
         if found is None:
             if any(pdf.broken_is_active(window) for window in bodies.windows(body)):
-                self.add(kinds.ACTIVE_PDF)
-            self._is_whole = False
+                self.told.add(kinds.ACTIVE_PDF)
+            self.told.is_whole = False
             return
         if found.active:
-            self.add(kinds.ACTIVE_PDF)
+            self.told.add(kinds.ACTIVE_PDF)
         if found.encrypted:
             seen.flags.add("encrypted")
         if found.has_more:
-            self.add(kinds.UNREADABLE)
-        self._is_whole &= found.is_whole
-        self._lead(found.links)
+            self.told.add(kinds.UNREADABLE)
+        self.told.is_whole &= found.is_whole
+        self.told.lead(found.links)
         self._say(found.text)
         self._codes(found.pictures)
         self._embedded(found.embedded, depth)
@@ -385,15 +315,15 @@ class _Look:
     def _mail(self, data: bytes, depth: int) -> None:
         found = self._read(lambda: letter.look(data))
         if found is None or not found.clear:
-            self.add(kinds.UNREADABLE)
+            self.told.add(kinds.UNREADABLE)
         if found is not None:
-            self._lead_on(found.links)
+            self.told.lead_on(found.links)
             self._embedded(found.embedded, depth)
 
     def _signed(self, data: bytes, name: str, depth: int) -> None:
         found = self._read(lambda: signed.content(data))
         if found is None:
-            self.add(kinds.UNREADABLE)
+            self.told.add(kinds.UNREADABLE)
         elif found:
             extension, _ = kinds.extensions(name)
             inner = name[: name.lower().rfind(".p7m")] if extension == "p7m" else ""
@@ -406,7 +336,7 @@ class _Look:
                 seen.kind = "docx"
             for member in archives.members(body, kind, self._budget, self._rules):
                 if kind == "zip":
-                    listed.add(_digest(member.data))
+                    listed.add(digest(member.data))
                 if member.encrypted:
                     seen.flags.add("encrypted")
                 if document:
@@ -418,7 +348,7 @@ class _Look:
         except archives.Encrypted:
             seen.flags.add("encrypted")
         except archives.Broken:
-            self.add(kinds.UNREADABLE)
+            self.told.add(kinds.UNREADABLE)
         if kind == "zip":
             self._listed(body, seen, document)
             self._unlisted(body, listed, seen, document, depth)
@@ -431,14 +361,14 @@ class _Look:
             if not document:
                 seen.inner.add(kinds.extensions(one.filename)[0])
             if one.flag_bits & archives.LOCKED:
-                self._know(normal.of_locked(one.CRC, one.file_size))
+                self.told.has_form(normal.of_locked(one.CRC, one.file_size))
 
     def _unlisted(self, body: Body, listed: Set[bytes], seen: _Seen, document: bool, depth: int) -> None:
         """What a zip holds besides the files of its list: some programs read the first of two lists, or none; Word
         mends a document whose list is cut off."""
         with contextlib.suppress(archives.Broken):
             for member in archives.members(body, archives.UNLISTED, self._again, self._rules):
-                if member.encrypted or _digest(member.data) in listed:
+                if member.encrypted or digest(member.data) in listed:
                     continue
                 if document := document or office.is_list(member.name):
                     self._part(member, seen, depth)
@@ -453,14 +383,14 @@ class _Look:
         if macros := office.macros_of(member.name, member.data):
             self._macros(macros, seen)
             if not office.is_list(member.name):
-                self._carry(member.data, is_carrier=True)
+                self.told.carries(member.data)
         part = office.readable(member.data)
         if part != member.data:
             self._rules(part)
         if office.commands_of(member.name, part):
-            self.add(kinds.MALWARE, office.COMMAND)
-        self._lead(office.links_of(member.name, part))
-        self._say(office.text_of(member.name, part, self._text_left))
+            self.told.add(kinds.MALWARE, office.COMMAND)
+        self.told.lead(office.links_of(member.name, part))
+        self._say(office.text_of(member.name, part, self.told.text_left))
         self._picture(member.data)
         extension, _ = kinds.extensions(member.name)
         if office.is_embedded(member.name):
