@@ -19,7 +19,7 @@ class PublicKey:
             raise ValueError("an Ed25519 key has 32 bytes")
         return cls(raw)
 
-    def public_bytes(self, *_: object) -> bytes:
+    def public_bytes_raw(self) -> bytes:
         return self._raw
 
     def sign(self, data: bytes) -> bytes:
