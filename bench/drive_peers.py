@@ -225,9 +225,8 @@ def serving(directory: Path, fill: Callable[[Path, Who], object]) -> Iterator[Se
 
 
 def _fill(directory: Path, who: Who, folders: Folders) -> None:
-    act = Act(
-        who.person_id, "", int(time.time())
-    )  # by the portal: no device's changes, which would be judged
+    # By the portal: no device's changes, which would be judged.
+    act = Act(who.person_id, "", int(time.time()))
 
     def content(number: int) -> Content:
         name = blake3(number.to_bytes(8)).digest()

@@ -48,9 +48,8 @@ def run(work: Callable[[], int], *, in_memory: bool = False) -> int:
         if tests == 0:
             os.close(alive)
             if not os.isatty(0):  # at a terminal Ctrl-C is for this group
-                os.setpgid(
-                    0, 0
-                )  # a signal to "0" reaches this run, and not who called it, outside of the namespace
+                # A signal to "0" reaches this run, and not who called it, outside of the namespace.
+                os.setpgid(0, 0)
             signal.signal(signal.SIGINT, interrupt)
             os._exit(_code(work))
         threading.Thread(target=_end_with_the_caller, args=(alive,), daemon=True).start()

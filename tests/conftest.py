@@ -126,9 +126,8 @@ def pytest_xdist_setupnodes() -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Side by side, the files that take minutes begin first, and no worker is left with one at the end."""
-    for (
-        item
-    ) in items:  # pytest-django makes the database for who names it, and ``opened`` asks for it as it runs
+    # Pytest-django makes the database for who names it, and ``opened`` asks for it as it runs.
+    for item in items:
         if "opened" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("django_db"):
             item.add_marker(pytest.mark.django_db(transaction=_commits(item.fixturenames)))  # type: ignore[attr-defined]
     if connection.vendor == "postgresql":

@@ -209,9 +209,8 @@ class FeedCentre:
             1, channel, self.epoch, version, now, now + DAY_S, head, tuple(entries), announced
         )
         if self.by_file and channel == "box":
-            payload = encode(
-                msgspec.structs.replace(message, issued_at=1, valid_until=1)
-            )  # one file serves for long
+            # One file serves for long.
+            payload = encode(msgspec.structs.replace(message, issued_at=1, valid_until=1))
             digest = hashlib.sha256(payload).hexdigest()
             self.files[digest] = zlib.compress(payload)
             message = SnapshotFile(1, channel, self.epoch, version, now, now + DAY_S, digest, len(payload))

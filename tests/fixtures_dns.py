@@ -89,9 +89,8 @@ class Authority:
         """(name, type, data) each: what stood there goes, and data comes, if any. As the server's administrator."""
         message = self._update(zone)
         for name, kind, data in changes:
-            if (
-                kind != "CNAME" or not data
-            ):  # Knot loses both where a CNAME is deleted and added in one update
+            # Knot loses both where a CNAME is deleted and added in one update.
+            if kind != "CNAME" or not data:
                 message.delete(f"{name}.", kind)
             if data:
                 message.add(f"{name}.", 60, kind, data)

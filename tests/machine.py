@@ -132,10 +132,8 @@ class Machine:
         wanted = self.root.glob("etc/systemd/system/*.wants/*")
         for unit in (one for one in wanted if not one.name.startswith("beffroi")):
             unit.unlink()
-        off = (
-            "console-getty.service",
-            "beffroi-box-clock.service",
-        )  # there is one clock for all machines here
+        # There is one clock for all machines here.
+        off = ("console-getty.service", "beffroi-box-clock.service")
         (self.root / "usr/sbin/policy-rc.d").unlink(missing_ok=True)  # of a container: packages start nothing
         for unit in (self.root / "etc/systemd/system" / name for name in off):
             unit.unlink(missing_ok=True)

@@ -38,9 +38,8 @@ class Previews:
         server.folder(state).mkdir(exist_ok=True)
         if not (state / "beffroi.toml").exists():
             (state / "beffroi.toml").write_text("")
-        self.path.unlink(
-            missing_ok=True
-        )  # children of one that was killed hear of it, and end, a moment later
+        # Children of one that was killed hear of it, and end, a moment later.
+        self.path.unlink(missing_ok=True)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", IMPATIENT, str(office_s), *programs],

@@ -188,9 +188,8 @@ def _made() -> World:
     link_id = device_links.make(
         actor=beaune.agent, membership=beaune.agent_membership, kind="iphone", label="x"
     ).record.id
-    DeviceLink.objects.update(
-        expires_at=now + timedelta(days=1)
-    )  # ten minutes are not enough on a busy machine
+    # Ten minutes are not enough on a busy machine.
+    DeviceLink.objects.update(expires_at=now + timedelta(days=1))
     return World(
         beaune,
         nuits,

@@ -40,7 +40,6 @@ def until_it_listens(port: int, process: subprocess.Popen[bytes] | warm.Begun) -
             socket.create_connection(("127.0.0.1", port), 1).close()
             return
         except OSError:
-            time.sleep(
-                _PAUSE_S
-            )  # without it the one that waits takes a whole processor from the one that starts
+            # Without it the one that waits takes a whole processor from the one that starts.
+            time.sleep(_PAUSE_S)
     raise AssertionError(f"{process.args!r} ended with status {process.returncode}")

@@ -321,9 +321,8 @@ def test_of_the_holder_of_a_link_the_grant_of_the_link_alone_passes(door: Door) 
         assert answer[0] == 303
         return answer[1]["location"].partition("=")[2]
 
-    assert (
-        refused(granted.LINK_COOKIE, granted.LINK_PATH) == "drive.link_closed"
-    )  # read, and there is no such share
+    # Read, and there is no such share.
+    assert refused(granted.LINK_COOKIE, granted.LINK_PATH) == "drive.link_closed"
     assert refused(granted.COOKIES[granted.OUT_PATH], granted.LINK_PATH) == "live.grant_refused"
     assert refused(granted.LINK_COOKIE, granted.OUT_PATH) == "live.grant_refused"
     assert door.ask("GET", "/partage/x/y/")[0] == 503  # that is web's, which does not run here

@@ -135,9 +135,8 @@ def test_a_transfer_with_a_wrong_field_keeps_what_was_typed_and_the_right_one_gi
     page, seal = desk(beaune.referent_membership), sealed(drive, folder, referent)
     front = joined(tmp_path, web=live_server.url, drive_port=server.port, run=settings.BEFFROI.run)
     with front as address:
-        page.goto(
-            f"{address.replace('127.0.0.1', 'localhost')}/coffre/sceaux/{seal.id}/"
-        )  # where one is signed in
+        # Where one is signed in.
+        page.goto(f"{address.replace('127.0.0.1', 'localhost')}/coffre/sceaux/{seal.id}/")
         page.click("summary:has-text('Exporter en SEDA')")
         for field, value in (("own", "123456789"), ("service", "AD21"), ("agreement", "IC-000001")):
             page.fill(f"#id_{field}", value)

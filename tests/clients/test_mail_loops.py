@@ -66,9 +66,8 @@ def test_two_absences_answer_each_other_no_second_time(
     post.wait_count(box, 1)  # the answer of the one
     asking = post.mailbox(beaune, beaune.agent, "temoin")
     write(post, beaune, asking, box, "Une question")
-    post.wait_count(
-        asking, 1
-    )  # an answer to this, which came later: whatever answers an answer was there before
+    # An answer to this, which came later: whatever answers an answer was there before.
+    post.wait_count(asking, 1)
     assert (post.count(box), post.count(other)) == (2, 1)
 
 

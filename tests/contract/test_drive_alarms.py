@@ -135,9 +135,8 @@ def test_what_was_discarded_for_the_first_sign_comes_back_and_what_came_before_i
 ) -> None:
     """The alarm knows the change that gave the sign; the same request deleted what stood there, one number before."""
     put(metadata, home.id, "a.txt", b"work", OTHER)
-    kept = put(
-        metadata, home.id, "honest.txt", b"of the device", at(EVIL.now_s + 5)
-    )  # a clock that was set back since
+    # A clock that was set back since.
+    kept = put(metadata, home.id, "honest.txt", b"of the device", at(EVIL.now_s + 5))
     other = put(metadata, home.id, "tmp", b"scrambled", at(EVIL.now_s - 5))
     metadata.write(lambda w: tree.move(w, EVIL, other.id, home.id, "a.txt", overwrite=True))
     stop(metadata, last(metadata))

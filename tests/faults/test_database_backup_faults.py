@@ -67,9 +67,8 @@ def cut(after_s: float, *words: str) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-        while (
-            True
-        ):  # until process 1 has buried the others: restic leaves alone a lock of one that has a number
+        while True:
+            # Until process 1 has buried the others: restic leaves alone a lock of one that has a number.
             os.killpg(process.pid, 0)
             threading.Event().wait(0.05)
 

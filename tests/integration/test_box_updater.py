@@ -89,9 +89,8 @@ def test_an_outage_during_the_proof_does_not_burn_the_number(
 ) -> None:
     content = package(tmp_path, "2.0")
     planned(state, content, 5, "2.0")
-    plan = installer(
-        state, root, lambda: False
-    ).run()  # the centre is away: the former one reaches nobody either
+    # The centre is away: the former one reaches nobody either.
+    plan = installer(state, root, lambda: False).run()
     assert (plan.outcome, plan.tries, installed(root)) == ("again", 1, "1.0")
     updater._tell()
     updater.step()

@@ -372,9 +372,8 @@ def test_old_event_is_forgotten_once_everyone_took_it_and_not_before() -> None:
     with clock.shifted((retention.KEEP_DAYS + 1) * 86400):
         tell(3)
         cutoff = clock.now() - timedelta(days=retention.KEEP_DAYS)
-        assert not retention.old_events(
-            cutoff
-        ).exists()  # the first is pending: whatever follows it stays too
+        # The first is pending: whatever follows it stays too.
+        assert not retention.old_events(cutoff).exists()
         run_pending(GROUP)
         assert not retention.old_events(cutoff, unread_from=1).exists()
         old = retention.old_events(cutoff).order_by("id")

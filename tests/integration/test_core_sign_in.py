@@ -233,9 +233,8 @@ def test_a_large_house_signs_in_by_one_address(client: Client, beaune: Any) -> N
 def test_guessing_at_the_portal_stops_the_guesser_and_not_the_owner(client: Client, beaune: Any) -> None:
     for number in range(5):
         sign_in(visitor(f"198.51.100.{number}"), "agent@beaune.test", "wrong")
-    near = visitor(
-        "198.51.100.77"
-    )  # the same network, now with everything right, and the portal's name in capitals
+    # The same network, now with everything right, and the portal's name in capitals.
+    near = visitor("198.51.100.77")
     near.post(
         "/connexion/login/", {"login": "agent@beaune.test", "password": PASSWORD}, headers={"Host": "PORTAIL"}
     )

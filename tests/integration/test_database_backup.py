@@ -211,9 +211,8 @@ def test_what_was_destroyed_or_ended_since_stays_so_in_an_older_database(opened:
     opened.ask("UPDATE mail_mailbox SET crypt_key = '', closed_at = ? WHERE id = 'mbx_1'", late)
     opened.ask("UPDATE membership SET until = ? WHERE person_id = ?", late, person)
     opened.databases.back_up()
-    opened.ask(
-        "UPDATE mail_mailbox SET crypt_key = '', closed_at = ? WHERE id = 'mbx_2'", late
-    )  # since the last run
+    # Since the last run.
+    opened.ask("UPDATE mail_mailbox SET crypt_key = '', closed_at = ? WHERE id = 'mbx_2'", late)
     kept = opened.key("mbx_3")
     opened.said("database", "restore", "--at", then, "--yes")
     assert [opened.key(f"mbx_{n}") for n in (1, 2, 3)] == ["", "", kept]

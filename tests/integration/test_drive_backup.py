@@ -335,9 +335,8 @@ def test_a_link_that_was_ended_or_used_up_since_opens_nothing_again(place: Place
     assert not found[ended.id].is_open(now_s) and not found[forgotten.id].is_open(now_s)
     assert (found[used.id].downloads_left, found[untouched.id].downloads_left) == (0, 1)
     assert found[untouched.id].is_open(now_s)
-    place.database.write(
-        lambda w: w.run("DELETE FROM share")
-    )  # as on a new disk, which somebody uses already
+    # As on a new disk, which somebody uses already.
+    place.database.write(lambda w: w.run("DELETE FROM share"))
     assert backups.restore(place.owner)
     with place.database.reading() as reading:
         assert len(shares.all_open(reading, now_s=now_s)) == 4
@@ -375,9 +374,8 @@ def test_a_kill_leaves_nothing_that_the_next_run_must_fear(place: Place, backups
             break
         with subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE) as child:
             assert child.stdout is not None
-            assert (
-                child.stdout.readline() == b"begins\n"
-            )  # what it does may take less than a look every 30 ms
+            # What it does may take less than a look every 30 ms.
+            assert child.stdout.readline() == b"begins\n"
             time.sleep(chance.uniform(0, 0.05) if kills else 0)
             if child.poll() is None:
                 child.send_signal(signal.SIGKILL)

@@ -46,9 +46,8 @@ def test_a_new_folder_stands_before_a_list_of_any_length_and_the_rest_is_one_pre
     fill(201)
     long = text_of(client.get(f"/coffre/{folder.id}/"))
     assert long.index('href="?rang=200#dossier"') < long.index("0000.txt")
-    end = text_of(
-        client.get(f"/coffre/{folder.id}/?rang=200")
-    )  # where nothing follows that would push it away
+    # Where nothing follows that would push it away.
+    end = text_of(client.get(f"/coffre/{folder.id}/?rang=200"))
     assert end.index("0200.txt") < end.index('id="dossier"') < end.index("Recevoir des fichiers par un lien")
     assert "La suite</a>" not in end and "Revenir au début du dossier" in end
 

@@ -105,9 +105,8 @@ def test_what_a_commune_may_not_do_or_say_is_refused(
 
 
 def test_a_note_as_long_as_its_field_takes_is_kept(agent: Client, beaune: Commune) -> None:
-    lines = "\r\n".join(
-        ["Vu à 10 h."] * 150
-    )  # as a browser sends it; the field counts 10 signs and the end of a line
+    # As a browser sends it; the field counts 10 signs and the end of a line.
+    lines = "\r\n".join(["Vu à 10 h."] * 150)
     assert len(lines) > 1650 and len(lines.replace("\r\n", "\n")) == 1649
     note = (lines + "x" * 351).strip()
     incident = open_for(beaune)

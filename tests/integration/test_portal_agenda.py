@@ -175,9 +175,8 @@ def test_what_repeats_or_invites_is_shown_and_not_changed_here(beaune: Commune, 
         )
     told = shown(agent)
     assert told.count("Marche") >= 5 and "Se répète" in told and "Reunion" in told
-    assert (
-        "10\u00a0h\u00a000" not in told and "8\u00a0h\u00a000 – 9\u00a0h\u00a000" in told
-    )  # without a zone it is local time
+    # Without a zone it is local time.
+    assert "10\u00a0h\u00a000" not in told and "8\u00a0h\u00a000 – 9\u00a0h\u00a000" in told
     assert "/agenda/prive/" not in told
     for name in ("marche", "reunion"):
         assert agent.get(f"/agenda/prive/{name}.ics/").status_code == 409

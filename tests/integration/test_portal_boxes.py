@@ -155,9 +155,8 @@ def test_settings_are_sent_only_after_their_difference_was_shown_and_a_reason_gi
     console: Client, box: Box, beaune: Commune, administrator: Actor
 ) -> None:
     path = f"/boitiers/{box.id}/reglages/"
-    assert "boitiers.cotedor.fr" not in text_of(
-        console.get(path)
-    )  # the centre's own names are not for editing
+    # The centre's own names are not for editing.
+    assert "boitiers.cotedor.fr" not in text_of(console.get(path))
     typed = {
         "base": "1",
         "enforce": "on",

@@ -94,9 +94,8 @@ def test_what_service_public_says_is_noted_and_shown(
     with on_listener("console"):
         client = console_client(administrator.id)
         answer = client.post(f"/domaines/{domain.id}/", given)
-        assert "Le résolveur du centre ne répond pas" in text(
-            answer
-        )  # none runs here; what was written is kept
+        # None runs here; what was written is kept.
+        assert "Le résolveur du centre ne répond pas" in text(answer)
         row = MailDomain.objects.get()
         assert (row.declared_site, row.declared_address) == ("https://beaune.test", "mairie@orange.fr")
         assert 'value="mairie@orange.fr"' in text(client.get(f"/domaines/{domain.id}/"))

@@ -28,9 +28,8 @@ def log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
         if isinstance(one, logging.StreamHandler) and any(isinstance(each, Routes) for each in one.filters)
     )
     text = io.StringIO()
-    monkeypatch.setattr(
-        handler, "stream", text
-    )  # not setStream, which flushes one that an earlier test closed
+    # Not setStream, which flushes one that an earlier test closed.
+    monkeypatch.setattr(handler, "stream", text)
     return text
 
 

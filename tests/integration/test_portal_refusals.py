@@ -189,9 +189,8 @@ PORTAL = {
     "mail_script": Rule("thing", SCRIPT, {"word": "off"}),
     "mail_signature": Rule("thing", mail(), {"signature": "x"}),
     "mail_forward": Rule("thing", mail(), {"target": "x@beaune.test"}),
-    "forward_end": Rule(
-        "ours", FORWARD
-    ),  # a colleague who is no référent: tests/integration/test_mail_filters.py
+    # A colleague who is no référent: tests/integration/test_mail_filters.py
+    "forward_end": Rule("ours", FORWARD),
     "forwards": Rule("own"),
     "mail_write": Rule("thing", mail()),
     "mail_draft": Rule("thing", mail(uid=1)),
@@ -224,13 +223,11 @@ PORTAL = {
     "drive_recent": Rule("own"),
     "drive_search": Rule("own", data={"q": "x"}),
     "drive_grant": Rule("own"),
-    "drive_room": Rule(
-        "own", data={"person": "x", "limit": "1"}
-    ),  # tests/integration/test_drive_room_pages.py
+    # tests/integration/test_drive_room_pages.py
+    "drive_room": Rule("own", data={"person": "x", "limit": "1"}),
     "drive_trash": Rule("own", data={"what": "restore", "n": "1"}),
-    "drive_alarms": Rule(
-        "own", data={"what": "restore", "device": "x"}
-    ),  # tests/integration/test_drive_alarm_pages.py
+    # tests/integration/test_drive_alarm_pages.py
+    "drive_alarms": Rule("own", data={"what": "restore", "device": "x"}),
     "drive_seals": Rule("own"),
     "drive_seal_new": Rule(
         "led", lambda world: {"node_id": world.folder_id}, {"what": "seal", "no_end": "1"}

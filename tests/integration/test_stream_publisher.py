@@ -203,9 +203,8 @@ def test_a_replaced_snapshot_file_serves_its_own_channel_for_a_while(
         await publisher._save("box@col_a")
         paths = [publisher.file(digest, lambda name: name == "box@col_a") for digest in digests]
         assert paths[:2] == [None, None]
-        assert (
-            len(list((bench.config.state / "feed").glob("*.snapshot.zlib"))) == 2
-        )  # the last one and this one
+        # The last one and this one.
+        assert len(list((bench.config.state / "feed").glob("*.snapshot.zlib"))) == 2
 
     asyncio.run(play())
 

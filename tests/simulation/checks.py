@@ -67,9 +67,8 @@ class Watched:
     position: dict[str, tuple[int, int]] = field(default_factory=dict)
     highest: dict[str, tuple[int, int]] = field(default_factory=dict)
     held: dict[str, set[str]] = field(default_factory=dict)
-    saved: dict[str, tuple[int, int]] = field(
-        default_factory=dict
-    )  # positions that are on disk, said the agent
+    # Positions that are on disk, said the agent.
+    saved: dict[str, tuple[int, int]] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
     lossless: bool = True  # nothing that it had counted was ever lost
     intact: bool = True  # its files were never damaged, replaced or unwritable
@@ -206,9 +205,8 @@ def _engines(world: World, box: Box, watched: Watched, now: int, *, settled: boo
         lacking = {k for k in lacking if k[0] != "domain"}
     require(not lacking, "%s does not enforce what its tables say: %s", box.id, sorted(lacking))
     if settled:
-        more = (
-            enforced - wanted.keys() - {("domain", CANARY)}
-        )  # browsers are asked to ask the box: policy, no table
+        # Browsers are asked to ask the box: policy, no table.
+        more = enforced - wanted.keys() - {("domain", CANARY)}
         require(not more, "%s enforces what no table says any more: %s", box.id, sorted(more))
 
 

@@ -153,7 +153,6 @@ def restore(world: World) -> None:
     pause_s = world.rng.uniform(1, BACKOFF_LAST_S)
     world.after(pause_s, lambda: end_listed(world))  # the worker takes its events up again
     world.after(pause_s, world.start_stream)
-    for _ in range(
-        world.rng.randint(0, 6)
-    ):  # it goes on from the older state: another history of the same versions
+    # It goes on from the older state: another history of the same versions.
+    for _ in range(world.rng.randint(0, 6)):
         world.after(pause_s + world.rng.random() * 3, lambda: block(world))

@@ -48,9 +48,8 @@ def run_seed(seed: int, *, tracing: bool = False, limit_s: float = LIMIT_S) -> O
     with ExitStack() as stack:
         time = stack.enter_context(virtual(seed))
         make_key = stack.enter_context(signatures(real=real))
-        small = (
-            seed % 3 == 0
-        )  # long snapshots travel as files; here everything longer than some entries is long
+        # Long snapshots travel as files; here everything longer than some entries is long.
+        small = seed % 3 == 0
         limits = [(snapshots, "INLINE_BYTES", 600), (publisher, "CHECKPOINT_VERSIONS", 3)] if small else []
         for where, name, value in (*seams.seams(), *limits):
             stack.enter_context(patch.object(where, name, value))

@@ -53,9 +53,8 @@ def test_what_a_seed_does_to_its_process_is_its_own_failure() -> None:
     assert said.keys() == WRONG.keys()
     for seed, (_, failure) in WRONG.items():
         assert failure in said[seed], seed
-    assert (
-        done.stdout.count("in broken") == len(WRONG) - 3
-    )  # what ended or killed its worker left no traceback
+    # What ended or killed its worker left no traceback.
+    assert done.stdout.count("in broken") == len(WRONG) - 3
     assert "14 seeds, 10 failed" in done.stdout
 
 

@@ -56,9 +56,8 @@ class World:
         self.recorded: list[bytes] = []
         self.horizon_s = rng.choices(HORIZONS_S, (5, 3, 2))[0]
         self.exceptions: dict[str, str] = {}  # every one that was made: its commune
-        self.asked: set[tuple[Indicator, str]] = (
-            set()
-        )  # withdrawn, and no person has answered: with its scope
+        # Withdrawn, and no person has answered: with its scope.
+        self.asked: set[tuple[Indicator, str]] = set()
         self.approved: set[str] = set()  # decisions that were asked about, and a person put in force again
         self.unchecked: set[str] = set()  # decisions that a stolen console made
         self.beat_s = max(20.0, self.horizon_s / BEATS)

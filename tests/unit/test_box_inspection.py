@@ -90,12 +90,8 @@ LOOKS = round(HUNG_S / LOOK_S) + 2
     ("waiting", "verdicts", "labour", "last"),
     [
         (1, [7] * LOOKS, [NEVER] * LOOKS, Finding.HUNG),  # stopped, or waits for itself
-        (
-            9,
-            [7] * LOOKS,
-            [Labour(n * LOOK_S, ready=True) for n in range(LOOKS)],
-            Finding.HUNG,
-        ),  # works on one for ever
+        # Works on one for ever.
+        (9, [7] * LOOKS, [Labour(n * LOOK_S, ready=True) for n in range(LOOKS)], Finding.HUNG),
         (9, [7] * LOOKS, [Labour(0.01, ready=True)] * LOOKS, Finding.STARVED),  # nobody lets it run
         (9, list(range(LOOKS)), [NEVER] * LOOKS, Finding.FINE),  # behind, and goes on
         (0, [7] * LOOKS, [NEVER] * LOOKS, Finding.FINE),  # nothing to do

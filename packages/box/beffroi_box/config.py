@@ -206,11 +206,8 @@ def _own(state: Path) -> tuple[dict[str, Any], str]:
     try:
         kept = tomllib.loads((read_checked(state / GOOD) or b"").decode())
         build(state, kept, path)
-    except (
-        UnicodeDecodeError,
-        tomllib.TOMLDecodeError,
-        ConfigInvalid,
-    ):  # of another version of this software
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, ConfigInvalid):
+        # Of another version of this software.
         kept = {}
     try:
         own = _values(path)

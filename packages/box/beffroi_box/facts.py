@@ -253,9 +253,8 @@ class FactSpool:
         """The centre has what ``take`` returned last. ``has``: the number up to which it says that it has all."""
         with self._lock:
             number = self._told.last + 1
-            if (
-                has is not None and has > number
-            ):  # it did not count this post: kept under its next number, it is owed
+            # It did not count this post: kept under its next number, it is owed.
+            if has is not None and has > number:
                 number = has + 1
             whole = self._window >= len(self._sealed)
             self._told.keep(number, self._sealed[: self._window], self._sealed_path if whole else None)

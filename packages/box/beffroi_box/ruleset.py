@@ -84,17 +84,14 @@ def ruleset(policy: Policy, site: Site, *, observing: bool = False) -> str:
     if site.mode:  # what was found on the spot counts more than the policy
         policy = msgspec.structs.replace(policy, mode=site.mode)
     _check(policy, site)
-    if (
-        observing and policy.refuse_doh
-    ):  # nobody is cut from the resolver that they chose while the box learns
+    # Nobody is cut from the resolver that they chose while the box learns.
+    if observing and policy.refuse_doh:
         policy = msgspec.structs.replace(policy, refuse_doh=False)
     bridge = policy.mode == "bridge"
     wan = "meta mark and 0x3 == 0x1" if bridge else f'iifname "{site.wan}"'
     lan = "meta mark and 0x3 == 0x2" if bridge else f'iifname {{ "{site.lan}", "{NEAR}" }}'
-    found = (
-        *policy.centre_addresses,
-        *site.centre,
-    )  # one that moved is found by its name, whatever the policy says
+    # One that moved is found by its name, whatever the policy says.
+    found = (*policy.centre_addresses, *site.centre)
     # Who forges the answers of DNS must not make an address that nothing blocks.
     kept = (*policy.centre_addresses, *(site.centre_kept or site.centre))
     keep = _split((*kept, *(f.partition("@")[0] for f in site.forwarders)))

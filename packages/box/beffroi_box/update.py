@@ -82,10 +82,8 @@ class Installer:
                 return self._end(plan, "refused", str(error))
             try:
                 self._pack_present()
-            except (
-                UpdateFailed,
-                OSError,
-            ) as error:  # a full disk: the new one was not tried, its number stays free
+            except (UpdateFailed, OSError) as error:
+                # A full disk: the new one was not tried, its number stays free.
                 return self._end(plan, AGAIN, unwritable(error) if isinstance(error, OSError) else str(error))
         self._shelf.raise_floor(plan.number)
         former = self._running()
@@ -226,9 +224,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--state", type=Path, required=True)
     state: Path = parser.parse_args(arguments).state
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    os.umask(
-        0o022
-    )  # what dpkg and a package's scripts make is for every user; our own lies in a closed directory
+    # What dpkg and a package's scripts make is for every user; our own lies in a closed directory.
+    os.umask(0o022)
     present = Shelf(state).plan()
     if present is None or present.outcome:
         return DECIDED

@@ -83,10 +83,8 @@ def main(arguments: Sequence[str]) -> int:
     checks.check_disk(Config(state=state))
     first = preparation.write_first_settings(state, user=preparation.PYTHON_USER)
     config = load(state)
-    if config.user in (
-        "",
-        "root",
-    ):  # one's own settings, written before the first start, or a file that was cut
+    # One's own settings, written before the first start, or a file that was cut.
+    if config.user in ("", "root"):
         why = f'everything would run as root; write user = "{preparation.PYTHON_USER}"'
         raise SettingInvalid("user", state / "beffroi.toml", why)
     lock = status.Lock(config)

@@ -250,10 +250,8 @@ class FileDoor:
         begun = dict.fromkeys(after[one] for one in changed if after[one])
         with database.reading() as reading:
             now = {one: frozen.held_by(reading, one) for one in (*ended, *begun)}
-        for (
-            decision_id,
-            there,
-        ) in now.items():  # after the change: a crash costs a line of the report, never the block
+        # After the change: a crash between the two costs a line of the report, never the block.
+        for decision_id, there in now.items():
             is_held = any(there)
             told = there if is_held else ended.get(decision_id, there)
             self._tell(

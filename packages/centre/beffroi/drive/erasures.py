@@ -111,9 +111,8 @@ def call_back(*, actor: Actor, approval: Approval) -> None:
     """Nothing is erased: by any administrator, as long as it has not begun. Errors: NotAllowed, Conflict."""
     _decides(actor, approval)
     approvals.withdraw(actor=actor, approval=approval)
-    if keys.is_erased(
-        settings.BEFFROI.state / "drive" / approval.subject_id
-    ):  # the row was ours from here on
+    # The row was ours from here on.
+    if keys.is_erased(settings.BEFFROI.state / "drive" / approval.subject_id):
         raise Conflict("this erasure has begun")
     _record(actor, "drive:erasure:withdrawn", approval.subject_id, approval_id=approval.id)
 

@@ -268,9 +268,8 @@ class _Tree:
         self._reading = reading
 
     def place(self, node: str, /) -> Place | None:
-        found = (
-            look.node(self._reading, int(node)) if node.isdecimal() else None
-        )  # else a copy that is planned
+        # Else a copy that is planned.
+        found = look.node(self._reading, int(node)) if node.isdecimal() else None
         if found is None or _is_in_trash(self._reading, found.id):
             return None
         return Place(str(found.parent) if found.parent else ROOT, found.name)

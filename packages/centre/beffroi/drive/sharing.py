@@ -143,9 +143,8 @@ class Sharing:
             wish = Wish("person", target=found.target, rights=rights, expires_s=expires_s)
             if not found.is_open(self.act.now_s):
                 raise AbsentNode("share")
-            shareable(
-                self.view, reading, found.node
-            )  # its maker may see it no more: nothing is on record then
+            # Its maker may see it no more: nothing is on record then.
+            shareable(self.view, reading, found.node)
             shares.check(reading, found.node, wish, now_s=self.act.now_s)
         told: dict[str, str | int] = {"rights": rights, "expires_s": expires_s}
 

@@ -282,9 +282,8 @@ class Upkeep(Worker):
         if not differs:
             return
         place = homes.folder(self._config, collectivite_id)
-        with (
-            homes.locked(place) if (place / homes.ROOT).is_dir() else nullcontext()
-        ):  # no entry comes meanwhile
+        # No entry comes meanwhile.
+        with homes.locked(place) if (place / homes.ROOT).is_dir() else nullcontext():
             sizes = homes.sizes(self._config, collectivite_id)
             database.write(lambda w: room.keep_calendars(w, sizes))
 

@@ -159,9 +159,8 @@ def attach(lines: Sequence[Line]) -> list[Line]:
             continue  # no mailbox of ours: nothing to protect
         key = mailbox.id, hash_of_message_id(line.message_id)
         candidates = open_.get(key, [])
-        if (
-            not line.message_id
-        ):  # the last that had come: an older one may still wait for room in Postfix's queue
+        # The last that had come: an older one may still wait for room in Postfix's queue.
+        if not line.message_id:
             candidates = [one for one in candidates if made_at_s(one) <= line.at.timestamp()][-1:]
         if len(candidates) == 1:
             (message_id,) = candidates

@@ -199,9 +199,8 @@ def restore(decision_id: str) -> RemediationJob | None:
         if made:
             _record(job, "started", copies=len(rows))
         elif job.items.filter(state__in=moving.OPEN).exists():
-            RemediationJob.objects.filter(pk=job.pk).update(
-                state=_Job.RUNNING
-            )  # for what was not given back before
+            # For what was not given back before.
+            RemediationJob.objects.filter(pk=job.pk).update(state=_Job.RUNNING)
     run(job)
     return job
 

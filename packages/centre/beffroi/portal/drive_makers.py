@@ -30,9 +30,8 @@ def named(actor: Actor, makers: Mapping[int, Maker], *, is_own: bool) -> dict[in
 def _words(one: Maker, persons: Mapping[str, str], others: Mapping[Maker, str]) -> str:
     if one.was_handed:
         return _("une remise après un départ")
-    if one.person_id.startswith(
-        "shr_"
-    ):  # who handed something in is no person here: their change is the link's
+    # Who handed something in is no person here: their change is the link's.
+    if one.person_id.startswith("shr_"):
         return _("un lien de dépôt")
     return persons.get(one.person_id, "") or others.get(one, "")
 

@@ -289,9 +289,8 @@ class ErrorPages:
             return None if getattr(request, "actor", None) else _sign_in_first(request)
         if isinstance(error, OperationalError) and any(word in str(error) for word in _FULL):
             error = StorageFull("database")
-        elif isinstance(error, DataError) and "NUL" in str(
-            error
-        ):  # PostgreSQL takes none: no program of ours sends it
+        elif isinstance(error, DataError) and "NUL" in str(error):
+            # PostgreSQL takes none: no program of ours sends it.
             error = Invalid("NUL")
         return error_page(request, error) if isinstance(error, BeffroiError) else None
 

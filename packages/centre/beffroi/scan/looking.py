@@ -396,6 +396,5 @@ class _Look:
         if office.is_embedded(member.name):
             self.file(member.data, "", depth + 1)
         elif kinds.detect(member.data) not in _OF_DOCUMENTS or kinds.found([File(extension)]):
-            self.file(
-                member.data, member.name, depth + 1
-            )  # it stands in a document's place and is none of its parts
+            # It stands in a document's place and is none of its parts.
+            self.file(member.data, member.name, depth + 1)

@@ -27,9 +27,8 @@ class Collectivite(models.Model):
     left_at = models.DateTimeField(null=True, default=None)
     """It left: nobody signs in there, and its domains are nobody's (``queries.current_domains``)."""
     created_at = models.DateTimeField(default=clock.now)
-    accesses_reviewed_at = models.DateTimeField(
-        null=True, default=None
-    )  # by a référent (``identity.reviews``)
+    # By a référent (``identity.reviews``).
+    accesses_reviewed_at = models.DateTimeField(null=True, default=None)
 
     class Meta:
         db_table = "collectivite"

@@ -238,9 +238,8 @@ def _checked(name: str, kind: str, source: str, licence: str, ttl_s: int) -> Kin
 
 def _sort(values: Iterable[str], kind: Kind) -> tuple[set[str], int, int]:
     """Return (usable values, how many are invalid, how many are protected)."""
-    floor = (
-        protected.blockable()
-    )  # what is never blocked again stays in: doors let it pass until that is taken back
+    # What is never blocked again stays in: doors let it pass until that is taken back.
+    floor = protected.blockable()
     kept: set[str] = set()
     invalid = refused = 0
     for value in values:

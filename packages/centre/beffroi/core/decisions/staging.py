@@ -180,9 +180,8 @@ def _move(decision: Decision, following: stages.Next, communes: list[str], budge
     if decision.state != before:
         return False
     if following.step is not Step.REVIEW and protected.current().check(decision.indicator):
-        return revoke(
-            actor=_ACTOR, decision=decision, reason="protected"
-        )  # it became so while it was observed
+        # It became so while it was observed.
+        return revoke(actor=_ACTOR, decision=decision, reason="protected")
     if following.step is Step.ALL:
         put_in_force(decision, actor=_ACTOR, ttl_s=_life_s(decision))
         return True

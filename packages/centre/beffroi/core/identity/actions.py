@@ -169,9 +169,8 @@ def restore_access(
     Person.objects.filter(pk=person.pk).update(is_active=True, sessions_from=clock.now())
     left_at = queries.left_at(person.id, collectivite.id, by=ended_at)
     made = [
-        _add_membership(
-            actor, person, collectivite, role
-        )  # what was there: also a role that one could not give
+        # What was there: also a role that one could not give.
+        _add_membership(actor, person, collectivite, role)
         for role in roles
     ]
     if left_at is not None:

@@ -47,9 +47,8 @@ def choose_membership(request: HttpRequest, membership_id: str) -> Actor:
             request.session.cycle_key()
             _part_forms(request, one.id)
             request.session[MEMBERSHIP_KEY] = one.id
-            request.session.pop(
-                STATE_SESSION_KEY, None
-            )  # what waits for a confirmation was sent for the former
+            # What waits for a confirmation was sent for the former.
+            request.session.pop(STATE_SESSION_KEY, None)
             sign_ins.record(one, sign_ins.client_address(request))
             return actor_of(one)
     raise NotFound("membership")

@@ -48,9 +48,8 @@ class Application(app.Application):
         not known any more, ends its synchronization for good (CardDAVDirectory, updateAllFromServerV2)."""
         try:
             status, headers, answer, xml = super().do_REPORT(environ, *asked)
-        except (
-            AssertionError
-        ):  # an empty address, free times of no time: Radicale supposes that nobody asks so
+        except AssertionError:
+            # An empty address, free times of no time: Radicale supposes that nobody asks so.
             return httputils.BAD_REQUEST
         # An answer in text is another 403: there is no right to read.
         is_of_token = status == HTTPStatus.FORBIDDEN and isinstance(answer, bytes) and _TOKEN in answer

@@ -132,9 +132,8 @@ class Stores:
 
     def _make(self, collectivite_id: str) -> Store:
         place = homes.folder(self._config, collectivite_id)
-        place.parent.mkdir(
-            mode=0o700, parents=True, exist_ok=True
-        )  # the drive's own folder of this collectivité
+        # The drive's own folder of this collectivité.
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         place.mkdir(mode=0o700, exist_ok=True)
         settings = radicale_config.load()
         settings.update(

@@ -120,9 +120,8 @@ class Window(msgspec.Struct):
     created: dict[str, dict[str, Half]] = msgspec.field(default_factory=dict)  # by folder and node
     deleted: dict[str, dict[str, Half]] = msgspec.field(default_factory=dict)
     halves: int = 0
-    paired: dict[str, float] = msgspec.field(
-        default_factory=dict
-    )  # nodes of created halves that found theirs
+    # Nodes of created halves that found theirs.
+    paired: dict[str, float] = msgspec.field(default_factory=dict)
     alarmed_s: float = 0.0
     forgotten_s: float = 0.0
 

@@ -93,9 +93,8 @@ def seal(*, actor: Actor, view: View, act: Act, node_id: int, rule: str, until_s
     def change(writing: Writing) -> Seal:
         folder = sealable(actor, view, writing, node_id).node
         require(writing, act, folder, deep=True)  # nobody has anything in it open
-        now_files, now_bytes, _ = seals.sums(
-            writing, node_id
-        )  # what came since it was looked at is sealed, too
+        # What came since it was looked at is sealed, too.
+        now_files, now_bytes, _ = seals.sums(writing, node_id)
         begun = made._replace(name=folder.name, files=now_files, size_bytes=now_bytes)
         seals.begin(writing, begun)
         return begun
@@ -147,9 +146,8 @@ def verify(*, actor: Actor, database: Database, seal_id: str) -> None:
 
     with _before(actor, "check_asked", found, {}):
         database.write(change)
-    push.tell(
-        settings.BEFFROI.run, actor.collectivite_id or ""
-    )  # nothing changed in the tree: nobody was told
+    # Nothing changed in the tree: nobody was told.
+    push.tell(settings.BEFFROI.run, actor.collectivite_id or "")
 
 
 def settle_damage(*, actor: Actor, database: Database, seal_id: str, why: str) -> None:

@@ -110,9 +110,8 @@ class Desk:
                 except BeffroiError as error:
                     log.error("%s waits for the next round: %s", collectivite_id, error.code)
                     sweep_at_s = min(sweep_at_s, time.monotonic() + AGAIN_S)
-                except (
-                    Exception
-                ):  # the outermost place of the thread: the others are looked after all the same
+                except Exception:
+                    # The outermost place of the thread: the others are looked after all the same.
                     log.exception("%s waits for the next round", collectivite_id)
             wait_s = DUE_PAUSE_S if self._left else sweep_at_s - time.monotonic()
             due = self._heard(max(0.001, wait_s)) or ([self._left.popleft()] if self._left else [])

@@ -49,9 +49,8 @@ class Chunker:
         chunks = []
         if self._is_cut_by_content:
             self._held += piece
-            while (
-                len(self._held) >= CHUNK_BYTES
-            ):  # so much is what the cutter needs to see to cut once, for good
+            while len(self._held) >= CHUNK_BYTES:
+                # So much is what the cutter needs to see to cut once, for good.
                 chunks.append(self._next())
             return chunks
         left = memoryview(piece)

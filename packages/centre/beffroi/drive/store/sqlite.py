@@ -159,9 +159,8 @@ class _Log:
         with self._lock:
             if self._flushed >= wanted:
                 return
-            if (
-                self.is_broken
-            ):  # the kernel says it once, and calls what it could not write written from then on
+            # The kernel says it once, and calls what it could not write written from then on.
+            if self.is_broken:
                 raise OSError(errno.EIO, "an earlier flush failed")
             grown = self._grown
             try:

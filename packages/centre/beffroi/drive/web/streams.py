@@ -29,9 +29,8 @@ async def read_back(bodies: Bodies, joined: Joined) -> Content:
     """What the parts of an upload are together. Errors: those of ``Bodies.read``, also of all that was read."""
     digests = Digests()
     async for piece in bodies.read(joined, 0, joined.size_bytes):
-        await asyncio.to_thread(
-            digests.update, piece
-        )  # milliseconds each, and of a long file thousands of them
+        # Milliseconds each, and of a long file thousands of them.
+        await asyncio.to_thread(digests.update, piece)
     content = Content(joined.size_bytes, digests.sha1.hex(), digests.sha256.hex(), joined.manifest)
     bodies.require(content.sha256)
     return content

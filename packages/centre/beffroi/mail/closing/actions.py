@@ -80,9 +80,8 @@ def download(*, actor: Actor, export: Export) -> tuple[Iterator[bytes], int]:
     outer = keys.commune_key(config, locked.collectivite_id)
     key = bytes.fromhex(envelopes.unwrap(outer, locked.key, locked.id).decode())
     pieces = vault.read(path_of(config, locked.id), key, locked.id)
-    first = next(
-        pieces
-    )  # a file that is gone or damaged from its begin is an error page, not half a download
+    # A file that is gone or damaged from its begin is an error page, not half a download.
+    first = next(pieces)
     return _chain(first, pieces), locked.size_bytes
 
 

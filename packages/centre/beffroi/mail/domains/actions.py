@@ -113,9 +113,8 @@ def rotate_key(*, actor: Actor, domain: Domain) -> DkimKey:
         raise Conflict("no key waits")
     if not _shown(domain.id, coming.selector):
         raise Conflict("DNS does not show the next key yet")
-    queries.private_key(
-        settings.BEFFROI, coming
-    )  # else the domain would sign no more, and the former one be erased
+    # Else the domain would sign no more, and the former one be erased.
+    queries.private_key(settings.BEFFROI, coming)
     now = clock.now()
     if former is not None:
         # What it signed needs only its public half.

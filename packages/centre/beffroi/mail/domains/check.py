@@ -298,9 +298,8 @@ def _policy(subject: Subject, asker: Asker) -> Result:
         name, addresses[0], subject.servers.front_port, authorities=subject.authorities
     )
     if problem:
-        state = (
-            "unknown" if problem == "silent" else "bad"
-        )  # this machine may not reach its own public address
+        # This machine may not reach its own public address.
+        state = "unknown" if problem == "silent" else "bad"
         return Result("mta_sts_policy", state, problem, "", wanted)
     good = text.splitlines() == wanted.splitlines()
     return Result("mta_sts_policy", "ok" if good else "bad", "ok" if good else "differs", text, wanted)

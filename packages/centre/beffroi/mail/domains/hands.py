@@ -109,9 +109,8 @@ class Hands:
                 self._call(self._lexicon.update_record, None, one.type, name, left)
             else:
                 self._call(self._lexicon.delete_record, None, one.type, name)
-        elif (
-            raw["id"] is None or self._provider.name == "powerdns"
-        ):  # its numbers hold the data, and break at a slash
+        elif raw["id"] is None or self._provider.name == "powerdns":
+            # Its numbers hold the data, and break at a slash.
             self._call(self._lexicon.delete_record, None, raw["type"], name, raw["content"])
         else:
             self._call(self._lexicon.delete_record, raw["id"])

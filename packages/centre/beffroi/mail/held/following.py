@@ -214,9 +214,8 @@ def _given_back(items: Sequence[RemediationItem]) -> None:
             others = holding.holding(item.message_id, item.collectivite_id)
             if others:
                 HeldMail.objects.filter(pk=row.pk).update(decision_id=others[0].id)
-            elif findings := queries.findings(
-                item.message_id
-            ):  # the decision is over, what the door found is not
+            elif findings := queries.findings(item.message_id):
+                # The decision is over, what the door found is not.
                 found = heading.Opener(settings.BEFFROI).open(row.collectivite_id, row.message_id, row.sealed)
                 actions.hold(
                     mailbox=mailbox,

@@ -126,9 +126,8 @@ def draft(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> Http
     form["text"] = _words(found)
     form |= {"uid": found.uid, "uid_validity": found.uid_validity, "files": found.attachments}
     form["sender"] = found.sender
-    if not _is_own(
-        found.message_id, box.mailbox
-    ):  # begun by a program that names its machine, or the alias' domain
+    # Begun by a program that names its machine, or the alias' domain.
+    if not _is_own(found.message_id, box.mailbox):
         form["message_id"] = ""
     return _form(request, box, form)
 

@@ -145,9 +145,8 @@ class Call:
             raise RootFixed
         own = self.view.find(reading, path) if len(path) == 2 and self.view.is_reserved(path) else None
         if own is not None and not own.node.is_folder and own.rights.may_write:
-            folder = look.node(
-                reading, own.node.parent
-            )  # a file that is shared alone lies in its owner's folder
+            # A file that is shared alone lies in its owner's folder.
+            folder = look.node(reading, own.node.parent)
             if folder is not None:
                 return own._replace(node=folder)
         found = self.view.find(reading, path[:-1])

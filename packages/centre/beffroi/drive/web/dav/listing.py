@@ -158,9 +158,8 @@ def _held(call: Call, reading: Reading, place: Place) -> list[tuple[locks.Lock, 
 def lock_root(call: Call, reading: Reading, place: Place, lock: locks.Lock) -> str:
     """The href of what a lock that reaches this place was taken on."""
     at = place
-    while (
-        at.node.id != lock.node and not at.rights.is_mount
-    ):  # above a mount its owner's folders have no href here
+    while at.node.id != lock.node and not at.rights.is_mount:
+        # Above a mount its owner's folders have no href here.
         at = call.view.place(reading, at.path[:-1])
     return call.target.href(at.path, is_folder=bool(at.node.is_folder))
 

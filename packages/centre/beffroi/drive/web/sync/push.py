@@ -137,9 +137,8 @@ class Push:
             async with asyncio.timeout(LIFE_S) as connection.life:
                 # Then it signs in again: what was revoked hears nothing more.
                 seen = await asyncio.to_thread(self._looked, who)
-                await send(
-                    {"type": "websocket.send", "text": "authenticated"}
-                )  # nothing else may come before it
+                # Nothing else may come before it.
+                await send({"type": "websocket.send", "text": "authenticated"})
                 connection.seen = seen
                 self._note(who.collectivite_id)  # what came in between
                 await _until_gone(receive)
@@ -168,9 +167,8 @@ class Push:
         """As ``_looked``; 0 where it cannot be looked up: the next sweep looks again."""
         try:
             return self._looked(who)
-        except (
-            BeffroiError
-        ):  # the metadata do not answer, or another collectivité's that shares with this person
+        except BeffroiError:
+            # The metadata do not answer, or another collectivité's that shares with this person.
             return 0
         except Exception:  # the outermost place of a look: one that fails takes no other along
             log.exception("a person's root cannot be looked up")
