@@ -116,7 +116,7 @@ class Box:
 
     def start(self) -> None:
         """Start Unbound, dnsdist and the agent, as the appliance does: first the socket between the last two."""
-        unbound, dnsdist = self._run("resolver-config").split()
+        unbound, dnsdist, _for_its_unit = self._run("resolver-config").split()
         config = load(self.state)
         self._refusals = listen(refusals_socket(config), user_id(config.dnsdist_user))
         as_user = ("-u", "_dnsdist", "-g", "_dnsdist")
