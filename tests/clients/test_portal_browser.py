@@ -48,21 +48,6 @@ def test_a_page_of_the_console_is_accessible_and_fits(centre: Centre, administra
     inspect(administrator, "c-" + name)
 
 
-def test_settings_of_a_box_are_changed_with_the_keyboard(centre: Centre, administrator: Any) -> None:
-    page = administrator
-    page.goto(centre.console + "/boitiers/{active_box_id}/reglages/".format(**centre.seeded))
-    page.focus("#id_unlock")
-    page.keyboard.press("Space")
-    page.keyboard.press("Enter")
-    page.wait_for_selector("h1:has-text('Ce qui change')")
-    inspect(page, "c-boitier-envoyer")
-    page.fill("#id_reason", "Demande de la mairie")
-    page.keyboard.press("Enter")
-    page.wait_for_selector("#reglages")
-    assert "Demande de la mairie" in page.inner_text("#reglages")
-    inspect(page, "c-boitier-change")
-
-
 def test_a_setting_of_all_is_previewed_with_the_keyboard(centre: Centre, administrator: Any) -> None:
     page = administrator
     page.goto(centre.console + "/boitiers/reglages/?setting=refuse_doh")
@@ -467,3 +452,19 @@ def test_what_it_costs_to_settle_see_and_undo_a_block_is_what_the_guide_says(
         hand.fill("#id_text", "Nos commandes de papier")
         hand.click("button:has-text('Débloquer 60 minutes')")
         agent.wait_for_selector("text=Débloqué chez vous")
+
+
+def test_settings_of_a_box_are_changed_with_the_keyboard(centre: Centre, administrator: Any) -> None:
+    """Last: from then on nobody of that commune lets a site through."""
+    page = administrator
+    page.goto(centre.console + "/boitiers/{active_box_id}/reglages/".format(**centre.seeded))
+    page.focus("#id_unlock")
+    page.keyboard.press("Space")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("h1:has-text('Ce qui change')")
+    inspect(page, "c-boitier-envoyer")
+    page.fill("#id_reason", "Demande de la mairie")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#reglages")
+    assert "Demande de la mairie" in page.inner_text("#reglages")
+    inspect(page, "c-boitier-change")

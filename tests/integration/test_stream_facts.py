@@ -115,7 +115,7 @@ def test_a_null_byte_in_what_a_box_says_stops_no_facts(
 
 def test_oversized_request_is_refused_unread(centre: Centre, box: BoxClient) -> None:
     headers = {**box.headers("POST", "/v1/facts"), "Content-Length": str(MAX_POST_BYTES + 1)}
-    refused = centre.request("POST", "/v1/facts", b"x", headers)
+    refused = centre.request("POST", "/v1/facts", headers=headers)
     assert (refused.status, refused.code) == (413, "input.too_large")
 
 
