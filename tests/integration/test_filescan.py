@@ -321,7 +321,7 @@ def test_while_a_clamd_fails_on_everything_files_wait(drive: Served) -> None:
             assert known is not None and known.is_whole and known.found == ()
 
 
-def test_the_process_as_a_whole(drive: Served, process: ScanProcess, tmp_path: Path) -> None:
+def test_the_process(drive: Served, process: ScanProcess, tmp_path: Path) -> None:
     """It finds what came, says how it is, and ends when told. Its state is the drive's, its scanner's socket that of
     another state."""
     (drive.directory / "scan-files").symlink_to(process.state / "scan-files")
