@@ -10,7 +10,6 @@ Fails:   closed: what cannot be read to its end is UNREADABLE, unless what is fo
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import time
 from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, field, replace
@@ -70,7 +69,7 @@ def examine(
         look.file(body)
     except (TooMuch, OutOfTime, MemoryError, RecursionError):  # what was found before counts
         look.told.add(kinds.UNREADABLE)
-    return look.report(hashlib.sha256(body).hexdigest() if isinstance(body, bytes) else "")
+    return look.report(digest(body).hex() if isinstance(body, bytes) else "")
 
 
 @dataclass
@@ -387,9 +386,10 @@ class _Look:
         part = office.readable(member.data)
         if part != member.data:
             self._rules(part)
-        if office.commands_of(member.name, part):
+        fields = office.fields_of(member.name, part)
+        if office.has_command(fields):
             self.told.add(kinds.MALWARE, office.COMMAND)
-        self.told.lead(office.links_of(member.name, part))
+        self.told.lead((*office.links_of(member.name, part), *office.field_links(fields)))
         self._say(office.text_of(member.name, part, self.told.text_left))
         self._picture(member.data)
         extension, _ = kinds.extensions(member.name)

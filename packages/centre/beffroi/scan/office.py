@@ -282,23 +282,30 @@ def readable(part: bytes) -> bytes:
     return b"".join((*pieces, part[at:]))
 
 
-def commands_of(name: str, part: bytes) -> bool:
-    """Whether a field starts a program (DDE)."""
+def fields_of(name: str, part: bytes) -> str:
+    """What the fields of a part of a text say, one after the other; one may be split over tags. "" for other parts."""
     lower = name.lower()
-    return lower.startswith("word/") and lower.endswith(".xml") and bool(_COMMAND.search(_fields(part)))
-
-
-def _fields(part: bytes) -> str:
-    """What they say, one after the other; one may be split over tags."""
+    if not (lower.startswith("word/") and lower.endswith(".xml")):
+        return ""
     told = _FIELDS.findall(part.decode("utf-8", "replace"))
     return "".join(
         "\n" if begins else unescape(one) or f"\n{unescape(a or b)}\n" for one, a, b, begins in told
     )
 
 
+def has_command(fields: str) -> bool:
+    """Whether a field starts a program (DDE)."""
+    return _COMMAND.search(fields) is not None
+
+
+def field_links(fields: str) -> list[str]:
+    """Where a click on a field leads, or what it fetches by itself."""
+    return _FIELD_LINKS.findall(fields)
+
+
 def links_of(name: str, part: bytes) -> list[str]:
     """The web addresses that a click on a document opens, or that it fetches by itself, as far as this part of it names
-    them. Pictures are none: what is shown leads nowhere."""
+    them (``readable``); those of fields: ``field_links``. Pictures are none: what is shown leads nowhere."""
     lower = name.lower()
     if lower.endswith(".rels"):
         return [one.target for one in relations(part) if one.kind != "image"]
@@ -307,21 +314,17 @@ def links_of(name: str, part: bytes) -> list[str]:
     if lower.startswith("xl/worksheets/") and _FORMULA.search(part):
         return formulas(part.decode("utf-8", "replace"))
     if lower == "xl/connections.xml":
-        return [unescape(one or other) for one, other in _QUERIES.findall(_text(part))]
+        return [unescape(one or other) for one, other in _QUERIES.findall(part.decode("utf-8", "replace"))]
     if lower.startswith("visio/pages/"):
-        return [unescape(one or other) for one, other in _SHAPE_LINKS.findall(_text(part))]
-    if lower.startswith("word/") and lower.endswith(".xml"):
-        return _FIELD_LINKS.findall(_fields(part))
+        return [
+            unescape(one or other) for one, other in _SHAPE_LINKS.findall(part.decode("utf-8", "replace"))
+        ]
     return []
 
 
 def formulas(text: str) -> list[str]:
     """Of a sheet, or of a table of lines (CSV)."""
     return _FORMULAS.findall(unescape(text))
-
-
-def _text(part: bytes) -> str:
-    return kinds.plain(part).decode("utf-8", "replace")
 
 
 def text_of(name: str, part: bytes, most: int) -> str:

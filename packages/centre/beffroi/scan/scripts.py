@@ -23,35 +23,11 @@ _COMMAND = re.compile(
 )
 """What a person is told to paste into Windows' "Run", a terminal, a file's address line."""
 _WORDS_OF_COMMANDS = (
-    *(
-        "powershell",
-        "pwsh",
-        "cmd",
-        "mshta",
-        "msiexec",
-        "rundll32",
-        "regsvr32",
-        "cscript",
-        "wscript",
-        "bitsadmin",
-        "certutil",
-    ),
-    *(
-        "curl",
-        "wget",
-        "iwr",
-        "irm",
-        "iex",
-        "invoke-",
-        "start-bits",
-        "webclient",
-        "downloadstring",
-        "osascript",
-        "bash",
-        "installutil",
-        "conhost",
-    ),
-)
+    "powershell", "pwsh", "cmd", "mshta", "msiexec", "rundll32", "regsvr32", "cscript", "wscript", "bitsadmin",
+    "certutil", "curl", "wget", "iwr", "irm", "iex", "invoke-", "start-bits", "webclient", "downloadstring",
+    "osascript", "bash", "installutil", "conhost",
+)  # fmt: skip
+"""One of them stands in each of these."""
 _FETCHES = re.compile(
     r"\[internetshortcut\]|<(?:libraryDescription|searchConnectorDescription|PCSettings|plist|package|job)\b|activexobject"
     r"|wscript\.|createobject\s*\(|msxml2\.|^@echo off|\bweb\.(?:contents|page)\(|" + _COMMAND.pattern,
