@@ -17,7 +17,7 @@ def trap(
     """What a box tells, as ``boxes`` hands it on, and the worker takes it in."""
     with transaction.atomic():
         outbox.publish(
-            "sighting:reported",
+            "sighting:from_box",
             {
                 "sighting_id": new_id("sgt"),
                 "detector": detector,

@@ -94,7 +94,7 @@ def report(names: NameServer) -> Report:
         made = sighting_id or new_id("sig")
         with transaction.atomic():
             outbox.publish(
-                "sighting:reported",
+                "sighting:from_box" if door == "packet" else "sighting:reported",
                 {
                     "sighting_id": made,
                     "detector": "user_report",

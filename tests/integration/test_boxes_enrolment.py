@@ -308,7 +308,7 @@ def test_a_sighting_of_a_box_becomes_evidence_under_a_detector_of_boxes(
 ) -> None:
     box = enrolled(administrator, beaune)
     receive(box, Sighting("s1", "detonation", (Indicator(Kind.IP, "45.83.64.7"),), clock.epoch_s()))
-    event = OutboxEvent.objects.get(kind="sighting:reported")
+    event = OutboxEvent.objects.get(kind="sighting:from_box")
     payload = json.loads(event.payload)
     assert (payload["detector"], payload["collectivite_id"]) == ("box_detonation", beaune.id)
 
@@ -326,7 +326,7 @@ def test_a_box_that_tells_without_end_is_heard_as_far_as_an_honest_one_tells(
     ]
     receive(taken_over, *facts)
     receive(honest, *facts[:9])
-    told = OutboxEvent.objects.filter(kind="sighting:reported").values_list("collectivite_id", flat=True)
+    told = OutboxEvent.objects.filter(kind="sighting:from_box").values_list("collectivite_id", flat=True)
     assert (list(told).count(beaune.id), list(told).count(nuits.id)) == (30, 9)
     assert OutboxEvent.objects.filter(kind="box:alarm", collectivite_id=beaune.id).count() == 40
 

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from beffroi.watch.models import Sighting
+from beffroi.core.decisions.models import Decision
+from beffroi.core.events.registry import consumers
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+from beffroi.watch import actions
+from beffroi.watch.models import Campaign, Sighting
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
+from tests.fixtures_traps import SCANNER, trap
 from tests.fixtures_watch import HOST, NameServer, Report, active, campaign, names, report
 
 __all__ = ["names", "report"]
@@ -37,3 +45,57 @@ def test_what_one_tells_again_and_again_is_no_more_work_for_a_campaign(report: R
     report("col_b", "per_2")
     assert ("domain", HOST) in active()
     assert campaign().sightings == 31
+
+
+def _queries_of_a_trap(commune: str, **what: str) -> int:
+    with CaptureQueriesContext(connection) as asked:
+        trap(commune, **what)
+    return len(asked)
+
+
+def test_a_stranger_who_rattles_at_all_town_halls_is_asked_about_as_if_at_two(names: NameServer) -> None:
+    """Blocked, and where it cannot be: others' decisions wait for each of its hundreds of sightings."""
+    for spared in (SCANNER, "1.1.1.1"):
+        trap("col_1", address=spared)
+        trap("col_2", address=spared)
+        few = _queries_of_a_trap("col_3", address=spared)
+        for number in range(4, 30):
+            trap(f"col_{number}", address=spared)
+        assert _queries_of_a_trap("col_30", address=spared) <= few
+    assert Campaign.objects.get(state="decided").communes == 30
+
+
+def test_what_is_blocked_for_a_while_yet_is_counted_and_weighed_with_the_next_tenth(
+    names: NameServer,
+) -> None:
+    trap("col_1")
+    trap("col_2")
+    made = Decision.objects.get()
+    trap("col_3")
+    made.refresh_from_db()
+    assert (made.evidence["communes"], campaign().communes) == (2, 3)
+    with clock.shifted(1800):
+        trap("col_4")
+    before = made.expires_at
+    made.refresh_from_db()
+    assert made.evidence["communes"] == 4
+    assert before is not None
+    assert made.expires_at is not None
+    assert made.expires_at > before
+
+
+def test_what_a_person_took_back_is_weighed_at_once(names: NameServer, administrator: Actor) -> None:
+    """It is in force nowhere: that others count it only would hide it from whoever looks."""
+    trap("col_1")
+    trap("col_2")
+    actions.undo_campaign(actor=administrator, campaign=campaign())
+    trap("col_3")
+    assert (active(), campaign().state, campaign().communes) == (set(), "revoked", 3)
+
+
+def test_boxes_sightings_wait_for_themselves() -> None:
+    """A turn of each consumer after the other: what a person reports has its own."""
+    taking = {
+        kind: one.name for one in consumers().values() for kind in one.kinds if kind.startswith("sighting:")
+    }
+    assert taking == {"sighting:reported": "watch.sightings", "sighting:from_box": "watch.box_sightings"}

@@ -201,7 +201,7 @@ def test_a_box_is_no_commune_that_saw_a_mail(report: Report, list_page: Callable
     """Else a lie of one box would stand for the second commune that spares a mass withdrawal its second person."""
     with transaction.atomic():
         outbox.publish(
-            "sighting:reported",
+            "sighting:from_box",
             {
                 "sighting_id": new_id("sgt"),
                 "detector": "box_port_scan",
@@ -231,7 +231,7 @@ def test_what_machines_inside_call_is_taken_for_a_command_server_once_it_is_deci
 ) -> None:
     with transaction.atomic():
         outbox.publish(
-            "sighting:reported",
+            "sighting:from_box",
             {
                 "sighting_id": new_id("sgt"),
                 "detector": "box_beacon",
@@ -261,7 +261,7 @@ def test_what_machines_inside_call_is_taken_for_a_command_server_once_it_is_deci
 def _calls_home(name: str) -> None:
     with transaction.atomic():
         outbox.publish(
-            "sighting:reported",
+            "sighting:from_box",
             {
                 "sighting_id": new_id("sgt"),
                 "detector": "box_dns_tunnel",
@@ -317,7 +317,7 @@ def test_nothing_that_leaves_watch_tells_who_reported(
     actions.undo_campaign(actor=administrator, campaign=Campaign.objects.filter(state="decided")[0])
     reporters = {beaune.id, nuits.id, beaune.agent.id, nuits.agent.id}
     checked = 0
-    for row in OutboxEvent.objects.exclude(kind="sighting:reported").order_by("id"):
+    for row in OutboxEvent.objects.exclude(kind__startswith="sighting:").order_by("id"):
         if row.kind.startswith(("communes:", "identity:", "mail:")):
             continue
         event = Event(row.id, row.kind, row.collectivite_id, json.loads(row.payload))

@@ -187,7 +187,7 @@ def _report(row: InboxFact, fact: Sighting) -> None:
     if not _sightings.take(row.source, 1, now_s=time.monotonic()):
         return
     outbox.publish(
-        "sighting:reported",
+        "sighting:from_box",
         {
             "sighting_id": new_id("sgt"),
             "detector": f"box_{fact.detector[:60]}",

@@ -34,6 +34,7 @@ from beffroi.watch.cases import (
     speaks_of_mail,
     ttl_of,
 )
+from beffroi.watch.detectors import BOX_DOOR, COMMAND_SIGNS
 from beffroi.watch.models import Campaign, CampaignIndicator, Sighting
 from beffroi.watch.queries import shared_of
 from beffroi.watch.rules import Proposal, corroborate, refusals
@@ -83,8 +84,8 @@ def take_in(*, sighting_id: str, payload: Mapping[str, object], landing: Mapping
     if campaign is None:
         return
     joining.add_indicators(campaign, indicators, landing)
-    _count(campaign)
-    if campaign.state in (_State.OPEN, _State.DECIDED):
+    _count(campaign, sighting)
+    if campaign.state in (_State.OPEN, _State.DECIDED) and not _adds_nothing(campaign, sighting, indicators):
         _decide(campaign, actor=_RULES, named=_named(indicators, landing) | standing.keys())
 
 
@@ -183,14 +184,23 @@ def _close(
 # -- sightings ---------------------------------------------------------------------------------------------
 
 
-def _count(campaign: Campaign) -> None:
+def _adds_nothing(campaign: Campaign, sighting: Sighting, indicators: Sequence[Indicator]) -> bool:
+    """Whether a box names only what is refused everywhere for a while yet: that is counted, and weighed with the next
+    one. A stranger who rattles at all town halls at once makes hundreds of sightings, and others' wait behind each."""
+    if sighting.door != BOX_DOOR or sighting.detector in COMMAND_SIGNS or campaign.state != _State.DECIDED:
+        return False
+    ttl = ttl_of(settings.BEFFROI)
+    return all(queries.stands(one, ttl_s=ttl.of(one.kind)) for one in indicators)
+
+
+def _count(campaign: Campaign, sighting: Sighting) -> None:
     seen = Sighting.objects.filter(campaign=campaign)
     # A machine is no person, and one of the centre itself no commune.
     counts = seen.aggregate(
         communes=Count("collectivite_id", distinct=True, filter=~Q(collectivite_id="")),
         persons=Count("person_id", distinct=True, filter=~Q(person_id="")),
     )
-    detectors = sorted({d for one in seen for d in evidence_of(one)})
+    detectors = sorted({*campaign.detectors, *evidence_of(sighting)})
     Campaign.objects.filter(pk=campaign.pk).update(
         last_seen=clock.now(), sightings=seen.count(), detectors=detectors, **counts
     )

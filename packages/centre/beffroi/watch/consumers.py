@@ -12,16 +12,16 @@ from beffroi.core.events import outbox, periodic
 from beffroi.core.events.registry import Event, consumer
 from beffroi.core.identity import administrators, failures, sign_ins
 from beffroi.lib.ids import new_id
-from beffroi.watch import actions, clustering, detectors, login_attacks, shared_addresses, witnesses
+from beffroi.watch import actions, clustering, login_attacks, shared_addresses, witnesses
 
 _failures = login_attacks.Memory()
 
 
 def _landing(event: Event) -> dict[str, list[str]]:
     """Resolve before the transaction: a slow name server must not hold the database. It holds up all sightings behind
-    this one: not for who floods, nor for a box, which knows no links."""
+    this one: not for who floods."""
     told = event.payload
-    if told.get("door") == detectors.BOX_DOOR or witnesses.is_flooding(str(told.get("person_id") or "")):
+    if witnesses.is_flooding(str(told.get("person_id") or "")):
         return {}
     pairs = told.get("indicators")
     return actions.resolve(clustering.read(pairs if isinstance(pairs, list) else []))
@@ -37,6 +37,13 @@ def take_in_sighting(event: Event, landing: dict[str, list[str]]) -> None:
     sighting_id = event.payload.get("sighting_id")
     if isinstance(sighting_id, str) and 0 < len(sighting_id) <= 40:
         actions.take_in(sighting_id=sighting_id, payload=event.payload, landing=landing)
+
+
+@consumer(name="watch.box_sightings", kinds=("sighting:from_box",))
+def take_in_sighting_of_box(event: Event) -> None:
+    """For themselves, so that people's, engines' and devices' sightings do not wait behind those of hundreds of boxes.
+    They hold no links, whose names would be resolved."""
+    take_in_sighting(event, {})
 
 
 @consumer(name="watch.addresses_of_names", kinds=("decision:ended", "decision:review"))

@@ -26,7 +26,8 @@ def join(
     sighting: Sighting, indicators: Sequence[Indicator], standing: Mapping[Indicator, Collection[Indicator]]
 ) -> Campaign | None:
     """Find or open the campaign of a sighting; open campaigns that it connects become one. None: who told it told of
-    that one again and again, and it is only kept. ``standing``: the names above its links' hosts, each with these."""
+    that one again and again, or a box of too many, and it is only kept. ``standing``: the names above its links' hosts,
+    each with these."""
     check = protected.current().check
     known = clustering.known_before(indicators, sighting.evidence)
     joins = [i for i in clustering.joining(indicators, check) if i.kind is Kind.DOMAIN or i not in known]
@@ -49,7 +50,7 @@ def join(
             met |= {c.id: c for c in campaigns if c.state not in Campaign.CLOSED}
         joins = [*joins, *senders]
     ranked = sorted(met.values(), key=lambda c: (order.index(_State(c.state)), c.first_seen))
-    if ranked and has_said_enough(sighting, ranked[0]):
+    if has_said_enough(sighting, ranked[0] if ranked else None):
         return None
     campaign = ranked[0] if ranked else _open()
     for other in ranked[1:]:
@@ -90,7 +91,8 @@ def _merge(other: Campaign, campaign: Campaign) -> None:
             kind=row.kind, value=row.value, resolved_from=row.resolved_from, defaults={"joins": row.joins}
         )
     campaign.first_seen = min(campaign.first_seen, other.first_seen)
-    campaign.save(update_fields=["first_seen"])
+    campaign.detectors = sorted({*campaign.detectors, *other.detectors})
+    campaign.save(update_fields=["first_seen", "detectors"])
     decisions.move_campaign(before=other.id, after=campaign.id)
     outbox.publish("campaign:merged", {"campaign_id": campaign.id, "merged_id": other.id})
     other.delete()

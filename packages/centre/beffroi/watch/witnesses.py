@@ -10,20 +10,20 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from django.db.models import Max, Min, QuerySet
+from django.db.models import QuerySet
 
 from beffroi.core.identity import activation
 from beffroi.lib import clock
 from beffroi.watch import reputation
+from beffroi.watch.detectors import BOX_DOOR
 from beffroi.watch.models import Campaign, Sighting
 from beffroi.watch.reputation import Outcome
 from beffroi.watch.rules import Witness
 
 BY_A_PERSON = "user_report"
 _State = Campaign.State
-_CLOSED = {_State.DECIDED: True, _State.DISMISSED: False, _State.REVOKED: False}
 _HOUR = timedelta(hours=1)
 _MEMORY = timedelta(seconds=reputation.MEMORY_S)
 
@@ -65,50 +65,52 @@ def is_flooding(person_id: str) -> bool:
     return bool(person_id) and bool(_flooding(reports, "person_id"))
 
 
-def has_said_enough(sighting: Sighting, campaign: Campaign) -> bool:
-    """Whether who tells this told of the campaign again and again within the hour."""
+def has_said_enough(sighting: Sighting, campaign: Campaign | None) -> bool:
+    """Whether who tells this told of the campaign again and again within the hour; or, of a detector of boxes that
+    never spoke of it, of many others. ``campaign``: None where it would be a new one."""
     same = Sighting.objects.filter(
-        campaign=campaign,
-        collectivite_id=sighting.collectivite_id,
-        person_id=sighting.person_id,
-        detector=sighting.detector,
-        received_at__gte=clock.now() - _HOUR,
-    )
-    return same.count() >= reputation.REPEATS_AN_HOUR
+        collectivite_id=sighting.collectivite_id, person_id=sighting.person_id, detector=sighting.detector
+    ).exclude(campaign=None)
+    recent = same.filter(received_at__gte=clock.now() - _HOUR)
+    if campaign is not None and recent.filter(campaign=campaign).count() >= reputation.REPEATS_AN_HOUR:
+        return True
+    if sighting.door != BOX_DOOR or (campaign is not None and same.filter(campaign=campaign).exists()):
+        return False
+    return recent.values("campaign_id").distinct().count() >= reputation.BOX_CAMPAIGNS_AN_HOUR
 
 
 def boxes_heard(campaign: Campaign, told: Collection[Told]) -> frozenset[Told]:
-    """Return the detectors of boxes whose word counts in a campaign: those that were not mostly wrong, and that had
-    spoken of few other things within the hour before they spoke of this."""
-    return frozenset(one for one in told if one.collectivite_id and _is_heard(campaign, one))
-
-
-def _is_heard(campaign: Campaign, one: Told) -> bool:
-    rows = Sighting.objects.filter(collectivite_id=one.collectivite_id, detector=one.detector)
-    if _low(rows, "collectivite_id", campaign, least=reputation.COMMUNE_LEAST):
-        return False
-    ends = rows.filter(campaign=campaign).aggregate(first=Min("received_at"), last=Max("received_at"))
-    # Of many sightings two are asked about, so that a flood costs no flood of queries.
-    return any(_before(rows, campaign, at) < reputation.BOX_CAMPAIGNS_AN_HOUR for at in set(ends.values()))
-
-
-def _before(rows: QuerySet[Sighting], campaign: Campaign, at: datetime) -> int:
-    others = rows.filter(received_at__gt=at - _HOUR, received_at__lt=at).exclude(campaign=campaign)
-    return others.values("campaign_id").distinct().count()
+    """Return the detectors of boxes whose word counts in a campaign: those that were not mostly wrong."""
+    owners: dict[str, set[str]] = defaultdict(set)
+    for one in told:
+        owners[one.detector].add(one.collectivite_id)
+    heard = set()
+    for detector, every in owners.items():
+        rows = Sighting.objects.filter(detector=detector, collectivite_id__in=every)
+        low = _low(rows, "collectivite_id", campaign, least=reputation.COMMUNE_LEAST)
+        heard |= {Told(owner, detector) for owner in every - low - {""}}
+    return frozenset(heard)
 
 
 def _low(rows: QuerySet[Sighting], column: str, campaign: Campaign, *, least: float) -> set[str]:
+    since = clock.now() - _MEMORY
+    judged = rows.filter(campaign__last_seen__gte=since).exclude(campaign=campaign)
+    # Few were ever wrong; what the others were right about, which is much, is not read.
+    wrong = _outcomes(judged.filter(campaign__state__in=Campaign.CLOSED), column)
+    suspects = {one for one, found in wrong.items() if reputation.is_low(found, least=least)}
+    if not suspects:
+        return suspects
+    right = _outcomes(judged.filter(campaign__state=_State.DECIDED, **{f"{column}__in": suspects}), column)
+    return {one for one in suspects if reputation.is_low(wrong[one] + right[one], least=least)}
+
+
+def _outcomes(rows: QuerySet[Sighting], column: str) -> dict[str, list[Outcome]]:
     outcomes: dict[str, list[Outcome]] = defaultdict(list)
     now = clock.now()
-    closed = (
-        rows.filter(campaign__state__in=_CLOSED, campaign__last_seen__gte=now - _MEMORY)
-        .exclude(campaign=campaign)
-        .values_list(column, "campaign_id", "campaign__state", "campaign__last_seen")
-        .distinct()
-    )
-    for value, _, state, at in closed:
-        outcomes[value].append(Outcome(_CLOSED[_State(state)], (now - at).total_seconds()))
-    return {value for value, found in outcomes.items() if reputation.is_low(found, least=least)}
+    told = rows.values_list(column, "campaign_id", "campaign__state", "campaign__last_seen").distinct()
+    for value, _, state, at in told:
+        outcomes[value].append(Outcome(state == _State.DECIDED, (now - at).total_seconds()))
+    return outcomes
 
 
 def _flooding(rows: QuerySet[Sighting], column: str) -> set[str]:

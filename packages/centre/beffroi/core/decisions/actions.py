@@ -24,8 +24,6 @@ from beffroi.lib.errors import BeffroiError, Invalid
 from beffroi.lib.ids import new_id
 
 MAX_TTL_S = 3650 * 86400
-EXTEND_FROM = 0.1
-"""An active decision is extended when that gains a tenth of its life: a flood of reports is not a flood of batches."""
 _EXPIRY_BATCH = 500
 NOBODY_DECIDED = "nobody_decided"
 """Why a question to a person ended: it is not blocked, and what comes in for it later asks again."""
@@ -316,9 +314,7 @@ def end_unanswered(decision: Decision, *, actor: Actor) -> bool:
 def _extend(decision: Decision, *, actor: Actor, ttl_s: int, changed: bool) -> None:
     """``changed``: what doors hold of it is another than they know."""
     wanted = clock.paced_now() + timedelta(seconds=ttl_s)
-    if decision.expires_at is not None and wanted - decision.expires_at >= timedelta(
-        seconds=ttl_s * EXTEND_FROM
-    ):
+    if decision.expires_at is not None and rules.gains(wanted - decision.expires_at, ttl_s):
         decision.expires_at = wanted
         decision.save(update_fields=["expires_at"])
     elif not changed:

@@ -49,6 +49,21 @@ def active_decisions(actor: Actor) -> QuerySet[Decision]:
     return visible_decisions(actor).filter(state=Decision.State.ACTIVE)
 
 
+def stands(indicator: Indicator, *, ttl_s: int) -> bool:
+    """Whether several communes saw it, it is refused for all, and who demands that for ``ttl_s`` seconds changes
+    nothing at any door."""
+    ends = clock.paced_now() + timedelta(seconds=ttl_s)
+    held = Decision.objects.filter(
+        kind=indicator.kind.value, value=indicator.value, scope=SCOPE_ALL, state=Decision.State.ACTIVE
+    ).first()
+    return (
+        held is not None
+        and held.expires_at is not None
+        and rules.seen_by_several(rules.Held(held.reason, held.rule, held.evidence))
+        and not rules.gains(ends - held.expires_at, ttl_s)
+    )
+
+
 def access_decision(actor: Actor, decision_id: str) -> Decision:
     """Errors: NotFound, for absent and forbidden alike."""
     return existing(visible_decisions(actor).filter(pk=decision_id).first(), "decision")

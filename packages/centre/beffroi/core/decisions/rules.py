@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import takewhile
 
 from beffroi_protocol.indicators import Indicator, Kind
@@ -22,6 +23,7 @@ _NETWORKS = frozenset({Kind.IP, Kind.CIDR})
 COMMAND_SERVER = NEVER_LIFTED | {"box_beacon", "box_dns_tunnel"}
 """Reasons, threats of lists and detectors that say: something inside talks to its master."""
 SEVERAL = 2
+EXTEND_FROM = 0.1
 MAX_LOCAL_EXCEPTIONS = 50
 """Active ones of a collectivité: a person who lets everything through has no protection left."""
 
@@ -83,3 +85,9 @@ def exception_refused(held: Iterable[Held], *, departement: bool) -> str:
     if not departement and any(map(seen_by_several, found)):
         return "seen_by_several"
     return ""
+
+
+def gains(later: timedelta, ttl_s: int) -> bool:
+    """Whether an active decision is extended, which would end so much ``later``: when that gains a tenth of its life.
+    A flood of reports is not a flood of batches."""
+    return later >= timedelta(seconds=ttl_s * EXTEND_FROM)
