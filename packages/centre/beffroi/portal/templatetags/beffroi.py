@@ -57,6 +57,17 @@ def icon(name: str, size: str = "") -> SafeString:
     )
 
 
+@register.simple_block_tag
+def say(content: SafeString, tone: str, drawing: str, *, role: str = "", focus: bool = False) -> SafeString:
+    """A notice of one paragraph. ``tone``: "good", "warn", "bad", or "" for what is only said; ``role``: "alert" or
+    "status" where it is read aloud by itself; ``focus``: the page begins at it."""
+    style = f"say {tone}".strip()
+    told = format_html(' role="{}"', role) if role else ""
+    begins = mark_safe(' tabindex="-1" data-focus') if focus else ""
+    notice = '<div class="{}"{}{}>{}<div><p>{}</p></div></div>'
+    return format_html(notice, style, told, begins, icon(drawing), content)
+
+
 @register.simple_tag
 def tiles() -> SafeString:
     """The glazed tiles of Burgundian roofs."""
