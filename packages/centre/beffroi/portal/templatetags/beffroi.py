@@ -68,6 +68,12 @@ def say(content: SafeString, tone: str, drawing: str, *, role: str = "", focus: 
     return format_html(notice, style, told, begins, icon(drawing), content)
 
 
+@register.simple_block_tag
+def nothing(content: SafeString, drawing: str) -> SafeString:
+    """What stands where a list has no entry yet."""
+    return format_html('<p class="empty">{}<span>{}</span></p>', icon(drawing), content)
+
+
 @register.simple_tag
 def tiles() -> SafeString:
     """The glazed tiles of Burgundian roofs."""
