@@ -12,6 +12,7 @@ from string import digits
 from django import template
 from django.forms import BoundField
 from django.template import defaultfilters
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
@@ -55,6 +56,13 @@ def icon(name: str, size: str = "") -> SafeString:
         f'<svg class="{style}" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="2" '
         f'stroke-linecap="round" stroke-linejoin="round" aria-hidden="true" focusable="false">{_drawing(name)}</svg>'
     )
+
+
+@register.simple_block_tag
+def back(content: SafeString, view: str, *arguments: object) -> SafeString:
+    """The way to the page above this one, at its head."""
+    way = '<p><a class="back" href="{}">{}{}</a></p>'
+    return format_html(way, reverse(view, args=arguments), icon("arrow-left"), content)
 
 
 @register.simple_block_tag
