@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from beffroi.boxes.models import (
     Box,
@@ -18,32 +18,15 @@ from beffroi.boxes.models import (
     RelayDay,
     RelayRequest,
 )
-from beffroi.core.retention.registry import Before, Category, category
+from beffroi.core.retention.registry import Before, BeforeDay, Category, category
 
 KEEP_COUNTS_DAYS = 400
 """The months that a town council looks back on, and a year's comparison."""
 SETTING = "retention_evidence_days"
 
-
-def flow_counts(cutoff: datetime) -> QuerySet[FlowCount]:
-    return FlowCount.objects.filter(day__lt=cutoff.date())
-
-
-def refused_days(cutoff: datetime) -> QuerySet[RefusedDay]:
-    return RefusedDay.objects.filter(day__lt=cutoff.date())
-
-
-def relay_days(cutoff: datetime) -> QuerySet[RelayDay]:
-    return RelayDay.objects.filter(day__lt=cutoff.date())
-
-
-def relay_requests(cutoff: datetime) -> QuerySet[RelayRequest]:
-    return RelayRequest.objects.filter(asked_at__lt=cutoff).exclude(state=RelayRequest.State.ASKED)
-
-
-def learned(cutoff: datetime) -> QuerySet[LearnedFlow]:
-    """What was answered stays as long as it is seen: the answer must not be asked for again."""
-    return LearnedFlow.objects.filter(last_at__lt=cutoff)
+flow_counts = BeforeDay(FlowCount)
+refused_days = BeforeDay(RefusedDay)
+relay_requests = Before(RelayRequest, "asked_at", ~Q(state=RelayRequest.State.ASKED))
 
 
 def codes(cutoff: datetime) -> QuerySet[EnrolmentCode]:
@@ -58,10 +41,11 @@ def diagnoses(cutoff: datetime) -> QuerySet[BoxDiagnosis]:
 
 category(Category("flow_counts", 60, KEEP_COUNTS_DAYS, flow_counts, batch=500))
 category(Category("refused_days", 61, KEEP_COUNTS_DAYS, refused_days, batch=500))
-category(Category("relay_days", 116, SETTING, relay_days))
+category(Category("relay_days", 116, SETTING, BeforeDay(RelayDay)))
 category(Category("relay_requests", 117, SETTING, relay_requests))
 category(Category("box_notices", 62, SETTING, Before(BoxNotice, "at")))
-category(Category("learned_flows", 63, SETTING, learned))
+# What was answered stays as long as it is seen: the answer must not be asked for again.
+category(Category("learned_flows", 63, SETTING, Before(LearnedFlow, "last_at")))
 category(Category("bypasses", 64, SETTING, Before(BoxBypass, "last_at")))
 category(Category("diagnoses", 65, 0, diagnoses))
 category(Category("enrolment_codes", 66, SETTING, codes))

@@ -12,15 +12,11 @@ from typing import Any
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from beffroi.core.decisions.models import Decision
-from beffroi.core.retention.registry import Category, category, hold
+from beffroi.core.retention.registry import Before, Category, category, hold
 from beffroi.incidents.models import Encounter, Incident
 
 SETTING = "retention_incidents_days"
 _NEEDED = ~Q(state=Incident.State.CLOSED) | ~Q(complaint_since=None)
-
-
-def closed(cutoff: datetime) -> QuerySet[Incident]:
-    return Incident.objects.exclude(_NEEDED).filter(closed_at__lt=cutoff)
 
 
 def encounters(cutoff: datetime) -> QuerySet[Encounter]:
@@ -47,5 +43,7 @@ def people(ids: Collection[str]) -> set[str]:
     return set(Incident.objects.filter(_NEEDED, person_id__in=ids).values_list("person_id", flat=True))
 
 
-category(Category("incidents", 40, SETTING, closed, _erase_incidents, batch=50))
+category(
+    Category("incidents", 40, SETTING, Before(Incident, "closed_at", ~_NEEDED), _erase_incidents, batch=50)
+)
 category(Category("encounters", 41, "retention_evidence_days", encounters))

@@ -3,22 +3,15 @@ an elimination, and never deleted."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from django.db.models import Q
 
-from django.db.models import QuerySet
-
-from beffroi.core.retention.registry import Category, category
+from beffroi.core.retention.registry import Before, Category, category
 from beffroi.leaving.models import CommuneErasure, Leaving
 
+_taken_back = Q(state=Leaving.State.TAKEN_BACK)
+_came_to_nothing = Q(state__in=(CommuneErasure.State.REFUSED, CommuneErasure.State.WITHDRAWN))
+_leavings = Before(Leaving, "changed_at", _taken_back)
+_requests = Before(CommuneErasure, "changed_at", _came_to_nothing)
 
-def leavings(cutoff: datetime) -> QuerySet[Leaving]:
-    return Leaving.objects.filter(state=Leaving.State.TAKEN_BACK, changed_at__lt=cutoff)
-
-
-def requests(cutoff: datetime) -> QuerySet[CommuneErasure]:
-    over = (CommuneErasure.State.REFUSED, CommuneErasure.State.WITHDRAWN)
-    return CommuneErasure.objects.filter(state__in=over, changed_at__lt=cutoff)
-
-
-category(Category("commune_leavings", 150, "retention_accounts_days", leavings))
-category(Category("commune_erasure_requests", 151, "retention_accounts_days", requests))
+category(Category("commune_leavings", 150, "retention_accounts_days", _leavings))
+category(Category("commune_erasure_requests", 151, "retention_accounts_days", _requests))

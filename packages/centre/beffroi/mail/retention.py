@@ -8,10 +8,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from beffroi.core.decisions.models import Decision
-from beffroi.core.retention.registry import Category, category
+from beffroi.core.retention.registry import Before, Category, category
 from beffroi.mail import sendings
 from beffroi.mail.held import retention as held_retention  # noqa: F401 - registers its own
 from beffroi.mail.models import (
@@ -27,6 +27,8 @@ from beffroi.mail.models import (
 SETTING = "retention_messages_days"
 SENDINGS_DAYS = 30
 _OVER = (RemediationJob.State.DONE, RemediationJob.State.REFUSED)
+
+_sendings = Before(Sending, "changed_at", ~Q(state__in=sendings.OPEN))
 
 
 def jobs(cutoff: datetime) -> QuerySet[RemediationJob]:
@@ -54,10 +56,6 @@ def deliveries(cutoff: datetime) -> QuerySet[MailDelivery]:
     return MailDelivery.objects.filter(delivered_at__lt=cutoff).exclude(Exists(known))
 
 
-def settled_sendings(cutoff: datetime) -> QuerySet[Sending]:
-    return Sending.objects.filter(changed_at__lt=cutoff).exclude(state__in=sendings.OPEN)
-
-
 def erase_messages(ids: list[Any]) -> int:
     """With all that is known of them."""
     for model in (MailObservation, MailRecipient, MailDelivery):
@@ -70,4 +68,4 @@ category(Category("withdrawn_copies", 20, "retention_evidence_days", items))
 category(Category("withdrawals", 21, "retention_evidence_days", empty_jobs))
 category(Category("messages", 22, SETTING, messages, erase_messages, batch=100))
 category(Category("deliveries", 23, SETTING, deliveries))
-category(Category("sendings", 24, SENDINGS_DAYS, settled_sendings))
+category(Category("sendings", 24, SENDINGS_DAYS, _sendings))

@@ -25,11 +25,13 @@ from beffroi.core.decisions.models import (
 )
 from beffroi.core.events import retention as events
 from beffroi.core.events.models import OutboxEvent
-from beffroi.core.retention.registry import Category, category
+from beffroi.core.retention.registry import Before, Category, category
 
 SETTING = "retention_evidence_days"
 KEEP_LINES_DAYS = 30
 """Of signed lines: as long as boîtiers look back."""
+
+_exceptions = Before(LocalException, "expires_at", ~Q(state=LocalException.State.ACTIVE))
 
 
 def ended(cutoff: datetime) -> QuerySet[Decision]:
@@ -37,16 +39,6 @@ def ended(cutoff: datetime) -> QuerySet[Decision]:
     asked = Appeal.objects.filter(decision_id=OuterRef("pk"), state=Appeal.State.OPEN)
     past = Decision.objects.exclude(state__in=Decision.OPEN).filter(ended_at__lt=cutoff)
     return past.exclude(Exists(asked))
-
-
-def exceptions(cutoff: datetime) -> QuerySet[LocalException]:
-    past = LocalException.objects.exclude(state=LocalException.State.ACTIVE)
-    return past.filter(expires_at__lt=cutoff)
-
-
-def taken_back(cutoff: datetime) -> QuerySet[NeverAgain]:
-    """What is never to be decided again stays until a person takes it back."""
-    return NeverAgain.objects.filter(revoked_at__lt=cutoff)
 
 
 def published_events(cutoff: datetime) -> QuerySet[OutboxEvent]:
@@ -73,7 +65,8 @@ def _erase_decisions(ids: list[Any]) -> int:
 
 
 category(Category("decisions", 10, SETTING, ended, _erase_decisions, held_as="decision", batch=50))
-category(Category("exceptions", 11, SETTING, exceptions))
-category(Category("never_again", 12, SETTING, taken_back))
+category(Category("exceptions", 11, SETTING, _exceptions))
+# What is never to be decided again stays until a person takes it back.
+category(Category("never_again", 12, SETTING, Before(NeverAgain, "revoked_at")))
 category(Category("feed_lines", 79, KEEP_LINES_DAYS, lines))
 category(Category("events", 80, events.KEEP_DAYS, published_events, batch=events.BATCH))

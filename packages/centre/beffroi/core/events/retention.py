@@ -13,7 +13,7 @@ from django.db.models import Min, QuerySet
 
 from beffroi.core.events.models import ConsumerCursor, InboxFact, OutboxEvent
 from beffroi.core.events.registry import consumers
-from beffroi.core.retention.registry import Category, category
+from beffroi.core.retention.registry import Before, Category, category
 
 KEEP_DAYS = 90
 BATCH = 500
@@ -24,11 +24,6 @@ def old_events(cutoff: datetime, *, unread_from: int | None = None) -> QuerySet[
     old = OutboxEvent.objects.filter(created_at__lt=cutoff)
     needed = [number for number in (_first_pending(), unread_from) if number is not None]
     return old.filter(id__lt=min(needed)) if needed else old
-
-
-def old_facts(cutoff: datetime) -> QuerySet[InboxFact]:
-    """Facts of doors, whose events are gone as well."""
-    return InboxFact.objects.filter(received_at__lt=cutoff)
 
 
 def _first_pending() -> int | None:
@@ -43,4 +38,5 @@ def _first_pending() -> int | None:
     return min((number for number in found if number is not None), default=None)
 
 
-category(Category("facts", 81, KEEP_DAYS, old_facts, batch=BATCH))
+# Facts of doors, whose events are gone as well.
+category(Category("facts", 81, KEEP_DAYS, Before(InboxFact, "received_at"), batch=BATCH))

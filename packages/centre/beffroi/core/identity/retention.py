@@ -23,7 +23,7 @@ from beffroi.core.identity.models import (
 )
 from beffroi.core.identity.rescue import KEEP_DAYS as RESCUE_DAYS
 from beffroi.core.identity.sign_ins import KEEP_DAYS
-from beffroi.core.retention.registry import Before, Category, category
+from beffroi.core.retention.registry import Before, BeforeDay, Category, category
 
 KEEP_LINKS_DAYS = 1
 """After they are over."""
@@ -34,18 +34,11 @@ KEEP_ACTIVATION_DAYS = 0
 KEEP_OFFERS_DAYS = 0
 """The same, from the end of the thirty days."""
 
-
-def sign_ins(cutoff: datetime) -> QuerySet[SignIn]:
-    return SignIn.objects.filter(day__lt=cutoff.date())
-
-
-def activation_codes(cutoff: datetime) -> QuerySet[ActivationCode]:
-    """Used or not; the audit log says who made one, and when it opened."""
-    return ActivationCode.objects.filter(expires_at__lt=cutoff)
-
-
-def membership_offers(cutoff: datetime) -> QuerySet[MembershipOffer]:
-    return MembershipOffer.objects.filter(expires_at__lt=cutoff)
+sign_ins = BeforeDay(SignIn)
+activation_codes = Before(ActivationCode, "expires_at")
+"""Used or not; the audit log says who made one, and when it opened."""
+membership_offers = Before(MembershipOffer, "expires_at")
+_administrators = Before(Administrator, "closed_at", Q(is_active=False, erased_at=None))
 
 
 def closed_accounts(cutoff: datetime) -> QuerySet[Person]:
@@ -53,10 +46,6 @@ def closed_accounts(cutoff: datetime) -> QuerySet[Person]:
     member = Membership.objects.filter(Q(until=None) | Q(until__gte=cutoff), person=OuterRef("pk"))
     past = Person.objects.filter(is_active=False, erased_at=None, created_at__lt=cutoff)
     return past.exclude(Exists(member))
-
-
-def closed_administrators(cutoff: datetime) -> QuerySet[Administrator]:
-    return Administrator.objects.filter(is_active=False, erased_at=None, closed_at__lt=cutoff)
 
 
 def _erase_administrators(ids: list[Any]) -> int:
@@ -90,7 +79,7 @@ category(
         "closed_administrators",
         163,
         "retention_accounts_days",
-        closed_administrators,
+        _administrators,
         _erase_administrators,
         batch=20,
     )

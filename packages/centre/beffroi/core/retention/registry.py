@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.utils.module_loading import autodiscover_modules
 
 from beffroi.lib.config import Config
@@ -21,17 +21,29 @@ from beffroi.lib.errors import BeffroiError
 
 Due = Callable[[datetime], QuerySet[Any]]
 Erase = Callable[[list[Any]], int]
+_ALL = Q()
 
 
 @dataclass(frozen=True)
 class Before:
-    """Due are the rows of a table whose ``field``, a moment, lies before the cut-off."""
+    """Due are the rows of a table whose ``field``, a moment, lies before the cut-off, and that are ``where``."""
 
     table: type[Model]
     field: str
+    where: Q = _ALL
 
     def __call__(self, cutoff: datetime) -> QuerySet[Any]:
-        return self.table._default_manager.filter(**{f"{self.field}__lt": cutoff})
+        return self.table._default_manager.filter(self.where, **{f"{self.field}__lt": cutoff})
+
+
+@dataclass(frozen=True)
+class BeforeDay:
+    """Due are the rows of a table whose ``day`` is before the one of the cut-off."""
+
+    table: type[Model]
+
+    def __call__(self, cutoff: datetime) -> QuerySet[Any]:
+        return self.table._default_manager.filter(day__lt=cutoff.date())
 
 
 class CategoryNameTaken(BeffroiError):
@@ -79,7 +91,7 @@ def category(one: Category) -> None:
 
 
 def _said(due: Due) -> object:
-    return due if isinstance(due, Before) else getattr(due, "__qualname__", due)
+    return due if isinstance(due, Before | BeforeDay) else getattr(due, "__qualname__", due)
 
 
 def categories() -> list[Category]:

@@ -3,31 +3,18 @@ it is the commune's proof that an elimination was agreed to."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from django.db.models import Q
 
-from django.db.models import QuerySet
-
-from beffroi.core.retention.registry import Category, category
+from beffroi.core.retention.registry import Before, Category, category
 from beffroi.mail.closing import actions
 from beffroi.mail.closing.models import Erasure, Export
 
+_files = Before(Export, "ends_at", Q(state=Export.State.READY))
+"""Each has the end of its days."""
+_exports = Before(Export, "changed_at", Q(state__in=(Export.State.ENDED, Export.State.FAILED)))
+_requests = Before(Erasure, "changed_at", Q(state__in=(Erasure.State.REFUSED, Erasure.State.WITHDRAWN)))
+"""Erasures that came to nothing."""
 
-def files(cutoff: datetime) -> QuerySet[Export]:
-    """Each has the end of its days."""
-    return Export.objects.filter(state=Export.State.READY, ends_at__lt=cutoff)
-
-
-def exports(cutoff: datetime) -> QuerySet[Export]:
-    over = (Export.State.ENDED, Export.State.FAILED)
-    return Export.objects.filter(state__in=over, changed_at__lt=cutoff)
-
-
-def requests(cutoff: datetime) -> QuerySet[Erasure]:
-    """Erasures that came to nothing."""
-    over = (Erasure.State.REFUSED, Erasure.State.WITHDRAWN)
-    return Erasure.objects.filter(state__in=over, changed_at__lt=cutoff)
-
-
-category(Category("mail_export_files", 140, 0, files, actions.end_old))
-category(Category("mail_exports", 141, "retention_accounts_days", exports))
-category(Category("mail_erasure_requests", 142, "retention_accounts_days", requests))
+category(Category("mail_export_files", 140, 0, _files, actions.end_old))
+category(Category("mail_exports", 141, "retention_accounts_days", _exports))
+category(Category("mail_erasure_requests", 142, "retention_accounts_days", _requests))

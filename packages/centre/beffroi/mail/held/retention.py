@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.db.models import QuerySet
 
-from beffroi.core.retention.registry import Category, category
+from beffroi.core.retention.registry import Before, Category, category
 from beffroi.mail.held.models import HeldMail, Lesson, Notice, SenderRule
 from beffroi.mail.models import Mailbox
 
@@ -21,22 +21,10 @@ def held_mails(cutoff: datetime) -> QuerySet[HeldMail]:
     return rows.exclude(state=HeldMail.State.HELD, mailbox_id__in=alive)
 
 
-def lessons(cutoff: datetime) -> QuerySet[Lesson]:
-    """Taught, taken back or failed; what waits for rspamd is as old as a quarter of an hour, or as its failure."""
-    return Lesson.objects.filter(queued_at__lt=cutoff)
-
-
-def former_rules(cutoff: datetime) -> QuerySet[SenderRule]:
-    """That another one replaced, or that were taken back."""
-    return SenderRule.objects.filter(ended_at__lt=cutoff)
-
-
-def notices(cutoff: datetime) -> QuerySet[Notice]:
-    """What was said; what waits is given up much sooner (``notices``)."""
-    return Notice.objects.filter(told_at__lt=cutoff)
-
-
-category(Category("former_sender_rules", 39, "retention_accounts_days", former_rules))
+# That another one replaced, or that were taken back.
+category(Category("former_sender_rules", 39, "retention_accounts_days", Before(SenderRule, "ended_at")))
 category(Category("held_mails", 25, KEEP_DAYS, held_mails))
-category(Category("mail_lessons", 29, KEEP_DAYS, lessons))
-category(Category("notices", 34, KEEP_DAYS, notices))
+# Taught, taken back or failed; what waits for rspamd is as old as a quarter of an hour, or as its failure.
+category(Category("mail_lessons", 29, KEEP_DAYS, Before(Lesson, "queued_at")))
+# What was said; what waits is given up much sooner (``notices``).
+category(Category("notices", 34, KEEP_DAYS, Before(Notice, "told_at")))

@@ -11,11 +11,13 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 
-from beffroi.core.retention.registry import Category, category
+from beffroi.core.retention.registry import Before, Category, category
 from beffroi.mail.importing import actions, queries
 from beffroi.mail.importing.models import ImportJob
 
 ABANDONED_DAYS = 30
+
+_ended = Before(ImportJob, "done_at", Q(state__in=(*queries.OVER, ImportJob.State.UNDONE)))
 
 
 def abandoned(cutoff: datetime) -> QuerySet[ImportJob]:
@@ -29,10 +31,5 @@ def _end(ids: list[Any]) -> int:
     return actions.end_all(ImportJob.objects.filter(pk__in=ids))
 
 
-def ended(cutoff: datetime) -> QuerySet[ImportJob]:
-    over = (*queries.OVER, ImportJob.State.UNDONE)
-    return ImportJob.objects.filter(state__in=over, done_at__lt=cutoff)
-
-
 category(Category("abandoned_imports", 38, ABANDONED_DAYS, abandoned, _end, batch=20))
-category(Category("imports", 26, "retention_messages_days", ended, batch=20))
+category(Category("imports", 26, "retention_messages_days", _ended, batch=20))

@@ -8,20 +8,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
-from beffroi.core.retention.registry import Before, Category, category
+from beffroi.core.retention.registry import Before, BeforeDay, Category, category
 from beffroi.mail.people.models import DelegatedAct, Delegation, Departure, Handling, Member, Note
 
-
-def departures(cutoff: datetime) -> QuerySet[Departure]:
-    """Not one that the engines have not confirmed: it would go on being nobody's business."""
-    over = (Departure.State.CONFIRMED, Departure.State.UNDONE)
-    return Departure.objects.filter(created_at__lt=cutoff, state__in=over)
-
-
-def delegated_acts(cutoff: datetime) -> QuerySet[DelegatedAct]:
-    return DelegatedAct.objects.filter(day__lt=cutoff.date())
+_OVER = Q(state__in=(Departure.State.CONFIRMED, Departure.State.UNDONE))
+"""Not one that the engines have not confirmed: it would go on being nobody's business."""
 
 
 def delegations(cutoff: datetime) -> QuerySet[Delegation]:
@@ -33,6 +26,6 @@ def delegations(cutoff: datetime) -> QuerySet[Delegation]:
 category(Category("handlings", 96, "retention_messages_days", Before(Handling, "changed_at")))
 category(Category("mail_notes", 97, "retention_messages_days", Before(Note, "created_at")))
 category(Category("former_members", 98, "retention_accounts_days", Before(Member, "ended_at")))
-category(Category("departures", 99, "retention_accounts_days", departures))
-category(Category("delegated_acts", 113, "retention_messages_days", delegated_acts))
+category(Category("departures", 99, "retention_accounts_days", Before(Departure, "created_at", _OVER)))
+category(Category("delegated_acts", 113, "retention_messages_days", BeforeDay(DelegatedAct)))
 category(Category("delegations", 114, "retention_accounts_days", delegations))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from django.db.models import Q
 
-from django.db.models import QuerySet
-
-from beffroi.core.retention.registry import Before, Category, category
+from beffroi.core.retention.registry import Before, BeforeDay, Category, category
 from beffroi.mail.reports.models import Complaint, DmarcReport, DmarcRow, ReportRefusal, TlsReport
 
 KEPT_DAYS = 180
@@ -15,17 +13,8 @@ KEPT_DAYS = 180
 rows = Before(DmarcRow, "report__end_at")
 complaints = Before(Complaint, "received_at")
 
-
-def reports(cutoff: datetime) -> QuerySet[DmarcReport]:
-    return DmarcReport.objects.filter(end_at__lt=cutoff, rows=None)
-
-
-def refusals(cutoff: datetime) -> QuerySet[ReportRefusal]:
-    return ReportRefusal.objects.filter(day__lt=cutoff.date())
-
-
 category(Category("complaints", 126, KEPT_DAYS, complaints))
 category(Category("dmarc_rows", 100, KEPT_DAYS, rows, batch=500))
-category(Category("dmarc_reports", 101, KEPT_DAYS, reports))
+category(Category("dmarc_reports", 101, KEPT_DAYS, Before(DmarcReport, "end_at", Q(rows=None))))
 category(Category("tls_reports", 102, KEPT_DAYS, Before(TlsReport, "end_at")))
-category(Category("report_refusals", 103, KEPT_DAYS, refusals))
+category(Category("report_refusals", 103, KEPT_DAYS, BeforeDay(ReportRefusal)))

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.db.models import Q, QuerySet
 
-from beffroi.core.retention.registry import Before, Category, category
+from beffroi.core.retention.registry import Before, BeforeDay, Category, category
 from beffroi.mail.sending.models import AnsweredSlot, Doubted, LaneDay, PartnerTls, RefusedDay, SendingAlarm
 
 KEPT_DAYS = 90
@@ -16,18 +16,6 @@ SLOT_DAYS = 1
 slots = Before(AnsweredSlot, "at")
 
 
-def partners(cutoff: datetime) -> QuerySet[PartnerTls]:
-    return PartnerTls.objects.filter(day__lt=cutoff.date())
-
-
-def lanes(cutoff: datetime) -> QuerySet[LaneDay]:
-    return LaneDay.objects.filter(day__lt=cutoff.date())
-
-
-def refused(cutoff: datetime) -> QuerySet[RefusedDay]:
-    return RefusedDay.objects.filter(day__lt=cutoff.date())
-
-
 def doubted(cutoff: datetime) -> QuerySet[Doubted]:
     """Over, and spared no longer."""
     spared = Q(spared_until=None) | Q(spared_until__lt=cutoff)
@@ -35,8 +23,8 @@ def doubted(cutoff: datetime) -> QuerySet[Doubted]:
 
 
 category(Category("sending_alarms", 149, "retention_evidence_days", Before(SendingAlarm, "closed_at")))
-category(Category("partner_tls", 105, KEPT_DAYS, partners, batch=500))
-category(Category("lane_days", 145, KEPT_DAYS, lanes, batch=500))
-category(Category("refused_days_of_mailboxes", 146, DOUBT_DAYS, refused, batch=500))
+category(Category("partner_tls", 105, KEPT_DAYS, BeforeDay(PartnerTls), batch=500))
+category(Category("lane_days", 145, KEPT_DAYS, BeforeDay(LaneDay), batch=500))
+category(Category("refused_days_of_mailboxes", 146, DOUBT_DAYS, BeforeDay(RefusedDay), batch=500))
 category(Category("doubted_senders", 147, DOUBT_DAYS, doubted))
 category(Category("answered_slots", 148, SLOT_DAYS, slots, batch=500))

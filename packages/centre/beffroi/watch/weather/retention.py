@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from django.db.models import QuerySet
-
-from beffroi.core.retention.registry import Category, category
+from beffroi.core.retention.registry import BeforeDay, Category, category
 from beffroi.watch.weather.models import WeatherDay
 
 KEEP_DAYS = 400
 
-
-def past(cutoff: datetime) -> QuerySet[WeatherDay]:
-    return WeatherDay.objects.filter(day__lt=cutoff.date())
-
+past = BeforeDay(WeatherDay)
 
 category(Category("weather_days", 70, KEEP_DAYS, past))
