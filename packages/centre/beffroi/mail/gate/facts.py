@@ -222,11 +222,8 @@ def observations(facts: Facts) -> list[Observation]:
     found: dict[Observation, None] = {}
 
     def add(kind: Kind, value: str, role: str) -> Indicator | None:
-        try:
-            indicator = normalise(kind, value)
-        except IndicatorInvalid:
-            return None
-        if len(found) < MAX_OBSERVATIONS:
+        indicator = _canonical(kind, value)
+        if indicator is not None and len(found) < MAX_OBSERVATIONS:
             found[Observation(indicator, role)] = None
         return indicator
 
@@ -266,8 +263,12 @@ def observations(facts: Facts) -> list[Observation]:
 
 def _site(url: str) -> Indicator | None:
     """The home page of a link that is too long for one of its own: where it leads still counts."""
+    return _canonical(Kind.URL, found[0]) if (found := _SITE.match(url)) else None
+
+
+def _canonical(kind: Kind, value: str) -> Indicator | None:
     try:
-        return normalise(Kind.URL, found[0]) if (found := _SITE.match(url)) else None
+        return normalise(kind, value)
     except IndicatorInvalid:
         return None
 
@@ -296,10 +297,8 @@ def proved_senders(facts: Facts) -> list[str]:
 
 
 def _sender(address: str) -> str:
-    try:
-        return normalise(Kind.SENDER, address).value
-    except IndicatorInvalid:
-        return ""
+    known = _canonical(Kind.SENDER, address)
+    return known.value if known else ""
 
 
 def link_mismatch(facts: Facts) -> bool:
@@ -309,15 +308,8 @@ def link_mismatch(facts: Facts) -> bool:
 
 def in_codes(facts: Facts) -> list[str]:
     """The addresses in QR codes, canonical, the first ones."""
-    found = (_url(link.url) for link in _list(facts.urls) if link.in_code)
-    return list(dict.fromkeys(filter(None, islice(found, MAX_CODES))))
-
-
-def _url(url: str) -> str:
-    try:
-        return normalise(Kind.URL, url).value
-    except IndicatorInvalid:
-        return ""
+    found = (_canonical(Kind.URL, link.url) for link in _list(facts.urls) if link.in_code)
+    return list(dict.fromkeys(url.value for url in islice(found, MAX_CODES) if url))
 
 
 def attachment_types(facts: Facts) -> list[str]:

@@ -15,13 +15,14 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db.models import Q, QuerySet
 
-from beffroi.core import turns as due_turns
+from beffroi.core import turns
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.mail import child_process
-from beffroi.mail.importing import actions, runner, turns
+from beffroi.mail.importing import actions, runner
 from beffroi.mail.importing.errors import Crashed
 from beffroi.mail.importing.models import ImportJob
+from beffroi.mail.importing.turns import turn
 
 CHILDREN = 4
 LIFE_S = int(3 * runner.STRETCH_S)
@@ -38,7 +39,7 @@ _running: dict[str, tuple[str, subprocess.Popen[bytes]]] = {}
 def due(now: datetime) -> QuerySet[ImportJob]:
     """Only its command goes on with an archive; what it brought is taken away here."""
     ours = (Q(state__in=_DUE) & ~Q(tls=ImportJob.Tls.NONE)) | Q(state=_UNDOING)
-    return ImportJob.objects.filter(ours, due_turns.due("next_run_at", now, LONGEST_WAIT))
+    return ImportJob.objects.filter(ours, turns.due("next_run_at", now, LONGEST_WAIT))
 
 
 def step() -> int:
@@ -74,7 +75,7 @@ def child(config: Config, job_id: str) -> int:
     job = ImportJob.objects.filter(pk=job_id).first()
     if job is None:
         return 2
-    with turns.turn(config, job.mailbox_id, wait=False) as mine:
+    with turn(config, job.mailbox_id, wait=False) as mine:
         if mine:
             runner.run(job_id)
         else:  # an archive is being brought
