@@ -19,7 +19,7 @@ VERBS = {
     "up": "up.main",
     "boot": "boot.main",
     "status": "report.main",
-    "code": "report.code",
+    "code": "code.main",
     "stop": "remove.stop",
     "remove": "remove.main",
     "audit": "audit.main",

@@ -1,4 +1,4 @@
-"""`status` and `code`: what runs, what is wrong and how to mend it, and who can sign in.
+"""`status`: what runs, what is wrong and how to mend it, and who can sign in.
 
 Process: the person's own; reads STATE/supervisor/status.json and, as root, the demonstration's accounts.
 Secrets: passwords are shown by `status --accounts` only (and once by the `up` that made them).
@@ -12,7 +12,6 @@ from dataclasses import asdict
 
 from beffroi.cli.options import Parser
 from beffroi.core.audit import told as audited
-from beffroi.core.identity import totp
 from beffroi.core.retention import told
 from beffroi.drive import renewal, upkeep
 from beffroi.drive.backup import drills
@@ -142,25 +141,6 @@ def _accounts(config: Config) -> int:
         raise NoAccounts(accounts.path(config))
     print("\n".join(account_lines(config, found, secrets=True)))
     return 0
-
-
-class NoSuchAccount(BeffroiError):
-    """No demonstration account {} with a one-time code is readable here. Next: as root: ./beffroi status --accounts"""
-
-    code = "cli.no_such_account"
-
-
-def code(arguments: Sequence[str]) -> int:
-    """Print the present one-time code of a demonstration account."""
-    parser = Parser(prog="beffroi code")
-    parser.add_argument("email")
-    options = parser.parse_args(arguments)
-    config = load(options.state.resolve())
-    for account in accounts.load(config):
-        if account.email == options.email.strip().lower() and account.totp_secret:
-            print(totp.code_at(account.totp_secret, clock.epoch()))
-            return 0
-    raise NoSuchAccount(options.email)
 
 
 def lines(found: status.CentreStatus) -> list[str]:
