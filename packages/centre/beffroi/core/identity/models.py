@@ -134,11 +134,9 @@ class LoginFlow(models.Model):
         db_table = "login_flow"
 
 
-class RescueCode(models.Model):
-    """A second factor for once, that a référent hands to a person who lost theirs; the password is still asked for."""
+class PaperCode(models.Model):
+    """What works once, and is handed over on paper. One of ``used_at`` and ``ended_at`` at most is set."""
 
-    id = id_field("rsc")
-    person = models.ForeignKey(Person, models.CASCADE, related_name="rescue_codes")
     collectivite_id = models.CharField(max_length=40)
     made_by = models.CharField(max_length=40)
     sha256 = models.CharField(max_length=64, unique=True)
@@ -148,21 +146,24 @@ class RescueCode(models.Model):
     ended_at = models.DateTimeField(null=True, default=None)
 
     class Meta:
+        abstract = True
+
+
+class RescueCode(PaperCode):
+    """A second factor for once, that a référent hands to a person who lost theirs; the password is still asked for."""
+
+    id = id_field("rsc")
+    person = models.ForeignKey(Person, models.CASCADE, related_name="rescue_codes")
+
+    class Meta:
         db_table = "rescue_code"
 
 
-class ActivationCode(models.Model):
+class ActivationCode(PaperCode):
     """Opens an account that nobody came to yet, once: its person chooses the password then. On the printed sheet."""
 
     id = id_field("act")
     person = models.ForeignKey(Person, models.CASCADE, related_name="activation_codes")
-    collectivite_id = models.CharField(max_length=40)
-    made_by = models.CharField(max_length=40)
-    sha256 = models.CharField(max_length=64, unique=True)
-    created_at = models.DateTimeField(default=clock.now)
-    expires_at = models.DateTimeField()
-    used_at = models.DateTimeField(null=True, default=None)
-    ended_at = models.DateTimeField(null=True, default=None)
 
     class Meta:
         db_table = "activation_code"

@@ -7,6 +7,7 @@ Rule:   contents are read elsewhere: this page asks, and shows how far it is. Pa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime, time
 from http import HTTPStatus
@@ -19,6 +20,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from beffroi.core.approvals.models import Approval
 from beffroi.core.communes import queries as communes
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
@@ -28,6 +30,8 @@ from beffroi.drive.seals.verification import unpacked
 from beffroi.drive.store import seal_alarms, seal_checks, seal_ends, seals
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import AbsentNode
+from beffroi.drive.store.seal_checks import Check
+from beffroi.drive.store.seal_ends import Elimination
 from beffroi.drive.store.seals import NO_END, Seal
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import View
@@ -256,10 +260,8 @@ def _context(reading: Reading, actor: Actor, found: Seal) -> dict[str, Any]:
     persons |= {one for one in (check and check.person_id, alarm and alarm.settled_by) if one}
     named = identity.visible_names(actor, persons)
     owner = communes.access_collectivite(actor, actor.collectivite_id or "")
-    now, then = (
-        communes.called_now(owner),
-        communes.called_then(owner, datetime.fromtimestamp(found.begun_s, UTC)),
-    )
+    now = communes.called_now(owner)
+    then = communes.called_then(owner, datetime.fromtimestamp(found.begun_s, UTC))
     now_s, is_stamping = clock.paced_s(), authority.is_set(settings.BEFFROI)
     term_is_over = found.until_s != NO_END and now_s >= found.until_s
     final = retention.TABLE[found.rule].final if found.rule in retention.TABLE else ""
@@ -281,9 +283,7 @@ def _context(reading: Reading, actor: Actor, found: Seal) -> dict[str, Any]:
         "may_lift": term_is_over and not found.rule,
         "may_eliminate": term_is_over and final in ("destroy", "select") and not asked and ended is None,
         "is_granted": ended is None and actions.is_under_way(approval),
-        "commune": now
-        if ended is None
-        else communes.called_then(owner, datetime.fromtimestamp(ended.at_s, UTC)),
+        "commune": communes.called_then(owner, datetime.fromtimestamp(ended.at_s, UTC)) if ended else now,
         "organisation": words.called(now),
         "producer": {"name": then["name"], "called": words.called(then)} if then != now else None,
         "seda": words.agency("own", now) | words.agency("producer", then),
@@ -295,36 +295,49 @@ def _context(reading: Reading, actor: Actor, found: Seal) -> dict[str, Any]:
             statement = manifest.read_statement(texts.get(manifest.STATEMENT, b""))
             context |= {"root": statement.root, "position": statement.subject.audit_position}
     if check is not None:
-        report = unpacked(check.report)
-        context["check"] = {
-            "at": clock.moment(check.done_s),
-            "by": named.get(check.person_id, ""),
-            "was_due": check.person_id == seal_checks.NOBODY,
-            "intact": report.intact,
-            "sentences": words.sentences(report),
-            "rows": words.differences(report)[:LINES_SHOWN],
-            "more": max(0, len(report.absent) + len(report.changed) + len(report.added) - LINES_SHOWN),
-        }
+        context["check"] = _check(check, named)
     if asked and approval is not None:
-        context["asked"] = {
-            **actions.visa_of(approval),
-            "by": named.get(approval.requested_by, ""),
-            "on": date.fromisoformat(actions.visa_of(approval)["visa_on"]),
-            "at": approval.requested_at,
-            "may_grant": actions.may_grant(actor, approval),
-            "may_refuse": actor.role in actions.ANSWERS,
-        }
+        context["asked"] = _asked(actor, approval, named)
     if ended is not None:
-        context["record"] = {
-            "visa": ended.visa,
-            "on": date.fromisoformat(ended.visa_on),
-            "visa_by": ended.visa_by,
-            "asked_by": named.get(ended.asked_by, ""),
-            "granted_by": named.get(ended.granted_by, ""),
-            "at": clock.moment(ended.at_s),
-            "lines": [line.path for line in manifest.read_files(texts[manifest.FILES])],
-        }
+        context["record"] = _record(ended, texts[manifest.FILES], named)
     return context
+
+
+def _check(check: Check, named: Mapping[str, str]) -> dict[str, Any]:
+    report = unpacked(check.report)
+    return {
+        "at": clock.moment(check.done_s),
+        "by": named.get(check.person_id, ""),
+        "was_due": check.person_id == seal_checks.NOBODY,
+        "intact": report.intact,
+        "sentences": words.sentences(report),
+        "rows": words.differences(report)[:LINES_SHOWN],
+        "more": max(0, len(report.absent) + len(report.changed) + len(report.added) - LINES_SHOWN),
+    }
+
+
+def _asked(actor: Actor, approval: Approval, named: Mapping[str, str]) -> dict[str, Any]:
+    visa = actions.visa_of(approval)
+    return {
+        **visa,
+        "by": named.get(approval.requested_by, ""),
+        "on": date.fromisoformat(visa["visa_on"]),
+        "at": approval.requested_at,
+        "may_grant": actions.may_grant(actor, approval),
+        "may_refuse": actor.role in actions.ANSWERS,
+    }
+
+
+def _record(ended: Elimination, files: bytes, named: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "visa": ended.visa,
+        "on": date.fromisoformat(ended.visa_on),
+        "visa_by": ended.visa_by,
+        "asked_by": named.get(ended.asked_by, ""),
+        "granted_by": named.get(ended.granted_by, ""),
+        "at": clock.moment(ended.at_s),
+        "lines": [line.path for line in manifest.read_files(files)],
+    }
 
 
 def _is_held_up(actor: Actor) -> bool:
