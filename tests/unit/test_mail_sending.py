@@ -9,7 +9,7 @@ import pytest
 from beffroi.lib.config import Config, SettingInvalid
 from beffroi.mail.engines import destinations, outgoing
 from beffroi.mail.gate import relays
-from beffroi.mail.gate.sending import DAY_S, HELD_TEXT, HOUR_S, Limits, Sent
+from beffroi.mail.gate.sending import DAY_S, HELD_TEXT, HOUR_S, MAX_WAITING, Limits, Sent
 
 LIMITS = Limits(hour_messages=3, day_messages=5, hour_recipients=10, day_recipients=12)
 NOW_S = 1_800_000_000.0
@@ -79,6 +79,18 @@ def test_refusals_are_told_once_and_again_when_no_person_would_go_on(tmp_path: P
     assert sent.told() == []
     sent.put_back(told)
     assert sent.told() == told
+    sent.close()
+
+
+def test_refusals_that_could_not_be_told_give_way_to_as_many_newer_ones(tmp_path: Path) -> None:
+    sent = Sent(tmp_path / "sending.sqlite", LIMITS)
+    _send(sent, 11)
+    taken = sent.told()
+    newest = [f"a{n}@b.test" for n in range(MAX_WAITING)]
+    for account in newest:
+        _send(sent, 11, account=account)
+    sent.put_back(taken)
+    assert [one["account"] for one in sent.told()] == newest
     sent.close()
 
 

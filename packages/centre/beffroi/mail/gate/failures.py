@@ -66,5 +66,4 @@ class Failures:
     def put_back(self, taken: list[dict[str, object]]) -> None:
         """What could not be told waits again; the oldest give way."""
         with self._lock:
-            room = MAX_WAITING - len(self._waiting)
-            self._waiting.extendleft(reversed(taken[max(0, len(taken) - room) :]))
+            self._waiting = collections.deque((*taken, *self._waiting), MAX_WAITING)

@@ -212,8 +212,9 @@ class Sent:
             return taken
 
     def put_back(self, taken: list[dict[str, object]]) -> None:
+        """What could not be told waits again; the oldest give way."""
         with self._lock:
-            self._waiting.extendleft(reversed(taken[-(MAX_WAITING - len(self._waiting)) :]))
+            self._waiting = collections.deque((*taken, *self._waiting), MAX_WAITING)
 
     def close(self) -> None:
         with self._lock:
