@@ -5,12 +5,20 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
+from beffroi.core.approvals import actions as approvals
+from beffroi.core.approvals.models import Approval
+from beffroi.core.identity.actor import Actor
+from beffroi.drive.seals import actions as seals
 from beffroi.leaving import erasing
 from beffroi.leaving import queries as leaving
 from beffroi.leaving.models import CommuneErasure
 from beffroi.lib import clock
+from beffroi.mail import actions as mail
 from beffroi.mail import deleted, outgoing, sendings
+from beffroi.mail.closing import erasing as erasing_mail
+from beffroi.mail.closing import erasures
 from beffroi.mail.closing import queries as closing
+from beffroi.mail.closing.erasing import Inventory
 from beffroi.mail.closing.models import Erasure, Export
 from beffroi.mail.held import lessons, notices
 from beffroi.mail.held.models import Lesson, Notice
@@ -170,3 +178,47 @@ def test_an_erasure_of_a_collectivite_that_the_database_refuses_keeps_no_other_f
     erasing.work()
     assert sorted(tried) == sorted([beaune.id, nuits.id])
     assert not leaving.due_erasures(now).exists(), "tried again later"
+
+
+def test_an_elimination_that_was_granted_by_then_and_not_carried_out_is_asked_for_anew(
+    beaune: Commune, administrator: Actor
+) -> None:
+    said = {"verb": seals.VERB, "subject_id": "seal_x", "collectivite_id": beaune.id}
+    granted = Approval.State.GRANTED
+    times = {"requested_at": ahead(), "decided_at": ahead(60), "expires_at": ahead(seals.VALID_S)}
+    Approval.objects.create(**said, requested_by="tests", state=granted, **times)
+    assert not seals.is_under_way(seals.elimination_of(beaune.referent, "seal_x"))
+    asked = approvals.request(actor=beaune.referent, payload={}, **said)
+    assert seals.elimination_of(beaune.referent, "seal_x") == asked, "the one that waits for its second person"
+    approvals.approve(actor=administrator, approval=asked)
+    found = seals.elimination_of(beaune.referent, "seal_x")
+    assert found == asked and seals.is_under_way(found)
+
+
+def test_a_mailbox_that_was_closed_by_then_goes_with_its_collectivite(
+    box: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasing_mail, "inventory", lambda _mailbox: Inventory(3, 1, 0, 4096, "ab" * 32))
+    monkeypatch.setattr(erasing_mail, "_finish", lambda _erasure: None)
+    Mailbox.objects.filter(pk=box.pk).update(closed_at=ahead())
+    approval = Approval.objects.create(verb="tests", subject_id="-", requested_by="tests", expires_at=clock.now())
+    said = {"approval_id": approval.id, "asked_by": "tests", "decided_by": "others", "visa": "AD21"}
+    for _ in range(2):
+        erasures.granted_with_all(box.collectivite_id, **said)
+        for one in closing.due_erasures():
+            erasing_mail.run(one)
+    assert Erasure.objects.get().state == Erasure.State.ERASING, "begun once, and not called back each minute"
+
+
+def test_an_erasure_that_was_asked_for_by_then_is_over_once_its_mailbox_is_opened_again(
+    box: Mailbox, beaune: Commune, administrator: Actor
+) -> None:
+    system = Actor.system("tests")
+    mail.close_mailbox(actor=system, mailbox=box)
+    with clock.jumped(AHEAD_S):
+        erasure = erasures.ask(actor=beaune.referent, mailbox=box)
+    mail.reopen_mailbox(actor=system, mailbox=box)
+    erasures.reopened(box.id, at=clock.now())
+    mail.close_mailbox(actor=system, mailbox=box)
+    erasure.refresh_from_db()
+    assert erasure.state == Erasure.State.WITHDRAWN, "it is closed since a moment, and is kept for thirty days"

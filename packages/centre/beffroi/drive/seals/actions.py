@@ -206,9 +206,9 @@ def prove(*, actor: Actor, view: View, seal_id: str, node_id: int) -> bytes:
 
 
 def elimination_of(actor: Actor, seal_id: str) -> Approval | None:
-    """The newest request, whatever became of it."""
+    """The request that waits or is under way, else the newest: one of a clock that ran ahead would be so for long."""
     rows = Approval.objects.filter(verb=VERB, subject_id=seal_id, collectivite_id=actor.collectivite_id)
-    return rows.order_by("-requested_at").first()
+    return max(rows, key=lambda one: (waits(one), is_under_way(one), one.requested_at), default=None)
 
 
 def visa_of(approval: Approval) -> Mapping[str, str]:
@@ -235,7 +235,7 @@ def is_under_way(approval: Approval | None) -> bool:
         approval is not None
         and approval.state == Approval.State.GRANTED
         and approval.decided_at is not None
-        and (clock.now() - approval.decided_at).total_seconds() < CARRIED_OUT_S
+        and abs((clock.now() - approval.decided_at).total_seconds()) < CARRIED_OUT_S
     )
 
 

@@ -86,7 +86,11 @@ def granted_with_all(
     boxes = Mailbox.objects.filter(collectivite_id=collectivite_id).exclude(closed_at=None)
     standing = rows.filter(state__in=queries.STANDING)
     for mailbox in boxes.exclude(pk__in=standing.values("mailbox_id")):
-        made = Erasure.objects.create(mailbox_id=mailbox.id, collectivite_id=collectivite_id, **agreed)
+        # One that a clock which ran ahead closed: ``stands`` would call it back, and this grant it again, each minute.
+        asked_at = max(now, mailbox.closed_at or now)
+        made = Erasure.objects.create(
+            mailbox_id=mailbox.id, collectivite_id=collectivite_id, created_at=asked_at, **agreed
+        )
         record(SYSTEM, "mail:erasure:granted", made, visa=visa)
     return boxes.exclude(pk__in=rows.filter(state=_State.DONE).values("mailbox_id")).count()
 
@@ -140,9 +144,9 @@ def stands(erasure: Erasure, mailbox: Mailbox) -> bool:
 
 @transaction.atomic
 def reopened(mailbox_id: str, *, at: datetime) -> None:
-    """What was asked for, or granted, of a mailbox before it was opened again is over."""
+    """What was asked for, or granted, of a mailbox before it was opened again is over; by a clock that ran ahead, too."""
     rows = Erasure.objects.filter(mailbox_id=mailbox_id, state__in=(_State.ASKED, _State.GRANTED))
-    for one in rows.filter(created_at__lte=at):
+    for one in rows.exclude(created_at__gt=at, created_at__lte=clock.now()):
         call_back(actor=SYSTEM, erasure=one)
 
 
