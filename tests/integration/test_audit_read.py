@@ -123,6 +123,21 @@ def test_one_that_holds_says_so_and_one_that_nobody_reads_is_late(
             assert "n’a pas été relu" in console.get(reverse("home")).content.decode()
 
 
+def test_a_reading_by_a_clock_that_was_ahead_hides_no_lack_of_one(
+    centre: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+    monkeypatch.setattr(consumers, "_start", lambda *verb: started.append(verb[0]))
+    told.write(centre, told.Told(clock.epoch_s() + 400 * 86400, 3, 9))
+    consumers.read()
+    assert started == ["verify"]
+    assert "entry 3" in status._WRONG["audit"](centre), "what was found stays so until it is read again"
+    told.write(centre, told.Told(clock.epoch_s() + 400 * 86400, 0, 9))
+    consumers.read()
+    with clock.shifted(11 * 86400):
+        assert "was not read for 11 days" in status._WRONG["audit"](centre)
+
+
 def test_a_checkpoint_that_cannot_be_signed_has_all_of_it_read_at_once(centre: Config) -> None:
     AuditEntry.objects.filter(seal__position=8).update(verb="tests:hidden")
     with clock.shifted(2 * 86400):
@@ -168,8 +183,7 @@ def test_another_history_does_not_pass_through_what_backups_noted(
     assert status._WRONG["audit"](centre).startswith(f"The audit log does not hold at entry {position}")
     with pytest.raises(audit.ChainBroken):
         audit.checkpoint(key)
-    with heads.of_another(centre):
-        pass
+    heads.forget(centre)
     assert queries.verify(full=True).ok, "and nothing else tells"
 
 

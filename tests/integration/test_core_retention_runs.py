@@ -149,6 +149,16 @@ def test_a_purge_that_fails_is_told_at_once_and_one_that_does_not_run_after_36_h
     assert "has not ended for 37 hours" in late and "./beffroi retention run" in late
 
 
+def test_a_run_that_a_clock_ahead_dated_hides_no_purge_that_is_late_since() -> None:
+    with clock.jumped(400 * DAY_S):
+        actions.go_on(actions.begin(clock_confirmed_by="root"))
+    actions.go_on(actions.begin(clock_confirmed_by="root"))
+    system = Actor.system("tests")
+    assert not queries.needs_a_person(system)
+    with clock.shifted(2 * DAY_S):
+        assert queries.needs_a_person(system) and queries.report(system).late
+
+
 def test_a_clock_ten_years_ahead_deletes_nothing_even_when_it_signed_checkpoints(beaune: Commune) -> None:
     message(beaune)
     purge()

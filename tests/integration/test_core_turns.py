@@ -183,13 +183,23 @@ def test_an_erasure_of_a_collectivite_that_the_database_refuses_keeps_no_other_f
 def test_an_elimination_that_was_granted_by_then_and_not_carried_out_is_asked_for_anew(
     beaune: Commune, administrator: Actor
 ) -> None:
-    said = {"verb": seals.VERB, "subject_id": "seal_x", "collectivite_id": beaune.id}
-    granted = Approval.State.GRANTED
-    times = {"requested_at": ahead(), "decided_at": ahead(60), "expires_at": ahead(seals.VALID_S)}
-    Approval.objects.create(**said, requested_by="tests", state=granted, **times)
+    Approval.objects.create(
+        verb=seals.VERB,
+        subject_id="seal_x",
+        collectivite_id=beaune.id,
+        state=Approval.State.GRANTED,
+        requested_by="tests",
+        requested_at=ahead(),
+        decided_at=ahead(60),
+        expires_at=ahead(seals.VALID_S),
+    )
     assert not seals.is_under_way(seals.elimination_of(beaune.referent, "seal_x"))
-    asked = approvals.request(actor=beaune.referent, payload={}, **said)
-    assert seals.elimination_of(beaune.referent, "seal_x") == asked, "the one that waits for its second person"
+    asked = approvals.request(
+        actor=beaune.referent, verb=seals.VERB, subject_id="seal_x", payload={}, collectivite_id=beaune.id
+    )
+    assert seals.elimination_of(beaune.referent, "seal_x") == asked, (
+        "the one that waits for its second person"
+    )
     approvals.approve(actor=administrator, approval=asked)
     found = seals.elimination_of(beaune.referent, "seal_x")
     assert found == asked and seals.is_under_way(found)
@@ -201,7 +211,9 @@ def test_a_mailbox_that_was_closed_by_then_goes_with_its_collectivite(
     monkeypatch.setattr(erasing_mail, "inventory", lambda _mailbox: Inventory(3, 1, 0, 4096, "ab" * 32))
     monkeypatch.setattr(erasing_mail, "_finish", lambda _erasure: None)
     Mailbox.objects.filter(pk=box.pk).update(closed_at=ahead())
-    approval = Approval.objects.create(verb="tests", subject_id="-", requested_by="tests", expires_at=clock.now())
+    approval = Approval.objects.create(
+        verb="tests", subject_id="-", requested_by="tests", expires_at=clock.now()
+    )
     said = {"approval_id": approval.id, "asked_by": "tests", "decided_by": "others", "visa": "AD21"}
     for _ in range(2):
         erasures.granted_with_all(box.collectivite_id, **said)
@@ -221,4 +233,6 @@ def test_an_erasure_that_was_asked_for_by_then_is_over_once_its_mailbox_is_opene
     erasures.reopened(box.id, at=clock.now())
     mail.close_mailbox(actor=system, mailbox=box)
     erasure.refresh_from_db()
-    assert erasure.state == Erasure.State.WITHDRAWN, "it is closed since a moment, and is kept for thirty days"
+    assert erasure.state == Erasure.State.WITHDRAWN, (
+        "it is closed since a moment, and is kept for thirty days"
+    )

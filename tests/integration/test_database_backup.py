@@ -298,10 +298,15 @@ def test_a_restore_that_fails_takes_no_witness_of_the_audit_log_away(
     def fails(*_: object, **__: object) -> str:
         raise DatabaseFailed("the disk is full")
 
-    monkeypatch.setattr(Databases, "_run", fails)
-    with pytest.raises(DatabaseFailed, match="disk is full"):
-        opened.databases.restore(opened.databases.as_of(None))
-    assert heads.read(opened.config) == noted, "the database that they are of is still in place"
+    def is_there(*_: object, **__: object) -> str:
+        assert heads.read(opened.config) == noted, "a kill in the middle takes none away either"
+        raise KeyboardInterrupt
+
+    for way, error in ((fails, DatabaseFailed), (is_there, KeyboardInterrupt)):
+        monkeypatch.setattr(Databases, "_run", way)
+        with pytest.raises(error):
+            opened.databases.restore(opened.databases.as_of(None))
+        assert heads.read(opened.config) == noted, "the database that they are of is still in place"
 
 
 def test_keys_beside_the_store_that_cannot_be_read_are_not_written_over(opened: Machine) -> None:
@@ -315,6 +320,9 @@ def test_keys_beside_the_store_that_cannot_be_read_are_not_written_over(opened: 
         opened.databases.back_up()
     assert beside.read_bytes() == damaged
     assert "keys of mailboxes" in told.read(opened.config).database.failure
+    (opened.config.state / "backup-rows" / "rows.json").write_text('{"mail_mailbox": []}')
+    with pytest.raises(DatabaseFailed, match="keys of mailboxes"):
+        Work(opened.config).forget_keys()  # or an erasure would say that its key lies nowhere
     beside.write_bytes(damaged + b"}")
     opened.databases.back_up()
     assert "mbx_1" in json.loads(beside.read_bytes())["rows"]["mail_mailbox.crypt_key"]

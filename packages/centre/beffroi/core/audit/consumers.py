@@ -41,7 +41,10 @@ def read() -> None:
     before, now = told.read(settings.BEFFROI), clock.epoch_s()
     if before is None:
         told.write(settings.BEFFROI, told.Told(now))
-    elif not 0 <= now - before.read_at < told.EVERY_S:
+    elif before.read_at > now:  # by a clock that ran ahead: from here it is late
+        told.write(settings.BEFFROI, told.Told(now, before.first_bad))
+        _start("verify", "--full")
+    elif now - before.read_at >= told.EVERY_S:
         _start("verify", "--full")
 
 

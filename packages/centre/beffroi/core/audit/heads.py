@@ -9,15 +9,12 @@ Limits:  root of this machine can change all of it; so can who lies to each back
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
 from beffroi.lib import durable, json_file
 from beffroi.lib.config import Config
-from beffroi.lib.errors import BeffroiError
 
 MAX_KEPT = 400
 """Three months of backups each six hours. The newest one fixes all before it; older ones tell when it was changed."""
@@ -44,22 +41,10 @@ def note(config: Config, head: Head) -> None:
     """Errors: OSError."""
     kept = read(config)
     if head.position and (not kept or kept[-1].hash != head.hash):
-        _write(config, [*kept, head][-MAX_KEPT:])
+        text = msgspec.json.encode([*kept, head][-MAX_KEPT:])
+        durable.write(path(config), (text,), mode=0o644)
 
 
-@contextmanager
-def of_another(config: Config) -> Iterator[None]:
-    """Around what puts another database in the place of the one that they are of: none is left. Where it fails, that
-    one stays, and so do they. Errors: OSError, those of the block."""
-    kept = read(config)
+def forget(config: Config) -> None:
+    """Another database is in the place of the one that they are of. Errors: OSError."""
     path(config).unlink(missing_ok=True)
-    try:
-        yield
-    except BeffroiError:
-        if kept:
-            _write(config, kept)
-        raise
-
-
-def _write(config: Config, kept: list[Head]) -> None:
-    durable.write(path(config), (msgspec.json.encode(kept),), mode=0o644)

@@ -21,7 +21,8 @@ LATE_AFTER_S = 10 * 86400
 
 
 class Told(msgspec.Struct, frozen=True):
-    """``read_at``: when all of it was read, before the first time when worker first looked; epoch seconds.
+    """``read_at``: when all of it was read, before the first time when worker first looked, as
+    where a clock dated it that ran ahead; epoch seconds.
     ``first_bad``: position of the first entry that does not fit, 0 for none. ``count``: entries that were read."""
 
     read_at: int

@@ -50,7 +50,7 @@ def problem(config: Config, *, now: int) -> str:
             "The daily purge is stopped: the clock of this machine is in doubt, and nothing is deleted."
             " Next: ./beffroi retention show"
         )
-    hours = (now - told.done_at) // 3600
+    hours = max(0, now - told.done_at) // 3600
     if told.failed:
         return (
             f"The daily purge fails ({told.failed[:60]}); the last one ended {hours} hours ago."

@@ -144,7 +144,7 @@ def stands(erasure: Erasure, mailbox: Mailbox) -> bool:
 
 @transaction.atomic
 def reopened(mailbox_id: str, *, at: datetime) -> None:
-    """What was asked for, or granted, of a mailbox before it was opened again is over; by a clock that ran ahead, too."""
+    """What was asked for, or granted, of a mailbox before it was opened again is over, by a clock ahead too."""
     rows = Erasure.objects.filter(mailbox_id=mailbox_id, state__in=(_State.ASKED, _State.GRANTED))
     for one in rows.exclude(created_at__gt=at, created_at__lte=clock.now()):
         call_back(actor=SYSTEM, erasure=one)

@@ -25,7 +25,7 @@ from beffroi_protocol.errors import UNDECODABLE
 
 from beffroi.core.audit import heads
 from beffroi.core.audit.heads import Head
-from beffroi.lib import clock, durable, json_file
+from beffroi.lib import clock, durable
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 from beffroi.mail.backup import hands as children
@@ -132,12 +132,9 @@ class Databases:
 
     def forget_keys(self, tables: Mapping[str, Sequence[Mapping[str, str]]]) -> None:
         """What was destroyed since is so beside the store, too, before the next run. ``tables``: name -> rows of now,
-        of which some may lack. Errors: KeyError where one is none."""
+        of which some may lack. Errors: KeyError where one is none, OSError, DatabaseFailed."""
         place = root(self._config) / form.TODAY
-        kept = json_file.read(place, Today)
-        if kept is None:
-            return
-        is_changed = False
+        kept, is_changed = _beside(place), False
         for one in KEYS:
             (column,), rows = one.columns, kept.rows.get(one.name, {})
             for row in tables.get(one.table, ()):
@@ -196,15 +193,23 @@ class Databases:
             layout.directory(self._config.state / name, 0o700, owner)
         durable.write(given, (beside.read_bytes(),), mode=0o600, owner=(owner.uid, owner.gid))
         try:
-            with self.store.stream(snapshot) as picture, heads.of_another(self._config):
-                return self._run("load", json.dumps(event), stdin=picture)
+            with self.store.stream(snapshot) as picture:
+                return self._replaced("load", event, stdin=picture)
         finally:
             given.unlink(missing_ok=True)
 
     def undo(self) -> str:
         """Errors: DatabaseFailed."""
-        with heads.of_another(self._config):
-            return self._run("undo", json.dumps({"as_of_s": 0, "snapshot": "", "is_undone": True}))
+        return self._replaced("undo", {"as_of_s": 0, "snapshot": "", "is_undone": True})
+
+    def _replaced(
+        self, verb: str, event: Mapping[str, object], *, stdin: IO[bytes] | int = subprocess.DEVNULL
+    ) -> str:
+        """Afterwards the heads are of another database. Not before: whatever cuts this off, a kill too, leaves the
+        witnesses of the one that is still in place."""
+        replaced = self._run(verb, json.dumps(event), stdin=stdin)
+        heads.forget(self._config)
+        return replaced
 
     def _run(self, *words: str, stdin: IO[bytes] | int = subprocess.DEVNULL) -> str:
         owner = layout.python_owner(self._config)
@@ -222,7 +227,7 @@ def _beside(place: Path) -> Today:
         return Today()
     except UNDECODABLE:
         raise DatabaseFailed(
-            f"{place} cannot be read: it holds the keys of mailboxes, and nothing was backed up. Next: put a copy of it"
+            f"{place} cannot be read: it holds the keys of mailboxes, and was not written over. Next: put a copy of it"
             " there; where there is none, move it away"
         ) from None
 
