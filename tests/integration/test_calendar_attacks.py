@@ -64,15 +64,16 @@ class Person:
     def at(self, place: str) -> str:
         return f"/caldav/{self.id}/{place}"
 
-    def ask(self, method: str, path: str, body: str = "", **headers: str) -> tuple[int, bytes]:
+    def ask(self, method: str, path: str, body: str | bytes = "", **headers: str) -> tuple[int, bytes]:
         token = base64.b64encode(f"{self.login}:{self.password}".encode()).decode()
+        sent = body.encode() if isinstance(body, str) else body
         environ: dict[str, Any] = {
             "REQUEST_METHOD": method,
             "PATH_INFO": path,
             "HTTP_AUTHORIZATION": f"Basic {token}",
             "HTTP_HOST": "h",
-            "CONTENT_LENGTH": str(len(body.encode())),
-            "wsgi.input": io.BytesIO(body.encode()),
+            "CONTENT_LENGTH": str(len(sent)),
+            "wsgi.input": io.BytesIO(sent),
             **headers,
         }
         wsgiref.util.setup_testing_defaults(environ)
@@ -138,6 +139,17 @@ def test_a_question_that_asks_for_nothing_is_refused(agent: Person) -> None:
         assert agent.ask("PROPFIND", path, '<D:propfind xmlns:D="DAV:"/>')[0] == 400
     for method in ("PROPPATCH", "MKCOL", "MKCALENDAR"):
         assert agent.ask(method, "/caldav/")[0] in (403, 405)
+
+
+def test_in_another_encoding_nothing_is_taken_that_is_refused_in_utf_8(agent: Person) -> None:
+    """Radicale reads what is no UTF-8 as Latin-1, where a blank may stand within a word, and no XML by its encoding."""
+    often = event("often", "À midi", more="RRULE:FREQ=SECOND\xa0LY")
+    assert agent.ask("PUT", agent.at("mairie-agenda/often.ics"), often.encode("latin-1"))[0] == 403
+    rare = event("rare", "À midi", more="RRULE:FREQ=WEEKLY")
+    assert agent.ask("PUT", agent.at("mairie-agenda/rare.ics"), rare.encode("latin-1"))[0] == 201
+    assert "À midi" in agent.ask("GET", agent.at("mairie-agenda/rare.ics"))[1].decode()
+    far = '<?xml version="1.0" encoding="utf-7"?>' + QUERY.replace("20301201", "99981201")
+    assert b"max-date-time" in agent.ask("REPORT", agent.at("mairie-agenda/"), far)[1]
 
 
 def test_who_deletes_their_own_calendar_has_an_empty_one_with_the_next_question(agent: Person) -> None:

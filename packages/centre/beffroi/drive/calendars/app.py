@@ -128,11 +128,11 @@ class Calendars:
             raise Refused(HTTPStatus.FORBIDDEN, _FINITE, Content_Type="application/xml; charset=utf-8")
         if (method == "DELETE" and len(parts) < 2) or (method in ("PUT", "MOVE") and len(parts) != 3):
             raise Refused(HTTPStatus.FORBIDDEN, "Only entries are put and moved, never a collection.\n")
-        body = _body(environ, _MOST_BYTES[method]) if method in _MOST_BYTES else b""
+        body = _as_utf8(_body(environ, _MOST_BYTES[method])) if method in _MOST_BYTES else b""
         if method != "PUT" and _DECLARED.search(body):
             # In another encoding it meets defusedxml, by which Radicale parses: refused too, in worse words.
             raise Refused(HTTPStatus.BAD_REQUEST, "XML without a document type, please.\n")
-        if method == "REPORT" and questions.is_far(body):
+        if method == "REPORT" and questions.is_far(body.decode()):
             raise Refused(
                 HTTPStatus.FORBIDDEN, questions.TOO_FAR, Content_Type="application/xml; charset=utf-8"
             )
@@ -148,7 +148,7 @@ class Calendars:
                 growth = len(body) - self._size(who, parts) if method == "PUT" else max(1, len(body))
                 self._fullness.require(who.collectivite_id, who.person_id, (*parts, "", "")[1], growth)
             if method == "PUT":
-                _require_quick(body.decode("utf-8", "replace"))
+                _require_quick(body.decode())
             inner = _passed_on(environ, who, parts, target, body)
             return _bounded(store, inner, start_response, partial(self._read_on, store, parts))
         except BeffroiError as error:
@@ -218,7 +218,7 @@ def _passed_on(environ: Environ, who: Who, parts: list[str], target: list[str], 
     return inner | {
         WHO_KEY: (who.person_id, who.role),
         LOGIN_KEY: who.login,
-        # Without a charset: what we looked at and what Radicale reads is the same text.
+        # Without a charset, which Radicale would try first.
         "CONTENT_TYPE": environ.get("CONTENT_TYPE", "").partition(";")[0].strip(),
         "SCRIPT_NAME": PREFIX,
         # As text, which no WSGI server hands over: so Radicale makes names and addresses of it.
@@ -326,6 +326,15 @@ def _body(environ: Environ, most_bytes: int) -> bytes:
     body: bytes = environ["wsgi.input"].read(told)
     if len(body) != told:
         raise Refused(HTTPStatus.BAD_REQUEST)
+    return body
+
+
+def _as_utf8(body: bytes) -> bytes:
+    """As Radicale would read it, so that what we looked at and what it reads is the same text."""
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return body.decode("latin-1").encode()
     return body
 
 

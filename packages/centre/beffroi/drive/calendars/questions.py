@@ -19,10 +19,11 @@ TOO_FAR = (
 )
 
 
-def is_far(body: bytes) -> bool:
-    """Whether a question begins after LAST_YEAR; False for what is no XML, which Radicale refuses."""
+def is_far(text: str) -> bool:
+    """Whether a question begins after LAST_YEAR; False for what is no XML, which Radicale refuses. Of text no encoding
+    counts that it names, neither here nor there."""
     try:
-        root = fromstring(body)
+        root = fromstring(text)
     except (ParseError, ValueError, LookupError):
         return False
     starts = (
