@@ -274,6 +274,8 @@ def test_daily_entries_of_centuries_end_the_look_for_what_clashes_with_an_invita
         daily = event(f"d{number}", "Chaque jour", starts="19000101T090000Z", more="RRULE:FREQ=DAILY")
         agent.put(f"agenda/d{number}.ics", daily)
     agent.put("agenda/conseil.ics", event("conseil", "Conseil", starts="20301203T140000Z"))
+    off = event("annule", "Annulé", starts="20301203T140000Z", more="STATUS:CANCELLED")
+    agent.put("agenda/annule.ics", off)
     store = agent.calendars._stores.home(BEAUNE, agent.id)
     lines = (
         *("BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:x", "METHOD:REQUEST", "BEGIN:VEVENT", "UID:new@1"),

@@ -184,6 +184,16 @@ def test_what_repeats_or_invites_is_shown_and_not_changed_here(beaune: Commune, 
         assert (place / f"{name}.ics").exists()
 
 
+def test_what_a_program_called_off_says_so(beaune: Commune, config: Config) -> None:
+    """Thunderbird and Nextcloud give an entry the state "cancelled"; it stays in the calendar."""
+    agent = portal_client(beaune.agent_membership)
+    add(agent)
+    assert "Annulé" not in shown(agent)
+    stored = stored_entry(config, beaune)
+    stored.write_bytes(stored.read_bytes().replace(b"END:VEVENT", b"STATUS:CANCELLED\r\nEND:VEVENT"))
+    assert '<span class="tag warn">Annulé</span>' in shown(agent)
+
+
 def test_what_is_over_this_month_is_one_press_away(beaune: Commune, monkeypatch: pytest.MonkeyPatch) -> None:
     # The process calendars has a clock of its own, for which grants of the shifted one would be of one that ran ahead.
     monkeypatch.setattr(tokens, "clock", SimpleNamespace(epoch_s=lambda: int(time.time())))

@@ -225,8 +225,8 @@ def occurrences(
     *,
     of: str = "",
 ) -> list[wire.Entry]:
-    """In the order of time, each date as it is told for itself; none of what the person declined, nor dates that were
-    called off. Errors: those of ``UNREADABLE``."""
+    """In the order of time, each date as it is told for itself; none of what the person declined, nor dates of a series
+    that were called off. Errors: those of ``UNREADABLE``."""
     whole = item.vobject_item
     simple = calendar != "handed" and _is_simple(whole, mine)
     repeats = any(name in one.contents for one in whole.vevent_list for name in ("rrule", "rdate"))
@@ -268,6 +268,7 @@ def occurrences(
                     guests=part.guests,
                     answer=part.own,
                     of=of,
+                    is_called_off=part.is_called_off,
                 )
             )
         return len(told) > MAX_TOLD
@@ -288,10 +289,8 @@ class _Part:
         self.guests, self.organizer = inviting.guests_of(event), inviting.organizer_of(event)
         answers = (one.answer for one in self.guests if one.address in mine)
         self.own = next(answers, "") if self.organizer not in mine else ""
-        is_date_off = (
-            "recurrence-id" in event.contents and text_line(getattr(event, "status", None), 20) == "CANCELLED"
-        )
-        self.is_off = self.own == "DECLINED" or is_date_off
+        self.is_called_off = text_line(getattr(event, "status", None), 20).upper() == "CANCELLED"
+        self.is_off = self.own == "DECLINED" or (self.is_called_off and "recurrence-id" in event.contents)
 
 
 def _write(event: Any, title: str, place: str, draft: wire.Draft, shown: wire.Entry | None) -> None:

@@ -182,7 +182,7 @@ def conflicts(collection: BaseCollection, events: Sequence[Event], mine: Sequenc
                     clashes += [
                         one
                         for one in entries.occurrences("own", other, first, until, mine)
-                        if not one.all_day
+                        if not (one.all_day or one.is_called_off)
                         and any(one.starts < span.ends and span.starts < one.ends for span in spans)
                     ]
     return sorted(clashes, key=lambda one: (one.starts, one.title))[:MAX_CONFLICTS]

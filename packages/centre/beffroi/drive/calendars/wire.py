@@ -83,7 +83,8 @@ class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Entry(msgspec.Struct, frozen=True):
     """One occurrence, times in UTC; of an ``all_day`` one the dates count, the last one included. ``simple``: the
     portal may change and delete it: it does not repeat, and nobody else invites to it. ``answer``: one's own
-    (PARTSTAT), "" where one is not among the guests, or invites. ``of``: the name of a handed calendar."""
+    (PARTSTAT), "" where one is not among the guests, or invites. ``of``: the name of a handed calendar.
+    ``is_called_off``: a program gave it the state "cancelled"."""
 
     calendar: Calendar
     name: str
@@ -99,6 +100,7 @@ class Entry(msgspec.Struct, frozen=True):
     guests: list[Guest] = []
     answer: str = ""
     of: str = ""
+    is_called_off: bool = False
 
 
 class Entries(msgspec.Struct, frozen=True):

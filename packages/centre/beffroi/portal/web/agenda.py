@@ -246,9 +246,10 @@ def _line(entry: wire.Entry, since: date) -> Line:
 
 
 def _going_on(days: dict[date, list[Line]], day: date) -> list[Line]:
-    """What began on an earlier one of ``days`` and is not over on this ``day``, in the order of its beginning."""
+    """What began on an earlier one of ``days`` and is not over on this ``day``, nor called off, in the order of its
+    beginning."""
     began = (one for earlier in sorted(days) if earlier < day for one in days[earlier])
-    return [one for one in began if one.last >= day]
+    return [one for one in began if one.last >= day and not one.entry.is_called_off]
 
 
 def _clock(moment: datetime) -> str:
