@@ -13,7 +13,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.incidents import actions, queries
 from beffroi.incidents.models import Incident
 from beffroi.incidents.recorded import Captured
-from beffroi.incidents.rules import PLANS, Kind
+from beffroi.incidents.rules import LEGAL_DELAY, PLANS, Kind
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 from beffroi.portal.incident_words import entry
@@ -125,6 +125,17 @@ def test_it_is_resolved_once_each_date_of_the_law_is_answered(
     assert not queries.closed_unanswered(beaune.agent)
     assert [one.id for one in queries.closed_incidents(beaune.agent)] == [incident.id]
     assert not queries.closed_incidents(nuits.referent)
+
+
+def test_a_clock_that_jumps_ahead_puts_no_date_of_the_law_off(beaune: Commune) -> None:
+    clock.paced()
+    with clock.jumped(400 * 86400):
+        made = actions.open_by_hand(
+            actor=beaune.agent, collectivite_id=beaune.id, kind=Kind.PASSWORD_TYPED, text="Un faux courriel"
+        )
+    dates = [one.due_at for one in queries.unanswered(made)]
+    assert len(dates) == 2 and all(one and one <= clock.now() + LEGAL_DELAY for one in dates)
+    assert made.opened_at <= clock.now()
 
 
 def test_what_was_nothing_closes_without_an_answer(administrator: Actor, incident: Incident) -> None:

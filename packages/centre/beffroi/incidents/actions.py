@@ -71,7 +71,8 @@ def open_incident(
             write(present, actor, "seen_again", at=occurred_at, data=data)
             tell(actor, present, "seen_again")
         return present
-    now, plan = clock.now(), PLANS[kind]
+    # By a clock that jumped ahead the dates of the law would lie years away once it is right.
+    now, plan = clock.paced_now(), PLANS[kind]
     incident = Incident.objects.create(
         collectivite_id=collectivite_id,
         kind=kind,
@@ -80,6 +81,7 @@ def open_incident(
         decision_id=decision_id,
         person_id=person_id,
         occurred_at=min(occurred_at, now),
+        opened_at=now,
     )
     IncidentTask.objects.bulk_create(
         IncidentTask(
@@ -301,7 +303,7 @@ def open_by_hand(
         raise NotFound("collectivité")
     if kind not in BY_HAND:
         raise Invalid("kind")
-    now = clock.now()
+    now = clock.paced_now()
     if known_at is not None and not now - KNOWN_BEFORE <= known_at <= now:
         raise Invalid("known_at")
     incident = open_incident(
