@@ -98,3 +98,20 @@ def test_each_command_of_a_document_is_one_that_its_parser_knows() -> None:
     assert len(found) > 150
     wrong = [f"{place}: {unknown(words)}: {' '.join(words)}" for place, words in found if unknown(words)]
     assert not wrong, "\n".join(wrong)
+
+
+def told() -> Iterator[list[str]]:
+    """Of `./beffroi help`: each of ``a | b`` stands in the place of the last word in small letters before it."""
+    for line in re.findall(r"^#   \./beffroi (.*)", (ROOT / "beffroi").read_text("utf-8"), re.MULTILINE):
+        first, *others = re.sub(r" \[[^]]*\]", "", END.split(line.replace(" | ", "\0"))[0]).split("\0")
+        before = [word for word in first.split() if word[0].islower()]
+        yield first.split()
+        yield from ([*before[:-1], *one.split()] for one in others)
+
+
+def test_each_command_of_the_help_is_one_that_its_parser_knows() -> None:
+    found = [*told()]
+    assert ["database", "backup", "check"] in found and ["mail", "retry", "ID"] in found
+    known = [words for words in found if words[0] not in ("bench", "lab")]  # whose names are no words
+    wrong = [f"{unknown(words)}: {' '.join(words)}" for words in known if unknown(words)]
+    assert not wrong, "\n".join(wrong)
