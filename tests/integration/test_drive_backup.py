@@ -46,6 +46,7 @@ def held(place: Place) -> list[Path]:
 
 
 def test_a_lost_disk_comes_back_whole(place: Place, backups: Backups) -> None:
+    assert backups.place.owners() == [], "before the first backup there is no folder"
     files = filled(place)
     assert backups.round().failed == ()
     place.communes.close()

@@ -61,6 +61,14 @@ def test_a_chain_that_lost_what_a_witness_kept_is_broken(config: Config) -> None
     assert command.report(config, expected_head="f" * 64, as_json=True) == 1
 
 
+def test_a_head_that_is_none_is_refused_and_is_no_broken_log(capsys: pytest.CaptureFixture[str]) -> None:
+    for cut in ("f" * 63, "f" * 63 + "g", "12:" + "f" * 64):
+        with pytest.raises(SystemExit):
+            command.main(["verify", "--expected-head", cut])
+        said = capsys.readouterr()
+        assert "64 hexadecimal digits" in said.err and "broken" not in said.out + said.err
+
+
 @pytest.fixture
 def audit_key(config: Config) -> Iterator[Ed25519PrivateKey]:
     made = Ed25519PrivateKey.generate()

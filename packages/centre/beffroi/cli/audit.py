@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -69,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     verify = verbs.add_parser("verify", help="recompute the chain from the last signed checkpoint")
     verify.add_argument("--full", action="store_true", help="from the first entry that is kept")
     verify.add_argument(
-        "--expected-head", default="", help="a head that a witness kept: the chain must hold it"
+        "--expected-head", type=_head, default="", help="a head that a witness kept: the chain must hold it"
     )
     verify.add_argument("--file", type=Path, metavar="FILE", help="check an export; needs no centre")
     verify.add_argument(
@@ -84,6 +85,13 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--by-term", action="store_true", help="by the setting audit_keep_days, to a file first")
     prune_.add_argument("--yes", action="store_true", help="do it, do not only say what would go")
     return parser
+
+
+def _head(text: str) -> str:
+    """Of one that was copied in part a whole log would be called broken. Errors: ArgumentTypeError."""
+    if not re.fullmatch("[0-9a-f]{64}", text.lower()):
+        raise argparse.ArgumentTypeError("a head has 64 hexadecimal digits")
+    return text.lower()
 
 
 def report(config: Config, *, expected_head: str, as_json: bool, full: bool = False) -> int:

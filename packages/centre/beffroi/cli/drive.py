@@ -194,7 +194,7 @@ def _backup(config: Config, communes: Communes, actor: Actor, options: argparse.
             size = f"{picture.metadata.size_bytes / gigabytes.GB:.3f} GB of metadata"
             print(f"{local(picture.at_s)}  {size}  {named.get(owner, owner)}")
         if not found:
-            print("There is no backup yet. Next: ./beffroi drive backup now")
+            print(f"There is no backup in {backups.place}. Next: ./beffroi drive backup now")
         return 0
     if not options.commune:
         state = backups.round()

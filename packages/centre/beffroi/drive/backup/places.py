@@ -137,8 +137,7 @@ class LocalBackups:
         return clock.epoch() - clock.paced()
 
     def owners(self) -> list[str]:
-        with failures():
-            return sorted(one.name for one in self._root.iterdir() if is_id(one.name, "col"))
+        return [one for one in self.names("") if is_id(one, "col")]
 
     def erase(self, collectivite_id: str) -> None:
         with failures():
