@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
 from beffroi.lib.errors import NotFound
 from beffroi.mail.probe import actions, queries
 from beffroi.mail.probe.paths import Result
@@ -71,3 +72,13 @@ def test_a_path_that_settings_dropped_alarms_no_more(administrator: Actor) -> No
     actions.keep([Result("incoming", "", 800), Result("echo", "", 9)])
     assert {one.path for one in queries.ways(administrator)} == {"incoming", "echo"}
     assert queries.alarms(administrator) == 0
+
+
+def test_runs_that_a_clock_ahead_dated_hide_no_failure_since(administrator: Actor) -> None:
+    with clock.jumped(400 * 86400):
+        actions.keep([Result("incoming", "", 800), Result("relay", "", 9)])
+    for failures in (1, 2):
+        told = actions.keep([Result("incoming", "", 800), Result("relay", "refused", 9)])
+        assert [one.failures for one in told] == [0, failures]
+    assert queries.alarms(administrator) == 1
+    assert [one.day for one in queries.ways(administrator)] == [2, 2]

@@ -38,12 +38,14 @@ def ways(actor: Actor) -> list[Way]:
     """Every path that was tried in the last two rounds, as of a day: one that settings dropped is none any more, and
     what comes back from outside may be left out of one. Errors: NotFound."""
     actor.require_sees_all("probe")
-    runs = ProbeRun.objects.filter(at__gt=clock.now() - DAY).order_by("-at", "-pk")
+    now = clock.now()
+    # By number: those that a clock dated which ran ahead would be the last ones for as long.
+    runs = ProbeRun.objects.filter(at__gt=now - DAY, at__lte=now).order_by("-pk")
     by_path: dict[str, list[ProbeRun]] = {}
     for one in runs:
         by_path.setdefault(one.path, []).append(one)
     rounds = by_path.get(FIRST, [])[:2]
-    tried = [one for one in sorted(by_path.items()) if not rounds or one[1][0].at >= rounds[-1].at]
+    tried = [one for one in sorted(by_path.items()) if not rounds or one[1][0].pk >= rounds[-1].pk]
     return [_way(path, found) for path, found in tried]
 
 
@@ -65,7 +67,7 @@ def streak(found: Iterable[ProbeRun]) -> int:
 
 def failures(path: str) -> int:
     """In a row, up to now."""
-    return streak(ProbeRun.objects.filter(path=path).order_by("-at", "-pk")[:_LOOKED_AT])
+    return streak(ProbeRun.objects.filter(path=path).order_by("-pk")[:_LOOKED_AT])
 
 
 def alarms(actor: Actor) -> int:
