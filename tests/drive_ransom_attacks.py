@@ -67,6 +67,24 @@ def copied_and_deleted(folders: Folders) -> Iterator[tuple[str, Change]]:
         yield ONE, folders.delete(file, lost=True)
 
 
+def copied_elsewhere(folders: Folders) -> Iterator[tuple[str, Change]]:
+    """Under its name, into a tree of its own; the original deleted before or after."""
+    for number, file in enumerate(list(folders.files)):
+        data = drive_attacks.full_with_footer(file.data, number)
+        if number % 2:
+            yield ONE, folders.delete(file, lost=True)
+        yield ONE, folders.create(f"copies/{file.folder}", f"{file.name}.k9x2", data)
+        if not number % 2:
+            yield ONE, folders.delete(file, lost=True)
+
+
+def copied_by_one_deleted_by_another(folders: Folders) -> Iterator[tuple[str, Change]]:
+    for number, file in enumerate(list(folders.files)):
+        data = drive_attacks.full_with_footer(file.data, number)
+        yield ONE, folders.create(file.folder, f"{folders.rng.randbytes(6).hex()}", data)
+        yield "device 2", folders.delete(file, lost=True)
+
+
 def deleted_and_copied(folders: Folders) -> Iterator[tuple[str, Change]]:
     """Names that tell nothing; the order that some clients send."""
     for number, file in enumerate(list(folders.files)):
@@ -196,6 +214,12 @@ ATTACKS: dict[str, tuple[Script, tuple[str, ...], int]] = {
     "renamed first, then encrypted": (renamed_first, OFFICE, 6),
     "copy, encrypt, delete": (copied_and_deleted, OFFICE, 6),
     "copy, encrypt, add zeros, delete": (padded_and_deleted, OFFICE, 10),
+    "copy, encrypt into another folder, delete": (copied_elsewhere, OFFICE, 6),
+    "one device copies and encrypts, another of the same person deletes": (
+        copied_by_one_deleted_by_another,
+        OFFICE,
+        6,
+    ),
     "delete, then a copy of another name": (deleted_and_copied, OFFICE, 6),
     "each file into a ZIP with a password, original deleted": (archived_and_deleted, OFFICE, 30),
     "each file a ZIP with a password under its old name": (archived_in_place, OFFICE, 10),

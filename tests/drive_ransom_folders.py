@@ -134,11 +134,12 @@ class Outcome:
 
 
 def run(script: Script, folders: Folders, *, restarts: bool = False) -> Outcome:
-    """Feed the changes one by one until an alarm; ``restarts``: the state is saved and restored after each."""
+    """Feed the changes, all of one person, one by one until an alarm; ``restarts``: the state is saved and restored
+    after each."""
     state, touched = Commune(), set()
     for device, change in script(folders):
         touched.add(change.node)
-        if alarms := state.add(device, change, change.at_s):
+        if alarms := state.add(device, change, change.at_s, "somebody"):
             return Outcome(len(folders.lost) or len(touched), tuple(alarms))
         if restarts:
             state = Commune.restore(state.save())

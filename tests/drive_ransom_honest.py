@@ -99,6 +99,30 @@ def raw_beside_jpeg(folders: Folders) -> Iterator[tuple[str, Change]]:
             yield ONE, folders.delete(file)
 
 
+def unknown_beside_jpeg(folders: Folders) -> Iterator[tuple[str, Change]]:
+    """A camera's own data of an unknown kind in one folder, JPEGs of the same names in another: those are deleted."""
+    for number in range(60):
+        raw = folders.rng.randbytes(40_000)
+        yield ONE, folders.create(f"originaux/{number % 5}", f"P{number:07}.srw", raw)
+        yield ONE, folders.create(f"photos/{number % 5}", f"P{number:07}.jpg", made("jpg", number % 8))
+    for file in _all(folders, "jpg"):
+        if file.folder.startswith("photos"):
+            yield ONE, folders.delete(file)
+
+
+def each_into_an_archive_elsewhere(folders: Folders) -> Iterator[tuple[str, Change]]:
+    for number, file in enumerate(list(folders.files)[:60]):
+        yield ONE, folders.create("coffre-fort", f"{file.name}.7z", made("7z", number % 8))
+        yield ONE, folders.delete(file)
+
+
+def brought_elsewhere(folders: Folders) -> Iterator[tuple[str, Change]]:
+    """A program that knows no move: each file is sent anew in another folder, and deleted."""
+    for file in list(folders.files):
+        yield ONE, folders.create(f"2025/{file.folder}", file.name, file.data)
+        yield ONE, folders.delete(file)
+
+
 def turned_in_place(folders: Folders) -> Iterator[tuple[str, Change]]:
     """A viewer turns photos: one byte of their header."""
     for number in range(300):
@@ -375,6 +399,9 @@ HONEST: dict[str, Script] = {
     "200 photos converted to WebP, the old ones deleted": converted("jpg", "webp"),
     "200 photos converted to JPEG XL (not checked), the old ones deleted": to_jpeg_xl,
     "60 photos as raw data and JPEG, the JPEGs deleted": raw_beside_jpeg,
+    "60 photos as data of an unknown kind in other folders, the JPEGs deleted": unknown_beside_jpeg,
+    "60 files of many folders, each into a .7z in another folder, then deleted": each_into_an_archive_elsewhere,
+    "240 files sent anew in other folders, the old ones deleted": brought_elsewhere,
     "240 aerial photos, plans and films converted to what is not checked, the old ones deleted": to_what_is_not_checked,
     "200 photos compressed anew under their names": rewritten("jpg", "jpg"),
     "200 photos written as PNG under the name .jpg": rewritten("jpg", "png"),

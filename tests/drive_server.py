@@ -83,6 +83,11 @@ PEOPLE = {
 }
 
 
+PORTABLE = "alice-portable"
+"""Alice by another of her devices."""
+PEOPLE[PORTABLE] = replace(PEOPLE["alice"], app_password_id=f"app_{PORTABLE}")
+
+
 class Listed:
     """Signs in everybody in PEOPLE. ``revoked``: whose password opens nothing any more. ``roles``: other ones."""
 

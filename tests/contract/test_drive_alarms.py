@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import batched
 
 import pytest
@@ -357,10 +358,12 @@ def test_a_folder_that_the_device_took_out_of_the_trash_goes_again(
         assert old.id in {one.node for one in trash.page(reading, home.id)}
 
 
-def test_beside_a_deletion_stand_the_new_files_of_its_device_that_could_be_made_of_it(
+def test_beside_a_deletion_stand_the_new_files_of_its_person_that_could_be_made_of_it(
     metadata: Database, home: Node
 ) -> None:
-    """Of the same beginning of the name, or a little longer; those of the name first, and nobody else's."""
+    """Of the same beginning of the name, or a little longer, made there or lying there; of both elsewhere; those of the
+    name first, and nobody else's."""
+    another = replace(ME, device_id="app_another")
     inside = metadata.write(lambda w: tree.make_folder(w, ME, home.id, "dedans"))
     lost = put(metadata, home.id, "Pièce_1.docx", b"x" * 100, OTHER)
     put(metadata, home.id, "longer", b"x" * 150)
@@ -370,16 +373,27 @@ def test_beside_a_deletion_stand_the_new_files_of_its_device_that_could_be_made_
     put(metadata, home.id, "shorter", b"x" * 99)
     put(metadata, home.id, "of somebody else", b"x" * 150, OTHER)
     put(metadata, inside.id, "elsewhere", b"x" * 150)
+    put(metadata, inside.id, "pièce_1.too much longer", b"x" * 9000)
+    put(metadata, inside.id, "pièce_1.bin", b"x" * 101, another)
+    away = put(metadata, home.id, "made here", b"x" * 160)
+    metadata.write(lambda w: tree.move(w, ME, away.id, inside.id, "moved away"))
+    gone = put(metadata, home.id, "deleted since", b"x" * 150)
+    metadata.write(lambda w: tree.delete(w, ME, gone.id))
     put(metadata, home.id, "long ago", b"x" * 150, at(NOW_S - 1000))
     metadata.write(lambda w: tree.delete(w, ME, lost.id))
     with metadata.reading() as reading:
         row = journal.after(reading, 0, 1000)[-1]
         found = Beside().created(reading, row, since_s=NOW_S - 10)
-    assert [one.name for one in found] == ["PIÈCE_1.docx.k9x2", "longer"]
-    assert [one.after.size_bytes for one in found if one.after] == [9000, 150]
+    assert [(one.name, one.parent) for one in found] == [
+        ("pièce_1.bin", inside.id),
+        ("PIÈCE_1.docx.k9x2", home.id),
+        ("moved away", home.id),
+        ("longer", home.id),
+    ]
+    assert [one.after.size_bytes for one in found if one.after] == [101, 9000, 160, 150]
 
 
-def test_what_is_held_of_a_folder_is_what_lies_there(metadata: Database, home: Node) -> None:
+def test_what_is_held_of_a_person_is_what_they_made_and_lies_there(metadata: Database, home: Node) -> None:
     """Whatever the device and others do there meanwhile."""
     dice, held, judged = random.Random(7), Beside(), 0
     folders = [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from beffroi.drive import recovery
 
@@ -20,7 +22,7 @@ from tests.drive_alarming import (
     town_hall,
 )
 from tests.drive_files import made
-from tests.drive_server import Served
+from tests.drive_server import PORTABLE, Served
 
 __all__ = ["drive"]
 
@@ -112,6 +114,98 @@ def test_originals_moved_away_before_they_are_deleted_are_seen_where_they_were(
     with metadata(drive) as database:
         assert recovery.carry_out(database, act(), DEVICE).missed == 0
     assert content_of(drive, files) == files, "where they were, too"
+
+
+def elsewhere(drive: Served, number: int, path: str, data: bytes) -> list[int]:
+    for folder in ("copies", f"copies/{path.partition('/')[0]}"):
+        drive.ask("MKCOL", f"{COMMON}/{folder}")
+    done = [drive.ask("PUT", f"{COMMON}/copies/{path}.k9x2", data)[0]]
+    return [*done, drive.ask("DELETE", f"{COMMON}/{path}")[0]]
+
+
+def moved_away(drive: Served, number: int, path: str, data: bytes) -> list[int]:
+    drive.ask("MKCOL", f"{COMMON}/copies")
+    copy = f"{COMMON}/{path.partition('/')[0]}/{number * 7919:08x}"
+    done = [drive.ask("PUT", copy, data)[0]]
+    done.append(drive.ask("MOVE", copy, Destination=f"{COMMON}/copies/{number}")[0])
+    return [*done, drive.ask("DELETE", f"{COMMON}/{path}")[0]]
+
+
+def by_two_devices(drive: Served, number: int, path: str, data: bytes) -> list[int]:
+    done = [drive.ask("PUT", f"{COMMON}/{path}.k9x2", data)[0]]
+    return [*done, drive.ask("DELETE", f"{COMMON}/{path}", login=PORTABLE)[0]]
+
+
+def empty_first(drive: Served, number: int, path: str, data: bytes) -> list[int]:
+    copy = f"{COMMON}/{path.partition('/')[0]}/{number * 7919:08x}"
+    return [
+        drive.ask("PUT", copy)[0],
+        drive.ask("PUT", copy, data)[0],
+        drive.ask("DELETE", f"{COMMON}/{path}")[0],
+    ]
+
+
+def empty_and_written_last(drive: Served, number: int, path: str, data: bytes) -> list[int]:
+    copy = f"{COMMON}/{path.partition('/')[0]}/{number * 7919:08x}"
+    return [
+        drive.ask("PUT", copy)[0],
+        drive.ask("DELETE", f"{COMMON}/{path}")[0],
+        drive.ask("PUT", copy, data)[0],
+    ]
+
+
+@pytest.mark.parametrize("way", [elsewhere, moved_away, by_two_devices, empty_first, empty_and_written_last])
+def test_a_copy_is_seen_wherever_and_by_whatever_device_it_was_made_and_all_comes_back(
+    drive: Served, way: Callable[[Served, int, str, bytes], list[int]]
+) -> None:
+    files = town_hall(drive)
+    judged(drive)
+
+    def step(number: int, path: str) -> list[int]:
+        return way(drive, number, path, drive_attacks.full_with_footer(files[path], number))
+
+    assert stopped_after(drive, files, step) <= 4
+    with metadata(drive) as database:
+        for one in raised(drive):
+            assert recovery.carry_out(database, act(), one.device_id).missed == 0
+    assert content_of(drive, files) == files
+
+
+def test_a_folder_that_is_deleted_whole_after_its_files_were_encrypted_into_another_is_seen(
+    drive: Served,
+) -> None:
+    files = town_hall(drive)
+    judged(drive)
+    for folder in range(8):
+        done = [drive.ask("MKCOL", f"{COMMON}/f{folder}.locked")[0]]
+        for number, path in enumerate(path for path in files if path.startswith(f"f{folder}/")):
+            copy = f"{COMMON}/f{folder}.locked/{path.partition('/')[2]}"
+            done.append(drive.ask("PUT", copy, drive_attacks.full_with_footer(files[path], number))[0])
+        done.append(drive.ask("DELETE", f"{COMMON}/f{folder}")[0])
+        if 403 in done:
+            break
+        drive.ask("PUT", f"{COMMON}/journal.txt", b"x" * (1 + folder))
+        judged(drive)
+    assert folder == 1, "the first one was enough"
+    with metadata(drive) as database:
+        assert recovery.carry_out(database, act(), DEVICE).missed == 0
+    assert content_of(drive, files) == files
+
+
+def test_a_folder_that_is_deleted_whole_alone_stops_nobody(drive: Served) -> None:
+    """Nor one that its owner packed before, or brought elsewhere file by file."""
+    files = town_hall(drive)
+    assert drive.ask("DELETE", f"{COMMON}/f0")[0] == 204
+    assert drive.ask("PUT", f"{COMMON}/f1.7z", made("7z", 1))[0] == 201
+    assert drive.ask("DELETE", f"{COMMON}/f1")[0] == 204
+    assert drive.ask("MKCOL", f"{COMMON}/archives")[0] == 201
+    for path in files:
+        if path.startswith("f2/"):
+            assert drive.ask("PUT", f"{COMMON}/archives/{path.partition('/')[2]}", files[path])[0] == 201
+    assert drive.ask("DELETE", f"{COMMON}/f2")[0] == 204
+    assert drive.ask("PUT", f"{COMMON}/journal.txt", b"fini")[0] == 201
+    judged(drive)
+    assert raised(drive) == []
 
 
 def test_one_file_that_cannot_be_read_answers_for_one_deletion(drive: Served) -> None:

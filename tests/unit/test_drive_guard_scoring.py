@@ -8,7 +8,8 @@ import msgspec
 import pytest
 from beffroi.drive.guard import signs
 from beffroi.drive.guard.noise import Noise
-from beffroi.drive.guard.scoring import EVIDENCE_KEPT, PAIRS_KEPT, RULES, Commune
+from beffroi.drive.guard.pairs import PAIRS_KEPT
+from beffroi.drive.guard.scoring import EVIDENCE_KEPT, RULES, Commune
 from beffroi.drive.guard.signs import Change, Sign
 from beffroi.drive.guard.structure import Structure
 
@@ -191,8 +192,7 @@ def test_a_flood_of_changes_keeps_the_state_small() -> None:
         )
         change = Change(START_S, f"r{number}", "one folder", f"{rng.random()}.docx.zz", "renamed", "a.docx")
         state.add(ONE, change, START_S)
-    window = state.windows[ONE]
-    assert len(window.evidence) <= EVIDENCE_KEPT and window.halves <= PAIRS_KEPT
+    assert len(state.windows[ONE].evidence) <= EVIDENCE_KEPT and state.pairs[ONE].halves <= PAIRS_KEPT
     assert len(state.save()) < 600_000
 
 

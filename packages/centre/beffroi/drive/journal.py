@@ -56,15 +56,19 @@ class Done(NamedTuple):
 
 
 class Made(NamedTuple):
-    """A file as it lies there. ``row``: of its creation, with folder and name of today. ``size_bytes``: today."""
+    """A file that a device made. ``row``: of its creation; ``parent``, ``name``, ``size_bytes``: of today."""
 
     row: Row
+    parent: int
+    name: str
     size_bytes: int
 
 
 _MADE: LiteralString = (
-    "SELECT n.size_bytes, c.number, c.at_s, c.kind, c.node, n.parent, n.name, c.is_folder, c.size_bytes, c.etag_before,"
-    " c.person_id, c.device_id FROM node n JOIN change c ON c.node = n.id"
+    "SELECT n.parent, n.name, n.size_bytes, c.number, c.at_s, c.kind, c.node, c.parent, c.name, c.is_folder,"
+    " c.size_bytes, c.etag_before, c.person_id, c.device_id FROM change c JOIN node n ON n.id = c.node"
+    " WHERE c.kind = 'created' AND c.is_folder = 0 AND c.device_id <> ''"
+    " AND n.parent NOT IN (SELECT id FROM node WHERE parent = 0 AND name IN ('trash', 'gone'))"
 )
 
 
@@ -150,25 +154,45 @@ def moves_before(reading: Reading, row: Row, *, since_s: int) -> list[Row]:
     return [Row(*one) for one in rows]
 
 
-def made_in(reading: Reading, folder: int, device_id: str, *, since_s: int, most: int) -> list[Made]:
-    """Files in a folder that a device created since then, in no order; it costs what lies there."""
+def went_along(reading: Reading, row: Row, *, most: int) -> list[Done]:
+    """The files of a folder that a device deleted whole, each as a deletion of its own; ``most`` of them, those that
+    were there longest first."""
+    if row.kind != "deleted" or not row.is_folder or not row.device_id:
+        return []
+    files, folders = list[Row](), [row.node]
+    while folders and len(files) < most:
+        inside = reading.all(
+            "SELECT id, parent, name, is_folder, size_bytes FROM node WHERE parent = ? ORDER BY id LIMIT ?",
+            (folders.pop(0), most),
+        )
+        folders += [one[0] for one in inside if one[3]][: most - len(folders)]
+        files += [
+            row._replace(node=one[0], parent=one[1], name=one[2], is_folder=0, size_bytes=one[4])
+            for one in inside
+            if not one[3]
+        ]
+    return [
+        Done(one, one.parent, one.name, body_at(reading, one.node, one.number), None) for one in files[:most]
+    ]
+
+
+def made_by(reading: Reading, person_id: str, *, since_s: int, most: int) -> list[Made]:
+    """Files that a person's devices created since then and that nobody deleted, the newest first."""
     rows = reading.all(
-        _MADE
-        + " WHERE n.parent = ? AND n.is_folder = 0 AND c.kind = 'created' AND c.device_id = ? AND c.at_s >= ?"
-        " LIMIT ?",
-        (folder, device_id, since_s, most),
+        _MADE + " AND c.at_s >= ? AND c.person_id = ? ORDER BY c.at_s DESC LIMIT ?",
+        (since_s, person_id, most),
     )
     return [_made(row) for row in rows]
 
 
 def made(reading: Reading, node: int) -> Made | None:
-    """A file with its creation, None where it is gone or that is not known any more."""
-    row = reading.one(_MADE + " WHERE c.node = ? AND c.kind = 'created'", (node,))
+    """A file that a device created; None where it is gone or that is not known any more."""
+    row = reading.one(_MADE + " AND c.node = ?", (node,))
     return _made(row) if row else None
 
 
 def _made(row: Sequence[Any]) -> Made:
-    return Made(Row(*row[1:]), row[0])
+    return Made(Row(*row[3:]), row[0], row[1], row[2])
 
 
 # ``tree``: what stands in the way of a move is discarded one number before it, of a copy two numbers before.

@@ -52,6 +52,8 @@ from beffroi.lib.config import Config
 log = logging.getLogger("beffroi.drive.sentry")
 MOST_AT_ONCE = 64
 """Changes that are judged before another collectivité's turn."""
+MOST_WITH_A_FOLDER = 64
+"""Files of a folder that is deleted whole that are judged."""
 KEEP_S = 0.5
 """Between two commits of what is remembered, but for an alarm: each keeps the people's changes waiting."""
 DAY_S = 86400
@@ -122,7 +124,7 @@ class Sentry:
         with database.reading() as reading:
             rows = journal.after(reading, state.number, MOST_AT_ONCE)
             state.beside.take(reading, rows)
-            changes = [found for row in rows if (found := journal.done(reading, row)) is not None]
+            changes = [found for row in rows for found in _done(reading, row)]
             if changes and state.has_alarms:
                 _settle(state.windows, alarms.every(reading), clock.paced())
         now_s, raised = clock.paced(), list[Alarm]()
@@ -135,8 +137,8 @@ class Sentry:
             state.is_unkept = True
             looking = _Looking(database, self._stock_of(collectivite_id), state)
             for one in changes:
-                for change in looking.changes(one, state.windows):
-                    raised += state.windows.add(one.row.device_id, change, clock.paced())
+                for device, change in looking.changes(one, state.windows):
+                    raised += state.windows.add(device, change, clock.paced(), one.row.person_id)
                 if raised:  # stopped now: the looks that follow may take seconds
                     state.number = one.row.number
                     break
@@ -171,17 +173,17 @@ class _Looking:
         self._database, self._stock = database, stock
         self._structures, self._beside = state.structures, state.beside
 
-    def changes(self, one: Done, windows: scoring.Commune) -> list[Change]:
-        """A change; before a deletion those of new files beside it, of which one may be what was made of it."""
-        change = self._change(one)
-        if change.what == "created" and windows.wants_look(one.row.device_id, change):
+    def changes(self, one: Done, windows: scoring.Commune) -> list[tuple[str, Change]]:
+        """A change and its device; before a deletion those of new files of which one may be what was made of it."""
+        change, device, person = self._change(one), one.row.device_id, one.row.person_id
+        if change.what == "created" and windows.wants_look(person, change):
             with self._database.reading() as reading:
                 body = journal.body_at(reading, one.row.node, one.row.number)
-            return [self._change(one._replace(after=body))]
-        if change.what == "renamed":
-            return [*self._brought(one, change, windows), change]
+            return [(device, self._change(one._replace(after=body)))]
+        if change.what in ("renamed", "changed"):
+            return [(device, found) for found in (*self._brought(one, change, windows), change)]
         if change.what != "deleted" or change.before is None or change.before.state != "sound":
-            return [change]
+            return [(device, change)]
         since_s = one.row.at_s - DAY_S
         with self._database.reading() as reading:
             beside = self._beside.created(reading, one.row, since_s=since_s)
@@ -189,17 +191,19 @@ class _Looking:
             for move in moves:
                 there = one.row._replace(parent=move.parent, name=move.name)
                 beside += self._beside.created(reading, there, since_s=since_s)
-        new = (self._change(other) for other in beside)
-        return [*new, *(_deleted_from(change, move) for move in moves), change]
+        new = ((other.row.device_id, self._change(other)) for other in beside)
+        deleted = (*(_deleted_from(change, move) for move in moves), change)
+        return [*new, *((device, found) for found in deleted)]
 
     def _brought(self, one: Done, change: Change, windows: scoring.Commune) -> list[Change]:
-        """A file that a device made elsewhere within a day and moves to where something was deleted is new there."""
+        """A file that a person's device made within a day is new where it is moved, and with what is written into it
+        then: some programs create a file empty."""
         there = msgspec.structs.replace(change, what="created", name_before="", before=None)
-        if one.after is None or not windows.wants_look(one.row.device_id, there):
+        if one.after is None or not windows.wants_look(one.row.person_id, there):
             return []
         with self._database.reading() as reading:
             made = journal.made(reading, one.row.node)
-        if made is None or made.row.device_id != one.row.device_id:
+        if made is None or made.row.person_id != one.row.person_id:
             return []
         if made.row.at_s < one.row.at_s - DAY_S:
             return []
@@ -276,6 +280,13 @@ class _Looking:
             if len(self._structures) > STRUCTURES_HELD:
                 self._structures.popitem(last=False)
         return seen
+
+
+def _done(reading: Reading, row: Row) -> list[Done]:
+    if row.is_folder:
+        return journal.went_along(reading, row, most=MOST_WITH_A_FOLDER)
+    found = journal.done(reading, row)
+    return [found] if found is not None else []
 
 
 def _deleted_from(change: Change, move: Row) -> Change:

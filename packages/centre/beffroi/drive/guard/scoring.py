@@ -16,7 +16,6 @@ Source:  docs/internals/ransomware.md; docs/decisions/0069-structure-against-the
 from __future__ import annotations
 
 import bisect
-import hashlib
 from collections import Counter
 from dataclasses import dataclass
 
@@ -24,12 +23,10 @@ import msgspec
 
 from beffroi.drive.guard import signs
 from beffroi.drive.guard.kinds import by_name, extension
+from beffroi.drive.guard.pairs import Pair, Pairs, hashed
 from beffroi.drive.guard.signs import Change, Sign
 
 EVIDENCE_KEPT = 512
-PAIRS_KEPT = 4096
-LONGER_BYTES = 4096
-"""What ransomware adds to a file that it encrypts into another one, at most."""
 
 
 @dataclass(frozen=True)
@@ -85,18 +82,6 @@ class Evidence(msgspec.Struct, frozen=True, array_like=True, order=True):
     number: int = 0
 
 
-class Half(msgspec.Struct, frozen=True, array_like=True):
-    """One half of "copy, encrypt, delete": a file that cannot be read was created, or one that could be was deleted."""
-
-    at_s: float
-    node: str
-    name: str  # hash of the name
-    size_bytes: int
-    group: str
-    sealed: bool = False
-    number: int = 0
-
-
 class Alarm(msgspec.Struct, frozen=True):
     """One device, or one of several that act together.
 
@@ -117,20 +102,15 @@ class Window(msgspec.Struct):
     before one."""
 
     evidence: list[Evidence] = msgspec.field(default_factory=list)
-    created: dict[str, dict[str, Half]] = msgspec.field(default_factory=dict)  # by folder and node
-    deleted: dict[str, dict[str, Half]] = msgspec.field(default_factory=dict)
-    halves: int = 0
-    # Nodes of created halves that found theirs.
-    paired: dict[str, float] = msgspec.field(default_factory=dict)
     alarmed_s: float = 0.0
     forgotten_s: float = 0.0
 
-    def add(self, change: Change, now_s: float, device: str = "") -> Alarm | None:
-        """Return the alarm that this change makes; None, too, after one that stands.
+    def add(self, found: list[Evidence], now_s: float, device: str = "") -> Alarm | None:
+        """Return the alarm that this evidence makes; None, too, after one that stands.
 
         Units: ``now_s`` in epoch seconds, not before the newest change by more than clocks differ.
         """
-        found = self._found(change, min(change.at_s, now_s))
+        found = [one for one in found if one.at_s >= self.forgotten_s and self._remember(one)]
         self._forget(now_s - RULES.day_s)
         if not found or self.alarmed_s:
             return None
@@ -162,23 +142,6 @@ class Window(msgspec.Struct):
         high = bisect.bisect_right(self.evidence, to_s, key=lambda one: one.at_s)
         return self.evidence[low:high]
 
-    def _found(self, change: Change, at_s: float) -> list[Evidence]:
-        if at_s < self.forgotten_s:
-            return []
-        folder = _hash(change.folder)
-        before = change.before.kind if change.before else by_name(change.name_before or change.name)
-        group = before or extension(change.name_before or change.name)
-        found = []
-        for sign in signs.of(change):
-            mark = ""
-            if sign is Sign.NOTE:
-                group, mark = "note", _hash(change.name)
-            elif sign in {Sign.SUFFIX, Sign.KNOWN}:
-                mark = _hash(extension(change.name))
-            found.append(Evidence(at_s, change.node, sign, group, folder, mark, change.number))
-        found += self._pairs(change, at_s, folder)
-        return [one for one in found if self._remember(one)]
-
     def _remember(self, one: Evidence) -> bool:
         """Once for each file and sign; whether it is new."""
         if any(other.node == one.node and other.sign == one.sign for other in self.evidence):
@@ -189,59 +152,31 @@ class Window(msgspec.Struct):
             self.evidence.remove(next((old for old in self.evidence if old.sign in weak), self.evidence[0]))
         return True
 
-    def _pairs(self, change: Change, at_s: float, folder: str) -> list[Evidence]:
-        """Match a creation with a deletion in the same folder: by the name, or by a size that grew by little."""
-        name = _hash(stem(change.name))
-        if change.what == "created" and change.after is not None and change.node not in self.paired:
-            sealed = change.after.state == "sealed"
-            if not sealed and not signs.is_unreadable(change.after):
-                return []
-            half = Half(at_s, change.node, name, change.size_bytes, "", sealed, change.number)
-            mine, others = self.created, self.deleted
-        elif change.what == "deleted" and change.before is not None:
-            if change.before.state != "sound" or not change.before.kind:
-                return []
-            size_bytes, kind = change.size_before_bytes, change.before.kind
-            half = Half(at_s, change.node, name, size_bytes, kind, number=change.number)
-            mine, others = self.deleted, self.created
-        else:
-            return []
-        other = next((one for one in others.get(folder, {}).values() if _match(half, one)), None)
-        if other is None:
-            if half.node not in mine.get(folder, {}):
-                mine.setdefault(folder, {})[half.node] = half
-                self.halves += 1
-            return []
-        del others[folder][other.node]
-        self.halves -= 1
-        lost, copy = (half, other) if mine is self.deleted else (other, half)
-        self.paired[copy.node] = copy.at_s
-        sign = Sign.REPLACED_SEALED if copy.sealed else Sign.REPLACED
-        first_s, first = min(half.at_s, other.at_s), min(half.number, other.number)
-        return [Evidence(first_s, lost.node, sign, lost.group, folder, number=first)]
-
     def _forget(self, before_s: float) -> None:
         if self.evidence and self.evidence[0].at_s < before_s:
             del self.evidence[: bisect.bisect_left(self.evidence, before_s, key=lambda one: one.at_s)]
-        if len(self.paired) > PAIRS_KEPT:
-            newest = sorted(self.paired.items(), key=lambda one: one[1])[PAIRS_KEPT // 2 :]
-            self.paired = dict(newest)
-        if self.halves <= PAIRS_KEPT:
-            return
-        # Rare, and in one go: the older half of what found no partner.
-        times = sorted(
-            one.at_s
-            for side in (self.created, self.deleted)
-            for some in side.values()
-            for one in some.values()
-        )
-        limit_s = max(before_s, times[len(times) // 2])
-        for side in (self.created, self.deleted):
-            for folder in list(side):
-                side[folder] = {node: one for node, one in side[folder].items() if one.at_s > limit_s}
-                if not side[folder]:
-                    del side[folder]
-        self.halves = sum(len(half) for side in (self.created, self.deleted) for half in side.values())
+
+
+def _signs(change: Change, at_s: float) -> list[Evidence]:
+    """What the change says by itself."""
+    before = change.before.kind if change.before else by_name(change.name_before or change.name)
+    group = before or extension(change.name_before or change.name)
+    found = []
+    for sign in signs.of(change):
+        kind, mark = group, ""
+        if sign is Sign.NOTE:
+            kind, mark = "note", hashed(change.name)
+        elif sign in {Sign.SUFFIX, Sign.KNOWN}:
+            mark = hashed(extension(change.name))
+        found.append(Evidence(at_s, change.node, sign, kind, hashed(change.folder), mark, change.number))
+    return found
+
+
+def _of_pair(pair: Pair) -> Evidence:
+    lost, copy = pair.lost, pair.copy
+    sign = Sign.REPLACED_SEALED if copy.sealed else Sign.REPLACED
+    first_s, first = min(lost.at_s, copy.at_s), min(lost.number, copy.number)
+    return Evidence(first_s, lost.node, sign, lost.group, pair.folder, number=first)
 
 
 def score(evidence: list[Evidence]) -> float:
@@ -278,30 +213,44 @@ def _worth(sign: Sign, *, many: bool, spread: bool) -> float:
 
 
 class Commune(msgspec.Struct):
-    """The windows of all devices of one collectivité that gave a sign within a day."""
+    """The windows of all devices of one collectivité that gave a sign within a day, and halves of pairs by person."""
 
     windows: dict[str, Window] = msgspec.field(default_factory=dict)
+    pairs: dict[str, Pairs] = msgspec.field(default_factory=dict)
 
-    def add(self, device: str, change: Change, now_s: float) -> list[Alarm]:
-        """Return the alarms that this change makes: of its device, and of others with which it acts."""
-        window = self.windows.get(device) or Window()
-        before = (len(window.evidence), window.halves, window.alarmed_s)
-        alarm = window.add(change, now_s, device)
-        if (len(window.evidence), window.halves, window.alarmed_s) != before:
-            self.windows[device] = window
-        if alarm:
-            return [alarm]
-        return self._together(window, min(change.at_s, now_s)) if len(window.evidence) > before[0] else []
+    def add(self, device: str, change: Change, now_s: float, person: str = "") -> list[Alarm]:
+        """Return the alarms that this change makes: of its device, and of others with which it acts. ``person``: whose
+        device it is."""
+        at_s = min(change.at_s, now_s)
+        known = self.windows.get(device)
+        if known is not None and at_s < known.forgotten_s:
+            return []
+        found = {device: _signs(change, at_s)}
+        pairs = self.pairs.get(person or device) or Pairs()
+        if pair := pairs.add(change, at_s, device):
+            for one in {pair.lost.device, pair.copy.device}:
+                found.setdefault(one, []).append(_of_pair(pair))
+        pairs.forget(now_s - RULES.day_s)
+        if pairs.halves or pairs.paired:
+            self.pairs[person or device] = pairs
+        alarms, is_new = list[Alarm](), False
+        for name, evidence in found.items():
+            window = self.windows.get(name) or Window()
+            before = (len(window.evidence), window.alarmed_s)
+            if alarm := window.add(evidence, now_s, name):
+                alarms.append(alarm)
+            if (len(window.evidence), window.alarmed_s) != before:
+                self.windows[name] = window
+                is_new = is_new or len(window.evidence) > before[0]
+        return alarms or (self._together(self.windows[device], at_s) if is_new else [])
 
-    def wants_look(self, device: str, change: Change) -> bool:
-        """Whether the content of a new file may say something now; else it may when something beside it is deleted
-        (``beside``), and a thousand uploads cost no thousand looks."""
+    def wants_look(self, person: str, change: Change) -> bool:
+        """Whether the content of a new file may say something now; else it may when something that it could be made of
+        is deleted (``beside``), and a thousand uploads cost no thousand looks."""
         if signs.is_known_extension(change.name):
             return True
-        window = self.windows.get(device)
-        deleted = window.deleted.get(_hash(change.folder), {}) if window else {}
-        half = Half(change.at_s, change.node, _hash(stem(change.name)), change.size_bytes, "")
-        return any(_match(half, one) for one in deleted.values())
+        pairs = self.pairs.get(person)
+        return pairs is not None and pairs.wants_look(change)
 
     def _together(self, window: Window, at_s: float) -> list[Alarm]:
         ends = sorted(
@@ -312,7 +261,8 @@ class Commune(msgspec.Struct):
             those = tuple(
                 sorted(name for name, evidence in seen.items() if _unhalved(evidence) >= RULES.several_least)
             )
-            merged = sorted(one for name in those for one in seen[name])
+            # A copy by one device and a deletion by another are one file.
+            merged = sorted({one for name in those for one in seen[name]})
             if len(those) < 2 or score(merged) < RULES.several_points:
                 continue
             alarms = []
@@ -325,6 +275,8 @@ class Commune(msgspec.Struct):
     def settle(self, device: str, now_s: float) -> None:
         """A person judged the device: its past is forgotten, and what comes late from it, too."""
         self.windows[device] = Window(forgotten_s=now_s)
+        for pairs in self.pairs.values():
+            pairs.settle(device)
 
     def set_right(self, now_s: float) -> None:
         """The clock was set back, or may have been: what was seen by one that ran ahead counts as seen now. Else what
@@ -333,25 +285,20 @@ class Commune(msgspec.Struct):
             window.evidence = sorted(
                 msgspec.structs.replace(one, at_s=min(one.at_s, now_s)) for one in window.evidence
             )
-            for some in (*window.created.values(), *window.deleted.values()):
-                for node, one in some.items():
-                    some[node] = msgspec.structs.replace(one, at_s=min(one.at_s, now_s))
             window.forgotten_s = min(window.forgotten_s, now_s)
+        for pairs in self.pairs.values():
+            pairs.set_right(now_s)
 
     def forget(self, now_s: float) -> None:
         """Leave out devices that gave no sign for a day; once in a while."""
         limit_s = now_s - RULES.day_s
         for device, window in list(self.windows.items()):
-            times = [one.at_s for one in window.evidence]
-            times += [
-                one.at_s
-                for side in (window.created, window.deleted)
-                for some in side.values()
-                for one in some.values()
-            ]
-            newest = max(times, default=window.forgotten_s)
+            newest = max((one.at_s for one in window.evidence), default=window.forgotten_s)
             if newest < limit_s and not window.alarmed_s:
                 del self.windows[device]
+        for person, pairs in list(self.pairs.items()):
+            if max((one.at_s for one in pairs.every()), default=0.0) < limit_s:
+                del self.pairs[person]
 
     def save(self) -> bytes:
         """The state as it is now, for ``restore``."""
@@ -365,21 +312,3 @@ class Commune(msgspec.Struct):
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Commune)
-
-
-def _match(one: Half, other: Half) -> bool:
-    """A creation and a deletion that belong together; an archive of its own has another size: there the name
-    decides."""
-    if one.name == other.name:
-        return True
-    lost, copy = (one, other) if one.group else (other, one)
-    return not copy.sealed and 0 <= copy.size_bytes - lost.size_bytes <= LONGER_BYTES
-
-
-def stem(name: str) -> str:
-    """A name up to the first point that is not its first sign, in lower case."""
-    return name[:1].lower() + name[1:].lower().partition(".")[0]
-
-
-def _hash(text: str) -> str:
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
