@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import batched
+from typing import Any
 
 import pytest
 from beffroi.drive import alarms, journal, recovery
@@ -60,11 +61,11 @@ def breaking_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     """The disk is full from the step after so many on."""
     taken, left = recovery._taken, [steps]
 
-    def take(writing: Writing, act: Act, person_id: str, step: object) -> bool:
+    def take(*step: Any) -> bool:
         left[0] -= 1
         if left[0] < 0:
             raise StoreFull
-        return taken(writing, act, person_id, step)  # type: ignore[arg-type]
+        return taken(*step)
 
     with monkeypatch.context() as patch:
         patch.setattr(recovery, "_taken", take)

@@ -13,7 +13,7 @@ Source:  docs/internals/drive.md, "Ransomware".
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import LiteralString
@@ -89,6 +89,23 @@ def carry_out(database: Database, act: Act, device_id: str) -> Raised:
         return alarms.find(reading, device_id)
 
 
+class _Way(msgspec.Struct):
+    """Steps that are left. ``planned``: the last number before the plan; ``own``: of the way itself since, first and
+    last of each change: what has another number after ``planned`` is somebody else's."""
+
+    planned: int
+    steps: tuple[Step, ...]
+    own: list[tuple[int, int]] = msgspec.field(default_factory=list)
+
+    def others(self, reading: Reading, step: Step, before: int) -> set[str]:
+        """What somebody else did with the node of a step, before a number: kinds of changes."""
+        rows = reading.all(
+            "SELECT number, kind FROM change WHERE node = ? AND number > ? AND number < ?",
+            (int(step.node), self.planned, before),
+        )
+        return {kind for number, kind in rows if not any(one <= number <= last for one, last in self.own)}
+
+
 def _go_on(writing: Writing, act: Act, device_id: str) -> bool:
     """The next steps, in one change; True while there are more."""
     alarm = alarms.find(writing, device_id)
@@ -96,30 +113,37 @@ def _go_on(writing: Writing, act: Act, device_id: str) -> bool:
         raise Conflict("somebody said that it was meant")
     if alarm.state == "restored":
         return False
+    first = writing.number()
     if alarm.state == "open":
-        steps = _plan(writing, alarm).steps
-        packed = msgspec.msgpack.encode(steps)
+        way = _Way(first, _plan(writing, alarm).steps)
         # Whoever holds the device may have locked what is to be taken back.
         locks.end_of(writing, alarm.person_id)
         writing.run(
-            "UPDATE alarm SET state = 'restoring', steps = ?, settled_by = ?, settled_s = ? WHERE device_id = ?",
-            (packed, act.person_id, act.now_s, device_id),
+            "UPDATE alarm SET state = 'restoring', settled_by = ?, settled_s = ? WHERE device_id = ?",
+            (act.person_id, act.now_s, device_id),
         )
     else:
         row = writing.one("SELECT steps FROM alarm WHERE device_id = ?", (device_id,))
         assert row is not None
-        steps = msgspec.msgpack.decode(bytes(row[0]), type=tuple[Step, ...])
-    some = steps[alarm.done : alarm.done + MOST_STEPS]
-    missed = sum(not _taken(writing, act, alarm.person_id, step) for step in some)
-    done = alarm.done + len(some)
-    is_over = done >= len(steps)
-    writing.run(
-        "UPDATE alarm SET done = ?, missed = missed + ?, state = ? WHERE device_id = ?",
-        (done, missed, "restored" if is_over else "restoring", device_id),
+        found = msgspec.msgpack.decode(bytes(row[0]), type=_Way | tuple[Step, ...])
+        # One that was begun before others' changes were asked for has all its steps.
+        way = found if isinstance(found, _Way) else _Way(first, found[alarm.done :])
+    some, way.steps = way.steps[:MOST_STEPS], way.steps[MOST_STEPS:]
+    missed = sum(
+        not _taken(writing, act, alarm.person_id, step, way.others(writing, step, first)) for step in some
     )
-    if is_over:
-        writing.run("UPDATE alarm SET steps = ? WHERE device_id = ?", (b"", device_id))
-    return not is_over
+    way.own.append((first, writing.number()))
+    writing.run(
+        "UPDATE alarm SET done = ?, missed = missed + ?, state = ?, steps = ? WHERE device_id = ?",
+        (
+            alarm.done + len(some),
+            missed,
+            "restoring" if way.steps else "restored",
+            msgspec.msgpack.encode(way) if way.steps else b"",
+            device_id,
+        ),
+    )
+    return bool(way.steps)
 
 
 # -- the plan ------------------------------------------------------------------------------------------------
@@ -308,41 +332,61 @@ def _shown(reading: Reading, folder: str) -> tuple[str, str]:
 # -- its steps -----------------------------------------------------------------------------------------------
 
 
-def _taken(writing: Writing, act: Act, person_id: str, step: Step) -> bool:
-    """False where it cannot be done any more."""
+def _taken(writing: Writing, act: Act, person_id: str, step: Step, others: Collection[str] = ()) -> bool:
+    """False where it cannot be done any more. ``others``: what somebody else did with its node since the plan."""
     try:
-        with writing.beyond_room():
-            _take(writing, act, person_id, step)
+        with writing.beyond_room(), writing.beyond_locks():
+            _take(writing, act, person_id, step, others)
     except BeffroiError:
         return False
     return True
 
 
-def _take(writing: Writing, act: Act, person_id: str, step: Step) -> None:
-    """Errors: those of ``tree``, of ``versions``."""
+def _take(writing: Writing, act: Act, person_id: str, step: Step, others: Collection[str] = ()) -> None:
+    """What somebody else did stays, as in ``plan``. Errors: those of ``tree``, of ``versions``."""
+    is_placed = not {"moved", "deleted", "returned"}.isdisjoint(others)
     match step:
         case Revert(node, version):
-            _rewrite(writing, act, int(node), version)
+            _put_back(writing, act, int(node), version, others)
         case Move(node, parent, name):
             _require_here(writing, int(node))
-            tree.move(writing, act, int(node), _folder(writing, act, person_id, parent), name)
+            if is_placed:
+                raise Conflict("somebody brought it somewhere")
+            folder = _folder(writing, act, person_id, parent)
+            tree.move(writing, act, int(node), folder, _name_for(writing, int(node), folder, name))
         case Revive(node, parent, name, version):
             folder, one = _folder(writing, act, person_id, parent), tree.node_at(writing, int(node))
-            if (one.parent, one.name) != (folder, name):
-                if _is_in_trash(writing, one.id):
-                    trash.bring_back(writing, act, one.id, folder, name)
-                else:
-                    tree.move(writing, act, one.id, folder, name)
+            if _is_in_trash(writing, one.id):
+                trash.bring_back(writing, act, one.id, folder, name)
+            elif (one.parent, one.name) != (folder, name) and not is_placed:
+                tree.move(writing, act, one.id, folder, _name_for(writing, one.id, folder, name))
             if not one.is_folder:
-                _rewrite(writing, act, one.id, version)
+                _put_back(writing, act, one.id, version, others)
         case Copy(node, version, parent, name):
             folder, kept = _folder(writing, act, person_id, parent), _content(writing, int(node), version)
             tree.put(writing, act, folder, look.free_name(writing, folder, name), kept, if_absent=True)
         case Remove(node):
             if look.children(writing, int(node)):
                 raise Conflict("somebody put something into it")
+            if others:
+                raise Conflict("somebody worked on it")
             _require_here(writing, int(node))
             tree.delete(writing, act, int(node))
+
+
+def _name_for(reading: Reading, node_id: int, folder: int, name: str) -> str:
+    there = look.taken(reading, folder, name)
+    return name if there is None or there.id == node_id else look.free_name(reading, folder, name)
+
+
+def _put_back(writing: Writing, act: Act, node_id: int, version: str, others: Collection[str]) -> None:
+    """The content of a version; beside what somebody else wrote since."""
+    if "changed" not in others:
+        _rewrite(writing, act, node_id, version)
+        return
+    one, kept = tree.node_at(writing, node_id), _content(writing, node_id, version)
+    name = look.free_name(writing, one.parent, plan.beside(one.name))
+    tree.put(writing, act, one.parent, name, kept, if_absent=True)
 
 
 def _require_here(writing: Writing, node_id: int) -> None:

@@ -232,10 +232,10 @@ def missed(count: int) -> str:
     if not count:
         return ""
     return ngettext(
-        "%(n)d élément n’a pas pu l’être : quelqu’un l’a changé, ou sa version d’avant a été supprimée. Regardez "
-        "dans la corbeille.",
-        "%(n)d éléments n’ont pas pu l’être : quelqu’un les a changés, ou leur version d’avant a été supprimée. "
-        "Regardez dans la corbeille.",
+        "%(n)d élément n’a pas pu l’être : quelqu’un l’a changé ou rangé ailleurs, son dossier est scellé, "
+        "ou sa version d’avant a été supprimée. Regardez dans ses versions et dans la corbeille.",
+        "%(n)d éléments n’ont pas pu l’être : quelqu’un les a changés ou rangés ailleurs, leur dossier est scellé, "
+        "ou leur version d’avant a été supprimée. Regardez dans leurs versions et dans la corbeille.",
         count,
     ) % {"n": count}
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cache
-from itertools import pairwise
+from itertools import count, pairwise
 
 import msgspec
 
@@ -322,18 +322,11 @@ class _Planner:
         return wish is not None and not wish.exists and self.tree.place(node) is None
 
     def _free_name(self, place: Place) -> Place:
-        stem, point, extension = place.name.rpartition(".")
-        if not stem or len(extension.encode("utf-8", "surrogatepass")) > NAME_BYTES // 2:
-            stem, point, extension = place.name, "", ""  # what is so long is none, and would leave no room
-        number = 1
-        while True:
-            words = "avant" if number == 1 else f"avant {number}"
-            end = f" ({words}){point}{extension}".encode("utf-8", "surrogatepass")
-            short = stem.encode("utf-8", "surrogatepass")[: max(0, NAME_BYTES - len(end))]
-            found = Place(place.parent, short.decode("utf-8", "ignore") + end.decode("utf-8", "ignore"))
-            if self.tree.child(found) is None:
-                return found
-            number += 1
+        return next(
+            found
+            for number in count(1)
+            if self.tree.child(found := Place(place.parent, beside(place.name, number))) is None
+        )
 
     def _remove(self, node: str) -> None:
         place = self.tree.place(node)
@@ -367,3 +360,14 @@ class _Planner:
 
     def _counts(self, folder: str) -> Counts:
         return self.preview.setdefault(folder, Counts())
+
+
+def beside(name: str, number: int = 1) -> str:
+    """How what was there before is called beside a name: "budget (avant).xlsx", of at most NAME_BYTES."""
+    stem, point, extension = name.rpartition(".")
+    if not stem or len(extension.encode("utf-8", "surrogatepass")) > NAME_BYTES // 2:
+        stem, point, extension = name, "", ""  # what is so long is none, and would leave no room
+    words = "avant" if number == 1 else f"avant {number}"
+    end = f" ({words}){point}{extension}".encode("utf-8", "surrogatepass")
+    short = stem.encode("utf-8", "surrogatepass")[: max(0, NAME_BYTES - len(end))]
+    return short.decode("utf-8", "ignore") + end.decode("utf-8", "ignore")

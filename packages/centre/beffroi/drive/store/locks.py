@@ -111,7 +111,7 @@ def require(writing: Writing, act: Act, one: Node, *, deep: bool = False) -> Non
     Errors: Sealed, Locked.
     """
     seals.refuse(writing, one.id, one.parent, names=deep)
-    if not writing.has_locks:
+    if not (writing.has_locks and writing.heeds_locks):
         return
     _refuse_others(held(writing, one.id, now_s=act.now_s), act)
     if deep:

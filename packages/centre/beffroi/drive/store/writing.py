@@ -103,6 +103,7 @@ class Writing(Picture):
         self._rooms: dict[int, tuple[room.Use, int, int]] = {}
         self._roots: dict[int, int] = {}
         self.has_locks = self.one("SELECT 1 FROM dav_lock LIMIT 1") is not None
+        self.heeds_locks = True
         self.has_limits = self.one("SELECT 1 FROM quota LIMIT 1") is not None or room.usual(self) != Limits()
         self.seals: Any = None
         """What ``seals`` read of this group, None where it was not asked, or must look again."""
@@ -208,6 +209,15 @@ class Writing(Picture):
             yield
         finally:
             self.has_limits = before
+
+    @contextmanager
+    def beyond_locks(self) -> Iterator[None]:
+        """Within it no lock hinders; it ends as with any move, and else stays with who has it."""
+        self.heeds_locks = False
+        try:
+            yield
+        finally:
+            self.heeds_locks = True
 
     def apart[T](self, change: Callable[[Writing], T]) -> T:
         """Make one change of the group: whole or not at all. Errors: those of ``change``, GroupLost."""
