@@ -9,12 +9,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from beffroi.drive import alarms, recovery
+from beffroi.drive.guard.scoring import Alarm
+from beffroi.drive.guard.signs import Sign
 from beffroi.drive.store import look, schema, trash, tree, versions
 from beffroi.drive.store.database import Database
-from beffroi.drive.store.model import StoreFull
+from beffroi.drive.store.model import Act, StoreFull
 from beffroi.drive.store.sqlite import SqliteDatabase
 
 from tests.drive_trees import ME, NOW_S, content, listing, put, require_whole
@@ -138,6 +142,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(place)], check=True)
 
 
+def _grow(disk: Path, size_bytes: int) -> None:
+    subprocess.run(["mount", "-o", f"remount,size={size_bytes}", str(disk)], check=True)
+
+
 def _filled(drive: Database, root: int) -> int:
     """Write until the disk is full; return how many files were acknowledged."""
     for n in range(10_000):
@@ -171,6 +179,41 @@ def test_a_full_disk_refuses_and_goes_on_when_there_is_room(small_disk: Path) ->
             require_whole(reading)
             assert reading.one("PRAGMA integrity_check") == ("ok",)
         again.close()
+
+
+@pytest.mark.root
+def test_a_way_back_goes_on_as_far_as_a_full_disk_lets_it(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "MOST_STEPS", 5)
+    evil, referent = Act("per_me", "app_evil", NOW_S + 10), Act("per_referent", "", NOW_S + 20)
+    with ThreadPoolExecutor(2) as pool:
+        drive = SqliteDatabase(small_disk / "metadata.db", pool)
+        root = drive.write(lambda w: tree.make_root(w, schema.COMMON, now_s=NOW_S)).id
+        files = [f"p{n:02}" for n in range(20)]
+        for act, word in ((ME, b"work "), (evil, b"spoiled ")):
+            drive.write(
+                lambda w, act=act, word=word: [
+                    tree.put(w, act, root, name, content(word + name.encode())) for name in files
+                ]
+            )
+        alarm = Alarm(evil.device_id, float(evil.now_s), 3, {Sign.LOST: 3})
+        drive.write(lambda w: alarms.raise_(w, alarm, now_s=evil.now_s))
+        _filled(drive, root)
+        done = []
+        for more in range(8):
+            with suppress(StoreFull):
+                recovery.carry_out(drive, referent, evil.device_id)
+            with drive.reading() as reading:
+                require_whole(reading)
+                done.append(alarms.find(reading, evil.device_id).done)
+            _grow(small_disk, DISK_BYTES + more * (16 << 10))
+        assert done == sorted(done) and done[-1] < len(files), done
+        _grow(small_disk, 4 * DISK_BYTES)
+        over = recovery.carry_out(drive, referent, evil.device_id)
+        assert (over.state, over.done, over.missed) == ("restored", len(files), 0)
+        assert {listing(drive, root)[name] for name in files} == {len(b"work p00")}
+        drive.close()
 
 
 @pytest.mark.root

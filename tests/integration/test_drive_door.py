@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -24,6 +25,7 @@ from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.frozen import Frozen
 from beffroi.drive.store.model import Act, StoreFull
 from beffroi.drive.telling import tell
+from beffroi.lib.errors import Unavailable
 from beffroi.lib.ids import new_id
 from beffroi_protocol.indicators import normalise
 from django.db import transaction
@@ -265,22 +267,39 @@ def test_what_cannot_be_a_hash_is_refused_nowhere(door: FileDoor, beaune: Commun
         assert door.refuses(odd, beaune.id) is None
 
 
-def test_what_cannot_be_told_ends_no_search(
-    centre: Centre, communes: Communes, beaune: Commune, committed: str
+def test_what_cannot_be_told_ends_no_search_and_is_told_later(
+    centre: Centre, communes: Communes, beaune: Commune, committed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The centre's database is away for a moment: the file is held all the same, and so is the next one."""
+    monkeypatch.setattr(door_module, "AGAIN_S", 0.2)
+    is_away, say = threading.Event(), telling(centre, committed)
 
-    def away(*told: object) -> None:
-        raise OSError
+    def answer(*event: Any) -> None:
+        if is_away.is_set():
+            raise Unavailable("The centre's database")
+        say(*event)
 
-    made = FileDoor(centre.config, communes, away)
+    made = FileDoor(centre.config, communes, answer)
     made.start()
     try:
         eventually(lambda: made.follower is not None and made.follower.connected, "connected")
+        is_away.set()
+        decisions = []
         for name, sha256 in (("a.xlsm", BAD), ("b.xlsm", GOOD)):
             keep(communes, beaune.id, name, sha256)
-            decision = block(sha256, "sha256")
-            eventually(lambda of=sha256, one=decision.id: held(communes, beaune.id, of) == one, "frozen")
+            decisions.append(block(sha256, "sha256"))
+            eventually(lambda of=sha256: held(communes, beaune.id, of) == decisions[-1].id, "frozen")
+        revoke(actor=Actor.system("tests"), decision=decisions[1], reason="tests")
+        eventually(lambda: held(communes, beaune.id, GOOD) == "", "free")
+        assert told("drive:frozen") == told("drive:thawed") == {}
+        is_away.clear()
+        eventually(lambda: told("drive:thawed") == {beaune.id: (decisions[1].id, 1, 0)}, "told, and in order")
+        rows = OutboxEvent.objects.filter(kind__in=("drive:frozen", "drive:thawed")).order_by("id")
+        assert [json.loads(row.payload)["decision_id"] for row in rows] == [
+            decisions[0].id,
+            decisions[1].id,
+            decisions[1].id,
+        ], "each once"
     finally:
         made.stop()
 

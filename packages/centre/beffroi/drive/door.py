@@ -8,7 +8,8 @@ Purpose: ``refuses`` answers for each upload and download from memory. When the 
 Process: drive, one thread for the feed, one for the search, one that hears the scan (``following``).
 Hostile: nothing; the feed is verified (``core.planes.follower``).
 Fails:   the last list stays in force while stream is away. A collectivité whose metadata cannot be read or written is
-         searched anew a minute later, for all that the feed names; its downloads are refused all the same.
+         searched anew a minute later, for all that the feed names; its downloads are refused all the same. What the
+         outbox could not be told is told then, too.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from queue import Empty, SimpleQueue
 
 from beffroi_protocol.errors import IndicatorInvalid
@@ -61,6 +62,8 @@ class FileDoor:
         self._sought: SimpleQueue[str | None] = SimpleQueue()
         """A hash; _ALL_FROZEN; a collectivité, in which the scan looked at something; a channel that is read anew: in
         its collectivités all that the feed names is sought then, and all that is frozen."""
+        self._untold: dict[str, list[tuple[str, Mapping[str, object]]]] = {}
+        """What the outbox could not be told of a collectivité, oldest first."""
         self._run = config.run
         self._scan: following.Follower | None = None
         self._thread = threading.Thread(target=self._search, name="drive-search", daemon=True)
@@ -139,9 +142,9 @@ class FileDoor:
             except Empty:  # one after the other: what the feed brings meanwhile never waits for all of them
                 one = left.first()
                 if one is None:
-                    self._walk(walks, behind)
-                    continue
-                missed = [] if self._search_in(one, self._known()) else [one]
+                    missed = self._walk(walks, behind)
+                else:
+                    missed = self._missed([one], self._known())
             else:
                 if sought is None:
                     return
@@ -158,15 +161,19 @@ class FileDoor:
                     continue
                 is_told = is_id(sought, "col")
                 owners, what = ([sought], _ALL_DUE) if is_told else (self._ids(), sought)
-                missed = [one for one in owners if not self._search_in(one, [what])]
+                missed = self._missed(owners, [what])
             for one in missed:
                 left.after(one, AGAIN_S)
 
-    def _walk(self, walks: Due, behind: dict[str, str]) -> None:
-        """The next portion of one collectivité."""
+    def _missed(self, owners: Iterable[str], sought: Sequence[str]) -> list[str]:
+        """Collectivités that have to be searched, or told of, again."""
+        return [one for one in owners if not (self._search_in(one, sought) and self._is_told(one))]
+
+    def _walk(self, walks: Due, behind: dict[str, str]) -> list[str]:
+        """The next portion of one collectivité; return it where it has to be told of again."""
         one = walks.first()
         if one is None:
-            return
+            return []
         after, reached = behind.pop(one, ""), list[str]()
 
         def listed() -> Iterator[str]:
@@ -183,6 +190,7 @@ class FileDoor:
         elif len(reached) == PORTION:
             behind[one] = reached[-1]
             walks.after(one, PAUSE_S)
+        return [] if self._is_told(one) else [one]
 
     def _ids(self) -> list[str]:
         while True:
@@ -254,11 +262,21 @@ class FileDoor:
         for decision_id, there in now.items():
             is_held = any(there)
             told = there if is_held else ended.get(decision_id, there)
-            self._tell(
-                "drive:frozen" if is_held else "drive:thawed",
-                collectivite_id,
-                {"decision_id": decision_id, "files": told.files, "versions": told.versions},
-            )
+            payload = {"decision_id": decision_id, "files": told.files, "versions": told.versions}
+            kind = "drive:frozen" if is_held else "drive:thawed"
+            self._untold.setdefault(collectivite_id, []).append((kind, payload))
+
+    def _is_told(self, collectivite_id: str) -> bool:
+        """Tell what was found; False while the outbox is away."""
+        untold = self._untold.get(collectivite_id, [])
+        try:
+            while untold:
+                self._tell(untold[0][0], collectivite_id, untold[0][1])
+                untold.pop(0)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the search goes on, and it is told later
+            log.error("%s: what is held is not told: %s", collectivite_id, type(error).__name__)
+            return False
+        return True
 
     def _held_by(self, reading: Reading, sha256: str, collectivite_id: str) -> str:
         """The decision that holds it by what the feed says; "" for none. What lies here no more stays as it is."""
