@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity.actor import Actor
-from beffroi.drive import actions, alarms
+from beffroi.drive import actions, alarms, recovery
 from beffroi.drive.guard.scoring import Alarm
 from beffroi.drive.guard.signs import Sign
 from beffroi.drive.store import tree
-from beffroi.drive.store.model import EMPTY, Act, Node
+from beffroi.drive.store.model import EMPTY, Act, Node, StoreFull
 from beffroi.incidents.rules import Kind
 from beffroi.lib import clock
 from beffroi.lib.errors import NotAllowed, NotFound, Unavailable
@@ -142,6 +142,29 @@ def test_the_incident_says_to_everybody_what_became_of_the_files(
     shown = [*read(), referent.get(PAGE).content.decode()]
     assert all("2 éléments n’ont pas pu l’être" in one for one in shown)
     assert "Tout est remis" not in shown[-1]
+
+
+def test_on_a_full_disk_the_page_says_that_it_stopped_on_the_way_and_goes_on_later(
+    drive: Drive, spoiled: list[Node], device: str, beaune: Commune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    referent = portal_client(beaune.referent_membership)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recovery, "MOST_STEPS", 1)
+        taken, left = recovery._taken, [2]
+
+        def take(*step: Any) -> bool:
+            left[0] -= 1
+            if left[0] < 0:
+                raise StoreFull
+            return taken(*step)
+
+        patch.setattr(recovery, "_taken", take)
+        page = referent.post(PAGE, {"what": "restore", "device": device}, follow=True).content.decode()
+    assert "s’est arrêtée en chemin, rien n’est perdu" in page and "reprenez-la" in page
+    assert sorted(sizes(drive, spoiled)) == [0, 0, 666, 666]
+    page = referent.post(PAGE, {"what": "restore", "device": device}, follow=True).content.decode()
+    assert "Tout est remis comme avant" in page and sizes(drive, spoiled) == [0] * 4
 
 
 def test_what_was_meant_stays_and_the_device_is_free(

@@ -22,6 +22,7 @@ from beffroi.drive import actions, alarms, recovery
 from beffroi.drive.alarms import Raised
 from beffroi.drive.office.tokens import is_device
 from beffroi.drive.recovery import Line
+from beffroi.drive.store.model import StoreFull
 from beffroi.drive.store.writing import Reading
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotFound
@@ -110,6 +111,15 @@ def _answer(request: HttpRequest, actor: Actor, what: str, device_id: str) -> No
         over = actions.take_back(**to)
     except Conflict:
         messages.error(request, _("Quelqu’un a déjà répondu à cette alerte."))
+        return
+    except StoreFull:
+        messages.error(
+            request,
+            _(
+                "Le disque du Département est plein : la remise comme avant s’est arrêtée en chemin, "
+                "rien n’est perdu. Prévenez le Département, puis reprenez-la."
+            ),
+        )
         return
     done = over.done - over.missed
     messages.info(
