@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import struct
 import zlib
 from typing import Any
@@ -72,3 +73,44 @@ def of_each_kind(text: str) -> list[bytes]:
     image = drawn(text)
     alone = [written(image, kind) for kind in ("PNG", "JPEG", "GIF", "BMP", "WEBP")]
     return [*alone, docx(alone[0]), pdf(image), pdf(image, as_jpeg=True), pdf(image, in_form=True)]
+
+
+# -- codes that are drawn without a picture ------------------------------------------------------------------
+
+_HALVES = {(0, 0): " ", (1, 0): "\u2580", (0, 1): "\u2584", (1, 1): "\u2588"}
+
+
+def squares(text: str) -> list[list[int]]:
+    """Rows of the code, 1 for black, with its margin."""
+    code = qrcode.QRCode(border=4)
+    code.add_data(text)
+    return [[int(bool(one)) for one in row] for row in code.get_matrix()]
+
+
+def signs(text: str, *, inverted: bool = False) -> str:
+    """Two rows of squares in a line of half blocks."""
+    rows = [[one ^ inverted for one in row] for row in squares(text)]
+    rows += [[0] * len(rows[0])] * (len(rows) % 2)
+    pairs = zip(rows[::2], rows[1::2], strict=True)
+    return "\n".join("".join(_HALVES[pair] for pair in zip(*two, strict=True)) for two in pairs)
+
+
+def table(text: str, *, black: str = "bgcolor=#000000", white: str = "bgcolor='#FFFFFF'") -> str:
+    rows = ("".join(f"<td {black if one else white}></td>" for one in row) for row in squares(text))
+    return f"<table cellspacing=0>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
+
+
+def runs(row: list[int]) -> list[tuple[int, int]]:
+    """(square, how many follow one another)."""
+    return [(one, len(list(same))) for one, same in itertools.groupby(row)]
+
+
+def svg(
+    text: str, *, square: str = '<rect x="{x}" y="{y}" width="1" height="1"/>', around: str = "{}"
+) -> str:
+    shapes = (
+        square.format(x=x, y=y) for y, row in enumerate(squares(text)) for x, one in enumerate(row) if one
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 41 41">{around.format("".join(shapes))}</svg>'
+    )

@@ -162,12 +162,22 @@ def test_a_mail_whose_link_is_a_code_in_its_text_is_withdrawn_once_that_is_block
     assert post.count(box) == 3
 
 
-def test_a_picture_within_the_text_itself_is_read_as_any_other(post: Post, box: Mailbox) -> None:
+def test_a_code_within_the_text_itself_is_read_as_any_other_picture(post: Post, box: Mailbox) -> None:
     post.block("domain", HOST)
     post.wait_gate(1)
     code = base64.encodebytes(qr_pictures.png(EVIL)).decode()
-    html = f'<p>Scannez ce code</p><img alt="" src="data:image/png;base64,{code}">'
-    assert post.send(mail(box.address, "t", html), box.address)[0] == 554
+    shown = (
+        f'<img alt="" src="data:image/png;base64,{code}">',
+        f"<pre>{qr_pictures.signs(EVIL)}</pre>",
+        qr_pictures.table(EVIL),
+    )
+    for n, one in enumerate(shown):
+        assert post.send(mail(box.address, f"t{n}", f"<p>Scannez ce code</p>{one}"), box.address)[0] == 554
+    assert post.send(mail(box.address, "t", qr_pictures.table("https://a.example/")), box.address)[0] == 250
+    post.settle(1)
+    seen = MailObservation.objects.filter(message_id=MailMessage.objects.latest("id").id)
+    assert ("https://a.example/", "link") in seen.values_list("value", "role")
+    assert not seen.filter(role="attachment").exists()
 
 
 def test_a_picture_of_more_pixels_than_are_opened_is_held_and_a_broken_one_is_not(

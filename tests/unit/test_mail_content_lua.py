@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import qr_pictures
 from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.skipif(shutil.which("rspamadm") is None, reason="rspamd is not installed")
@@ -117,3 +118,19 @@ def test_pictures_in_html_are_found_however_they_are_written(tmp_path: Path) -> 
     assert run(tmp_path, "pictures", list(PICTURES), "content") == [
         " ".join(found) for found in PICTURES.values()
     ]
+
+
+DRAWS = {
+    "Bonjour, \u25a0 un ordre du jour \u2588": False,
+    qr_pictures.signs("https://a.example"): True,
+    qr_pictures.signs("https://a.example").replace("\u2588", "&#9608;"): True,
+    qr_pictures.table("https://a.example"): True,
+    "<table>" + "<tr><td style='background:#fff'>Agenda</td></tr>" * 100 + "</table>": False,
+    qr_pictures.svg("https://a.example"): True,
+    "": False,
+}
+
+
+def test_a_text_that_may_draw_a_code_is_shown_to_the_scanner_and_a_letter_is_not(tmp_path: Path) -> None:
+    told = run(tmp_path, "draws", list(DRAWS), "content")
+    assert told == [str(yes).lower() for yes in DRAWS.values()]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import random
 import re
 import struct
+from base64 import b64encode
 
 import pytest
 from beffroi.scan import codes, kinds, looking, rules, values
+from beffroi.scan import drawn as drawings
 from beffroi.scan.values import Report
 from PIL import Image, ImageChops
 
 from tests import qr_pictures as pictures
+from tests import scan_samples as samples
 from tests.mail_files import packed
 from tests.qr_pictures import drawn, written
 
@@ -161,3 +165,103 @@ def test_codes_are_told_up_to_the_cap_of_links() -> None:
     long = "https://a.example/" + "x" * (values.MAX_LINK - 17)
     report = look(pictures.png(long))
     assert (report.links, report.more_links) == ([], True)
+
+
+SIGNS = pictures.signs(EVIL)
+ROWS = pictures.squares(EVIL)
+SVG = pictures.svg(EVIL)
+FILLED = pictures.svg(EVIL, square="M{x},{y}h1v1h-1z", around="<path d='{}'/>")
+SPANS = "<br>".join(
+    "".join(f"<span style='background:{'#000' if one else '#fff'}'>{'&nbsp;' * 2 * count}</span>" for one, count in
+            pictures.runs(row))
+    for row in ROWS
+)  # fmt: skip
+DRAWN: dict[str, str | bytes] = {
+    "half blocks": SIGNS,
+    "white on black": pictures.signs(EVIL, inverted=True),
+    "blocks": "\n".join("".join("\u2588\u2588" if one else "  " for one in row) for row in ROWS),
+    "squares": "\n".join("".join("\u2b1b" if one else "\u2b1c" for one in row) for row in ROWS),
+    "in a page": f"<html><p>Scannez</p><pre>{SIGNS}</pre><p>Merci</p></html>",
+    "in entities": f"<html><pre>{SIGNS.replace('\u2588', '&#9608;').replace('\u2580', '&uhblk;')}</pre></html>",
+    "in UTF-16": f"<html><pre>{SIGNS}</pre></html>".encode("utf-16"),
+    "line by line": "".join(f"<div>{line.replace(' ', '&nbsp;')}</div>\n" for line in SIGNS.splitlines()),
+    "cells": pictures.table(EVIL),
+    "cells in a cell": f"<html><table><tr><td><p>Scannez</p>{pictures.table(EVIL)}</td></tr></table></html>",
+    "cells with a style": pictures.table(EVIL, black="style='width:4px;background-color:rgb(0,0,0)'", white=""),
+    "cells with a class": "<style>.b{background:navy}</style>" + pictures.table(EVIL, black="class=b", white=""),
+    "broad cells": "".join(
+        "<tr>" + "".join(f"<td colspan={count} {'bgcolor=black' if one else ''}>" for one, count in pictures.runs(row))
+        for row in ROWS
+    ),
+    "coloured blanks": f"<html>{SPANS}</html>",
+    "svg": SVG,
+    "svg, a path": FILLED,
+    "svg, a path with a ground": FILLED.replace("<path", "<rect class='g' width='41' height='41'/><path"),
+    "svg, a line": pictures.svg(
+        EVIL, square="M{x} {y}.5h1", around="<path fill='#fff' d='M0 0h41v41H0z'/><path stroke='#000' d='{}'/>"
+    ),
+    "svg, one square again and again": pictures.svg(
+        EVIL, square="<use x='{x}' y='{y}' href='#a'/>", around="<rect width='1' height='1' id='a'/>{}"
+    ),
+    "svg in a page": f"<html><body>{SVG}</body></html>",
+    "svg in base64": f"<html><img src='data:image/svg+xml;base64,{b64encode(SVG.encode()).decode()}'></html>",
+    "picture in base64": f"<img alt=x src='data:image/png;base64,{b64encode(written(CODE)).decode()}'>",
+    "attached mail": samples.attached_mail(f"Content-Type: text/html; charset=utf-8\n\n{pictures.table(EVIL)}"),
+    "document": samples.docx(
+        **{"word/document__xml": "".join(f"<w:p><w:t>{line}</w:t></w:p>" for line in SIGNS.splitlines()).encode()}
+    ),
+}  # fmt: skip
+
+
+def as_bytes(one: str | bytes) -> bytes:
+    return one.encode() if isinstance(one, str) else one
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_where_a_code_leads_that_is_drawn_without_a_picture_is_told(name: str) -> None:
+    report = look(as_bytes(DRAWN[name]))
+    assert (report.codes, list(report.found)) == ([EVIL], [])
+
+
+@pytest.mark.parametrize("name", ["in a page", "cells", "coloured blanks", "svg", "picture in base64"])
+def test_of_a_text_of_a_mail_the_codes_are_told_and_nothing_else(name: str) -> None:
+    text = as_bytes(DRAWN[name]) + b"<a href='https://a.example'>Voir</a><form>"
+    report = looking.drawn_in(text, codes.CPU_S)
+    assert (report.links, report.codes, report.found) == ([EVIL], [EVIL], {})
+
+
+def test_what_is_drawn_costs_files_of_the_drive_nothing_and_a_table_is_no_code() -> None:
+    assert look(as_bytes(DRAWN["svg"]), 0).links == []
+    budget = "".join(
+        f"<tr>{''.join(f'<td bgcolor=#eee>{n}</td>' for n in range(30))}</tr>" for _ in range(40)
+    )
+    assert look(f"<html><table>{budget}</table></html>".encode()).links == []
+
+
+MANY = 1_000_000
+HOSTILE = {
+    "cells": "<td>",
+    "cells without an end": "<td ",
+    "colours": "".join(f"<td bgcolor=#{n:06x}>" for n in random.Random(1).sample(range(2**24), 5000)),
+    "broad cells": "<tr>" + "<td colspan=999>" * 8,
+    "lines": "\u2588\u2580\u2584 " * 20 + "\n",
+    "a sign a line": "\u2588\n",
+    "one line": "\u2588",
+    "styles": "<td class=a>.a{background:red}",
+    "squares": "<svg><rect x='1' y='2' width='1' height='1'/>",
+    "squares over one another": "<svg><rect width='9' height='9'/>",
+    "far away": "<svg><rect x='1e999' width='1' height='1e300'/>",
+    "steps": "<svg><path d='" + "h1v1h-1z" * 9000 + "'/>",
+    "corners": "<svg><path d='M0 0" + "L9 1L0 5L3 9" * 9000 + "'/>" + "<path d='M0 0'/>" * 60,
+    "digits": "<svg><path d='" + "1" * 99_000 + "'/>" * 60,
+    "the same again": "<svg><path id='a' d='" + "h1v1h-1z" * 9000 + "'/>" + "<use href='#a' x='1'/>" * 9000,
+    "itself": "<svg><use href='#a' id='a'/>",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_is_drawn_without_an_end_makes_a_picture_that_has_one(name: str) -> None:
+    one = HOSTILE[name]
+    for drawing in drawings.drawings(one * (MANY // len(one))):
+        image = drawing()
+        assert image is None or image.width * image.height < codes.MOST_PIXELS

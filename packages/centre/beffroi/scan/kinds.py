@@ -278,6 +278,13 @@ def plain(data: bytes) -> bytes:
     return data.lstrip(b"\xef\xbb\xbf\xff\xfe").replace(b"\0", b"")
 
 
+def text(data: bytes) -> str:
+    """A page, or a text."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16", "replace").replace("\0", "")
+    return plain(data).decode("utf-8", "replace")
+
+
 _LOOK_BYTES = 4 * 1024 * 1024
 _ACTIVE = re.compile(
     rb"<script|javascript:|vbscript:|<form|<iframe|<embed|<object|http-equiv\s*=\s*[\"']?\s*refresh"

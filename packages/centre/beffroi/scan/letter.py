@@ -41,10 +41,11 @@ _MOST_UUENCODED = 10
 @dataclass
 class Inside:
     """``embedded``: (name, content) of each file, once for every name that some program reads; ``links``: of its texts;
-    ``clear``: False where two programs may find different files."""
+    ``texts``: themselves, pages among them; ``clear``: False where two programs may find different files."""
 
     embedded: list[tuple[str, bytes]] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
     clear: bool = True
 
 
@@ -77,6 +78,7 @@ def look(data: bytes) -> Inside:
             written = _in(part.get_content_charset(), content)
             is_page = part.get_content_subtype() == "html"
             found.links += pages.links(written) if is_page else WEB.findall(written)
+            found.texts.append(written)
             continue
         found.embedded += [(name, content) for name in names or [""]]
     return found

@@ -21,6 +21,7 @@ from beffroi.scan import (
     bodies,
     cards,
     codes,
+    drawn,
     kinds,
     letter,
     normal,
@@ -70,6 +71,13 @@ def examine(
     except (TooMuch, OutOfTime, MemoryError, RecursionError):  # what was found before counts
         look.told.add(kinds.UNREADABLE)
     return look.report(digest(body).hex() if isinstance(body, bytes) else "")
+
+
+def drawn_in(text: bytes, codes_cpu_s: float) -> Report:
+    """Of a text of a mail, in UTF-8: where the QR codes lead that it draws. ``codes_cpu_s``: as ``examine``."""
+    look = _Look(lambda _: (), Budget(), lambda _: None, codes_cpu_s)
+    look.text(text.decode("utf-8", "replace"))
+    return look.report("")
 
 
 @dataclass
@@ -127,12 +135,17 @@ class _Look:
             is_named = depth > 0 and (is_carrier or not codes.is_picture(ends))
             self.told.end(body if is_named and isinstance(body, bytes) else None, is_carrier)
 
+    def text(self, text: str) -> None:
+        """QR codes that a text or a page draws, or has pictures of in itself."""
+        self._codes(drawn.drawings(text))
+        self._codes(partial(bytes, one) for one in pages.pictures(text))
+
     def _inside(self, body: Body, ends: bytes, name: str, seen: _Seen, depth: int) -> None:
         extension, _ = kinds.extensions(name)
         if kinds.is_page(extension, seen.kind):
             if kinds.is_active(ends):
                 seen.flags.add("active")
-            self._page(kinds.plain(ends).decode("utf-8", "replace"), depth)
+            self._page(kinds.text(ends), depth)
         if seen.kind == "ole":
             self._ole(body, seen, depth)
         elif seen.kind == "pdf":
@@ -177,19 +190,22 @@ class _Look:
         elif kind == "" and not kinds.is_binary(data):
             data = data[: self._texts_left]
             self._texts_left -= len(data)
-            self._plain(kinds.plain(data).decode("utf-8", "replace"), depth)
+            self._plain(kinds.text(data), depth)
 
     def _plain(self, text: str, depth: int) -> None:
         """A text whose name would make a page, a script, a shortcut or a table of it."""
         if pages.MARKUP.search(text):
             self._page(text, depth)
-        elif scripts.is_script(text):
+            return
+        if scripts.is_script(text):
             self.told.lead_on(scripts.links(text))
             self._know_script(text)
+        self.text(text)
         self.told.lead_on(office.formulas(text))
 
     def _page(self, text: str, depth: int) -> None:
         self.told.lead_on(pages.links(text))
+        self.text(text)
         self._embedded(pages.carried(text), depth)
         if pages.SCRIPT.search(text):
             self._know_script(text)
@@ -250,6 +266,7 @@ class _Look:
             self.file(content, name, depth + 1)
 
     def _say(self, text: str) -> None:
+        self.text(text)
         self.told.lead_on(scripts.commanded(text[: values.MAX_TEXT]))
         self.told.say(text)
 
@@ -317,6 +334,8 @@ class _Look:
             self.told.add(kinds.UNREADABLE)
         if found is not None:
             self.told.lead_on(found.links)
+            for text in found.texts:
+                self.text(text)
             self._embedded(found.embedded, depth)
 
     def _signed(self, data: bytes, name: str, depth: int) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import urljoin
 
 from beffroi.scan import scripts
 
-MARKUP = re.compile(r"<(?:a|area|base|body|button|form|head|iframe|meta|script|svg)[\s/>]", re.I)
+MARKUP = re.compile(r"<(?:a|area|base|body|button|form|head|iframe|img|meta|script|svg)[\s/>]", re.I)
 """A browser shows what has a page's name as a page, whatever it begins with."""
 _BASE = re.compile(
     r"""<base\s(?:[^<>]{0,300}?[\s"'/])?href\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.IGNORECASE
@@ -40,6 +40,7 @@ _CARRIED = re.compile(
 )
 """Archives, programs, PDFs, old documents, shortcuts and pages, in base64: what a script hands to the reader as a file,
 or writes in its own place."""
+_PICTURE = re.compile(r"data:\s{0,9}image/[^,<>]{0,90}base64\s{0,9},([\w+/=\s]++)", re.I | re.ASCII)
 _CALLED = re.compile(r"""download(?:\s*=\s*|["']\s*,\s*)["']([^"'<>]{1,255})["']""", re.I)
 _MOST_CARRIED = 20
 _NOT_BASE64 = re.compile(r"[^\w+/-]", re.ASCII)
@@ -88,6 +89,11 @@ def carried(page: str) -> Iterator[tuple[str, bytes]]:
     name = _CALLED.search(page)
     for found in islice(_CARRIED.finditer(page), _MOST_CARRIED):
         yield name[1] if name else "", decoded(found[0])
+
+
+def pictures(page: str) -> Iterator[bytes]:
+    """That stand in it in base64, the first ones."""
+    return (decoded(found[1]) for found in islice(_PICTURE.finditer(page), _MOST_CARRIED))
 
 
 def _scripts(page: str) -> Iterator[str]:

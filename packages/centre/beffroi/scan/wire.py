@@ -8,6 +8,7 @@ A command is ``zNAME`` and a zero, or ``nNAME`` and a newline; the answer ends i
 | VERSION | | "Beffroi scan", mark and number of the rules in force, the reader (``looking``), refused files of rules |
 | INSTREAM | pieces: length (4 bytes, big-endian), bytes; length 0 ends | "stream: OK" or "stream: NAME FOUND" |
 | FACTS | as INSTREAM | one line of JSON: a ``values.Report``, with all findings and the text |
+| CODES | as INSTREAM, a text of a mail | one line of JSON: a ``values.Report`` with the QR codes that it draws alone |
 | WORDS | as INSTREAM | one line of JSON: a ``values.Report`` without findings, with more of the text, for an index |
 | LONG | a length (8 bytes, big-endian), answers to questions | as FACTS, after questions |
 
@@ -28,8 +29,8 @@ from beffroi.scan import values
 from beffroi.scan.values import Report
 
 PING, VERSION, INSTREAM, FACTS, WORDS = "PING", "VERSION", "INSTREAM", "FACTS", "WORDS"
-LONG = "LONG"
-WITH_STREAM = (INSTREAM, FACTS, WORDS)
+CODES, LONG = "CODES", "LONG"
+WITH_STREAM = (INSTREAM, FACTS, WORDS, CODES)
 TOO_LONG, UNKNOWN = b"INSTREAM size limit exceeded. ERROR", b"UNKNOWN COMMAND"
 _MAX_COMMAND = 32
 _PIECE_BYTES = 1024 * 1024
@@ -119,7 +120,7 @@ def _exactly(connection: socket.socket, count: int) -> bytes:
 
 def answer(command: str, report: Report) -> bytes:
     """What a command with a stream says, without its end."""
-    if command in (FACTS, WORDS, LONG):
+    if command in (FACTS, WORDS, CODES, LONG):
         return values.encode(report)
     name = next(report.names(), "")
     return f"stream: {name} FOUND".encode() if name else b"stream: OK"

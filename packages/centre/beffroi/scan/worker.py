@@ -14,6 +14,7 @@ import logging
 import os
 import signal
 import socket
+from collections.abc import Callable
 from functools import partial
 from typing import NoReturn
 
@@ -131,7 +132,12 @@ def _serve(connection: socket.socket, pipe: int, rules: Rules, version: bytes, c
         connection.sendall(refusal.answer + b"\0")
         return
     _write(pipe, HEADS[command, end])
-    _tell(pipe, _read(data) if command == wire.WORDS else _examined(data, rules, pipe, codes_cpu_s))
+    if command == wire.WORDS:
+        _tell(pipe, _quietly(texts.read, data))
+    elif command == wire.CODES:
+        _tell(pipe, _quietly(looking.drawn_in, data, codes_cpu_s))
+    else:
+        _tell(pipe, _examined(data, rules, pipe, codes_cpu_s))
 
 
 def _out_of_time(*_: object) -> None:
@@ -147,9 +153,9 @@ def _examined(body: Body, rules: Rules, pipe: int, codes_cpu_s: float = 0) -> Re
         return Report({kinds.UNREADABLE: []})
 
 
-def _read(data: bytes) -> Report:
+def _quietly[**P](step: Callable[P, Report], *told: P.args, **named: P.kwargs) -> Report:
     try:
-        return texts.read(data)
+        return step(*told, **named)
     except (MemoryError, RecursionError, OutOfTime):
         return Report()
 

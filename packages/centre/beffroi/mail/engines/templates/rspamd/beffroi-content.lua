@@ -201,6 +201,27 @@ function M.pictures(html)
   return out
 end
 
+-- Whether a text may draw a QR code itself (scan/drawn.py): by block signs or cells, as many as the smallest code has.
+local BLOCKS = { "\226\150", "\226\172", "&#96", "&#x25", "block;", "hblk;" }
+local CELLS, MAX_DRAWN = { "<td", "<th", "background" }, 1024 * 1024
+
+local function has(text, words, count)
+  for _, word in ipairs(words) do
+    local at = text:find(word, 1, true)
+    while at do
+      count = count - 1
+      if count == 0 then return true end
+      at = text:find(word, at + #word, true)
+    end
+  end
+  return false
+end
+
+function M.draws(text)
+  local lower = tostring(text):sub(1, MAX_DRAWN):lower()
+  return has(lower, BLOCKS, 60) or has(lower, CELLS, 441) or lower:find("<svg", 1, true) ~= nil
+end
+
 -- Shape -------------------------------------------------------------------------------------------------------
 
 -- Lines that one program takes for a boundary and the next does not, so that a part exists for one of them alone: with

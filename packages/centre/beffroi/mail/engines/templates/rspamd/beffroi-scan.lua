@@ -1,5 +1,6 @@
 --[[
-Attached files before the process scan: one question for each, by clamd's protocol and the command FACTS (scan/wire.py).
+Attached files before the process scan: one question for each, by clamd's protocol and the command FACTS (scan/wire.py);
+and a text that may draw a QR code, by CODES.
 
 Purpose:  its findings, the text of documents and where they lead, for the facts (beffroi.lua). No text is logged or kept.
 Hostile:  the files. What the scanner says is parsed as JSON; mailgate lets through only codes that it knows.
@@ -38,17 +39,19 @@ return function(settings, content_of)
           if not add({ name = one.name, names = {}, flags = {}, content = one.content }) then break end
         end
         local text = part:is_text() and part:get_text()
-        local html = text and text:is_html() and text:get_content("raw_utf")
+        local written = text and text:get_content("raw_utf")
+        local html = text and text:is_html() and written
         for _, picture in ipairs(html and content_of.pictures(html) or {}) do
           if not add({ names = {}, flags = {}, content = picture }) then break end
         end
+        if written and content_of.draws(written) and not add({ is_text = true, content = written }) then break end
       end
     end
     return out
   end
 
   -- The attached files: {part, name, names, flags, content}; and whether there are more than we look at. `part` is nil
-  -- for one that stands in a text, as pictures may, too.
+  -- for one that stands in a text, as pictures may, too. `is_text`: it is none, but a text that may draw a code.
   function S.attached(task)
     local found = task:cache_get("beffroi_attached")
     if not found then
@@ -86,7 +89,7 @@ return function(settings, content_of)
     for i, file in ipairs(S.attached(task)) do
       rspamd_tcp.request {
         task = task, host = settings.scan, timeout = settings.scan_timeout_s, stop_pattern = "\0",
-        data = { "zFACTS\0", rspamd_util.pack(">I4", #file.content), file.content, rspamd_util.pack(">I4", 0) },
+        data = { file.is_text and "zCODES\0" or "zFACTS\0", rspamd_util.pack(">I4", #file.content), file.content, rspamd_util.pack(">I4", 0) },
         callback = function(err, answer)
           if err or not answer then return end
           local parser = ucl.parser()

@@ -168,7 +168,7 @@ end
 
 local function attachments(task)
   local out, known = {}, scanning.answers(task)
-  for i, one in ipairs(scanning.attached(task)) do
+  local function tell(i, one)
     local inside = {}
     for code in pairs((known[i] or {}).found or {}) do inside[#inside + 1] = code end
     local sha256 = cryptobox_hash.create_specific("sha256", one.content):hex()
@@ -184,6 +184,9 @@ local function attachments(task)
     for _, name in ipairs(one.names) do
       if content_of.extension(name) ~= shown then add(name) end
     end
+  end
+  for i, one in ipairs(scanning.attached(task)) do
+    if not one.is_text then tell(i, one) end
   end
   return out
 end
