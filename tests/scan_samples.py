@@ -142,6 +142,18 @@ def shortcut(target: str, arguments: str, *, padding: bytes = b"") -> bytes:
     ) + bytes(4) + padding  # fmt: skip
 
 
+def notes(said: str, carried: bytes) -> bytes:
+    """A page of OneNote (.one) with a text and a file in it."""
+    held = (
+        bytes.fromhex("e716e3bd65261145a4c48d4d0b7a9eac")
+        + struct.pack("<Q", len(carried))
+        + bytes(12)
+        + carried
+    )
+    head = bytes.fromhex("e4525c7b8cd8a74daeb15378d02996d3") + bytes(200)
+    return head + said.encode("utf-16-le") + bytes(9) + held + bytes(9)
+
+
 def msi() -> bytes:
     return ole({"\x05SummaryInformation": b"x"}, root=_MSI)
 

@@ -64,6 +64,10 @@ LINKS = {
     '<base target=_top href="https://a.example/b/c?d"><a href="/1"><a href="2"><a href="?3"><a href="#4">': (
         "https://a.example/b/c?d https://a.example/1 https://a.example/b/2 https://a.example/b/c?3"
     ),
+    '<a href="ms-word:ofe|u|https://a.example/1"> <a href="ms-appinstaller:?source=https%3A//a.example/2">': (
+        "https://a.example/1 https://a.example/2"
+    ),
+    '<a href="mailto:a@a.example?body=https://a.example"> <a href="tel:+33"> <a href="x-apple:1">': "",
     "<base href=https://a.example><a href=1>x</a>": "https://a.example https://a.example/1",
     '<base href="/b/"><a href="1">x</a> <a href="mailto:a@a.example"> <a href="cid:1"> <a href="">': "",
 }

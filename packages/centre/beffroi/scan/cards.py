@@ -6,6 +6,7 @@ Source:  RFC 5545 3.1, 3.8.1.1 (ATTACH); RFC 6350.
 
 from __future__ import annotations
 
+import quopri
 import re
 from collections.abc import Iterator
 
@@ -20,7 +21,10 @@ _COMMA = re.compile(r"\\([,;\\])")
 
 
 def unfolded(data: bytes) -> bytes:
-    return _FOLD.sub(b"", data)
+    plain = _FOLD.sub(b"", data)
+    if b"QUOTED-PRINTABLE" in plain.upper():  # as old telephones write cards; programs read it to this day
+        plain += b"\n" + quopri.decodestring(data)
+    return plain
 
 
 def links(plain: bytes) -> Iterator[str]:

@@ -8,11 +8,26 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
+from itertools import chain
+from urllib.parse import unquote
 
-from beffroi.scan import kinds, values
+from beffroi.scan import kinds, scripts, values
 from beffroi.scan.values import Report
 
 _WEB = re.compile(r"[\0- ]*https?:", re.IGNORECASE)
+_ELSEWHERE = re.compile(r"[\0- ]*(?:(?!mailto:|data:|javascript:)[a-z][\w+.-]+:|\\\\)", re.IGNORECASE)
+"""What Windows hands to another program, with the address to open ("ms-word:ofe|u|https:…", "search-ms:…"); a share."""
+_HOST = re.compile(r"\s*//[\w-]+\.\w")
+"""The scheme is that of the page."""
+
+
+def _places(link: str) -> Iterable[str]:
+    """Web addresses that a link has in it, or is one itself."""
+    if _WEB.match(link):
+        return (link,)
+    if _ELSEWHERE.match(link):
+        return scripts.addresses(unquote(link[: values.MAX_LINK]))
+    return (f"https:{link.lstrip()}",) if _HOST.match(link) else ()
 
 
 def digest(data: bytes) -> bytes:
@@ -73,7 +88,7 @@ class Findings:
             self.text_left -= len(text)
 
     def lead(self, links: Iterable[str]) -> None:
-        for link in links:
+        for link in chain.from_iterable(map(_places, links)):
             if link in self._links or not _WEB.match(link):
                 continue
             self._links_left -= len(link)

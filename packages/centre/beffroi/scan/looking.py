@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
+from urllib.parse import unquote
 
 from beffroi.scan import (
     archives,
@@ -39,15 +40,16 @@ from beffroi.scan.findings import Findings, digest
 from beffroi.scan.kinds import File
 from beffroi.scan.values import Report
 
-READER = 4
-"""To be raised when more is looked into: what is stored is looked at once more, as by newer rules. 4: templates of RTF
-in any spelling, PDFs that open a share, pages that act in another spelling, documents without their end,
-fields of Office."""
+READER = 5
+"""To be raised when more is looked into: what is stored is looked at once more, as by newer rules. 5: files in notes of
+OneNote, slides that start a program, forms in XML of PDFs, pages that are written in percents."""
 _OF_DOCUMENTS = ("", "html", "eml")
 """What parts of a document look like: texts and pictures."""
 _CARRIERS = ("", "pdf")
 """What an archive is put behind: pictures, sounds, texts, PDFs."""
 _MOST_BEHIND = 8
+_PROPERTIES = b"bplist00"
+"""As a Mac keeps a link that is pulled out of its browser (.webloc)."""
 _TEXT_BYTES, _FORM_SIGNS = 4 * 1024 * 1024, 1024 * 1024
 """Of all texts that are nothing else, and of all scripts that a normal form is made of: tables are longer, scripts are
 not."""
@@ -185,8 +187,13 @@ class _Look:
             if (found := self._read(lambda: scripts.shortcut(data))) is not None:
                 self.told.lead_on(scripts.addresses(found.said))
                 self.told.has_form(normal.of_shortcut(found))
+        elif kind == "one":
+            self.told.lead_on(letter.WEB.findall(scripts.readable(data)))
+            self._embedded((("", one) for one in office.in_notes(data)), depth)
+        elif data.startswith(_PROPERTIES):
+            self.told.lead_on(letter.WEB.findall(scripts.readable(data)))
         elif office.is_flat(data):
-            self._tied(data)
+            self._tied(office.readable(data))
         elif kind == "" and not kinds.is_binary(data):
             data = data[: self._texts_left]
             self._texts_left -= len(data)
@@ -303,7 +310,17 @@ class _Look:
         self._embedded(found.embedded, depth)
 
     def _tied(self, part: bytes) -> None:
-        self._fetches(one.finding for one in office.relations(part))
+        """``part``: as ``office.readable``."""
+        relations = office.relations(part)
+        self._fetches(one.finding for one in relations)
+        places = [one.target for one in relations if one.kind != "image"]
+        self.told.lead((*places, *(link for place in places for link in scripts.commanded(unquote(place)))))
+
+    def _queries(self, name: str, part: bytes) -> None:
+        for package in self._read(lambda: list(office.queries(name, part))) or ():
+            with contextlib.suppress(archives.Broken):
+                for member in archives.members(package, "zip", self._budget):
+                    self.told.lead_on(scripts.links(kinds.text(member.data)))
 
     def _fetches(self, findings: Iterable[str]) -> None:
         for finding in filter(None, findings):
@@ -396,8 +413,6 @@ class _Look:
     def _part(self, member: archives.Member, seen: _Seen, depth: int) -> None:
         """One part of an Office document."""
         self._rules(member.data)
-        if member.name.lower().endswith(".rels"):
-            self._tied(member.data)
         if macros := office.macros_of(member.name, member.data):
             self._macros(macros, seen)
             if not office.is_list(member.name):
@@ -408,6 +423,11 @@ class _Look:
         fields = office.fields_of(member.name, part)
         if office.has_command(fields):
             self.told.add(kinds.MALWARE, office.COMMAND)
+        if office.starts_program(member.name, part):
+            self.told.add(kinds.PROGRAM, office.STARTS)
+        if member.name.lower().endswith(".rels"):
+            self._tied(part)
+        self._queries(member.name, part)
         self.told.lead((*office.links_of(member.name, part), *office.field_links(fields)))
         self._say(office.text_of(member.name, part, self.told.text_left))
         self._picture(member.data)

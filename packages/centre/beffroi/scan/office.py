@@ -8,6 +8,7 @@ Source:  MS-CFB; MS-XLS 2.4.28 (BoundSheet8), 2.4.117 (FilePass); MS-DOC 2.5.2 (
 
 from __future__ import annotations
 
+import binascii
 import re
 import struct
 from collections.abc import Iterable, Iterator
@@ -191,7 +192,7 @@ _BREAKS = re.compile(
     rb"|<(?:w:br|w:tab|a:br|text:tab|text:line-break|text:note|office:annotation)\b[^<>]*>"
 )
 _RELATION = re.compile(r"(?:\w{1,99}:)?Relationship\s")
-_ATTRIBUTES = re.compile(r"""\b(Type|Target|TargetMode)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+_ATTRIBUTES = re.compile(r"""([\w:.-]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 _REFERENCES = re.compile(rb"""\bxlink:href\s*=\s*("[^"]*"|'[^']*')""")
 _FIELDS = re.compile(
     r"""<(?:[\w.-]{1,99}:)?instrText\b[^<>]*>([^<]*)|\binstr\s*=\s*(?:"([^"<]*)"|'([^'<]*)')|FldCharType\s*=\s*["'](begin)""",
@@ -201,9 +202,15 @@ _COMMAND = re.compile(r"^\s*DDE(?:AUTO)?\s", re.I | re.M)
 _FIELD_LINKS = re.compile(
     r"(?:HYPERLINK|INCLUDE(?:TEXT|PICTURE)|IMPORT)\s*(?:\\\w\s*)*[\"“”]\s*(https?:[^\"“”]*)", re.I
 )
-_FORMULA = re.compile(rb"HYPERLINK\(|&#", re.I)
-_FORMULAS = re.compile(r'HYPERLINK\(\s*"{1,2}(https?:[^"]*)', re.I)
-_QUERIES = re.compile(r"""\burl\s*=\s*(?:"(https?:[^"]*)"|'(https?:[^']*)')""", re.I)
+_FORMULA = re.compile(rb"HYPERLINK\(|WEBSERVICE\(|&#", re.I)
+_FORMULAS = re.compile(r'(?:HYPERLINK|WEBSERVICE)\(\s*"{1,2}(https?:[^"]*)', re.I)
+_JOINED = re.compile(r'"\s{0,99}&\s{0,99}"')
+_CONNECTIONS = re.compile(r"""\b(?:url|connection|sourceFile|odcFile)\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.I)
+_SOURCES = re.compile(r"""(?:https?:|file:|\\\\)[^\s;"']+""", re.I)
+_NAVIGATE = re.compile(r"""\bFixedPage\.NavigateUri\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+"""Of XPS."""
+_MASHUP = re.compile(rb"<(?:\w+:)?DataMashup\b[^<>]*>([\w+/=\s]+)")
+_STARTS = re.compile(rb"ppaction://program", re.I)
 _SHAPE_LINKS = re.compile(r"""\bN=["']Address["']\s+V=(?:"([^"]*)"|'([^']*)')""")
 _TAGS = re.compile(rb"<[^<>]*>")
 _WIDE = re.compile(rb"(?:(\xff\xfe|<\0[?!a-zA-Z]\0)|\xfe\xff|\0<\0[?!a-zA-Z])")
@@ -216,7 +223,7 @@ _PLACE = re.compile(r"(?:mhtml:|\s)*(?:https?:[/\\]{2}|file:[/\\]{2,5}|[/\\]{2})
 _NEARBY = re.compile(r"[a-z][a-z0-9-]*:?|[a-z0-9.-]+\.(?:local|lan|intra|intranet|internal)", re.I)
 """A letter of a disk, a server of the town hall's own network."""
 _FETCHED = frozenset(["attachedtemplate", "oleobject", "frame", "afchunk", "subdocument"])
-FETCHES, COMMAND = "RemoteTemplate", "DdeCommand"
+FETCHES, COMMAND, STARTS = "RemoteTemplate", "DdeCommand", "SlideAction"
 
 
 def fetched(place: str) -> str:
@@ -250,10 +257,10 @@ class Relation:
 
 
 def relations(part: bytes) -> list[Relation]:
-    """In whatever spelling: its author chooses order, quotes, entities and letters."""
+    """Of a ``readable`` part, in whatever spelling: its author chooses order, quotes and entities."""
     found = []
     # What an attribute says may have a ">" in it, and no "<".
-    tags = kinds.plain(part).decode("utf-8", "replace").split("<")
+    tags = part.decode("utf-8", "replace").split("<")
     for tag in filter(_RELATION.match, tags):
         told = {name: unescape(one or other).strip() for name, one, other in _ATTRIBUTES.findall(tag)}
         if told.get("TargetMode", "").lower() == "external":
@@ -307,14 +314,15 @@ def links_of(name: str, part: bytes) -> list[str]:
     """The web addresses that a click on a document opens, or that it fetches by itself, as far as this part of it names
     them (``readable``); those of fields: ``field_links``. Pictures are none: what is shown leads nowhere."""
     lower = name.lower()
-    if lower.endswith(".rels"):
-        return [one.target for one in relations(part) if one.kind != "image"]
     if lower == "content.xml":
         return [unescape(one[1:-1].decode("utf-8", "replace")) for one in _REFERENCES.findall(part)]
     if lower.startswith("xl/worksheets/") and _FORMULA.search(part):
         return formulas(part.decode("utf-8", "replace"))
     if lower == "xl/connections.xml":
-        return [unescape(one or other) for one, other in _QUERIES.findall(part.decode("utf-8", "replace"))]
+        told = _CONNECTIONS.findall(part.decode("utf-8", "replace"))
+        return [place for one, other in told for place in _SOURCES.findall(unescape(one or other))]
+    if ".fpage" in lower:
+        return [unescape(one or other) for one, other in _NAVIGATE.findall(part.decode("utf-8", "replace"))]
     if lower.startswith("visio/pages/"):
         return [
             unescape(one or other) for one, other in _SHAPE_LINKS.findall(part.decode("utf-8", "replace"))
@@ -324,7 +332,35 @@ def links_of(name: str, part: bytes) -> list[str]:
 
 def formulas(text: str) -> list[str]:
     """Of a sheet, or of a table of lines (CSV)."""
-    return _FORMULAS.findall(unescape(text))
+    return _FORMULAS.findall(_JOINED.sub("", unescape(text)))
+
+
+def queries(name: str, part: bytes) -> Iterator[bytes]:
+    """The zips in which a workbook keeps its queries (Power Query; MS-QDEFF 2.2)."""
+    if name.lower().startswith("customxml/"):
+        for packed in _MASHUP.findall(part):
+            mashup = binascii.a2b_base64(packed)
+            yield mashup[8 : 8 + int.from_bytes(mashup[4:8], "little")]
+
+
+def starts_program(name: str, part: bytes) -> bool:
+    """Whether a shape of a slide starts a program, on a click or when the mouse is over it."""
+    return name.lower().startswith("ppt/") and _STARTS.search(part) is not None
+
+
+_NOTE_FILE = bytes.fromhex("e716e3bd65261145a4c48d4d0b7a9eac")
+_MOST_NOTE_FILES = 200
+
+
+def in_notes(data: bytes) -> Iterator[bytes]:
+    """The files in a page of OneNote (MS-ONESTORE 2.6.13)."""
+    at = data.find(_NOTE_FILE)
+    for _ in range(_MOST_NOTE_FILES):
+        if at < 0:
+            return
+        length = int.from_bytes(data[at + 16 : at + 24], "little")
+        yield data[at + 36 : at + 36 + length]
+        at = data.find(_NOTE_FILE, at + 36)
 
 
 def text_of(name: str, part: bytes, most: int) -> str:

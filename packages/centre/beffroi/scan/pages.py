@@ -8,7 +8,7 @@ from base64 import b64decode
 from collections.abc import Iterator
 from html import unescape
 from itertools import islice
-from urllib.parse import urljoin
+from urllib.parse import unquote, urljoin
 
 from beffroi.scan import scripts
 
@@ -20,7 +20,8 @@ _BASE = re.compile(
 _UNSEEN = re.compile(r"<(script|style)\b[^<>]*>[^<]*", re.I)
 _TAGS = re.compile(r"<[^<>]*>")
 _FOLLOWED = re.compile(
-    r"""(?:href|action|location|[;,]\s*url)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.IGNORECASE
+    r"""(?:href|action|location|[;,]\s*url|\s(?:to|values))\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""",
+    re.IGNORECASE,
 )
 """What a browser follows, as the mail door reads it of a mail's own text (beffroi-links.lua)."""
 _FRAMES = re.compile(
@@ -28,11 +29,15 @@ _FRAMES = re.compile(
 )
 SCRIPT, _SCRIPT_END = re.compile(r"<script\b[^<>]*>", re.I), re.compile(r"</script", re.I)
 _HANDLERS = re.compile(r"""\son[a-z]+\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.I)
-_QUOTED = re.compile(r"""["'`]\s*(https?:\\?/\\?/[^"'`\s<>]+)""", re.I)
+_QUOTED = re.compile(r"""["'`]\s*((?:https?:\\?/\\?/|(?:search-ms|search|ms-[a-z-]+):)[^"'`\s<>]+)""", re.I)
 _SUPPLIES = re.compile(r"\.(?:m?js|css|json|png|jpe?g|gif|svg|ico|webp|woff2?|ttf)(?:[?#].*)?$", re.I)
 """What a script loads, and nobody is led to: libraries, logos."""
-_ENCODED = re.compile(r"aHR0c(?:HM6L|DovL)[\w+/-]*", re.ASCII)
-"""``https:/`` or ``http:/`` and what follows, in base64."""
+_ENCODED = re.compile(r"(?:aHR0c(?:HM6L|DovL)|YUhSMGN)[\w+/-]*", re.ASCII)
+"""``https:/`` or ``http:/`` and what follows, in base64, once or twice."""
+_BACKWARDS, _MOST_BACKWARDS = re.compile(r"L(?:6MH|voD)c0RHa"), 2048
+"""The same from its end."""
+_WEB = re.compile(r"https?://[^\s\0<>\"']+", re.I)
+_ESCAPED = re.compile(r"""(?:unescape|decodeURI(?:Component)?)\(\s*["'`]([^"'`]*)["'`]""", re.I)
 _CARRIED = re.compile(
     r"(?<![\w+/])(?:UEsDB|TV[opqr]|N3q8r|UmFyIR|JVBERi|0M8R4K|TVNDR|H4sI|TAAAAAEUAg|PGh0bW|PEhUTU|PHNjcm|PHN2Zy|PCFET0|PCFkb2)"
     r"[\w+/]{60,}",
@@ -64,9 +69,21 @@ def links(page: str) -> Iterator[str]:
             if not _SUPPLIES.search(plain := link.replace("\\", "")):
                 yield plain
         yield from scripts.commanded(script)
-    for token in _ENCODED.findall(page):
-        yield decoded(token).decode("utf-8", "ignore")
+    for token in _tokens(page):
+        plain = decoded(token)
+        if plain.startswith(b"aHR0c"):
+            plain = decoded(plain.decode("ascii", "ignore"))
+        yield from _WEB.findall(plain.decode("utf-8", "ignore"))[:1]
+    for escaped in _ESCAPED.findall(page):
+        yield unquote(escaped)
     yield from scripts.commanded(unescape(page))
+
+
+def _tokens(page: str) -> Iterator[str]:
+    yield from _ENCODED.findall(page)
+    for found in islice(_BACKWARDS.finditer(page), _MOST_CARRIED):
+        turned = page[max(0, found.end() - _MOST_BACKWARDS) : found.end()][::-1]
+        yield _NOT_BASE64.split(turned, maxsplit=1)[0]
 
 
 def _value(found: re.Match[str]) -> str:
@@ -89,6 +106,9 @@ def carried(page: str) -> Iterator[tuple[str, bytes]]:
     name = _CALLED.search(page)
     for found in islice(_CARRIED.finditer(page), _MOST_CARRIED):
         yield name[1] if name else "", decoded(found[0])
+    for found in islice(_ESCAPED.finditer(page), _MOST_CARRIED):
+        if MARKUP.search(plain := unquote(found[1])):
+            yield "", plain.encode("utf-8", "replace")
 
 
 def pictures(page: str) -> Iterator[bytes]:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from html import unescape
 from typing import Any
 from urllib.parse import urljoin
 
@@ -46,6 +47,17 @@ _REACHES_OUT = re.compile(
 """What a script does that a form does not need: leave the document, run another program, hide what it does."""
 
 _WEB = re.compile(r"https?://[^\s\"'<>()\\]+", re.IGNORECASE)
+_BY_ITSELF = re.compile(
+    r"""<event\b[^<>]{0,400}\bactivity\s*=\s*["'](?:initialize|(?:doc|layout|form)?ready|docclose|index\w*)["'][^<>]*>"""
+    r"(.{0,20000}?)</event",
+    re.I | re.S,
+)
+_FORM_REACHES_OUT = re.compile(rf"<submit\b|gotoURL|{_REACHES_OUT.pattern}", re.I)
+_FORM_PLACES = re.compile(
+    r"""(?:\btarget\s*=\s*|gotoURL\(\s*|launchURL\(\s*|getURL\(\s*)(?:["']|&quot;)(https?:[^"'<>\s]+)""", re.I
+)
+_MAX_PACKETS = 20
+"""Of a form in XML (XFA 3.3): what its events do, and where it is sent."""
 
 type Picture = Callable[[], bytes | Image.Image | None]
 """Reads it. Errors: as ``look``."""
@@ -81,6 +93,9 @@ def look(body: Body, *, most_text: int) -> Inside:
         places = _places(action)
         found.active |= action.get("/S") in _OPENS and any(map(_is_share, places))
         found.links += [urljoin(_written(base), one) for one in places] if base else places
+    form = _form(reader)
+    found.active |= any(_FORM_REACHES_OUT.search(one) for one in _BY_ITSELF.findall(form))
+    found.links += [unescape(one) for one in _FORM_PLACES.findall(form)]
     found.is_whole = len(reader.pages) <= _MAX_PAGES
     bytes_left = _MAX_ATTACHED_BYTES
     for number, (name, contents) in enumerate(reader.attachments.items()):
@@ -92,6 +107,16 @@ def look(body: Body, *, most_text: int) -> Inside:
     found.text = _text(reader, most_text)
     found.pictures = _pictures(reader)
     return found
+
+
+def _form(reader: PdfReader) -> str:
+    """The form in XML (XFA), which Adobe's programs show in place of the pages."""
+    packets = _resolved(_dictionary(reader.root_object.get("/AcroForm")).get("/XFA"))
+    streams = packets if isinstance(packets, list) else [packets]
+    parts = [
+        one.get_data() for one in map(_resolved, streams[:_MAX_PACKETS]) if isinstance(one, StreamObject)
+    ]
+    return "".join(office.readable(one[:_MAX_PAGE_BYTES]).decode("utf-8", "replace") for one in parts)
 
 
 def _actions(reader: PdfReader) -> Iterator[tuple[DictionaryObject, bool]]:

@@ -29,17 +29,34 @@ _WORDS_OF_COMMANDS = (
 )  # fmt: skip
 """One of them stands in each of these."""
 _FETCHES = re.compile(
-    r"\[internetshortcut\]|<(?:libraryDescription|searchConnectorDescription|PCSettings|plist|package|job)\b|activexobject"
+    r"\[(?:internetshortcut|desktop entry)\]|[<:](?:libraryDescription|searchConnectorDescription|PCSettings|plist"
+    r"|package|job|jnlp|AppInstaller|deploymentProvider|MMC_ConsoleFile)\b|activexobject"
+    r"|^(?:full address|gatewayhostname|screen mode id):[si]:|^WEB\r?\n1\r?\n|urldownloadtofile,|inet(?:get|read)\("
+    r"|urlopen\(|requests\.get\(|require\([\"']https?[\"']\)"
     r"|wscript\.|createobject\s*\(|msxml2\.|^@echo off|\bweb\.(?:contents|page)\(|" + _COMMAND.pattern,
     re.IGNORECASE | re.MULTILINE,
 )
 """What scripts and shortcuts have, and letters have not."""
+_WORDS_OF_SCRIPTS = (
+    *_WORDS_OF_COMMANDS,
+    *(f"{sign}{name}" for sign in "<:" for name in ("plist", "package", "job")),
+    "internetshortcut", "desktop entry", "librarydescription", "searchconnectordescription", "pcsettings", "jnlp",
+    "appinstaller", "deploymentprovider", "mmc_consolefile", "full address:", "gatewayhostname:", "screen mode id:",
+    "web\r\n1", "web\n1", "urldownloadtofile", "inetget", "inetread", "urlopen", "requests.get", "require(",
+    "activexobject", "wscript.", "createobject", "msxml2.", "@echo off", "web.contents", "web.page",
+)  # fmt: skip
 _WEB = r"https?:/{1,2}[^\s\0<>\"'`|;)\\]+[^\s\0<>\"'`|;)\\.,:!?]"
 _SHARE = (
     r"(?:file:[/\\]{2,5}|\\{2,4})(?P<host>[\w-]+(?:\.[\w-]+)+)(?P<ssl>@ssl)?(?:@(?P<port>\d{1,5}))?"
     r"(?P<path>[/\\][^\s\0<>\"'|]*)"
 )
 _PLACES = re.compile(f"(?:{_WEB})|{_SHARE}", re.IGNORECASE)
+_DESKTOP = re.compile(
+    r"^(?:(?:alternate )?full address|gatewayhostname):s:\s*(?P<host>[\w-]+(?:\.[\w-]+)+)(?P<ssl>)"
+    r"(?::(?P<port>\d{1,5}))?(?P<path>)",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""Whose screen, and files, a remote desktop file (.rdp) shows."""
 _FOLDERS = re.compile(r"[/\\]+(?:DavWWWRoot[/\\]+)?", re.IGNORECASE)
 _NAMES = re.compile(
     r"""\bxmlns(?::\w{1,40})?\s?=\s?["'][^"'<>]{0,200}["']|<!DOCTYPE[^<>]{0,400}>""", re.IGNORECASE
@@ -48,7 +65,9 @@ _ENCODED = re.compile(r"[-/]e[a-z]{0,14}\s+[\"']?([\w+/]{40,}=*)", re.IGNORECASE
 """A command of PowerShell, in base64 of UTF-16."""
 _SIGN = re.compile(r"\\x([0-9a-f]{2})|\\u\{?([0-9a-f]{4})\}?|\bchrw?\(\s*(\d{2,3})\s*\)", re.IGNORECASE)
 _JOINED = re.compile(r"""["'`]\s*[+&]\s*["'`]""")
-_NUMBERS = re.compile(r"(?:\d{2,3}\s*,\s*){8,}\d{2,3}")
+_NUMBERS = re.compile(r"(?:(?:0x[0-9a-f]{2}|\d{2,3})\s*,\s*){8,}(?:0x[0-9a-f]{2}|\d{2,3})", re.IGNORECASE)
+_BACKWARDS = re.compile(r"//:s?ptth")
+_QUOTE = re.compile(r"[\"'`\s]")
 _REACH, _MOST = 400, 2000
 """Characters between a command and what it fetches; addresses of a text that are looked at."""
 
@@ -56,8 +75,18 @@ _REACH, _MOST = 400, 2000
 def written_out(script: str) -> str:
     """The same with signs instead of their numbers, and texts that are put together as one."""
     script = _JOINED.sub("", _SIGN.sub(_sign, script))
-    numbers = ("".join(chr(int(one)) for one in found[0].split(",")) for found in _NUMBERS.finditer(script))
-    return "\n".join((script, *(f'"{one}"' for one in numbers)))
+    numbers = (
+        "".join(chr(int(one, 16 if "x" in one.lower() else 10)) for one in found[0].split(","))
+        for found in _NUMBERS.finditer(script)
+    )
+    backwards = (
+        _turned(script[max(0, found.end() - _REACH) : found.end()]) for found in _BACKWARDS.finditer(script)
+    )
+    return "\n".join((script, *(f'"{one}"' for one in (*numbers, *islice(backwards, _MOST)))))
+
+
+def _turned(text: str) -> str:
+    return _QUOTE.split(text[::-1], maxsplit=1)[0]
 
 
 def _sign(found: re.Match[str]) -> str:
@@ -67,13 +96,15 @@ def _sign(found: re.Match[str]) -> str:
 
 
 def is_script(text: str) -> bool:
-    return _FETCHES.search(text) is not None
+    lower = text.lower()
+    return any(word in lower for word in _WORDS_OF_SCRIPTS) and _FETCHES.search(text) is not None
 
 
 def links(text: str) -> Iterator[str]:
     """Each address in what is a script, or a shortcut that is text; none where it is neither."""
     if is_script(text):
         yield from addresses(_NAMES.sub("", text))
+        yield from map(_address, islice(_DESKTOP.finditer(text), _MOST))
 
 
 def addresses(text: str) -> Iterator[str]:
@@ -150,5 +181,9 @@ def shortcut(data: bytes) -> Shortcut:
                 "utf-16-le" if flags & _UNICODE else "cp1252", "replace"
             )
             at += 2 + length
-    words = _WORDS.findall(target + b"\0\0" + data[at : at + 4096])
-    return Shortcut(texts, "\n".join(one.replace(b"\0", b"").decode() for one in words))
+    return Shortcut(texts, readable(target + b"\0\0" + data[at : at + 4096]))
+
+
+def readable(data: bytes) -> str:
+    """What is text in bytes that are none, in ASCII or UTF-16, each piece a line."""
+    return "\n".join(one.replace(b"\0", b"").decode() for one in _WORDS.findall(data))

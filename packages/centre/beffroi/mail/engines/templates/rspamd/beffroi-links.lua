@@ -29,11 +29,21 @@ local function value_of(found)
   return (value:gsub("^[%z\1-\32]+", ""))
 end
 
+-- What Windows hands to another program, with the address that it opens ("ms-word:ofe|u|https:…").
+local NO_PROGRAM = { mailto = true, data = true, javascript = true, cid = true, tel = true }
+local function handed_on(value)
+  local scheme = value:match("^(%a[%w+.-]+):")
+  if not scheme or NO_PROGRAM[scheme:lower()] then return nil end
+  local plain = value:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end)
+  return plain:match("[hH][tT][tT][pP][sS]?:[\\/][\\/].*")
+end
+
 -- The web address that it leads to; nil for none. Without a base only its scheme may be left out: a mail has no place.
 local function address(value, base)
   if value:find("^[hH][tT][tT][pP][sS]?:") then return value end
   if value:find("^[\\/][\\/]") then return "https:" .. value end
-  if not base or value == "" or value:find("^%a[%w+.-]*:") or value:find("^#") then return nil end
+  if value:find("^%a[%w+.-]*:") then return handed_on(value) end
+  if not base or value == "" or value:find("^#") then return nil end
   local place, path = base:match("^(%a+:[\\/]*[^\\/?#]+)([^?#]*)")
   if not place or value:find("^[\\/]") then return place and place .. value end
   return place .. (value:find("^%?") and path or path:match("^.*[\\/]") or "/") .. value
