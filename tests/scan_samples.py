@@ -276,11 +276,11 @@ def signed(data: bytes, *, in_parts: bool = False) -> bytes:
     return element(0x30, identifier(2) + element(0xA0, element(0x30, inner)))
 
 
-def rar(name: str, data: bytes) -> bytes:
-    """A RAR 5 archive with one stored file."""
+def rar(name: str, data: bytes, *, password: str = "") -> bytes:
+    """A RAR 5 archive with one stored file. ``password``: "file", or "list" for its names, too."""
 
     def block(body: bytes) -> bytes:
-        sized = bytes([len(body)]) + body
+        sized = number(len(body)) + body
         return struct.pack("<I", binascii.crc32(sized)) + sized
 
     def number(value: int) -> bytes:
@@ -291,11 +291,16 @@ def rar(name: str, data: bytes) -> bytes:
 
     told = name.encode()
     size = number(len(data))
-    file = b"\x02\x02" + size + b"\x04" + size + b"\x20" + struct.pack("<I", binascii.crc32(data)) + b"\0\0"
+    seal = b"\x01\0\0\x0f" + bytes(32)
+    extra = number(len(seal)) + seal if password == "file" else b""
+    flags = b"\x02\x03" + number(len(extra)) if extra else b"\x02\x02"
+    file = flags + size + b"\x04" + size + b"\x20" + struct.pack("<I", binascii.crc32(data)) + b"\0\0"
+    if password == "list":
+        return b"Rar!\x1a\x07\x01\x00" + block(b"\x04\0\0\0\x0f" + bytes(16)) + bytes(range(200))
     return (
         b"Rar!\x1a\x07\x01\x00"
         + block(b"\x01\0\0")
-        + block(file + number(len(told)) + told)
+        + block(file + number(len(told)) + told + extra)
         + data
         + block(b"\x05\0\0")
     )
@@ -409,6 +414,12 @@ FOUND: dict[str, tuple[bytes, str]] = {
     "xls with a password": (workbook(0, password=True), "Encrypted"),
     "zip with a password": (
         made("zip", "none", {"a.txt": b"Bonjour"}, password="mairie", options="zip:encryption=zipcrypt"),
+        "Encrypted",
+    ),
+    "rar with a password": (rar("a.txt", b"cipher" * 9, password="file"), "Encrypted"),
+    "rar whose list needs a password": (rar("a.txt", b"x", password="list"), "Encrypted"),
+    "mail with a rar with a password": (
+        attached_mail(part(rar("a.pdf", bytes(range(99)), password="file"), named("a.rar"))),
         "Encrypted",
     ),
     "program in a document": (

@@ -84,6 +84,11 @@ def head(body: Body) -> bytes:
     return body if isinstance(body, bytes) else body.at(0, _HEAD_BYTES)
 
 
+def part(body: Body, start: int, length: int) -> bytes:
+    """Fewer bytes at the end alone."""
+    return body[start : start + length] if isinstance(body, bytes) else body.at(start, length)
+
+
 def behind(body: Body, start: int) -> Body:
     """What begins there."""
     if isinstance(body, bytes):

@@ -366,6 +366,7 @@ class _Look:
 
     def _archive(self, body: Body, seen: _Seen, depth: int) -> None:
         kind, listed, document = seen.kind, set[bytes](), False
+        is_locked = kind == "rar" and archives.rar_is_locked(body)
         try:
             if document := kind == "zip" and office.is_document(archives.names(body, kind)):
                 seen.kind = "docx"
@@ -383,7 +384,10 @@ class _Look:
         except archives.Encrypted:
             seen.flags.add("encrypted")
         except archives.Broken:
-            self.told.add(kinds.UNREADABLE)
+            if not is_locked:
+                self.told.add(kinds.UNREADABLE)
+        if is_locked:
+            seen.flags.add("encrypted")
         if kind == "zip":
             self._listed(body, seen, document)
             self._unlisted(body, listed, seen, document, depth)
