@@ -306,6 +306,30 @@ def rar(name: str, data: bytes, *, password: str = "") -> bytes:
     )
 
 
+LOCKED_7Z, LOCKED_7Z_ALONE, LOCKED_7Z_LIST = (
+    base64.b64decode(one)
+    for one in (
+        # 7z a -p1234 x.7z facture.exe b.txt
+        "N3q8ryccAARNZxlStwAAAAAAAAAiAAAAAAAAAI6MiDZZCyr72maTEU+aF0laQPRNw2jL8ptd4LI7MLfpdvOykHPXr6k4+8fGBfai"
+        "FgGSQfoAAIEzB64P0QDUPKCKabDjxAD69FhUvcG1jyRnnr6Hf16Z73LrKQpzVwveAdneXpx+E2S4XJa+MaVYDkNM2uXZJVftD44e"
+        "OPBbaoIztan0EJkFwC/mlTx97sFUJ8aiNZVrPtves+zQmJL6tc96jspXGRBrDzfCEb1fBUhgsIMPk26XwiAAAAAXBjABCYCHAAcL"
+        "AQABIwMBAQVdABAAAAyAlgoBhK1ojgAA",
+        # 7z a -p1234 -mhc=off x.7z facture.exe b.txt
+        "N3q8ryccAAR65oEFMAAAAAAAAACWAAAAAAAAABFLeAAxLEbzYRr9MUjgarGk/TzASmVmR/D9iEKrRa2APvrhUlL+c7mnuEoPoomI"
+        "+a+OAngBBAYAAQkwAAcLAQACJAbxBwESUw9YcUTNa69ld5t0H4+Md4k7ISEBAAEADCuCeAAIDQIJgKAKAXZtUNZrGnTWAAAFAhkH"
+        "AAAAAAAAABElAGIALgB0AHgAdAAAAGYAYQBjAHQAdQByAGUALgBlAHgAZQAAABQSAQCFJ2rD24DdAcQlasPbgN0BFQoBACCApIEg"
+        "gKSBAAA=",
+        # 7z a -p1234 -mhe x.7z facture.exe b.txt
+        "N3q8ryccAATrBoYEwAAAAAAAAAA+AAAAAAAAAP2ZorlcaIm4EwjvX1E80xE6ndS8RyDL5UPA+Lh4UFRGOPMIdnQBdSyUj+CfMT0R"
+        "hyNacmgXg/ltL9CU6rRvge8eGdgl8I2OvGHs1oUDFX1STfn9y6dHfo+zmhcyyZbCX8GVv7IYsMCMBrgRQzGyIGi+kcJBLgH97CfL"
+        "yfkHP7pEU3Llky2m3iwtwB+gqaHnDsgezXJb8zAvUk9eIh/CJDb8Y89OlNFulnV6waRblYZKV21q1c7NHQMY34qjm1oBVudQ2MIX"
+        "BjABCYCQAAcLAQACJAbxBwESUw+HsOQdIrWQj3icacyheXa+IwMBAQVdABAAAAEADICHgJYKAT+ojRoAAA==",
+    )
+)
+"""Made by 7-Zip 25.01: ``EXE`` and LOCKED_TEXT; with a packed list, a plain one, one that needs the password."""
+LOCKED_TEXT = b"Bonjour " * 20
+
+
 @cache
 def bomb() -> bytes:
     """Some 100 kB that would be gigabytes: zeros in zips in zips."""
@@ -416,6 +440,8 @@ FOUND: dict[str, tuple[bytes, str]] = {
         made("zip", "none", {"a.txt": b"Bonjour"}, password="mairie", options="zip:encryption=zipcrypt"),
         "Encrypted",
     ),
+    "7z with a password": (LOCKED_7Z, "Program Encrypted"),
+    "7z whose list needs a password": (LOCKED_7Z_LIST, "Encrypted"),
     "rar with a password": (rar("a.txt", b"cipher" * 9, password="file"), "Encrypted"),
     "rar whose list needs a password": (rar("a.txt", b"x", password="list"), "Encrypted"),
     "mail with a rar with a password": (

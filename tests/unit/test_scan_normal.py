@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from base64 import b64encode
 from collections.abc import Callable
+from lzma import LZMAError
 
 import pytest
-from beffroi.scan import looking, rules
+from beffroi.scan import looking, rules, sevenzip
 
 from tests import scan_samples as samples
-from tests.mail_files import locked, packed
+from tests.mail_files import EXE, locked, packed
+from tests.scan_samples import made
 
 RULES = rules.Rules({rules.OWN: rules.own()})
 READERS = ("a.dupont@beaune.test", "mairie@nuits.test")
@@ -120,3 +123,27 @@ def test_the_normal_form_of_malware_is_told_as_malware() -> None:
     )
     (form,) = set(first.malware) & set(second.malware)
     assert len(first.malware) == 2 and form in first.files
+
+
+SEALED = made("zip", "none", {"a.exe": EXE}, password="1234", options="zip:encryption=zipcrypt")
+"""As Windows reads it."""
+
+
+@pytest.mark.parametrize("whole", [samples.LOCKED_7Z, samples.LOCKED_7Z_ALONE])
+def test_a_file_behind_a_password_has_one_form_in_a_zip_and_in_a_7z(whole: bytes) -> None:
+    assert len(forms(whole)) == 2
+    assert forms(SEALED) < forms(whole)
+    assert forms(made("7zip", "none", {"b.txt": samples.LOCKED_TEXT})) & forms(whole) == set()
+
+
+def test_a_list_of_a_7z_that_is_no_good_tells_nothing_and_ends_well() -> None:
+    """Cut, turned over, and counting more than there is."""
+    for whole in (samples.LOCKED_7Z, samples.LOCKED_7Z_ALONE):
+        for n in range(len(whole)):
+            for broken in (
+                whole[:n],
+                whole[:n] + b"\xff" + whole[n + 1 :],
+                whole[:n] + bytes(9) + whole[n + 9 :],
+            ):
+                with contextlib.suppress(ValueError, IndexError, LZMAError):
+                    assert all(0 <= crc < 2**32 for crc, _ in sevenzip.locked(broken))

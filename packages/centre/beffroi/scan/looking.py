@@ -31,6 +31,7 @@ from beffroi.scan import (
     pdf,
     rtf,
     scripts,
+    sevenzip,
     signed,
     values,
 )
@@ -42,7 +43,8 @@ from beffroi.scan.values import Report
 
 READER = 5
 """To be raised when more is looked into: what is stored is looked at once more, as by newer rules. 5: files in notes of
-OneNote, slides that start a program, forms in XML of PDFs, pages that are written in percents."""
+OneNote, slides that start a program, forms in XML of PDFs, pages that are written in percents, 7z and RAR behind a
+password."""
 _OF_DOCUMENTS = ("", "html", "eml")
 """What parts of a document look like: texts and pictures."""
 _CARRIERS = ("", "pdf")
@@ -388,6 +390,10 @@ class _Look:
                 self.told.add(kinds.UNREADABLE)
         if is_locked:
             seen.flags.add("encrypted")
+        if kind == "7z":
+            for crc, size_bytes in self._read(lambda: list(sevenzip.locked(body))) or ():
+                seen.flags.add("encrypted")
+                self.told.has_form(normal.of_locked(crc, size_bytes))
         if kind == "zip":
             self._listed(body, seen, document)
             self._unlisted(body, listed, seen, document, depth)

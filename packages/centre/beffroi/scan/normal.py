@@ -4,7 +4,7 @@
 |---|---|
 | shortcut (.lnk) | the name of the program and its arguments |
 | script, page with a script | without comments; names that it gives itself by their order; addresses for mail as "@" |
-| file behind a password in a zip | CRC-32 and length in bytes, which the zip's list tells |
+| file behind a password in a zip or a 7z | CRC-32 and length in bytes, which the list tells |
 
 All without blanks, in small letters; "" where too little is left to know anything by.
 
