@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures_box_network import BOX, FAR, FAR6, FAR_PORT, OP, Site, ip, site
+from tests.fixtures_box_network import BOX, FAR, FAR6, FAR_PORT, OP, Site, ip, site, until
 
 pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow]
 PRIVATE, PUBLIC = "192.168.1.1/24", "185.22.33.1/24"
@@ -92,6 +92,26 @@ def test_a_machine_is_named_as_it_called_itself_when_it_took_its_address(place: 
     )  # fmt: skip
     named = place.box.run("/usr/bin/python3", "-c", code, *pairs).split()
     assert named == ["'poste-accueil'"] * 3 + ["''"] * 2, place.log()
+
+
+def test_where_the_town_halls_own_server_gives_the_addresses_the_internet_is_behind_their_router(
+    place: Site,
+) -> None:
+    """The operator's router gives none: who answers DHCP stands in the LAN."""
+    place.plug(router="p1", pc="p0")
+    place.op.configure(l0_network="[Match]\nName=l0\n[Network]\nAddress=192.168.1.1/24\nIPv6AcceptRA=no\n")
+    place.pc.configure(
+        e0_network="[Match]\nName=e0\n[Network]\nAddress=192.168.1.2/24\nGateway=192.168.1.1\nDHCPServer=yes\n"
+        "IPv6AcceptRA=no\n[DHCPServer]\nPoolOffset=50\nPoolSize=50\nEmitRouter=yes\nRouter=192.168.1.1\nEmitDNS=no\n"
+        "PersistLeases=no\n"
+    )
+    until(lambda: place.pc.addresses("e0") and place.op.addresses("l0"), "not up")
+    found = place.choose()
+    assert found["proved"] and found["plan"] == {**found["plan"], "mode": "bridge", "wan": "p1"}, (
+        found, place.log(),
+    )  # fmt: skip
+    assert place.pc_reaches_the_internet()
+    assert not place.comes_in("192.168.1.2"), "nobody comes in"
 
 
 def test_a_plan_that_is_not_proved_gives_way_to_the_next(place: Site) -> None:

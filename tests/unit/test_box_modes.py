@@ -50,6 +50,14 @@ def test_the_socket_with_the_router_is_the_internet_whichever_it_is() -> None:
     assert proposed(seen(advert=True), seen())[0][1] == "p0"
 
 
+def test_who_gives_addresses_in_the_lan_is_not_taken_for_the_way_out() -> None:
+    """The router that its offers name answers behind the other socket."""
+    way_out = Seen(carrier=True, gateway=True)
+    assert proposed(seen(PRIVATE), way_out) == [("bridge", "p1"), ("router", "p1")]
+    assert contradicts({"p0": seen(PRIVATE), "p1": way_out}, Plan("bridge", "p0", "p1"))
+    assert not contradicts({"p0": seen(PRIVATE), "p1": way_out}, Plan("bridge", "p1", "p0"))
+
+
 def test_two_routers_are_both_tried_the_public_one_first() -> None:
     found = proposed(seen(PRIVATE), seen(PUBLIC))
     assert found[0] == ("router", "p1") and ("bridge", "p0") in found
@@ -80,6 +88,8 @@ def test_the_network_of_the_lan_is_never_the_operators() -> None:
     offer = Offer("192.168.213.9/24", "192.168.213.1", "192.168.213.1")
     router = next(p for p in plans({"p0": seen(offer), "p1": seen()}, last=None) if p.mode == "router")
     assert router.lan_network and not router.lan_network.startswith("192.168.213.")
+    everything = Offer("192.168.1.9/0", "192.168.1.1", "192.168.1.1")
+    assert plans({"p0": seen(everything), "p1": seen()}, last=None), "a mask that leaves no network is no end"
 
 
 def test_the_files_of_a_plan_name_its_ports_and_its_settings_are_the_box_s() -> None:

@@ -17,10 +17,11 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 ETH_P_ALL = 3
+_SOL_PACKET, _ADD_MEMBERSHIP, _PROMISCUOUS = 263, 1, 1
 _BROADCAST = b"\xff" * 6
 _COOKIE = b"\x63\x82\x53\x63"
 DISCOVER, OFFER, REQUEST, ACK = 1, 2, 3, 5
@@ -44,16 +45,19 @@ class Offer:
 
 @dataclass
 class Seen:
-    """What was heard on one port. ``hosts``: IPv4 addresses of machines there. ``loop``: it leads to another port."""
+    """What was heard on one port. ``hosts``: IPv4 addresses of machines there. ``loop``: it leads to another port.
+    ``gateway``: the router that an offer names answered here, whichever port the offer came by."""
 
     carrier: bool = False
     offer: Offer | None = None
     advert: bool = False
     hosts: set[str] = field(default_factory=set)
     loop: bool = False
+    gateway: bool = False
 
     @property
-    def router(self) -> bool:
+    def offers_a_way(self) -> bool:
+        """Of IPv4 or IPv6; a server of the town hall's own may name a router that is elsewhere."""
         return self.advert or (self.offer is not None and bool(self.offer.router))
 
 
@@ -68,6 +72,9 @@ class Port:
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
         try:
             self._socket.bind((name, ETH_P_ALL))
+            # Answers to one's own random address, which the card would keep to itself.
+            member = struct.pack("iHH8x", socket.if_nametoindex(name), _PROMISCUOUS, 0)
+            self._socket.setsockopt(_SOL_PACKET, _ADD_MEMBERSHIP, member)
         except OSError:
             self._socket.close()
             raise
@@ -101,8 +108,15 @@ class Port:
         ip = struct.pack(">IHBB", 6 << 28, len(body), 58, 255) + source + _ALL_ROUTERS
         self._socket.send(b"\x33\x33\0\0\0\2" + self.mac + b"\x86\xdd" + ip + body)
 
+    def seek(self, address: str) -> None:
+        """Ask by ARP who has it, as one who has no address. Errors: OSError."""
+        body = struct.pack(">HHBBH", 1, 0x0800, 6, 4, 1) + self.mac + bytes(10) + socket.inet_aton(address)
+        self._socket.send(_BROADCAST + self.mac + b"\x08\x06" + body)
+
     def heard(self) -> bytes:
-        return self._socket.recv(2048)
+        """A frame that came by this cable; empty for one that a bridge sends out here."""
+        frame, source = self._socket.recvfrom(2048)
+        return b"" if source[2] == socket.PACKET_OUTGOING else frame
 
 
 def look(names: Iterable[str], seconds: float) -> dict[str, Seen]:
@@ -123,10 +137,13 @@ def look(names: Iterable[str], seconds: float) -> dict[str, Seen]:
         while (now := time.monotonic()) < end:
             if now >= ask_at:
                 ask_at = now + seconds / 3  # a frame may be lost, and a switch may still be learning
+                routers = _routers(seen)
                 for port in ports:
-                    _ask(port, seen[port.name])
+                    _ask(port, seen[port.name], routers)
             for port in select.select(ports, [], [], 0.1)[0]:
                 _note(port, ports, seen[port.name])
+        for one in seen.values():
+            one.gateway = not one.hosts.isdisjoint(_routers(seen))
     finally:
         for port in ports:
             port.close()
@@ -156,10 +173,16 @@ def lease(name: str, seconds: float) -> Offer | None:
     return None
 
 
-def _ask(port: Port, seen: Seen) -> None:
+def _routers(seen: Mapping[str, Seen]) -> set[str]:
+    return {one.offer.router for one in seen.values() if one.offer and one.offer.router}
+
+
+def _ask(port: Port, seen: Seen, routers: Iterable[str]) -> None:
     try:
         port.ask(DISCOVER)
         port.solicit()
+        for address in routers:
+            port.seek(address)
     except OSError:
         seen.carrier = False
 

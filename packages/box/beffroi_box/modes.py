@@ -19,7 +19,8 @@ from beffroi_box.pagerules import PAGE_ADDRESS
 
 BRIDGE = "br0"
 PREFIX = "50-beffroi-"
-_LANS = (f"{PAGE_ADDRESS}/24", "10.213.0.1/24", "172.29.213.1/24")
+_PAGE_NETWORK = f"{PAGE_ADDRESS}/24"
+_LANS = (_PAGE_NETWORK, "10.213.0.1/24", "172.29.213.1/24")
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -66,24 +67,32 @@ def trouble(seen: Mapping[str, Seen]) -> str:
 
 def contradicts(seen: Mapping[str, Seen], plan: Plan) -> bool:
     """The router is behind the other port: somebody exchanged the cables."""
-    wan, lan = seen.get(plan.wan), seen.get(plan.lan)
-    return wan is not None and lan is not None and lan.router and not wan.router
+    ways = _ways(seen)
+    return plan.lan in ways and plan.wan in seen and plan.wan not in ways
+
+
+def _ways(seen: Mapping[str, Seen]) -> set[str]:
+    """The ports with a router behind them: where the one that DHCP names answers, else where one is offered."""
+    found = {name for name, port in seen.items() if port.gateway}
+    return found or {name for name, port in seen.items() if port.offers_a_way}
 
 
 def _uplinks(seen: Mapping[str, Seen], last: Plan | None) -> list[tuple[str, str]]:
     """Pairs (wan, lan), the likeliest first. Behind the WAN is a router; a cable without one is better than none."""
 
+    ways = _ways(seen)
+
     def rank(name: str) -> tuple[bool, bool, bool, bool]:
         port = seen[name]
         offer = port.offer
         public = offer is not None and _public(offer.address)
-        return (not port.router, not public, not port.carrier, last is None or last.wan != name)
+        return (name not in ways, not public, not port.carrier, last is None or last.wan != name)
 
     ranked = sorted(seen, key=rank)
     first, second = ranked[0], ranked[1]
     pairs = [(first, second)]
     # Only where the other port could be the one: a server of the town hall may give addresses too.
-    if seen[second].router or not seen[first].router:
+    if second in ways or first not in ways:
         pairs.append((second, first))
     return pairs
 
@@ -106,7 +115,7 @@ def _plan(mode: str, wan: str, lan: str, seen: Seen) -> Plan:
         return Plan(mode, wan, lan)
     taken = ipaddress.ip_interface(seen.offer.network).network if seen.offer else None
     free = [n for n in _LANS if taken is None or not ipaddress.ip_interface(n).network.overlaps(taken)]
-    return Plan(mode, wan, lan, free[0])
+    return Plan(mode, wan, lan, next(iter(free), _PAGE_NETWORK))
 
 
 def _public(address: str) -> bool:
