@@ -114,6 +114,30 @@ def test_where_the_town_halls_own_server_gives_the_addresses_the_internet_is_beh
     assert not place.comes_in("192.168.1.2"), "nobody comes in"
 
 
+def test_a_town_hall_with_fixed_addresses_goes_on_and_the_box_is_given_one_by_hand(place: Site) -> None:
+    place.plug(router="p0", pc="p1")
+    for machine, link, address, way in (
+        (place.op, "l0", "1", ""),
+        (place.pc, "e0", "2", "Gateway=192.168.1.1\n"),
+    ):
+        network = f"[Network]\nAddress=192.168.1.{address}/24\nIPv6AcceptRA=no\n{way}"
+        machine.configure(**{f"{link}_network": f"[Match]\nName={link}\n{network}"})
+    until(lambda: place.pc.addresses("e0") and place.op.addresses("l0"), "not up")
+    found = place.choose()
+    assert (found["plan"]["mode"], found["trouble"]) == ("bridge", "no_dhcp"), found
+    assert place.pc_reaches_the_internet()
+
+    by_hand = place.box.directory / "network" / "50-beffroi-br0.network.d"
+    by_hand.mkdir()
+    (by_hand / "address.conf").write_text("[Network]\nAddress=192.168.1.3/24\nGateway=192.168.1.1\n")
+    place.box.run("ip", "link", "set", "br0", "down")
+    place.plug(router="p1", pc="p0")  # another plan, whose files are written anew
+    until(lambda: place.pc.addresses("e0") and place.op.addresses("l0"), "not up")
+    found = place.choose()
+    assert found["proved"] and found["plan"]["mode"] == "bridge", (found, place.log())
+    assert place.pc_reaches_the_internet()
+
+
 def test_a_plan_that_is_not_proved_gives_way_to_the_next(place: Site) -> None:
     """The operator gives one address only: the box gets it, a PC behind a bridge would get none."""
     place.plug(router="p0", pc="p1")
@@ -156,7 +180,7 @@ def test_when_the_operator_is_away_what_was_proved_stays(place: Site) -> None:
     place.op.stop_networkd()
     ip(f"-n {OP} addr flush dev l0")
     found = place.choose()
-    assert found["plan"] == proved and not found["proved"] and found["trouble"] == "unproved"
+    assert found["plan"] == proved and not found["proved"] and found["trouble"] == "no_dhcp"
     place.give(PRIVATE)
     assert place.choose()["proved"]
 

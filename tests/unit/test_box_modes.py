@@ -34,15 +34,26 @@ def seen(offer: Offer | None = None, *hosts: str, advert: bool = False) -> Seen:
         (PRIVATE, ("10.0.0.5", "10.0.0.6"), "router"),
         (PUBLIC, (), "router"),
         (CARRIER_NAT, (), "router"),
-        (None, ("192.168.7.2",), "bridge"),
     ],
 )
 def test_the_likeliest_mode_comes_first_and_the_other_is_there(
     offer: Offer | None, hosts: tuple[str, ...], mode: str
 ) -> None:
-    found = proposed(seen(offer, advert=offer is None), seen(None, *hosts))
+    found = proposed(seen(offer), seen(None, *hosts))
     other = "router" if mode == "bridge" else "bridge"
     assert found == [(mode, "p0"), (other, "p0")]
+
+
+def test_where_nobody_gives_addresses_no_router_is_tried() -> None:
+    """It would have no address itself, and take theirs from machines whose own are fixed, each quarter of an hour."""
+    router, fixed = seen(advert=True), seen(None, "192.168.7.2")
+    assert proposed(seen(None, "192.168.7.2", "192.168.7.3"), seen(None, "192.168.7.1"))[0] == (
+        "bridge",
+        "p1",
+    )
+    assert proposed(router, fixed) == [("bridge", "p0")]
+    assert proposed(router, fixed, Plan("router", "p0", "p1", "192.168.213.1/24")) == [("router", "p0")]
+    assert proposed(router, fixed, wanted="router") == [("router", "p0"), ("bridge", "p0")]
 
 
 def test_the_socket_with_the_router_is_the_internet_whichever_it_is() -> None:
@@ -53,7 +64,7 @@ def test_the_socket_with_the_router_is_the_internet_whichever_it_is() -> None:
 def test_who_gives_addresses_in_the_lan_is_not_taken_for_the_way_out() -> None:
     """The router that its offers name answers behind the other socket."""
     way_out = Seen(carrier=True, gateway=True)
-    assert proposed(seen(PRIVATE), way_out) == [("bridge", "p1"), ("router", "p1")]
+    assert proposed(seen(PRIVATE), way_out) == [("bridge", "p1")]
     assert contradicts({"p0": seen(PRIVATE), "p1": way_out}, Plan("bridge", "p0", "p1"))
     assert not contradicts({"p0": seen(PRIVATE), "p1": way_out}, Plan("bridge", "p1", "p0"))
 

@@ -17,7 +17,7 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 ETH_P_ALL = 3
@@ -119,8 +119,10 @@ class Port:
         return b"" if source[2] == socket.PACKET_OUTGOING else frame
 
 
-def look(names: Iterable[str], seconds: float) -> dict[str, Seen]:
-    """Ask on each port and listen. A port that is absent or without a cable is seen without carrier."""
+def look(names: Iterable[str], seconds: float, known: Collection[str] = ()) -> dict[str, Seen]:
+    """Ask on each port and listen. A port that is absent or without a cable is seen without carrier.
+
+    ``known``: IPv4 addresses of routers that the box has by hand, looked for beside those that are offered."""
     ports: list[Port] = []
     seen: dict[str, Seen] = {}
     for name in names:
@@ -137,13 +139,13 @@ def look(names: Iterable[str], seconds: float) -> dict[str, Seen]:
         while (now := time.monotonic()) < end:
             if now >= ask_at:
                 ask_at = now + seconds / 3  # a frame may be lost, and a switch may still be learning
-                routers = _routers(seen)
+                routers = _routers(seen).union(known)
                 for port in ports:
                     _ask(port, seen[port.name], routers)
             for port in select.select(ports, [], [], 0.1)[0]:
                 _note(port, ports, seen[port.name])
         for one in seen.values():
-            one.gateway = not one.hosts.isdisjoint(_routers(seen))
+            one.gateway = not one.hosts.isdisjoint(_routers(seen).union(known))
     finally:
         for port in ports:
             port.close()

@@ -48,7 +48,7 @@ def plans(seen: Mapping[str, Seen], *, last: Plan | None, wanted: str = "") -> l
     for wan, lan in _uplinks(seen, last):
         modes = _modes(seen[wan], seen[lan], last if last and last.wan == wan else None)
         if wanted:
-            modes = sorted(modes, key=lambda mode: mode != wanted)
+            modes = [wanted, *(mode for mode in modes if mode != wanted)]
         found += [_plan(mode, wan, lan, seen[wan]) for mode in modes]
     return found
 
@@ -65,6 +65,15 @@ def trouble(seen: Mapping[str, Seen]) -> str:
     return ""
 
 
+def unproved(seen: Mapping[str, Seen]) -> str:
+    """Return a code: why no plan could be proved, as far as one sees it on the wires."""
+    return "unproved" if gives_addresses(seen) else "no_dhcp"
+
+
+def gives_addresses(seen: Mapping[str, Seen]) -> bool:
+    return any(port.offer is not None for port in seen.values())
+
+
 def contradicts(seen: Mapping[str, Seen], plan: Plan) -> bool:
     """The router is behind the other port: somebody exchanged the cables."""
     ways = _ways(seen)
@@ -78,15 +87,22 @@ def _ways(seen: Mapping[str, Seen]) -> set[str]:
 
 
 def _uplinks(seen: Mapping[str, Seen], last: Plan | None) -> list[tuple[str, str]]:
-    """Pairs (wan, lan), the likeliest first. Behind the WAN is a router; a cable without one is better than none."""
+    """Pairs (wan, lan), the likeliest first. Behind the WAN is a router; a cable without one is better than none. Where
+    no router shows itself, it is on the side where fewer machines are."""
 
     ways = _ways(seen)
 
-    def rank(name: str) -> tuple[bool, bool, bool, bool]:
+    def rank(name: str) -> tuple[bool, bool, bool, bool, int]:
         port = seen[name]
         offer = port.offer
         public = offer is not None and _public(offer.address)
-        return (name not in ways, not public, not port.carrier, last is None or last.wan != name)
+        return (
+            name not in ways,
+            not public,
+            not port.carrier,
+            last is None or last.wan != name,
+            len(port.hosts),
+        )
 
     ranked = sorted(seen, key=rank)
     first, second = ranked[0], ranked[1]
@@ -98,10 +114,11 @@ def _uplinks(seen: Mapping[str, Seen], last: Plan | None) -> list[tuple[str, str
 
 
 def _modes(wan: Seen, lan: Seen, last: Plan | None) -> list[str]:
+    if wan.offer is None:
+        # A router would have no address itself. Whatever worked with fixed ones goes on.
+        return [last.mode if last is not None else "bridge"]
     if last is not None:
         first = last.mode
-    elif wan.offer is None:
-        first = "bridge"  # whatever worked with fixed addresses goes on
     else:
         network = ipaddress.ip_interface(wan.offer.network).network
         strangers = [host for host in lan.hosts if ipaddress.ip_address(host) not in network]

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,8 +29,18 @@ from beffroi_box.bridgeprobe import bridged_machine_reaches
 from beffroi_box.client import Centre
 from beffroi_box.found import read
 from beffroi_box.lanprobe import lan_reaches, probe_target
-from beffroi_box.look import look
-from beffroi_box.modes import BRIDGE, PREFIX, Plan, contradicts, files, plans, trouble
+from beffroi_box.look import Seen, look
+from beffroi_box.modes import (
+    BRIDGE,
+    PREFIX,
+    Plan,
+    contradicts,
+    files,
+    gives_addresses,
+    plans,
+    trouble,
+    unproved,
+)
 from beffroi_box.modes import settings as plan_settings
 from beffroi_box.store import Store, write_atomic
 
@@ -93,7 +103,7 @@ class Network:
         """Look once; keep the plan in force where it still proves itself, else try others."""
         for port in self.ports:
             _ip("link", "set", port, "up")
-        seen = look(self.ports, LOOK_S)
+        seen = look(self.ports, LOOK_S, _routers())
         problem = trouble(seen) if len(seen) > 1 else "no_second_port"
         plan = self.found.plan
         if problem:
@@ -104,29 +114,32 @@ class Network:
         if plan is not None and not contradicts(seen, plan):
             if self.found.trouble == "same_network" or not self._is_real(plan):
                 self._apply(plan)
-            if self._proved(plan):
+            if self._proved(plan, seen):
                 return
-        self._try(plans(seen, last=self.found.last_proved, wanted=settings.load(self._state).wanted_mode))
+        self._try(seen)
 
-    def _try(self, proposed: list[Plan]) -> None:
+    def _try(self, seen: Mapping[str, Seen]) -> None:
+        wanted = settings.load(self._state).wanted_mode
+        proposed = plans(seen, last=self.found.last_proved, wanted=wanted)
         for plan in proposed:
             log.info("tries %s, internet at %s", plan.mode, plan.wan)
             self._apply(plan)
-            if self._proved(plan):
+            if self._proved(plan, seen):
                 return
         bridges = [plan for plan in proposed if plan.mode == "bridge"]
         last = self.found.last_proved or next(iter(bridges or proposed), None)
         log.warning("no plan could be proved")
         if last is not None and last != self.found.plan:
             self._apply(last)
-        self._note(trouble="unproved", proved=False)
+        self._note(trouble=unproved(seen), proved=False)
 
     # -- in force ----------------------------------------------------------------------------------------
 
     def _apply(self, plan: Plan) -> None:
         def before() -> None:
-            for path in self._directory.glob(PREFIX + "*"):
-                path.unlink()
+            for path in self._directory.glob(PREFIX + "*.net*"):
+                if path.is_file():  # what a person added stays, in a directory beside it (systemd.network(5))
+                    path.unlink()
             mac = next((link.address for link in _json("link", "show", "dev", plan.wan)), "")
             for name, text in files(plan, mac).items():
                 write_atomic(self._directory / name, text.encode(), mode=0o644)
@@ -152,7 +165,7 @@ class Network:
             return False
         return all((self._directory / name).exists() for name in files(plan))
 
-    def _proved(self, plan: Plan) -> bool:
+    def _proved(self, plan: Plan, seen: Mapping[str, Seen]) -> bool:
         end = time.monotonic() + PROOF_S
         config = settings.load(self._state)
         centre = Centre(config, Store(self._state).centre_addresses())
@@ -165,7 +178,10 @@ class Network:
         if not target and config.centre:
             target = probe_target(centre.addresses(), config.centre_port)
         left = max(8.0, end - time.monotonic())
-        if plan.mode == "bridge":
+        if plan.mode == "bridge" and not gives_addresses(seen) and not target.startswith("["):
+            # The machines have fixed ones, and one more would have none: the box itself, with one by hand, got out.
+            reached = not contradicts(look(self.ports, LOOK_S, _routers()), plan)
+        elif plan.mode == "bridge":
             reached = bridged_machine_reaches(BRIDGE, target, left)
         else:
             reached = not target or lan_reaches(target, left)
@@ -218,6 +234,11 @@ def router_answers() -> bool:
             if any("REACHABLE" in one.state for one in known):
                 return True
     return False
+
+
+def _routers() -> set[str]:
+    """The default routers of IPv4 that the kernel knows."""
+    return {route.gateway for route in _json("route", "show", "default")} - {""}
 
 
 def _knock(address: str, device: str) -> None:

@@ -54,16 +54,20 @@ WORDS: dict[str, tuple[str, str]] = {
         "This is not a code: 24 letters and digits are needed. Read it again, then type it again.",
     ),
     "enrol.wrong_centre": (
-        "Le centre qui a répondu n’est pas celui du code. Rien n’a été enregistré. Prévenez le Département.",
-        "The centre that answered is not the one of the code. Nothing was stored. Tell the Département.",
+        "Le centre qui a répondu n’est pas celui de ce code. Rien n’a été enregistré. Relisez le code : une faute de "
+        "frappe suffit. S’il est juste, arrêtez-vous là et prévenez le Département.",
+        "The centre that answered is not the one of this code. Nothing was stored. Read the code again: one wrong sign "
+        "is enough. If it is right, stop here and tell the Département.",
     ),
     "box.enrol_refused": (
-        "Ce code est inconnu, déjà utilisé ou trop ancien. Demandez un nouveau code au Département.",
-        "This code is unknown, used or too old. Ask the Département for a new one.",
+        "Ce code est inconnu, déjà utilisé ou trop ancien. Relisez-le ; s’il est juste, demandez-en un nouveau au "
+        "Département.",
+        "This code is unknown, used or too old. Read it again; if it is right, ask the Département for a new one.",
     ),
     "box.centre_refused": (
-        "Ce code est inconnu, déjà utilisé ou trop ancien. Demandez un nouveau code au Département.",
-        "This code is unknown, used or too old. Ask the Département for a new one.",
+        "Ce code est inconnu, déjà utilisé ou trop ancien. Relisez-le ; s’il est juste, demandez-en un nouveau au "
+        "Département.",
+        "This code is unknown, used or too old. Read it again; if it is right, ask the Département for a new one.",
     ),
     "box.centre_unreachable": (
         "Le centre ne répond pas. Vérifiez le câble vers la box de l’opérateur, puis tapez le code à nouveau.",
@@ -139,8 +143,19 @@ WORDS: dict[str, tuple[str, str]] = {
         "network.",
     ),
     "trouble.unproved": (
-        "Ni le mode routeur ni le mode pont n’a pu être vérifié. Le boîtier essaie encore.",
-        "Neither router nor bridge mode could be proved. The box keeps trying.",
+        "La box de l’opérateur donne une adresse au boîtier, mais il n’atteint pas le centre. Si internet ne marche "
+        "pas non plus sur les ordinateurs, redémarrez la box de l’opérateur ; sinon, prévenez le Département. Le "
+        "boîtier essaie encore.",
+        "The operator’s router gives the box an address, but it does not reach the centre. If the computers have no "
+        "internet either, restart the operator’s router; else tell the Département. The box keeps trying.",
+    ),
+    "trouble.no_dhcp": (
+        "Personne ne donne d’adresse au boîtier (DHCP, IPv4). Vérifiez que la box de l’opérateur est allumée et que "
+        "son câble est bien enfoncé, dans une de ses prises pour ordinateurs. Si les ordinateurs d’ici ont des "
+        "adresses fixes, le boîtier en a besoin d’une aussi : appelez le Département. Le boîtier essaie encore.",
+        "Nobody gives the box an address (DHCP, IPv4). Check that the operator’s router is on and that its cable is "
+        "firmly in, in one of its sockets for computers. If the computers here have fixed addresses, the box needs one "
+        "too: call the Département. The box keeps trying.",
     ),
     "link": ("Liaison avec le centre", "Link with the centre"),
     "link_on": ("établie", "established"),
