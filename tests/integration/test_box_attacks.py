@@ -338,7 +338,8 @@ def test_who_asks_from_forged_addresses_takes_the_resolver_from_nobody(hall: Tow
         )
 
     def held_back() -> bool:
-        shown = run(*inside(BOX, "nft", "-j", "list", "counter", "inet", "beffroi", "asked_too_fast"))
+        name = "asked_too_fast" if cards == 1 else "newcomers_refused"
+        shown = run(*inside(BOX, "nft", "-j", "list", "counter", "inet", "beffroi", name))
         return bool(json.loads(shown)["nftables"][1]["counter"]["packets"])
 
     with infected_card("185.11.30.66"), lan, without_end(ask):

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 from beffroi_box.crowdrules import MOST_FLOWS
-from beffroi_protocol.facts import Sighting
+from beffroi_protocol.facts import Bypass, Sighting
 
+from tests.box_watching import facts
 from tests.lan_frames import IPV4, fragment, packet_to, plain, ports
 from tests.town_hall import TownHall, needs_network
 from tests.town_hall_network import BOX, EVIL, GOOD, LAN, LISTED, NET, REFUSED, inside, run, socket_in
@@ -262,12 +263,15 @@ def test_a_machine_that_begins_flows_without_end_leaves_room_to_the_others(
 
 
 @pytest.mark.usefixtures("lasting")
-def test_who_forges_cards_without_end_leaves_room_to_the_machines_that_were_there_before(line: Line) -> None:
+def test_who_forges_cards_without_end_leaves_room_to_the_machines_that_were_there_before(
+    hall: TownHall, line: Line
+) -> None:
     mac = line.head[6:12]
     settle(mac)
     for number in range(MOST_FLOWS + 1):
         begin(line, b"\x06" + number.to_bytes(5), 10_000 + number)
     one_passes(line, mac, b"\x06" * 6)
+    until(lambda: "newcomers_flood" in {fact.kind for fact in facts(hall, Bypass)}, "told to nobody")
 
 
 @pytest.mark.usefixtures("lasting")

@@ -386,6 +386,8 @@ def test_a_commune_reads_of_its_own_box_only(
     BoxBypass.objects.create(collectivite_id=beaune.id, kind="doh", count=2, **times)
     BoxBypass.objects.create(collectivite_id=beaune.id, kind="other_dhcp", count=1, **times)
     BoxBypass.objects.create(collectivite_id=beaune.id, kind="dns_flood", machine="poste-7KQ2A", **times)
+    for kind in ("newcomers_flood", "flows_full"):
+        BoxBypass.objects.create(collectivite_id=beaune.id, kind=kind, count=1, **times)
     for kind in ("gateway_spoof", "flow_flood"):
         BoxBypass.objects.create(collectivite_id=beaune.id, kind=kind, machine="poste-4XW9B", **times)
     with on_listener("web"):
@@ -405,6 +407,8 @@ def test_a_commune_reads_of_its_own_box_only(
         flood,
         spoof,
         worm,
+        "un appareil qui arrive peut rester sans internet",
+        "presque plus de place pour de nouvelles connexions",
         "Il apprend vos connexions",
     ):
         assert said in own, said

@@ -7,7 +7,7 @@ import struct
 from pathlib import Path
 
 import pytest
-from beffroi_box import neighbours
+from beffroi_box import neighbours, totals
 from beffroi_box.alarms import A_DAY, AGAIN_S, Alarms
 from beffroi_box.ask import read_addresses
 from beffroi_box.diary import DAY_S, RECORDS_A_DAY, Diary
@@ -370,6 +370,23 @@ def test_machines_that_go_round_are_counted_once_each_and_told_when_they_are_mor
     rounds.tried([Tally("192.168.1.22", "", "", 853, 1, 0)])
     rounds.tell(now=NOW + 120)
     assert [(f.kind, f.count) for f in told(spool) if isinstance(f, Bypass)] == [("dot", 2)]
+
+
+def test_no_room_is_told_from_when_something_is_refused_and_while_the_table_is_nearly_full(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    counts = {"newcomers_refused": 7}
+    monkeypatch.setattr(totals, "kernel_counts", lambda: counts)
+    monkeypatch.setattr(totals, "_CONNTRACK", tmp_path)
+    room = totals.Room()
+    counts["newcomers_refused"] = 9
+    for name, number in (("count", 95), ("max", 100)):
+        (tmp_path / f"nf_conntrack_{name}").write_text(f"{number}\n")
+    assert room.lacking() == ["newcomers_flood", "flows_full"]
+    counts["newcomers_refused"] = 3  # the rules were loaded anew
+    (tmp_path / "nf_conntrack_count").write_text("80\n")
+    assert room.lacking() == ["newcomers_flood"]
+    assert room.lacking() == []
 
 
 def test_what_is_said_of_an_observed_entry_replaces_what_waits_to_be_said(spool: FactSpool) -> None:

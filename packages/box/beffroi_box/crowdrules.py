@@ -52,7 +52,7 @@ def crowd_rules(table: str) -> str:
     add @held {{ ether saddr ct count over {MOST_FLOWS} }} goto crowd
   }}
   chain asking {{
-    ether saddr != @residents limit {ASKED} counter name asked_too_fast drop
+    ether saddr != @residents limit {ASKED} counter name newcomers_refused drop
     ether saddr != @residents return
     update @asked {{ ether saddr limit {ASKED} }} update @askers {{ ether saddr }} counter name asked_too_fast drop
   }}

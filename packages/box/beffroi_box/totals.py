@@ -21,6 +21,8 @@ from beffroi_box.ruleset import TABLE
 from beffroi_box.store import write_atomic
 
 log = logging.getLogger("beffroi_box.totals")
+NEARLY_FULL = 0.9
+_CONNTRACK = Path("/proc/sys/net/netfilter")
 NAMES = ("blocked_in", "attempts_in", "blocked_out", "attempts_out")
 
 
@@ -60,6 +62,29 @@ class Totals:
         for way in ("in", "out"):
             if packets := grown[f"blocked_{way}"]:
                 self._spool.totals(way, packets, grown[f"attempts_{way}"], first_at, at)
+
+
+class Room:
+    """Whether there was room for what machines of the LAN began; for one thread."""
+
+    def __init__(self) -> None:
+        self._refused = kernel_counts().get("newcomers_refused", 0)
+
+    def lacking(self) -> list[str]:
+        """Return "newcomers_flood" where the rules refused some of it to machines that came within the hour
+        (``crowdrules``) since the last call, "flows_full" where the kernel's table of connections is nearly full."""
+        found = []
+        refused, before = kernel_counts().get("newcomers_refused", 0), self._refused
+        self._refused = refused
+        if _growth(before, refused):
+            found.append("newcomers_flood")
+        try:
+            held, most = (
+                int((_CONNTRACK / f"nf_conntrack_{name}").read_text("ascii")) for name in ("count", "max")
+            )
+        except (OSError, ValueError):
+            return found
+        return [*found, "flows_full"] if held > NEARLY_FULL * most else found
 
 
 def _growth(before: int, now: int) -> int:

@@ -36,6 +36,7 @@ from beffroi_box.resolver import PACE_PER_S
 from beffroi_box.ruleset import TABLE
 from beffroi_box.services import NAMES
 from beffroi_box.tallies import Tallies, Tally
+from beffroi_box.totals import Room
 from beffroi_box.traps import Strangers, Touch
 from beffroi_box.uplink import Uplink
 
@@ -66,7 +67,7 @@ class Watch:
             Strangers(), Volumes(), Beacons(), Tunnels(),
         )  # fmt: skip
         self._learner, self._rounds = Learner(spool), Rounds(spool)
-        self._uplink = Uplink(config.wan)
+        self._uplink, self._room = Uplink(config.wan), Room()
         self._places: dict[str, str] = {}
         self.meetings = Meetings(config, box_id, enforcer, spool, self.diary, now)
 
@@ -167,6 +168,8 @@ class Watch:
         self._rounds.asked(self._take("asks"))
         for tally in self._take("others"):
             self._rounds.seen("other_router" if ":" in tally.address else "other_dhcp", tally.address)
+        for kind in self._room.lacking():
+            self._rounds.seen(kind, str(now // 3600))  # counted: the hours of a day
         self._beside()
         self._rounds.tell(now=now)
         self._labels.forget(now=now)

@@ -47,6 +47,18 @@ OBSERVED = {
         "prendre, mais les autres postes peuvent être trompés : débranchez cet appareil et faites-le examiner. "
         "C’est un logiciel malveillant, ou un appareil réglé à la main sur une adresse déjà prise."
     ),
+    "newcomers_flood": gettext_lazy(
+        "Des appareils vus ici depuis moins d’une heure, ou un seul qui se fait passer pour beaucoup, ouvrent plus de "
+        "connexions ou demandent plus de noms que le boîtier n’en admet. Les postes déjà là ne sont pas gênés ; un "
+        "appareil qui arrive peut rester sans internet. Débranchez ce qui a été branché ou connecté au Wi-Fi en "
+        "dernier, et faites-le examiner. Dans l’heure qui suit une coupure de courant, tous les postes "
+        "comptent ainsi : si cela cesse, il n’y a rien à faire."
+    ),
+    "flows_full": gettext_lazy(
+        "Le boîtier n’a presque plus de place pour de nouvelles connexions : des sites peuvent ne plus s’ouvrir, pour "
+        "tout le monde. Plusieurs postes infectés à la fois, ou un appareil qui se fait passer pour beaucoup, les "
+        "retiennent : éteignez les postes un à un jusqu’à ce que cela cesse, et appelez le Département."
+    ),
     "other_dhcp": gettext_lazy(
         "Un autre appareil de la mairie donne leurs adresses aux postes (DHCP). Si ce n’est pas votre serveur, "
         "cherchez ce qui a été branché et débranchez-le : il peut détourner tout ce qui part des postes."
