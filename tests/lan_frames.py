@@ -28,8 +28,20 @@ def arp_claim(mac: bytes, address: str, to: str, *, hardware: int = 1) -> bytes:
 
 def neighbour_claim(mac: bytes, address: str) -> bytes:
     """An unasked neighbour advertisement to all nodes, which overrides."""
-    source, to = (socket.inet_pton(socket.AF_INET6, one) for one in (address, "ff02::1"))
-    body = struct.pack(">BBHI", 136, 0, 0, 0xA0000000) + source + struct.pack(">BB", 2, 1) + mac
+    source = socket.inet_pton(socket.AF_INET6, address)
+    return _discovery(
+        mac, address, "ff02::1", struct.pack(">BBHI", 136, 0, 0, 0xA0000000) + source + b"\2\1" + mac
+    )
+
+
+def neighbour_question(mac: bytes, address: str, wanted: str) -> bytes:
+    """Who has ``wanted``? Sent to all nodes; who reads it knows the asker from then on."""
+    target = socket.inet_pton(socket.AF_INET6, wanted)
+    return _discovery(mac, address, "ff02::1", struct.pack(">BBHI", 135, 0, 0, 0) + target + b"\1\1" + mac)
+
+
+def _discovery(mac: bytes, address: str, to_address: str, body: bytes) -> bytes:
+    source, to = (socket.inet_pton(socket.AF_INET6, one) for one in (address, to_address))
     words = struct.unpack(
         f">{(40 + len(body)) // 2}H", source + to + struct.pack(">II", len(body), 58) + body
     )

@@ -36,6 +36,9 @@ def test_behind_a_router_with_private_addresses_the_box_is_a_bridge_whatever_the
     assert address.startswith("192.168.1."), "the PC's address is the operator's, as without the box"
     assert place.pc_reaches_the_internet()
     assert not place.comes_in(address), "nobody comes in"
+    assert "fdb_max_learned 8192" in place.box.run("ip", "-d", "link", "show", "br0"), (
+        "forged cards fill no memory"
+    )
 
 
 def test_with_one_public_address_the_box_is_a_router_and_gives_the_lan_addresses(place: Site) -> None:

@@ -16,7 +16,10 @@ MOST_FLOWS, BEGUN = 8192, "rate over 200/second burst 4000 packets"
 ASKED = "rate over 400/second burst 2000 packets"
 """Packets to the resolver, of one machine and of all newcomers: twice what dnsdist answers to one address. It counts
 addresses, and who forges those reaches the recursor without end."""
-CROWD_CHAINS = ("machine", "resident", "crowd", "asking")
+NEIGHBOURS = "limit rate over 50/second burst 100 packets counter name neighbours_refused drop"
+"""Addresses of IPv6 that nobody had before: the kernel holds 16,384 of them at a time, a moment each at least
+(deploy/deb/sysctl.conf), and a link has more than anybody counts."""
+CROWD_CHAINS = ("machine", "resident", "crowd", "asking", "neighbour")
 _ETHER = "type ether_addr; flags dynamic"
 
 
@@ -32,13 +35,15 @@ def crowd_declared() -> str:
   set held_by_newcomers {{ type iface_index; flags dynamic; size 16; }}
   set asked {{ {_ETHER},timeout; size 1024; timeout 1m; }}
   set askers {{ {_ETHER},timeout; size 1024; timeout 3m; counter; }}
+  set neighbours {{ type ipv6_addr; flags dynamic,timeout; size 4096; timeout 10m; }}
+  counter neighbours_refused {{ }}
   counter newcomers_refused {{ }}
   counter asked_too_fast {{ }}"""
 
 
 def crowd_rules(table: str) -> str:
     """``machine`` sees the first packet of each flow of the LAN: what passes is marked (``tallies.COUNTED``), since a
-    flow that nobody answers stays new."""
+    flow that nobody answers stays new. ``neighbour`` sees what makes the kernel remember who sent it."""
     return f"""table inet {table} {{
   chain machine {{
     update @begun {{ ether saddr limit {BEGUN} }} goto crowd
@@ -55,6 +60,12 @@ def crowd_rules(table: str) -> str:
     ether saddr != @residents limit {ASKED} counter name newcomers_refused drop
     ether saddr != @residents return
     update @asked {{ ether saddr limit {ASKED} }} update @askers {{ ether saddr }} counter name asked_too_fast drop
+  }}
+  chain neighbour {{
+    ip6 saddr :: return
+    ip6 saddr @neighbours update @neighbours {{ ip6 saddr }} return
+    {NEIGHBOURS}
+    add @neighbours {{ ip6 saddr }}
   }}
   chain crowd {{
     update @crowds {{ ether saddr }}

@@ -9,6 +9,7 @@ Fails:   a probe that cannot be built counts as not reached, so the previous pol
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import socket
@@ -23,6 +24,8 @@ NEAR_ADDRESS, FAR_ADDRESS = "169.254.213.1", "169.254.213.2"
 NEAR_ADDRESS6, FAR_ADDRESS6 = "fd62:6566:6672:d5::1", "fd62:6566:6672:d5::2"
 FAR_ADDRESSES = {4: FAR_ADDRESS, 6: FAR_ADDRESS6}
 MARK = 0x8
+LEAVING = "leaving_"
+"""Only of a router: a chain without rules would still cost each packet."""
 CONNECT_TIMEOUT_S = 2.0
 
 
@@ -50,6 +53,28 @@ def probe_hidden(wan: str) -> str:
         f'{family} saddr {address} oifname "{wan}" masquerade'
         for family, address in (("ip", FAR_ADDRESS), ("ip6", FAR_ADDRESS6))
     )
+
+
+def probe_kept(version: int) -> str:
+    """The chain that lets no packet with the probe's own address leave: of a flow that began under other rules, or that
+    the kernel could not translate. In a bridge the probe has an address of the LAN, or its packets are not marked and
+    go into the blackhole."""
+    stays = "\n    ".join(
+        f"{_at(side, version)} oifname != {near} counter name probe_kept drop"
+        for side, near in (("saddr", f'{{ "lo", "{NEAR}" }}'), ("daddr", f'"{NEAR}"'))
+    )
+    return f"""chain {LEAVING} {{
+    type filter hook postrouting priority 300; policy accept;
+    {stays}
+  }}"""
+
+
+def _at(side: str, version: int) -> str:
+    """What matches the probe's address. Four bytes of it first: most packets end there, unasked for their family."""
+    offset = {4: {"saddr": 96, "daddr": 128}, 6: {"saddr": 64, "daddr": 192}}[version][side]
+    address = ipaddress.ip_address(FAR_ADDRESSES[version])
+    first = int.from_bytes(address.packed[:4])
+    return f"@nh,{offset},32 {first:#x} {'ip' if version == 4 else 'ip6'} {side} {address}"
 
 
 def lan_reaches(target: str, grace_s: float) -> bool:

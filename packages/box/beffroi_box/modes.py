@@ -19,6 +19,9 @@ from beffroi_box.pagerules import PAGE_ADDRESS
 
 BRIDGE = "br0"
 PREFIX = "50-beffroi-"
+_MOST_CARDS = 8192
+"""That a bridge remembers: who forges them would fill the box's memory. What it does not know goes out at the other
+port all the same, since there are two."""
 _PAGE_NETWORK = f"{PAGE_ADDRESS}/24"
 _LANS = (_PAGE_NETWORK, "10.213.0.1/24", "172.29.213.1/24")
 
@@ -158,7 +161,7 @@ def _bridge_files(plan: Plan, wan_mac: str) -> dict[str, str]:
     return {
         # No spanning tree: a port would stay shut for half a minute; two cables to one switch are seen before.
         f"{BRIDGE}.netdev": f"[NetDev]\nName={BRIDGE}\nKind=bridge\n{own}\n[Bridge]\nSTP=no\nForwardDelaySec=0\n"
-        "MulticastSnooping=no\n",
+        f"MulticastSnooping=no\nFDBMaxLearned={_MOST_CARDS}\n",
         f"{BRIDGE}.network": _match(BRIDGE) + _asks() + "ConfigureWithoutCarrier=yes\n" + _client(),
         **{f"{name}.network": _match(name) + port.format(bridge=BRIDGE) for name in (plan.wan, plan.lan)},
     }

@@ -27,12 +27,12 @@ from beffroi_protocol.messages import Policy
 from beffroi_protocol.protected import reason_protected
 
 from beffroi_box.bridgerules import ELSEWHERE, bridge_rules
-from beffroi_box.crowdrules import CROWD_CHAINS, crowd_declared, crowd_rules
+from beffroi_box.crowdrules import CROWD_CHAINS, NEIGHBOURS, crowd_declared, crowd_rules
 from beffroi_box.denyrules import DENY_CHAINS, deny_rules, standing_declared, standing_rules
 from beffroi_box.doh import DOH_NETWORKS
 from beffroi_box.errors import PolicyInvalid
 from beffroi_box.inspectrules import inspect_rules
-from beffroi_box.lanprobe import FAR_ADDRESSES, INTERFACE, NEAR, probe_hidden
+from beffroi_box.lanprobe import INTERFACE, LEAVING, NEAR, probe_hidden, probe_kept
 from beffroi_box.pagerules import PAGE_CHAINS, page_input, page_jump, page_rules
 from beffroi_box.relayrules import relay_input, relay_output, relay_redirect
 from beffroi_box.tallies import COUNTED, attempt_sets, counting, declarations
@@ -48,8 +48,6 @@ _CHAINS = (
 )  # fmt: skip
 _FORMER = ("deny4", "deny6", "deny_out4", "deny_out6", "probe_")
 """Of a box whose software was brought up to date."""
-_LEAVING = "leaving_"
-"""Only of a router: a chain without rules would still cost each packet."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,7 @@ def ruleset(policy: Policy, site: Site, *, observing: bool = False) -> str:
             if nets[version]:
                 parts.append(f"add element inet {TABLE} {name}{version} {{ {', '.join(nets[version])} }}")
     parts += [f"flush chain inet {TABLE} {chain}" for chain in _CHAINS]
-    parts += [f"destroy chain inet {TABLE} {chain}" for chain in (*_FORMER, _LEAVING)]
+    parts += [f"destroy chain inet {TABLE} {chain}" for chain in (*_FORMER, LEAVING)]
     lan_port = "meta mark and 0x3 == 0x2" if bridge else f'iifname "{site.lan}"'
     parts.append(deny_rules(policy, TABLE, site.nflog_group, wan, lan_port))
     parts += [counting(TABLE), crowd_rules(TABLE)]
@@ -172,6 +170,8 @@ def _forward(policy: Policy, wan: str, lan: str, lan_port: str, *, observing: bo
     dhcp = f"{wan} udp sport 67 udp dport 68 accept" if policy.mode == "bridge" else ""
     inbound = "\n    ".join(f"{wan} {rule} accept" for rule in _inbound(policy))
     learn = f"{wan} meta l4proto {{ tcp, udp }} accept" if observing else ""
+    # The box asks on the LAN for each address that a stranger names.
+    sought = f"{wan} ip6 daddr != @neighbours {NEIGHBOURS}" if policy.mode == "router" else ""
     sent = "jump sent" if policy.leak_bytes_hour else ""
     return f"""table inet {TABLE} {{
   chain forward_ {{
@@ -205,6 +205,7 @@ def _forward(policy: Policy, wan: str, lan: str, lan_port: str, *, observing: bo
     {wan} ip6 saddr @allow6 accept
     {wan} icmpv6 type {{ nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert, packet-too-big }} accept
     {dhcp}
+    {sought}
     {wan} jump pace
     {inbound}
     {learn}
@@ -255,6 +256,7 @@ def _own_traffic(policy: Policy, site: Site, wan: str, lan: str) -> str:
     {wan} jump strangers
     {lan} icmpv6 type nd-router-advert update @others6 {{ ip6 saddr }} drop
     ct state established,related accept
+    icmpv6 type {{ nd-neighbor-solicit, nd-router-solicit }} jump neighbour
     {ICMP_IN}
     {asked} accept
     {lan} udp dport {{ 67, 547 }} accept
@@ -333,30 +335,8 @@ def _nat(policy: Policy, site: Site, wan: str, lan: str) -> str:
     {probe}
     {hide}
   }}
-  {_leaving(site) if policy.mode == "router" else ""}
+  {probe_kept(site.probe_version) if policy.mode == "router" else ""}
 }}"""
-
-
-def _leaving(site: Site) -> str:
-    """A flow that began under other rules, or that the kernel could not translate, keeps the probe's own address. In a
-    bridge the probe has an address of the LAN, or its packets are not marked and go into the blackhole (``lanprobe``).
-    """
-    stays = "\n    ".join(
-        f"{_at(side, site.probe_version)} oifname != {near} counter name probe_kept drop"
-        for side, near in (("saddr", f'{{ "lo", "{NEAR}" }}'), ("daddr", f'"{NEAR}"'))
-    )
-    return f"""chain {_LEAVING} {{
-    type filter hook postrouting priority 300; policy accept;
-    {stays}
-  }}"""
-
-
-def _at(side: str, version: int) -> str:
-    """What matches the probe's address. Four bytes of it first: most packets end there, unasked for their family."""
-    offset = {4: {"saddr": 96, "daddr": 128}, 6: {"saddr": 64, "daddr": 192}}[version][side]
-    address = ipaddress.ip_address(FAR_ADDRESSES[version])
-    first = int.from_bytes(address.packed[:4])
-    return f"@nh,{offset},32 {first:#x} {'ip' if version == 4 else 'ip6'} {side} {address}"
 
 
 def _bridge(site: Site) -> str:
