@@ -161,3 +161,29 @@ def test_a_new_box_finds_out_where_it_stands_and_shows_its_page(tmp_path: Path) 
         assert 'name="code"' in page, page
         resolver = "journalctl --no-pager -b -u beffroi-box-dnsdist"
         assert "Scheduled restart" not in (said := machine.tell(resolver).stdout), said
+        the_clocks_unit_may_set_it_and_nothing_else(machine)
+
+
+def the_clocks_unit_may_set_it_and_nothing_else(machine: Machine) -> None:
+    """There is one clock for all machines here: what is written is the time that it has, and what is tried no time."""
+    unit, written = "beffroi-box-clock.service", "/run/beffroi-box/time"
+    shipped = machine.root / "usr/lib/systemd/system" / unit
+    tried = machine.root / "etc/systemd/system/tried.service"
+    set_to_none = "import time; time.clock_settime(time.CLOCK_REALTIME, -1)"
+    (machine.root / "etc/tried.py").write_text(f"{set_to_none}\n")
+    tried.write_text(
+        shipped.read_text().replace("/usr/bin/beffroi-box set-clock", "/usr/bin/python3 /etc/tried.py")
+    )
+    said = machine.tell("systemctl start tried; journalctl --no-pager -b -u tried").stdout
+    assert "Invalid argument" in said, said  # the kernel's answer, not the sandbox's
+
+    machine.tell(
+        f"rm /etc/systemd/system/{unit}; systemctl daemon-reload; systemctl restart beffroi-box-clock.path"
+    )
+    now = "$(date +%s) $(cut -d. -f1 /proc/uptime)"
+    machine.tell(f'echo "{now}" >{written}.new && mv {written}.new {written}')  # as the agent writes it
+    ended = f"systemctl show --property=Result --property=ExecMainExitTimestampMonotonic {unit}"
+    until(lambda: "Monotonic=0\n" not in machine.tell(ended).stdout, "nobody reads what the clock should be")
+    assert "Result=success\n" in machine.tell(ended).stdout, machine.tell(
+        f"journalctl --no-pager -u {unit}"
+    ).stdout
