@@ -71,16 +71,26 @@ def saved_mail(name: str, content: bytes) -> bytes:
     return ole({"__substg1.0_3707001F": name.encode("utf-16-le"), "__substg1.0_37010102": content})
 
 
-def tnef(*attributes: tuple[int, bytes]) -> bytes:
-    """A winmail.dat: attributes of the mail (level 1) and of attached files (level 2)."""
+OF_THE_MAIL, NAME_OF_A_FILE = 0x00069003, 0x00018010
+
+
+def tnef(*attributes: tuple[int, bytes], kind: int = 0) -> bytes:
+    """A winmail.dat: attributes of the mail (level 1) and of attached files (level 2); ``kind``: if not that of it."""
     out = struct.pack("<IH", 0x223E9F78, 1)
     for level, content in attributes:
+        of_level = OF_THE_MAIL if level == 1 else NAME_OF_A_FILE
         out += (
-            struct.pack("<BII", level, 0x00018010, len(content))
+            struct.pack("<BII", level, kind or of_level, len(content))
             + content
             + struct.pack("<H", sum(content) & 0xFFFF)
         )
     return out
+
+
+def packed_rtf(data: bytes) -> bytes:
+    """As mails of Outlook hold it (MS-OXRTFCP), with nothing that repeats; the last eight are nobody's."""
+    signs = b"".join(b"\0" + data[at : at + 8] for at in range(0, len(data), 8))
+    return struct.pack("<II", len(signs) + 12, len(data)) + b"LZFu" + bytes(4) + signs
 
 
 def attached_mail(*parts: str, boundary: str = "b2") -> bytes:
@@ -251,12 +261,14 @@ def made(
         return path.read_bytes()
 
 
-def signed(data: bytes, *, in_parts: bool = False) -> bytes:
-    """A .p7m; ``in_parts``: with lengths that end where they end. b"": the signature alone."""
+def signed(data: bytes, *, in_parts: bool = False, long: bool = False) -> bytes:
+    """A .p7m; ``in_parts``: with lengths that end where they end; ``long``: in eight. b"": the signature alone."""
 
     def element(tag: int, body: bytes) -> bytes:
         if in_parts and tag & 0x20:
             return bytes((tag, 0x80)) + body + b"\0\0"
+        if long:
+            return bytes((tag, 0x88)) + len(body).to_bytes(8, "big") + body
         size = len(body).to_bytes(4, "big")
         return bytes((tag, 0x84)) + size + body if len(body) > 127 else bytes((tag, len(body))) + body
 
@@ -360,7 +372,9 @@ HARMLESS: dict[str, bytes] = {
     "mail": attached_mail(PLAIN, part(pdf(), named("compte rendu.pdf"))),
     "mail with a page as its text": attached_mail("Content-Type: text/html\n\n<p onclick=x>Bonjour</p>\n"),
     "mail of Outlook": saved_mail("compte rendu.pdf", pdf()),
-    "winmail.dat without a file": tnef((1, b"x"), (1, bytes(300))),
+    "winmail.dat without a file": tnef(
+        (1, b"x"), (1, bytes(300)), (1, b"LZFu"), (1, packed_rtf(b"{\\rtf1 Bonjour}"))
+    ),
     "text with a header": b"Bonjour\nFrom: a@b.example\n\nVoici.\n",
     "picture with a zip behind it": b"\xff\xd8\xff\xe0" + bytes(99) + packed(a__txt=b"x"),
     "tar.gz": made("ustar", "gzip", {"a/compte.pdf": pdf(), "b.txt": b"Bonjour"}),
@@ -429,6 +443,10 @@ FOUND: dict[str, tuple[bytes, str]] = {
         "Macro.Vba",
     ),
     "winmail.dat with a file": (tnef((1, b"x"), (2, b"a.txt")), "Unreadable"),
+    "winmail.dat with a file that is said to be of the mail": (
+        tnef((1, b"a.txt"), kind=NAME_OF_A_FILE),
+        "Unreadable",
+    ),
     "winmail.dat that is cut off": (tnef((1, bytes(99)))[:50], "Unreadable"),
     "docm": (docx(**{"word/vbaProject__bin": b"x"}), "Macro.Vba"),
     "doc in a zip": (packed(a__doc=ole({"WordDocument": b"x", "_VBA_PROJECT": b"x"})), "Macro.Vba"),

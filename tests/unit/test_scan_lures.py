@@ -13,7 +13,7 @@ from collections.abc import Callable
 from hashlib import sha256
 
 import pytest
-from beffroi.scan import kinds, looking, rules, values
+from beffroi.scan import kinds, looking, rtf, rules, values
 from beffroi.scan.values import Report
 
 from tests import scan_samples as samples
@@ -63,6 +63,29 @@ def mashup(source: str) -> bytes:
 
 def percents(text: str) -> str:
     return "".join(f"%{one:02x}" for one in text.encode())
+
+
+IN_RTF = samples.packed_rtf(
+    b"{\\rtf1\\ansi\\fromhtml1{\\*\\htmltag84 <a href='%s\\'2fabc'>}Voir{\\*\\htmltag92 </a>}}"
+    % EVIL[:-4].encode()
+)
+
+
+def cms(kind: int, data: bytes) -> bytes:
+    """What is not signed: digested (5), or data alone (1)."""
+
+    def element(tag: int, body: bytes) -> bytes:
+        return bytes((tag, 0x82)) + len(body).to_bytes(2, "big") + body
+
+    def of(kind: int, body: bytes) -> bytes:
+        named = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07" + bytes((kind,))
+        return element(0x30, named + element(0xA0, body))
+
+    inside = element(0x04, data)
+    if kind == 5:
+        algorithm = b"\x30\x07\x06\x05\x2b\x0e\x03\x02\x1a"
+        inside = element(0x30, b"\x02\x01\0" + algorithm + of(1, inside) + element(0x04, bytes(20)))
+    return of(kind, inside)
 
 
 def calendar(line: str) -> bytes:
@@ -250,6 +273,22 @@ LEADS: dict[str, bytes] = {
     ),
     "mail of Outlook": samples.ole({"__substg1.0_1000001F": f"Voir {EVIL} ".encode("utf-16-le")}),
     "mail of Outlook, a page": samples.ole({"__substg1.0_10130102": f"<a href='{EVIL}'>Voir</a>".encode()}),
+    "mail of Outlook, RTF": samples.ole(
+        {"__substg1.0_10090102": samples.packed_rtf(b'{\\rtf1{\\field{\\*\\fldinst HYPERLINK "%s"}}}' % EVIL.encode())}
+    ),
+    "mail of Outlook, a page in RTF": samples.ole({"__substg1.0_10090102": IN_RTF}),
+    "mail without a header of MIME": f"From: a@b.example\r\nSubject: x\r\n\r\nVoir {EVIL} vite\r\n".encode(),
+    "mail without one, with a space": f"Received: x\n y\nSubject : x\n\nVoir {EVIL}\n".encode(),
+    "winmail.dat, a text": samples.tnef((1, f"Voir {EVIL}\r\n\0".encode())),
+    "winmail.dat, a text in UTF-16": samples.tnef((1, b"x" + f"Voir {EVIL} vite".encode("utf-16-le"))),
+    "winmail.dat, a page": samples.tnef((1, bytes(9) + f"<a href={EVIL.replace('/go', '&#47;go')}>Voir</a>".encode())),
+    "winmail.dat, a page in RTF": samples.tnef((1, b"LZFu"), (1, bytes(99) + IN_RTF)),
+    "winmail.dat, a text before what is cut off": samples.tnef((1, f"Voir {EVIL} ".encode()), (1, bytes(99)))[:-50],
+    "signed mail": samples.signed(f"Content-Type: text/plain\r\n\r\nVoir {EVIL}\r\n".encode()),
+    "signed mail in long lengths": samples.signed(f"Content-Type: text/plain\r\n\r\n{EVIL}\r\n".encode(), long=True),
+    "signed mail without a header": samples.signed(f"\r\nVoir {EVIL}\r\n".encode(), in_parts=True),
+    "digested mail": cms(5, f"\r\nVoir {EVIL}\r\n".encode()),
+    "mail in CMS alone": cms(1, f"\r\nVoir {EVIL}\r\n".encode()),
 }  # fmt: skip
 BY_HOST = {"remote desktop", "remote desktop, its gateway"}
 HELD: dict[str, tuple[bytes, str]] = {
@@ -420,6 +459,38 @@ def test_where_a_lure_leads_is_told(name: str) -> None:
     led = {link.rstrip("/") for link in look(LEADS[name]).links}
     hosts = {f"http://{EVIL[8:24]}:443", f"http://{EVIL[8:24]}"}
     assert led & hosts if name in BY_HOST else EVIL in led, look(LEADS[name])
+
+
+@pytest.mark.parametrize(
+    "plain, data",
+    [
+        (
+            b"{\\rtf1\\ansi\\ansicpg1252\\pard hello world}\r\n",
+            "2d0000002b0000004c5a4675f1c5c7a703000a007263706731323542320af32068656c090020627705b06c647d0a800fa0",
+        ),
+        (b"{\\rtf1 WXYZWXYZWXYZWXYZWXYZ}", "1a0000001c0000004c5a4675e2d44b51410004205758595a0d6e7d010eb0"),
+        (b"{\\rtf1}", "1300000007000000" + b"MELA".hex() + "00000000" + b"{\\rtf1}".hex()),
+        (b"", "1300000007000000" + b"RTFx".hex() + "00000000" + b"{\\rtf1}".hex()),
+    ],
+)
+def test_rtf_of_mails_is_unpacked_as_microsoft_gives_examples_of_it(plain: bytes, data: str) -> None:
+    """MS-OXRTFCP 4.1."""
+    assert rtf.unpacked(bytes.fromhex(data)) == plain
+
+
+def test_bank_details_in_a_signed_mail_are_told() -> None:
+    said = f"Content-Type: text/plain\r\n\r\nNotre nouveau RIB : {samples.IBAN}\r\n".encode()
+    assert samples.IBAN in look(samples.signed(said)).text
+
+
+def test_rtf_that_unpacks_without_end_is_not_read_to_it() -> None:
+    """Seventeen signs for two bytes, each the one before."""
+    before = range(206, 206 + 17 * 125_000, 17)
+    words = [((place % 4096) << 4 | 15).to_bytes(2, "big") for place in before]
+    groups = (b"\xff" + b"".join(words[at : at + 8]) for at in range(0, len(words), 8))
+    bomb = bytes(8) + b"LZFu" + bytes(4) + b"".join(groups)
+    report = look(samples.tnef((1, f"Voir {EVIL} ".encode()), (1, bomb)))
+    assert (list(report.found), report.links) == ([kinds.UNREADABLE], [EVIL])
 
 
 @pytest.mark.parametrize("name", HELD)

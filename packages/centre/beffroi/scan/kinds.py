@@ -176,12 +176,20 @@ _PAGE = re.compile(
 )
 # The headers of a mail that carries more than a text, wherever they stand before its first empty line.
 _MAIL = re.compile(rb"^(?:mime-version|content-(?:type|transfer-encoding|disposition))[ \t]*:", re.I | re.M)
+# Nothing but headers before that line, and one that mails have: a text alone, as programs still save one.
+_HEADERS = re.compile(rb"(?:From [^\n]*+\n)?(?:[!-9;-~]{1,76}+[ \t]*+:[^\n]*+\n(?:[ \t][^\n]*+\n)*+)++\r?\n")
+_OF_MAILS = re.compile(rb"^(?:from|to|subject|date|received|message-id)[ \t]*:", re.I | re.M)
 _HEADER_END = re.compile(rb"\n\r?\n")
 _MAIL_HEADER_BYTES = 1024 * 1024
 _BEHIND = (("rar", re.compile(rb"Rar!\x1a\x07[\x00\x01]")), ("7z", re.compile(rb"7z\xbc\xaf\x27\x1c\x00")))
 """What programs look for behind the beginning of a file: where it unpacks itself, or stands behind a picture."""
-_SIGNED = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02"
-"""id-signedData, of a length that is told in up to five bytes."""
+_SIGNED = re.compile(
+    rb"\x30(?:[\x00-\x80]|[\x81-\x8f].{1,15}?)\x06(?:[\x81-\x8f]\0{0,14})?"
+    rb"(?:\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07[\x01\x02\x05]|\x0b\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x01[\x02\x09])",
+    re.S,
+)
+"""CMS that is not encrypted: data, signed, digested, authenticated, compressed. Programs take a length that is written
+longer than it need be."""
 UNPACKED = _set("zip gz bz2 xz zst lz lz4 z 7z rar cab tar iso xar lha")
 """Kinds, by content, that are opened to see what is inside."""
 SHUT = _set("arj ace egg")
@@ -209,7 +217,7 @@ def detect(data: bytes) -> str:
     for magic, kind in _MAGIC:
         if data.startswith(magic) and not (magic in _WORDS and _is_words(data)):
             return kind
-    if data[:1] == b"\x30" and data.find(_SIGNED, 2, 6 + len(_SIGNED)) > 0:
+    if _SIGNED.match(data):
         return "p7m"
     for place, marks, kind in _PLACES:
         if data[place : place + len(marks[0])] in marks:
@@ -230,6 +238,8 @@ def _of_text(data: bytes) -> str:
         return "card"
     end = _HEADER_END.search(data, 0, _MAIL_HEADER_BYTES)
     if _MAIL.search(data, 0, end.start() + 1 if end else _MAIL_HEADER_BYTES):
+        return "eml"
+    if end and _HEADERS.fullmatch(data, 0, end.end()) and _OF_MAILS.search(data, 0, end.start() + 1):
         return "eml"
     if UUENCODED.search(data, 0, _UUENCODED_WITHIN_BYTES):
         return "uue"

@@ -1,10 +1,9 @@
 """What a mail that is attached as a file carries: the files in it, where it leads, and whether every program finds the
 same files. Pure.
 
-Read by Python's own ``email``; a mail saved by Outlook (.msg) is an OLE file (office.py). Of TNEF (winmail.dat) only
-whether it carries files is read: no library for it is maintained.
+Read by Python's own ``email``; a mail saved by Outlook (.msg) is an OLE file (office.py), a winmail.dat TNEF (tnef.py).
 Hostile: everything; what ``email`` raises is the caller's to catch.
-Source:  RFC 5322, RFC 2045 to 2047, RFC 2231; MS-OXTNEF 2.1; docs/decisions/0062-mail-in-a-file.md.
+Source:  RFC 5322, RFC 2045 to 2047, RFC 2231; docs/decisions/0062-mail-in-a-file.md.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from __future__ import annotations
 import binascii
 import email
 import re
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email import errors
@@ -34,7 +32,6 @@ _UNCLEAR = (
     errors.InvalidMultipartContentTransferEncodingDefect,
 )
 WEB = re.compile(r"https?://[^\s\0<>\"']+[^\s\0<>\"'.,;:!?)]", re.IGNORECASE)
-_ATTACHMENT_LEVEL = 2
 _MOST_UUENCODED = 10
 
 
@@ -168,18 +165,3 @@ def _is_ambiguous(data: bytes, mail: Message) -> bool:
         for line in data.split(b"\n")
         if line.startswith(b"--")
     )
-
-
-def tnef_carries_files(data: bytes) -> bool:
-    """Whether a TNEF stream has an attribute of an attached file. Errors: ValueError where its list is broken."""
-    at = 6  # signature, key
-    while at < len(data):
-        if at + 9 > len(data):
-            raise ValueError("cut off")
-        level, _, length = struct.unpack_from("<BII", data, at)
-        if level == _ATTACHMENT_LEVEL:
-            return True
-        at += 9 + length + 2  # and its checksum
-    if at != len(data):
-        raise ValueError("cut off")
-    return False

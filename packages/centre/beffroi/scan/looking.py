@@ -33,6 +33,7 @@ from beffroi.scan import (
     scripts,
     sevenzip,
     signed,
+    tnef,
     values,
 )
 from beffroi.scan.archives import Budget, OutOfTime, TooMuch
@@ -44,7 +45,7 @@ from beffroi.scan.values import Report
 READER = 5
 """To be raised when more is looked into: what is stored is looked at once more, as by newer rules. 5: files in notes of
 OneNote, slides that start a program, forms in XML of PDFs, pages that are written in percents, 7z and RAR behind a
-password."""
+password, CMS in any spelling."""
 _OF_DOCUMENTS = ("", "html", "eml")
 """What parts of a document look like: texts and pictures."""
 _CARRIERS = ("", "pdf")
@@ -170,8 +171,10 @@ class _Look:
             self._mail(ends, depth)
         elif kind == "p7m":
             self._signed(ends, name, depth)
-        elif self._read(lambda: letter.tnef_carries_files(ends)) is not False:
-            self.told.add(kinds.UNREADABLE)
+        else:
+            if self._read(lambda: tnef.carries_files(ends)) is not False:
+                self.told.add(kinds.UNREADABLE)
+            self._lead_on(lambda: tnef.links(ends))
 
     def _written(self, data: bytes, kind: str, depth: int) -> None:
         """What is text, whatever it carries."""
@@ -263,6 +266,16 @@ class _Look:
         except Exception:  # noqa: BLE001 - the libraries' errors have no common base, and all mean: not readable
             return None
 
+    def _lead_on(self, links: Callable[[], Iterable[str]]) -> None:
+        """What is told before an error counts, and the error does."""
+
+        def tell() -> bool:
+            self.told.lead_on(links())
+            return True
+
+        if not self._read(tell):
+            self.told.add(kinds.UNREADABLE)
+
     def _macros(self, names: Iterable[str], seen: _Seen) -> None:
         for name in names:
             seen.flags.add("macro")
@@ -309,6 +322,8 @@ class _Look:
             self.told.lead_on(pages.links(page))
         for text in found.texts:
             self.told.lead_on(letter.WEB.findall(text))
+        for packed in found.packed:
+            self._lead_on(partial(rtf.packed_links, packed))
         self._embedded(found.embedded, depth)
 
     def _tied(self, part: bytes) -> None:
@@ -362,6 +377,10 @@ class _Look:
         if found is None:
             self.told.add(kinds.UNREADABLE)
         elif found:
+            if kinds.detect(found) in ("", "eml") and not kinds.is_binary(found):
+                # A mail needs no header in there: what has none is a text.
+                self._lead_on(lambda: letter.look(found).links)
+                self._say(self._read(lambda: letter.text(found)) or "")
             extension, _ = kinds.extensions(name)
             inner = name[: name.lower().rfind(".p7m")] if extension == "p7m" else ""
             self._embedded([(inner, found)], depth)

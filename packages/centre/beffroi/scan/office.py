@@ -36,7 +36,8 @@ _PPT_MACROS = re.compile(rb"\x02\x00\x00\x04\x0c\x00\x00\x00.{4}(.{4})", re.S)
 
 @dataclass
 class Inside:
-    """``macros``: VBA, EXCEL4, BASIC; ``embedded``: (name or "", content); ``pages``, ``texts``: of a saved mail."""
+    """``macros``: VBA, EXCEL4, BASIC; ``embedded``: (name or "", content); ``pages``, ``texts``,
+    ``packed`` (RTF, packed): of a saved mail."""
 
     kind: str = "doc"
     macros: set[str] = field(default_factory=set)
@@ -44,6 +45,7 @@ class Inside:
     embedded: list[tuple[str, bytes]] = field(default_factory=list)
     pages: list[str] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
+    packed: list[bytes] = field(default_factory=list)
 
 
 def old(body: Body) -> Inside:
@@ -60,6 +62,11 @@ def old(body: Body) -> Inside:
         for path in ole.listdir(streams=True, storages=False):
             _stream(path[-1], path, ole, found)
     return found
+
+
+_SAVED_PAGES = {"__SUBSTG1.0_10130102": "utf-8", "__SUBSTG1.0_1013001F": "utf-16-le"}
+_SAVED_TEXTS = {"__SUBSTG1.0_1000001F": "utf-16-le", "__SUBSTG1.0_1000001E": "cp1252"}
+"""Of a mail that Outlook saved: streams by property and type (MS-OXMSG 2.1)."""
 
 
 def _stream(name: str, path: list[str], ole: olefile.OleFileIO, found: Inside) -> None:
@@ -83,12 +90,12 @@ def _stream(name: str, path: list[str], ole: olefile.OleFileIO, found: Inside) -
             found.embedded.append(native(content()))
         case "PACKAGE":
             found.embedded.append(("", content()))
-        case "__SUBSTG1.0_10130102":
-            found.pages.append(content().decode("utf-8", "replace"))
-        case "__SUBSTG1.0_1013001F":
-            found.pages.append(content().decode("utf-16-le", "replace"))
-        case "__SUBSTG1.0_1000001F":
-            found.texts.append(content().decode("utf-16-le", "replace"))
+        case page if page in _SAVED_PAGES:
+            found.pages.append(content().decode(_SAVED_PAGES[page], "replace"))
+        case text if text in _SAVED_TEXTS:
+            found.texts.append(content().decode(_SAVED_TEXTS[text], "replace"))
+        case "__SUBSTG1.0_10090102":
+            found.packed.append(content())
         case "__SUBSTG1.0_37010102":
             found.kind = "msg"
             found.embedded.append((_saved_name(path[:-1], ole), content()))

@@ -2,7 +2,8 @@
 last, nothing is run or opened.
 
 Hostile: everything. One pass, MOST_DEPTH groups deep; what is built otherwise gives less text.
-Source:  Rich Text Format 1.9.1: groups, destinations that readers may ignore, \\ansicpg, \\uc and \\u.
+Source:  Rich Text Format 1.9.1: groups, destinations that readers may ignore, \\ansicpg, \\uc and \\u; MS-OXRTFCP 2.2
+         (packed), MS-OXRTFEX 2.1 (HTML in it).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from beffroi.scan import office
+from beffroi.scan import letter, office, pages
 
 MOST_DEPTH = 1000
 _TOKEN = re.compile(
@@ -62,6 +63,14 @@ _OBJECTS = re.compile(rb"\\objdata\b ?((?:[0-9a-fA-F\s]++|\{[^{}]{0,80}\}|\\[a-z
 _NO_HEX = re.compile(rb"\{[^{}]*\}|\\[a-z]+-?\d* ?|\s+")
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _MOST_OBJECTS = 50
+_MOST_UNPACKED_BYTES = 2 * 1024 * 1024
+_RING_BYTES, _PACKED, _STORED, _PACKED_AT, _CONTENT_AT = 4096, b"LZFu", b"MELA", 8, 16
+_BEGIN = (
+    b"{\\rtf1\\ansi\\mac\\deff0\\deftab720{\\fonttbl;}{\\f0\\fnil \\froman \\fswiss \\fmodern \\fscript \\fdecor "
+    b"MS Sans SerifSymbolArialTimes New RomanCourier{\\colortbl\\red0\\green0\\blue0\r\n\\par "
+    b"\\pard\\plain\\f0\\fs20\\b\\i\\u\\tab\\tx"
+)
+"""What every packed RTF may repeat."""
 
 
 def links(data: bytes) -> list[str]:
@@ -72,6 +81,48 @@ def links(data: bytes) -> list[str]:
 def templates(data: bytes) -> list[str]:
     """What it fetches by itself when it is opened."""
     return [_written(one) for one in dict.fromkeys(_TEMPLATE.findall(data))]
+
+
+def packed_links(data: bytes) -> Iterator[str]:
+    """Of the RTF that a mail of Outlook is written in, its text and the HTML that it was made of included. Errors: as
+    ``unpacked``."""
+    plain = unpacked(data)
+    yield from links(plain)
+    said = text(plain, _MOST_UNPACKED_BYTES, with_tags=True)
+    yield from pages.links(said)
+    yield from letter.WEB.findall(said)
+
+
+def unpacked(data: bytes) -> bytes:
+    """RTF as mails of Outlook hold it, as far as it can be read; b"" where it is none. Errors: ValueError where it has
+    more than 2 MiB."""
+    if data[_PACKED_AT : _PACKED_AT + 4] == _STORED:
+        out = bytearray(data[_CONTENT_AT : _CONTENT_AT + _MOST_UNPACKED_BYTES + 1])
+    else:
+        is_packed = data[_PACKED_AT : _PACKED_AT + 4] == _PACKED
+        out = _run_out(data) if is_packed else bytearray()
+    if len(out) > _MOST_UNPACKED_BYTES:
+        raise ValueError("too long")
+    return bytes(out)
+
+
+def _run_out(data: bytes) -> bytearray:
+    """Eight signs, each as it is or as (place in the ring, length), behind a byte that says which."""
+    out, at = bytearray(_BEGIN), _CONTENT_AT
+    while at < len(data) and len(out) <= _MOST_UNPACKED_BYTES + len(_BEGIN):
+        kinds, at = data[at], at + 1
+        for bit in range(8):
+            if not kinds >> bit & 1:
+                out += data[at : at + 1]
+                at += 1
+                continue
+            word, at = int.from_bytes(data[at : at + 2], "big"), at + 2
+            back, length = (len(out) - (word >> 4)) % _RING_BYTES, (word & 15) + 2
+            if not back or back > len(out) or at > len(data):
+                return out[len(_BEGIN) :]
+            piece = out[-back:][:length]
+            out += (piece * length)[:length]  # a piece may repeat itself
+    return out[len(_BEGIN) :]
 
 
 def _written(place: bytes) -> str:
@@ -100,9 +151,9 @@ def _packaged(data: bytes) -> Iterator[tuple[str, bytes]]:
         return  # the rules saw it
 
 
-def text(data: bytes, most: int) -> str:
-    """At most so many characters."""
-    read = _Reader(most)
+def text(data: bytes, most: int, *, with_tags: bool = False) -> str:
+    """At most so many characters. ``with_tags``: with those of the HTML that it was made of."""
+    read = _Reader(most, with_tags=with_tags)
     at = 0
     while at < len(data) and read.left > 0 and (found := _TOKEN.match(data, at)):
         at = found.end()
@@ -114,8 +165,9 @@ def text(data: bytes, most: int) -> str:
 
 
 class _Reader:
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, *, with_tags: bool) -> None:
         self.left = most
+        self._with_tags = with_tags
         self._pieces: list[str] = []
         self._bytes = bytearray()
         self._codec = "cp1252"
@@ -164,6 +216,8 @@ class _Reader:
             self._group = replace(self._group, is_deleted=number != 0)
         elif word in _NOT_TEXT:
             self._group = replace(self._group, is_text=False)
+        elif word == b"htmltag" and self._with_tags:
+            self._group = replace(self._group, is_text=True)
         elif word in _BREAKS:
             self._say("\n")
         elif word in _SIGNS:

@@ -1,8 +1,9 @@
-"""What somebody signed: the content of a .p7m (PKCS #7, CMS), which programs open signature or not. Pure.
+"""What somebody signed: the content of a .p7m (PKCS #7, CMS), which programs open signature or not, also where CMS
+puts it without one (data, digested data). Pure.
 
 Hostile: everything. Lengths lead forward and to the end of the data alone; MAX_DEPTH deep.
 Fails:   ValueError, IndexError for what is cut or built otherwise.
-Source:  RFC 5652, 5.1 and 5.2; X.690, 8.1 (lengths without an end: what writes a stream writes so).
+Source:  RFC 5652, 4, 5.1, 5.2 and 7; X.690, 8.1 (lengths without an end: what writes a stream writes so).
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import NamedTuple
 MAX_DEPTH = 12
 _SEQUENCE, _SET, _INTEGER, _OID, _OCTETS, _OCTETS_IN_PARTS, _FIRST = 0x30, 0x31, 0x02, 0x06, 0x04, 0x24, 0xA0
 _IN_PARTS = 0x20
+_KIND = b"\x2a\x86\x48\x86\xf7\x0d\x01\x07"
+_DATA, _SIGNED, _DIGESTED = _KIND + b"\x01", _KIND + b"\x02", _KIND + b"\x05"
 
 
 class _Element(NamedTuple):
@@ -25,13 +28,15 @@ class _Element(NamedTuple):
 
 def content(data: bytes) -> bytes:
     """b"" where the signature stands alone."""
-    outer = _at(data, 0, _SEQUENCE)
-    of_outer = _inside(data, outer)
-    signed_data = _inside(data, _at(data, of_outer[1].start, _SEQUENCE))
-    wanted = (_INTEGER, _SET, _SEQUENCE)
-    if tuple(one.tag for one in signed_data[: len(wanted)]) != wanted:
+    named, inner = _inside(data, _at(data, 0, _SEQUENCE))[:2]
+    kind = data[named.start : named.end]
+    if kind == _DATA:
+        return _octets(data, _read(data, inner.start, 0))
+    parts = _inside(data, _at(data, inner.start, _SEQUENCE))
+    wanted = {_SIGNED: (_INTEGER, _SET, _SEQUENCE), _DIGESTED: (_INTEGER, _SEQUENCE, _SEQUENCE)}.get(kind)
+    if tuple(one.tag for one in parts[:3]) != wanted:
         raise ValueError("no signed data")
-    told = _inside(data, signed_data[2])
+    told = _inside(data, parts[2])
     if len(told) < 2:
         return b""
     if told[0].tag != _OID or told[1].tag != _FIRST:

@@ -1,4 +1,5 @@
-"""The text of one document, for who looks for a word in it: PDF, Office, OpenDocument, RTF, a mail in a file. Pure.
+"""The text of one document, for who looks for a word in it: PDF, Office, OpenDocument, RTF, a mail in a file, and
+these within a signature (.p7m). Pure.
 
 Process: a child of ``scan`` (worker.py); it knows nothing but the bytes.
 Hostile: everything; libraries that read such bytes raise what they like, and every such error means: no text.
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-from beffroi.scan import archives, kinds, letter, office, pdf, rtf, values
+from beffroi.scan import archives, kinds, letter, office, pdf, rtf, signed, values
 from beffroi.scan.archives import Budget, TooMuch
 from beffroi.scan.values import Report
 
@@ -23,20 +24,26 @@ def read(data: bytes) -> Report:
     """``text``: at most MOST_WORDS_TEXT characters. Errors: MemoryError, RecursionError."""
     text = ""
     try:
-        kind = kinds.detect(data)
-        if kind == "pdf":
-            text = pdf.words(data, most_text=values.MOST_WORDS_TEXT, cpu_s=CPU_S)
-        elif kind == "zip" and office.is_document(archives.names(data, kind)):
-            text = _of_parts(data)
-        elif kind == "rtf":
-            text = rtf.text(data, values.MOST_WORDS_TEXT)
-        elif kind == "eml":
-            text = letter.text(data)
+        text = _text(data)
     except (MemoryError, RecursionError):
         raise
     except Exception:  # noqa: BLE001 - the libraries' errors have no common base, and all mean: not readable
         text = ""
     return Report({}, _SIGNS.sub(" ", text)[: values.MOST_WORDS_TEXT], hashlib.sha256(data).hexdigest())
+
+
+def _text(data: bytes, *, is_signed: bool = False) -> str:
+    kind = kinds.detect(data)
+    if kind == "pdf":
+        return pdf.words(data, most_text=values.MOST_WORDS_TEXT, cpu_s=CPU_S)
+    if kind == "zip" and office.is_document(archives.names(data, kind)):
+        return _of_parts(data)
+    if kind == "rtf":
+        return rtf.text(data, values.MOST_WORDS_TEXT)
+    if kind == "p7m" and not is_signed:
+        return _text(signed.content(data), is_signed=True)
+    is_mail = kind == "eml" or (is_signed and not kind and not kinds.is_binary(data))
+    return letter.text(data) if is_mail else ""
 
 
 def _of_parts(data: bytes) -> str:
