@@ -9,6 +9,7 @@ from beffroi.core.events.models import OutboxEvent
 from beffroi.mail import reader
 from beffroi.mail.models import MailObservation
 
+from tests import scan_samples as samples
 from tests.conftest import Commune
 from tests.fixtures_portal import no_door, portal_client
 from tests.mail_post import Post, needs_engines
@@ -232,6 +233,26 @@ def test_a_picture_stands_in_its_place_and_a_mail_that_is_attached_is_read(
     assert "Tout au fond" in client.get(f"/courrier/{box.id}/1/piece/2.3/lire/").content.decode()
     for nothing in ("1.1/lire", "1.2/lire", "2.2/lire", "2.1", "2.4", "2.3.1", "3"):
         assert client.get(f"/courrier/{box.id}/1/piece/{nothing}/").status_code == 404, nothing
+
+
+def test_who_opens_a_mail_enclosed_in_its_signature_reads_its_text(post: Post, beaune: Commune) -> None:
+    box = post.mailbox(beaune, beaune.agent, "agent")
+    inside = samples.attached_mail(
+        "Content-Type: text/html; charset=utf-8\n\n<p>Le conseil est <a href='https://a.example/x'>jeudi</a></p>",
+        samples.part(samples.pdf(), samples.named("ordre du jour.pdf")),
+    )
+    letter = (
+        f"From: a@sender.example.net\nTo: {box.address}\nSubject: Conseil\nMIME-Version: 1.0\n"
+        "Content-Type: application/pkcs7-mime; smime-type=signed-data; name=smime.p7m\n"
+        f"Content-Transfer-Encoding: base64\n\n{base64.encodebytes(samples.signed(inside)).decode()}"
+    )
+    assert post.send(letter, box.address)[0] == 250
+    post.wait_count(box, 1)
+    shown = portal_client(beaune.agent_membership).get(f"/courrier/{box.id}/1/").content.decode()
+    assert "enfermé dans sa signature" in shown and "que cette page ne vérifie pas" in shown
+    assert (
+        "Le conseil est" in shown and "ordre du jour.pdf" in shown and "Ce courriel est chiffré" not in shown
+    )
 
 
 @pytest.mark.parametrize(

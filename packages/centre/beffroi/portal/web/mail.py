@@ -8,6 +8,7 @@ Access: ``mail.access``: the actor's own mailboxes, and those that are lent to t
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
@@ -22,7 +23,7 @@ from beffroi.core.communes import queries as communes
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import digits
 from beffroi.lib.errors import NotAllowed, NotFound
-from beffroi.mail import access, drafts, folders, queries, reader, sendings
+from beffroi.mail import access, drafts, enclosed, folders, queries, reader, sendings
 from beffroi.mail.access import Right
 from beffroi.mail.aliases import queries as aliases
 from beffroi.mail.held import sealing
@@ -40,7 +41,7 @@ from beffroi.portal.web.folders import asked_folder, folder_context, found_rows,
 PAGE_MESSAGES = 30
 MAX_SEARCH_CHARS = 200
 MAX_RESULT_PAGES = 20
-ENCRYPTED = ("application/pgp-encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime")
+ENCRYPTED = ("application/pgp-encrypted", *enclosed.KINDS)
 PICTURES = frozenset({"image/png", "image/jpeg", "image/jpg", "image/gif", "image/webp"})
 MAX_PICTURES_BYTES = 3_000_000
 """Of all that are shown within a mail."""
@@ -161,10 +162,12 @@ def read(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpR
         places, related = folders.listing(opened), folders.conversation(opened, folder, uid)
         origin = _origin(view, mailbox, folder)
         calendar = invitations.fetch(opened, view, uid, folder)
+        signed = _signed(opened, view, uid, folder, actor)
         first = bool(origin["external"]) and folders.first_contact(opened, folder, view.summary, places)
     card = invitations.card(request, box, view, folder, calendar)
     if card is not None:
         view = invitations.without_part(view)
+    view = replace(view, text=signed or view.text)
     safe = safe_html.clean(view.html) if view.html else None
     links = safe.links if safe else safe_html.links_in_text(view.text)
     context = {
@@ -176,6 +179,7 @@ def read(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpR
         "message": view.summary,
         "safe": safe,
         "frame_size": _frame_size(view.html),
+        "signed": bool(signed),
         "encrypted": any(one.content_type in ENCRYPTED for one in view.attachments),
         "too_large_bytes": reader.MAX_ATTACHMENT_BYTES,
         # The deceptive ones first: the list shows no more than its beginning.
@@ -223,6 +227,18 @@ def content(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> Ht
             "Cross-Origin-Resource-Policy": "same-origin",
         },
     )
+
+
+def _signed(
+    opened: reader.MailboxReader, view: reader.MessageView, uid: int, folder: str, actor: Actor
+) -> str:
+    """The text within the signature, unless a decision holds it."""
+    part = enclosed.part_of(view)
+    if part is None:
+        return ""
+    data = opened.attachment(uid, part.part, folder)[1]
+    held = queries.holds_file(actor, view.summary.beffroi_id, data)
+    return "" if held else enclosed.text(settings.BEFFROI, data)
 
 
 def _pictures(
