@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import timedelta
+from email import message_from_bytes, policy
 from html import unescape
 from typing import Any
 
@@ -19,7 +20,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from tests.conftest import Commune
 from tests.fixtures_portal import no_door
 from tests.mail_post import Post, needs_engines
-from tests.markup import flat
+from tests.markup import flat, text_of
 from tests.waiting import until
 from tests.webmail_writing import Writer, after_undo, written
 
@@ -79,6 +80,42 @@ def test_a_draft_that_another_program_began_is_finished_and_a_long_list_stays_wh
     assert status == 200, found
     after_undo()
     post.wait_count(other, 1)
+
+
+def test_what_another_program_wrote_into_a_draft_leaves_with_it(post: Post, written: Any) -> None:
+    """As Thunderbird keeps a draft: written in HTML, with an address for answers, a receipt, an attached mail."""
+    writer, box, other = written
+    client = post.imap(box)
+    kept = (
+        f'From: "Émile" <{box.address}>\r\nTo: {other.address}\r\nMessage-ID: <1@kmail.localdomain>\r\nSubject: x\r\n'
+        "Reply-To: =?utf-8?q?L=27accueil=2C_en_mairie?=\r\n <accueil@beaune.example>\r\nX-Priority: 1 (Highest)\r\n"
+        f"Disposition-Notification-To: {box.address}\r\nReferences: <a@b.example>\r\n <c@d.example>\r\n"
+        "X-Mozilla-Draft-Info: internal/draft\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+        "--b\r\nContent-Type: text/html\r\n\r\n<p>Voir <a href='https://a.example/x'>ici</a></p>\r\n"
+        "--b\r\nContent-Type: message/rfc822\r\n\r\nFrom: a@b.example\r\nSubject: joint\r\n\r\nz\r\n--b--\r\n"
+    )
+    client.append("Drafts", kept.encode(), flags=[b"\\Draft"])
+    answer = writer.client.get(f"/courrier/{box.id}/brouillon/1/")
+    page, said = flat(answer.content.decode()), text_of(answer)
+    assert "Les réponses iront à « L'accueil, en mairie <accueil@beaune.example> »" in said
+    assert "un accusé de lecture est demandé" in said and "devient du texte simple" in said
+    form = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', page))
+    writer.form |= {name: unescape(form[name]) for name in ("uid", "uid_validity", "references")}
+    writer.form |= {"keep": re.findall(r'name="keep" value="([^"]+)"', page), "to": other.address}
+    assert writer.post(subject="Objet")[0] == 200
+    assert writer.post("send", text="Bonjour")[0] == 200
+    after_undo()
+    post.wait_count(other, 1)
+    reading = post.imap(other)
+    reading.select_folder("INBOX")
+    raw = reading.fetch([1], ["BODY[]"])[1][b"BODY[]"]
+    came = message_from_bytes(raw, policy=policy.default)
+    assert came["Reply-To"].addresses[0].display_name == "L'accueil, en mairie"
+    assert str(came["References"]).split() == ["<a@b.example>", "<c@d.example>"]
+    assert (came["X-Priority"], came["Disposition-Notification-To"]) == ("1 (Highest)", box.address)
+    assert raw.count(b"Reply-To:") == 1 and b"X-Mozilla" not in raw
+    (joined,) = came.iter_attachments()
+    assert joined.get_filename() == "piece-jointe.eml" and b"Subject: joint" in joined.get_content()
 
 
 def test_attached_files_are_the_ones_that_were_meant_where_an_answer_got_lost(

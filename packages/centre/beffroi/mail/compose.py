@@ -228,9 +228,7 @@ def build(draft: Draft, now: datetime, *, lenient: bool = False) -> bytes:
     message["Subject"] = _checked(draft.subject, "subject", MAX_SUBJECT_CHARS)
     message["Date"] = format_datetime(now)
     message["Message-ID"] = _identifier(draft.message_id) or new_message_id(draft.from_address)
-    if parent := _identifier(draft.in_reply_to):
-        message["In-Reply-To"] = parent
-        message["References"] = " ".join(_MESSAGE_ID.findall(draft.references)[-MAX_REFERENCES:]) or parent
+    _put_chain(message, draft)
     _put_own_fields(message, draft)
     text = draft.text.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "")
     encoded = text.encode("utf-8", "replace")
@@ -273,6 +271,15 @@ def _put_invitation(message: EmailMessage, data: bytes) -> None:
         cte="base64",
         params={"method": method[1].decode("ascii")},
     )
+
+
+def _put_chain(message: EmailMessage, draft: Draft) -> None:
+    """What it answers; a mail that passes another one on names that one in References alone."""
+    parent = _identifier(draft.in_reply_to)
+    if parent:
+        message["In-Reply-To"] = parent
+    if chain := " ".join(_MESSAGE_ID.findall(draft.references)[-MAX_REFERENCES:]) or parent:
+        message["References"] = chain
 
 
 def _put_own_fields(message: EmailMessage, draft: Draft) -> None:

@@ -30,6 +30,7 @@ MAX_DRAFTS = 500
 _TAB = f"BODY.PEEK[HEADER.FIELDS ({compose.TAB_HEADER.upper()})]"
 _TAKEN = f"BODY.PEEK[HEADER.FIELDS ({compose.TAKEN_HEADER.upper()})]"
 _IDENTIFIER = f"BODY.PEEK[HEADER.FIELDS ({doveadm.ID_HEADER.upper()})]"
+_CARRIED = "BODY.PEEK[HEADER.FIELDS (REPLY-TO DISPOSITION-NOTIFICATION-TO IMPORTANCE X-PRIORITY)]"
 _APPENDED = re.compile(rb"APPENDUID (\d+) (\d+)")
 
 
@@ -92,7 +93,7 @@ class DraftFolder:
         kept = self._files(former, self._sections(former, at, keep))
         taken = f"{at.uid}:{', '.join(keep)}" if at and keep else ""
         whole = replace(draft, files=(*kept, *draft.files), taken=taken)
-        data = compose.build(whole, clock.now(), lenient=not final)
+        data = self._carried(former) + compose.build(whole, clock.now(), lenient=not final)
         gone = {uid for uid in (*own, former) if uid is not None}
         for uid in gone:
             replaces(Place(validity, uid))
@@ -187,7 +188,13 @@ class DraftFolder:
             raise NotFound("attachment")
         found = [self._reader.attachment(uid, section, DRAFTS) for section in keep[: compose.MAX_FILES]]
         self._select()
-        return [File(one.name, data, one.content_type == "text/calendar") for one, data in found]
+        return [File(one.file_name, data, one.content_type == "text/calendar") for one, data in found]
+
+    def _carried(self, uid: int | None) -> bytes:
+        """What another program of the owner's wrote into the head, as it is: the page does not change it."""
+        row = self._client.fetch([uid], [_CARRIED]).get(uid, {}) if uid is not None else {}
+        fields = b"".join(one for one in row.values() if isinstance(one, bytes)).strip(b"\r\n")
+        return fields + b"\r\n" if fields else b""
 
     def _append(self, data: bytes) -> Place:
         answer = self._client.append(DRAFTS, data, flags=(b"\\Draft", b"\\Seen"), msg_time=clock.now())

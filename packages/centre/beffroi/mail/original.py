@@ -19,13 +19,17 @@ from beffroi.mail.reader import Attachment, MailboxReader
 
 MAX_ADDRESSES = 1000
 """Of a field. More than what a message goes to, so that who answers all is told so, and nobody is left out unsaid."""
-_HEADERS = "BODY.PEEK[HEADER.FIELDS (REFERENCES X-BEFFROI-SOURCE X-BEFFROI-TO X-BEFFROI-CC X-BEFFROI-BCC)]"
+_HEADERS = (
+    "BODY.PEEK[HEADER.FIELDS (REFERENCES REPLY-TO DISPOSITION-NOTIFICATION-TO"
+    " X-BEFFROI-SOURCE X-BEFFROI-TO X-BEFFROI-CC X-BEFFROI-BCC)]"
+)
 _FIELD = re.compile(rb"^([A-Za-z-]+):[ \t]*((?:[^\r\n]|\r?\n[ \t]){0,200000})", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A draft as the page shows it. ``html``: what another program wrote, when there is no plain text; hostile."""
+    """A draft as the page shows it. ``html``: what another program wrote; hostile. ``reply_to``, ``asks_receipt``: as
+    that program was told, which leave with it (``drafts``)."""
 
     uid: int
     uid_validity: int
@@ -41,6 +45,8 @@ class Opened:
     attachments: tuple[Attachment, ...] = ()
     html: str = ""
     sender: str = ""
+    reply_to: str = ""
+    asks_receipt: bool = False
 
 
 def fetch(opened: MailboxReader, uid: int, folder: str, text: str) -> compose.Original:
@@ -86,6 +92,8 @@ def draft(opened: MailboxReader, uid: int) -> Opened:
         attachments=view.attachments,
         html=view.html,
         sender=envelope_sender(envelope),
+        reply_to=headers.get("reply-to", ""),
+        asks_receipt=bool(headers.get("disposition-notification-to")),
     )
 
 

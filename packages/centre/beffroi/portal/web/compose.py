@@ -125,7 +125,8 @@ def draft(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> Http
     form = {name: getattr(found, name, "") for name in FIELDS}
     form["text"] = _words(found)
     form |= {"uid": found.uid, "uid_validity": found.uid_validity, "files": found.attachments}
-    form["sender"] = found.sender
+    form |= {"sender": found.sender, "reply_to": found.reply_to, "asks_receipt": found.asks_receipt}
+    form["formatted"] = bool(found.html.strip())
     # Begun by a program that names its machine, or the alias' domain.
     if not _is_own(found.message_id, box.mailbox):
         form["message_id"] = ""
