@@ -21,6 +21,7 @@ from beffroi.mail.heads import Authentication, MessageSummary
 from beffroi.mail.original import Opened
 from beffroi.mail.quota.rules import Room
 from beffroi.mail.reader import AttachedMail, Attachment, MessageView
+from beffroi.mail.unsubscribing import Way
 
 FILE = b"PK\x03\x04 not really an archive"
 SEEN: list[int] = []
@@ -71,6 +72,7 @@ def letters() -> list[MessageView]:
             name="Préfecture de la Côte-d’Or",
             seen=False,
             authentication=Authentication("pass", "pass", "pass"),
+            unsubscribe=Way("fin@lettres.cote-dor.example", "unsubscribe"),
         ),
         letter(3, "Effectifs cantine, semaine 49", "ecole@nuits.test", name="École Jean-Macé"),
         letter(4, "Permis de construire, pièces manquantes", "j.bertrand@example.org", unchecked=True),
@@ -138,7 +140,7 @@ def show(set_one: Callable[[Any, str, Any], None]) -> None:
     def draft(opened: ShownMailbox, uid: int) -> Opened:
         view = opened.read(uid)
         return Opened(uid, 1, "Jean <jean@nuits.test>", "", "", view.summary.subject, view.text, "<d@beaune.test>",
-                      "", "", "", view.attachments)  # fmt: skip
+                      "", "", "", view.attachments, view.html, "", "accueil@beaune.test", True)  # fmt: skip
 
     def matching(opened: ShownMailbox, text: str) -> list[MessageSummary]:
         return [one for one in opened.list() if text.lower() in one.subject.lower()]

@@ -15,6 +15,7 @@ AGENT_PAGES = {
     "brouillons": "/courrier/{mailbox_id}/?dossier=Drafts",
     "ecrire": "/courrier/{mailbox_id}/ecrire/",
     "repondre": "/courrier/{mailbox_id}/ecrire/?repondre=2",
+    "desabonner": "/courrier/{mailbox_id}/ecrire/?desabonner=2",
     "transferer": "/courrier/{mailbox_id}/ecrire/?transferer=1",
     "brouillon": "/courrier/{mailbox_id}/brouillon/1/",
     "reglages": "/courrier/{settings_mailbox_id}/reglages/",

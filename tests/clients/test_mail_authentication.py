@@ -13,6 +13,7 @@ import dkim
 import pytest
 from beffroi.mail import queries, reader
 from beffroi.mail.models import MailMessage
+from beffroi.mail.unsubscribing import Way
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -29,6 +30,7 @@ To: {to}
 Subject: Bulletin
 Message-ID: <1@{domain}>
 Date: Tue, 24 Nov 2026 10:00:00 +0000
+List-Unsubscribe: <mailto:listes@{domain}?subject=stop>
 Content-Type: text/plain; charset=utf-8
 
 Bonjour, le bulletin du mois est en ligne.
@@ -141,6 +143,8 @@ def test_what_a_domain_asks_for_is_done_and_what_was_found_is_shown(
         view = opened.read(opened.list(case.folder)[0].uid, case.folder)
     shown = view.authentication
     assert (shown.spf, shown.dkim, shown.dmarc) == case.found
+    proved = case.found[1:] == ("pass", "pass")
+    assert view.unsubscribe == (Way(f"listes@{case.domain}", "stop") if proved else None)
     kept = queries.verdict_of(MailMessage.objects.get(pk=view.summary.beffroi_id))
     assert (kept["auth"]["spf"], kept["auth"]["dkim"], kept["auth"]["dmarc"]) == case.found
     assert kept["proved_senders"] == ([f"paie@{case.domain}"] if "pass" in case.found[::2] else [])

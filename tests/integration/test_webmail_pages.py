@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from beffroi.core.audit.models import AuditEntry
@@ -12,10 +13,13 @@ from beffroi.lib.errors import NotFound
 from beffroi.mail import sendings
 from beffroi.mail.drafts import Place
 from beffroi.mail.models import Mailbox, Sending
+from beffroi.mail.reader import MessageView
+from beffroi.mail.unsubscribing import Way
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from tests.conftest import Commune
+from tests.fixtures_held import decide
 from tests.fixtures_portal import no_door, own_mailbox, portal_client
 from tests.fixtures_portal_mail import shown_mail
 
@@ -70,6 +74,37 @@ def test_what_was_typed_is_still_there_beside_what_is_wrong(beaune: Commune, box
         answer = client.post(f"/courrier/{box.id}/brouillon/", form, headers={"Accept": "application/json"})
         assert answer.status_code == 400 and json.loads(answer.content)["error"]
     assert client.post(f"/courrier/{box.id}/brouillon/", {"what": "boil"}).status_code == 400
+
+
+@pytest.mark.parametrize("decided", ["", "cote-dor.example", "liste.example"])
+def test_a_list_is_left_by_a_message_that_is_ready_or_on_its_page_unless_it_is_decided(
+    beaune: Commune, nuits: Commune, box: Mailbox, shown_mail: list[MessageView], decided: str
+) -> None:
+    by_mail, by_page = (
+        Way("stop@liste.example", "Fin <b>", "Merci"),
+        Way(url="https://www.liste.example\\@a.example/?x='1"),
+    )
+    newsletter = shown_mail[1]
+    client, path = portal_client(beaune.agent_membership), f"/courrier/{box.id}/ecrire/?desabonner=2"
+    if decided:
+        decide(decided)
+    shown_mail[1] = replace(newsletter, unsubscribe=by_page)
+    read = client.get(f"/courrier/{box.id}/2/").content.decode()
+    link = 'href="https://www.liste.example/@a.example/?x=&#x27;1" target="_blank" rel="noopener noreferrer nofollow"'
+    assert (link in read, "Se désabonner, sur la page www.liste.example" in read) == (
+        not decided,
+        not decided,
+    )
+    assert client.get(path).status_code == 404, "there is nobody to write to"
+    shown_mail[1] = replace(newsletter, unsubscribe=by_mail)
+    read = client.get(f"/courrier/{box.id}/2/").content.decode()
+    assert ("desabonner=2" in read) == (not decided)
+    answer = client.get(path)
+    assert answer.status_code == (404 if decided else 200)
+    page = answer.content.decode()
+    for said in ('value="stop@liste.example"', 'value="Fin &lt;b&gt;"', ">\nMerci</textarea>", "<h1>"):
+        assert (said in page) == (not decided or said == "<h1>"), said
+    assert portal_client(nuits.agent_membership).get(path).status_code == 404
 
 
 def test_a_mail_that_is_gone_leaves_a_way_back_to_the_others(beaune: Commune, box: Mailbox) -> None:

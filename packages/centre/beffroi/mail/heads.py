@@ -15,13 +15,17 @@ from typing import Any
 from imapclient import response_parser
 from imapclient.response_types import Address
 
+from beffroi.mail import unsubscribing
 from beffroi.mail.decoding import clean, header_text, moment
 
 MAX_RECIPIENTS = 100
 CHECKED_FLAG = b"$BeffroiChecked"
-_HEADERS = "BODY.PEEK[HEADER.FIELDS (X-BEFFROI-ID X-BEFFROI-UNCHECKED X-BEFFROI-AUTH REFERENCES)]"
-SUMMARY = ["FLAGS", "INTERNALDATE", "ENVELOPE", _HEADERS]
+_HEADERS = "X-BEFFROI-ID X-BEFFROI-UNCHECKED X-BEFFROI-AUTH REFERENCES"
+_REST = ["FLAGS", "INTERNALDATE", "ENVELOPE"]
+SUMMARY = [*_REST, f"BODY.PEEK[HEADER.FIELDS ({_HEADERS})]"]
 """What ``summary_of`` asks for."""
+WHOLE = [*_REST, f"BODY.PEEK[HEADER.FIELDS ({' '.join((_HEADERS, *unsubscribing.FIELDS))})]"]
+"""Of a mail that is read."""
 _FIELD = re.compile(rb"^(x-beffroi-[a-z]+):[ \t]*([^\r\n]{0,500})", re.IGNORECASE | re.MULTILINE)
 _REFERENCES = re.compile(rb"^references:[ \t\r\n]*(<[^<>\s]{3,250}>)", re.IGNORECASE | re.MULTILINE)
 
@@ -92,7 +96,7 @@ def summary_of(uid: int, row: dict[bytes, Any]) -> MessageSummary:
 
 
 def _root(row: dict[bytes, Any], envelope: Any) -> str:
-    raw = next((v for k, v in row.items() if k.startswith(b"BODY[HEADER") and isinstance(v, bytes)), b"")
+    raw = fields_of(row)
     found = _REFERENCES.search(raw)
     return _latin(found[1] if found else getattr(envelope, "message_id", None) or b"")[:300]
 
@@ -114,10 +118,13 @@ def _everybody(envelope: Any) -> list[Any]:
 
 def stamped(row: dict[bytes, Any]) -> dict[str, str]:
     """What the entry wrote into the head of the message (docs/internals/mail-engines.md)."""
-    raw = next(
-        (v for k, v in row.items() if k.startswith(b"BODY[HEADER.FIELDS") and isinstance(v, bytes)), b""
-    )
-    return stamps_in(raw)
+    return stamps_in(fields_of(row))
+
+
+def fields_of(row: dict[bytes, Any]) -> bytes:
+    """The part of the head that was asked for, as it came."""
+    found = (v for k, v in row.items() if k.startswith(b"BODY[HEADER.FIELDS") and isinstance(v, bytes))
+    return next(found, b"")
 
 
 def stamps_in(raw: bytes) -> dict[str, str]:

@@ -25,16 +25,18 @@ from imapclient.exceptions import IMAPClientError
 
 from beffroi.lib.config import Config
 from beffroi.lib.errors import NotFound, TooLarge, Unavailable
-from beffroi.mail import compose, tokens
+from beffroi.mail import compose, tokens, unsubscribing
 from beffroi.mail.decoding import decoded, header_text, text_of, unflowed
 from beffroi.mail.engines import layout
 from beffroi.mail.heads import (
     SUMMARY,
+    WHOLE,
     Authentication,
     MessageSummary,
     address_of,
     addresses_of,
     authentication_of,
+    fields_of,
     recipients_of,
     sent_at,
     stamped,
@@ -108,6 +110,8 @@ class MessageView:
     """Of a message of one's own: nobody else's copy has it."""
     returned: str = ""
     """Our identifier of the message that a word of our own Postfix brings back."""
+    unsubscribe: unsubscribing.Way | None = None
+    """How one leaves the list that it came from."""
 
 
 @dataclass(frozen=True)
@@ -188,24 +192,28 @@ class MailboxReader:
     def read(self, uid: int, folder: str = "INBOX") -> MessageView:
         """Errors: NotFound (the message may have been withdrawn meanwhile)."""
         self._select(folder)
-        row = self._client.fetch([uid], [*SUMMARY, "BODYSTRUCTURE"]).get(uid)
+        row = self._client.fetch([uid], [*WHOLE, "BODYSTRUCTURE"]).get(uid)
         if row is None:
             raise NotFound("message")
         structure = row.get(b"BODYSTRUCTURE")
         parts = list(parts_of(structure))
         text, html, attachments, cut = self._contents(uid, structure)
-        headers = stamped(row)
+        headers, summary = stamped(row), summary_of(uid, row)
+        proved = authentication_of(headers.get("x-beffroi-auth", ""))
+        is_proved = (proved.dkim, proved.dmarc) == ("pass", "pass")
+        domain = summary.from_address.rpartition("@")[2]
         return MessageView(
-            summary=summary_of(uid, row),
+            summary=summary,
             to=recipients_of(row.get(b"ENVELOPE"), "to"),
             cc=recipients_of(row.get(b"ENVELOPE"), "cc"),
             bcc=recipients_of(row.get(b"ENVELOPE"), "bcc"),
             text=text,
             html=html,
             attachments=attachments,
-            authentication=authentication_of(headers.get("x-beffroi-auth", "")),
+            authentication=proved,
             truncated=cut,
             returned="" if "x-beffroi-id" in headers else self._returned(uid, parts),
+            unsubscribe=unsubscribing.way(fields_of(row), domain) if is_proved else None,
         )
 
     def read_attached(self, uid: int, section: str, folder: str = "INBOX") -> AttachedMail:

@@ -36,7 +36,7 @@ from beffroi.mail.people import queries as team
 from beffroi.portal import calendars, drive_words, safe_html, webmail_words
 from beffroi.portal.error_words import words_of
 from beffroi.portal.pages import asks_part, for_agents, page
-from beffroi.portal.web import delegations, mail_files
+from beffroi.portal.web import delegations, mail_files, unsubscribing
 from beffroi.portal.web.folders import asked_folder
 from beffroi.portal.words import exact, file_title, hour
 
@@ -50,7 +50,8 @@ FIELDS = ("to", "cc", "bcc", "subject", "text", "message_id", "in_reply_to", "re
 @require_GET
 @for_agents
 def write(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
-    """An empty page to write on, or one that answers a mail (``repondre``, ``tous``, ``transferer`` = its number)."""
+    """An empty page to write on, or one that answers a mail (``repondre``, ``tous``, ``transferer`` = its number),
+    or leaves its list (``desabonner``)."""
     box = access.access(actor, mailbox_id, Right.ANSWER)
     mailbox = box.mailbox
     asked = {"to": "a", "bcc": "cci"}
@@ -63,6 +64,8 @@ def write(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
                 form["answering"] = _colleague(actor, mailbox, form["answered"])
                 handling.answering(actor=actor, mailbox=mailbox, key=form["answered"])
             break
+    if (uid := digits.number(request.GET.get("desabonner", ""), 10)) is not None:
+        return _form(request, box, unsubscribing.form(box, uid, asked_folder(request)))
     own = delegations.signature(box) or own_settings.signature(actor, mailbox)
     signed = compose.signed(own, own_settings.common_line(mailbox.collectivite_id))
     form["text"] = signed + form.get("text", "")

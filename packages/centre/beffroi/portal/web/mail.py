@@ -34,7 +34,15 @@ from beffroi.mail.quota import queries as quota
 from beffroi.mail.safety import queries as safety
 from beffroi.portal import room_words, safe_html, safety_words, words
 from beffroi.portal.pages import asks_part, for_agents, page, sought
-from beffroi.portal.web import compose, delegations, invitations, mail_files, mail_report, shared
+from beffroi.portal.web import (
+    compose,
+    delegations,
+    invitations,
+    mail_files,
+    mail_report,
+    shared,
+    unsubscribing,
+)
 from beffroi.portal.web.banners import banners
 from beffroi.portal.web.folders import asked_folder, folder_context, found_rows, last_moved, listed_rows
 
@@ -185,6 +193,7 @@ def read(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpR
         # The deceptive ones first: the list shows no more than its beginning.
         "links": sorted(links, key=lambda link: not link.deceptive),
         "deceptions": list(dict.fromkeys((link.shown_host, link.host) for link in links if link.deceptive)),
+        "unsubscribe": unsubscribing.offered(actor, view),
         "report": mail_report.report_state(request, actor, view.summary.beffroi_id),
         "invitation": card,
         "bank": safety_words.bank(
