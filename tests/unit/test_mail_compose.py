@@ -68,6 +68,7 @@ def test_an_identifier_with_a_line_end_is_left_out(field: str) -> None:
         ('"Martin, Claire" <c@example.org>, Jean <j@example.org>', ["c@example.org", "j@example.org"]),
         ("A@Example.org, A@example.ORG", ["A@example.org"]),
         ("mairie@côte-d-or.fr", ["mairie@xn--cte-d-or-43a.fr"]),
+        ("info@Straße.example, a@x--y.example", ["info@xn--strae-oqa.example", "a@x--y.example"]),
         ("", []),
     ],
 )
@@ -79,7 +80,7 @@ def test_addresses_are_read_as_people_type_them(typed: str, expected: list[str])
     "typed",
     [
         "claire", "a@b", "a b@example.org", "a@@example.org", "@example.org", "a@example.org b@example.org",
-        "<a@example.org", 'x" <a@example.org>', "a@-x.org", "a@[127.0.0.1]", "é@example.org", "a@example..org",
+        "<a@example.org", 'x" <a@example.org>', "a@-x.org", "a@é--.org", "a@\u0301x.org", "a@[127.0.0.1]", "é@example.org", "a@example..org",
         "a..b@example.org", "x" * 65 + "@example.org", "<script>@example.org", "|sh@example.org\x00",
     ],
 )  # fmt: skip

@@ -36,6 +36,12 @@ def test_a_charset_that_nobody_knows_is_read_as_utf_8(charset: str) -> None:
         ("l’école".encode(), "us-ascii", "l’école"),
         ("l’école".encode("cp1252"), "us-ascii", "l’école"),
         ("école €".encode()[:-1], "us-ascii", "école "),  # cut off by who fetched it
+        ("中文 镕".encode("gb18030"), "gb2312", "中文 镕"),
+        ("①".encode("cp932"), "Shift_JIS", "①"),
+        ("日本".encode("iso-2022-jp"), "ISO-2022-JP", "日本"),
+        ("똠".encode("cp949"), "ks_c_5601-1987", "똠"),
+        ("Şehir’de".encode("cp1254"), "iso-8859-9", "Şehir’de"),
+        ("ไทย…".encode("cp874"), "tis-620", "ไทย…"),
     ],
 )
 def test_a_charset_that_says_too_little_is_read_as_it_was_meant(data: bytes, charset: str, text: str) -> None:

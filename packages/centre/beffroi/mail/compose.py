@@ -23,6 +23,8 @@ from email.utils import format_datetime
 from mimetypes import guess_file_type
 from urllib.parse import quote
 
+import idna
+
 from beffroi.lib.errors import Invalid
 from beffroi.lib.unseen import CONTROLS, DIRECTION, HALVES, LINE_ENDS, TURNING, ZERO_WIDTH
 
@@ -172,7 +174,9 @@ def _one(piece: str, field_name: str) -> tuple[str, str]:
     quoted, plain, text = named.groups() if named else ("", "", piece)
     local, _, domain = text.strip().rpartition("@")
     try:
-        ascii_domain = domain.encode("idna").decode("ascii").lower()
+        ascii_domain = (
+            domain if domain.isascii() else idna.encode(domain, uts46=True).decode("ascii")
+        ).lower()
     except UnicodeError:
         ascii_domain = ""
     if len(local) > 64 or not _LOCAL.fullmatch(local) or not _DOMAIN.fullmatch(ascii_domain):

@@ -29,6 +29,11 @@ _CHARSETS = re.compile(
     r"|johab|tis-620|ptcp154|kz1048|hp-roman8"
 )
 """As Python calls them."""
+_MEANT = {
+    "ascii": "cp1252", "iso8859-1": "cp1252", "iso8859-9": "cp1254", "iso8859-11": "cp874", "tis-620": "cp874",
+    "gb2312": "gb18030", "gbk": "gb18030", "big5": "big5hkscs", "shift_jis": "cp932", "euc_kr": "cp949",
+}  # fmt: skip
+"""What Windows writes under a narrower name."""
 _WORDS = re.compile(r"=\?[^?\s]*\?[bq]\?.*?\?=(?:\s*=\?[^?\s]*\?[bq]\?.*?\?=)*", re.IGNORECASE | re.DOTALL)
 _UNSEEN = re.compile(f"[{CONTROLS}{LINE_ENDS}{DIRECTION}{TURNING}]+")
 
@@ -62,15 +67,15 @@ def moment(text: bytes, normalise: bool = True) -> datetime:
 
 
 def text_of(data: bytes, charset: str) -> str:
-    """As browsers read it (WHATWG Encoding): who says Latin-1 means Windows, with its apostrophes and its euro. Who
-    says ASCII (Dovecot does of what says nothing) and writes more is read as UTF-8 where it can be, else as Windows."""
+    """As browsers read it (WHATWG Encoding): who says Latin-1 means Windows, with its apostrophes and its euro, and so
+    of others. Who says ASCII (Dovecot does of what says nothing) and writes more is read as UTF-8 where it can be."""
     name = codecs.lookup(charset).name if is_charset(charset) else "ascii"
     if name == "ascii":
         try:
             return codecs.getincrementaldecoder("utf-8")().decode(data)  # the last sign may be cut off
         except UnicodeDecodeError:
-            name = "cp1252"
-    return data.decode("cp1252" if name == "iso8859-1" else name, "replace")
+            pass
+    return data.decode(_MEANT.get(name, name), "replace")
 
 
 def unflowed(text: str, *, delsp: bool) -> str:
