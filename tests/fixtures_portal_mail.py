@@ -73,6 +73,7 @@ def letters() -> list[MessageView]:
             seen=False,
             authentication=Authentication("pass", "pass", "pass"),
             unsubscribe=Way("fin@lettres.cote-dor.example", "unsubscribe"),
+            receipt_to="prefecture@cote-dor.example",
         ),
         letter(3, "Effectifs cantine, semaine 49", "ecole@nuits.test", name="École Jean-Macé"),
         letter(4, "Permis de construire, pièces manquantes", "j.bertrand@example.org", unchecked=True),

@@ -118,6 +118,37 @@ def test_what_another_program_wrote_into_a_draft_leaves_with_it(post: Post, writ
     assert joined.get_filename() == "piece-jointe.eml" and b"Subject: joint" in joined.get_content()
 
 
+def test_a_read_receipt_leaves_when_its_reader_says_so_and_once(post: Post, written: Any) -> None:
+    writer, box, other = written
+    asks = (
+        f"From: {other.address}\r\nTo: {box.address}\r\nSubject: =?utf-8?q?D=C3=A9lib=0D=0ABcc:_x@y.example?=\r\n"
+        f"Message-ID: <1@a.example>\r\nDisposition-Notification-To: =?utf-8?q?L=C3=A9a?= <{other.address}>\r\n\r\ny"
+    )
+    post.imap(box).append("INBOX", asks.encode())
+    page = f"/courrier/{box.id}/1/"
+    assert f"demandé pour {other.address}" in text_of(writer.client.get(page))
+    assert post.count(box, "Drafts") == 0, "nothing by itself"
+    assert writer.client.post(f"{page}accuse/").status_code == 302
+    assert "Un accusé de lecture est demandé" not in text_of(writer.client.get(page))
+    assert writer.client.post(f"{page}accuse/").status_code == 404
+    after_undo()
+    post.wait_count(other, 1)
+    reading = post.imap(other)
+    reading.select_folder("INBOX")
+    came = message_from_bytes(reading.fetch([1], ["BODY[]"])[1][b"BODY[]"], policy=policy.default)
+    assert (came.get_content_type(), came.get_param("report-type")) == (
+        "multipart/report",
+        "disposition-notification",
+    )
+    assert came["In-Reply-To"] == "<1@a.example>" and came["Bcc"] is None
+    said, told = came.iter_parts()
+    assert "a été ouvert" in said.get_content()
+    assert f"Final-Recipient: rfc822;{box.address}" in told.as_string()
+    assert (
+        "Original-Message-ID: <1@a.example>" in told.as_string() and "MDN-sent-manually" in told.as_string()
+    )
+
+
 def test_attached_files_are_the_ones_that_were_meant_where_an_answer_got_lost(
     post: Post, written: Any
 ) -> None:

@@ -149,6 +149,7 @@ OWNERS = [
     ("post", "mail_deleted", {}, {"uid": "1"}),
     ("get", "mail_imports", {}, {}),
     ("post", "mail_bank", {"uid": 1}, {"what": "checked"}),
+    ("post", "mail_receipt", {"uid": 2}, {}),
     ("post", "mail_handling", {"uid": 1}, {"what": "note", "text": "x"}),
     ("post", "mail_folder_new", {}, {"name": "x"}),
     ("post", "mail_act", {}, {"what": "trash", "uid": "1"}),

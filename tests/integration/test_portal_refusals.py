@@ -215,6 +215,7 @@ PORTAL = {
     "mail_room": Rule("own"),  # of a référent alone: tests/integration/test_mail_quota.py
     "mail_restores": Rule("own", data={"word": "ask", "boite": "x", "jour": "2026-11-01"}),
     "mail_deleted": Rule("thing", mail(), {"word": "give_back", "uid": "1", "target": "INBOX"}),
+    "mail_receipt": Rule("thing", mail(uid=1), {}),
     "mail_bank": Rule("thing", mail(uid=1), {"what": "checked"}),
     "mail_invitation": Rule("thing", mail(uid=1), {"what": "oui"}),
     "own_imports": Rule("own"),
@@ -298,6 +299,7 @@ POSTED = (
     "mail_drive_remove",
     *("own_exception_end", "held_release", "held_block", "held_undo", "held_digest_time", "drive_scan"),
     *("mail_draft_save", "mail_sending_cancel", "mail_act", "mail_folder_new", "mail_bank", "mail_handling"),
+    "mail_receipt",
     *("mail_absence", "mail_filter_new", "mail_filter", "mail_script", "mail_signature", "forward_end"),
     *("delegation_end", "closed_export", "relay_request_withdraw", "own_domain_declare"),
     *("drive_seal_proof", "drive_seal_seda", "drive_seal_sheet", "drive_share_end"),

@@ -80,7 +80,8 @@ def test_addresses_are_read_as_people_type_them(typed: str, expected: list[str])
     "typed",
     [
         "claire", "a@b", "a b@example.org", "a@@example.org", "@example.org", "a@example.org b@example.org",
-        "<a@example.org", 'x" <a@example.org>', "a@-x.org", "a@é--.org", "a@\u0301x.org", "a@[127.0.0.1]", "é@example.org", "a@example..org",
+        "<a@example.org", 'x" <a@example.org>', "a@-x.org", "a@é--.org",
+        "a@\u0301x.org", "a@[127.0.0.1]", "é@example.org", "a@example..org",
         "a..b@example.org", "x" * 65 + "@example.org", "<script>@example.org", "|sh@example.org\x00",
     ],
 )  # fmt: skip

@@ -115,6 +115,8 @@ class Draft:
     taken: str = ""
     author: str = ""
     sender: Address | None = None
+    receipt: str = ""
+    """What it says to programs as a read receipt (RFC 8098, 3.1)."""
 
 
 @dataclass(frozen=True)
@@ -261,6 +263,7 @@ def build(draft: Draft, now: datetime, *, lenient: bool = False) -> bytes:
             else (kind[0], kind[2])
         )
         message.add_attachment(file.data, maintype=maintype, subtype=subtype, filename=name)
+    _put_receipt(message, draft.receipt)
     return message.as_bytes()
 
 
@@ -275,6 +278,18 @@ def _put_invitation(message: EmailMessage, data: bytes) -> None:
         cte="base64",
         params={"method": method[1].decode("ascii")},
     )
+
+
+def _put_receipt(message: EmailMessage, told: str) -> None:
+    if not told:
+        return
+    message.make_mixed()
+    message.set_type("multipart/report")
+    message.set_param("report-type", "disposition-notification")
+    part = EmailMessage(policy=_POLICY)
+    part["Content-Type"] = "message/disposition-notification"
+    part.set_payload(told)
+    message.attach(part)
 
 
 def _put_chain(message: EmailMessage, draft: Draft) -> None:

@@ -15,18 +15,24 @@ from typing import Any
 from imapclient import response_parser
 from imapclient.response_types import Address
 
-from beffroi.mail import unsubscribing
+from beffroi.mail import compose, unsubscribing
 from beffroi.mail.decoding import clean, header_text, moment
 
 MAX_RECIPIENTS = 100
 CHECKED_FLAG = b"$BeffroiChecked"
+RECEIPT_FLAG = b"$MDNSent"
+"""A read receipt was sent, by whatever program (RFC 3503)."""
 _HEADERS = "X-BEFFROI-ID X-BEFFROI-UNCHECKED X-BEFFROI-AUTH REFERENCES"
 _REST = ["FLAGS", "INTERNALDATE", "ENVELOPE"]
 SUMMARY = [*_REST, f"BODY.PEEK[HEADER.FIELDS ({_HEADERS})]"]
 """What ``summary_of`` asks for."""
-WHOLE = [*_REST, f"BODY.PEEK[HEADER.FIELDS ({' '.join((_HEADERS, *unsubscribing.FIELDS))})]"]
+_OFFERS = " ".join(("DISPOSITION-NOTIFICATION-TO", *unsubscribing.FIELDS))
+WHOLE = [*_REST, f"BODY.PEEK[HEADER.FIELDS ({_HEADERS} {_OFFERS})]"]
 """Of a mail that is read."""
 _FIELD = re.compile(rb"^(x-beffroi-[a-z]+):[ \t]*([^\r\n]{0,500})", re.IGNORECASE | re.MULTILINE)
+_RECEIPT = re.compile(
+    rb"^disposition-notification-to[ \t]*:((?:[^\r\n]|\r?\n[ \t]){0,2000})", re.IGNORECASE | re.MULTILINE
+)
 _REFERENCES = re.compile(rb"^references:[ \t\r\n]*(<[^<>\s]{3,250}>)", re.IGNORECASE | re.MULTILINE)
 
 response_parser.parse_to_datetime = moment
@@ -119,6 +125,18 @@ def _everybody(envelope: Any) -> list[Any]:
 def stamped(row: dict[bytes, Any]) -> dict[str, str]:
     """What the entry wrote into the head of the message (docs/internals/mail-engines.md)."""
     return stamps_in(fields_of(row))
+
+
+def receipt_to(row: dict[bytes, Any]) -> str:
+    """The one address that asks for a read receipt; "" for none, several, or where one was sent."""
+    told = _RECEIPT.findall(fields_of(row))
+    if RECEIPT_FLAG in row.get(b"FLAGS", ()) or len(told) != 1:
+        return ""
+    try:
+        wanted = compose.parse_addresses(header_text(told[0]), "to")
+    except (compose.DraftInvalid, ValueError):
+        return ""
+    return wanted[0].addr_spec if len(wanted) == 1 else ""
 
 
 def fields_of(row: dict[bytes, Any]) -> bytes:

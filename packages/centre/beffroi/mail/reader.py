@@ -37,6 +37,7 @@ from beffroi.mail.heads import (
     addresses_of,
     authentication_of,
     fields_of,
+    receipt_to,
     recipients_of,
     sent_at,
     stamped,
@@ -112,6 +113,8 @@ class MessageView:
     """Our identifier of the message that a word of our own Postfix brings back."""
     unsubscribe: unsubscribing.Way | None = None
     """How one leaves the list that it came from."""
+    receipt_to: str = ""
+    """Who asks for a read receipt; as the mail says."""
 
 
 @dataclass(frozen=True)
@@ -213,6 +216,7 @@ class MailboxReader:
             authentication=proved,
             truncated=cut,
             returned="" if "x-beffroi-id" in headers else self._returned(uid, parts),
+            receipt_to=receipt_to(row),
             unsubscribe=unsubscribing.way(fields_of(row), domain) if is_proved else None,
         )
 
@@ -268,6 +272,10 @@ class MailboxReader:
             self._client.add_flags([uid], [b"\\Seen"], silent=True)
         except IMAPClientError:
             pass
+
+    def flag(self, uid: int, folder: str, name: bytes) -> None:
+        self._client.select_folder(folder)
+        self._client.add_flags([uid], [name], silent=True)
 
     def attachment(self, uid: int, section: str, folder: str = "INBOX") -> tuple[Attachment, bytes]:
         """One attached part and its bytes. Errors: NotFound, AttachmentTooLarge."""

@@ -74,6 +74,7 @@ from beffroi.portal.web import (
     passkeys,
     persons,
     phones,
+    receipts,
     recovery_codes,
     relay_requests,
     relay_token,
@@ -363,6 +364,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("courrier/<str:mailbox_id>/<int:uid>/contenu/", mail.content, name="mail_content"),
     path("courrier/<str:mailbox_id>/<int:uid>/rib/", safety.bank, name="mail_bank"),
     path("courrier/<str:mailbox_id>/<int:uid>/invitation/", invitations.answer, name="mail_invitation"),
+    path("courrier/<str:mailbox_id>/<int:uid>/accuse/", receipts.send, name="mail_receipt"),
     path("courrier/<str:mailbox_id>/<int:uid>/signaler/", mail_report.report, name="mail_report"),
     path(
         "courrier/<str:mailbox_id>/<int:uid>/piece/<section:part>/", mail.attachment, name="mail_attachment"

@@ -1,8 +1,10 @@
-"""The way out of a list, from the head of its mail: only what the sender's domain signed, and nothing doubtful."""
+"""What the head of a mail offers to answer: the way out of its list, only as its sender's domain signed it; a read
+receipt, to one address."""
 
 from __future__ import annotations
 
 import pytest
+from beffroi.mail.heads import receipt_to
 from beffroi.mail.unsubscribing import Way, way
 
 PAGE = "https://liste.example/u?x=1&y=%2F"
@@ -68,3 +70,28 @@ def test_what_the_domain_of_the_sender_did_not_sign_is_no_way(
     signatures: str, domain: str, is_way: bool
 ) -> None:
     assert (way(head("<mailto:a@liste.example>", signatures), domain) is not None) == is_way
+
+
+@pytest.mark.parametrize(
+    "fields, flags, whom",
+    [
+        ("Disposition-Notification-To: a@b.example\r\n", (), "a@b.example"),
+        (
+            "disposition-notification-to: =?utf-8?q?L=C3=A9a?=\r\n <a@b.example>\r\n",
+            (b"\\Seen",),
+            "a@b.example",
+        ),
+        ("Disposition-Notification-To: a@b.example\r\n", (b"$MDNSent",), ""),
+        ("Disposition-Notification-To: a@b.example, c@d.example\r\n", (), ""),
+        ("Disposition-Notification-To: a@b.example\r\nDisposition-Notification-To: c@d.example\r\n", (), ""),
+        ("Disposition-Notification-To: =?utf-8?q?a=40b.example=0D=0ABcc:_c=40d.example?=\r\n", (), ""),
+        ("Disposition-Notification-To: \r\n", (), ""),
+        ("Disposition-Notification-To: hélène@b.example\r\n", (), ""),
+        ("X: a@b.example\r\n", (), ""),
+    ],
+)
+def test_a_read_receipt_goes_to_the_one_address_that_asks_for_it(
+    fields: str, flags: tuple[bytes, ...], whom: str
+) -> None:
+    row = {b"FLAGS": flags, b"BODY[HEADER.FIELDS (X)]": fields.encode()}
+    assert receipt_to(row) == whom
