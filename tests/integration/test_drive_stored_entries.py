@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from beffroi.drive.calendars import entries, invitations, wire
+from beffroi.drive.calendars import entries, invitations, removed, wire
 from beffroi.drive.calendars import wire_invitations as told
 from beffroi.drive.calendars.items import collection_at, item_at
-from beffroi.lib.errors import Conflict
+from beffroi.drive.calendars.wire_bringing import Which
+from beffroi.lib.errors import Conflict, NotFound
 from radicale import item as radicale_item
 from radicale.app import report
 
@@ -166,8 +169,39 @@ def test_the_organizer_among_the_guests_is_never_called_off(agenda: Agenda) -> N
     assert "urn:uuid:salle" in people
     assert sent(save(agenda, guests=[MINE])) == [("CANCEL", ["paul@beaune.test"])]
     entry = entries.get(agenda.storage, "own", agenda.paths[0], NAME, [MINE])
-    gone = entries.delete(agenda.storage, agenda.paths[0], wire.Named("own", NAME, entry.etag, [MINE]))
+    asked = wire.Named("own", NAME, entry.etag, [MINE])
+    gone = entries.delete(agenda.storage, agenda.paths[0], asked, lambda _item: True)
     assert gone.outgoing == []
+
+
+def test_an_entry_that_is_put_back_asks_its_guests_anew_after_what_called_it_off(
+    agenda: Agenda, tmp_path: Path
+) -> None:
+    store(agenda, whole((*ENTRY, "SEQUENCE:3")))
+    before = lines(agenda)
+    entry = entries.get(agenda.storage, "own", agenda.paths[0], NAME, [MINE])
+    asked, keep = (
+        wire.Named("own", NAME, entry.etag, [MINE]),
+        partial(removed.keep, tmp_path, "agenda", "own"),
+    )
+    (off,) = entries.delete(agenda.storage, agenda.paths[0], asked, keep).outgoing
+    assert off.method == "CANCEL" and "SEQUENCE:4" in off.text and shown(agenda) == []
+    which = Which("agenda", entry.etag)
+    (again,) = removed.put_back(
+        agenda.storage, tmp_path, agenda.paths[0], which, lambda _bytes: None
+    ).outgoing
+    assert (again.method, again.recipients) == (
+        "REQUEST",
+        ["paul@beaune.test"],
+    ) and "SEQUENCE:5" in again.text
+    changed = ("SEQUENCE", "DTSTAMP", "LAST-MODIFIED", "ATTENDEE;CN=^'Paul^'")
+    assert [one for one in lines(agenda) if not one.startswith(changed)] == [
+        one for one in before if not one.startswith(changed)
+    ]
+    (paul,) = (one for one in lines(agenda) if "paul@beaune.test" in one)
+    assert "PARTSTAT=NEEDS-ACTION" in paul
+    with pytest.raises(NotFound):
+        removed.put_back(agenda.storage, tmp_path, agenda.paths[0], which, lambda _bytes: None)
 
 
 def test_an_entry_with_more_guests_than_a_form_takes_is_changed_by_programs(agenda: Agenda) -> None:

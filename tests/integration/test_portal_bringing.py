@@ -206,14 +206,14 @@ def test_a_file_that_waits_is_forgotten_after_some_days(beaune: Commune, config:
         waiting(agent),
     )
     assert place.stat().st_mode & 0o777 == 0o600
-    homes.forget_brought(config, beaune.id, before_s=time.time() - 60)
+    homes.forget_waiting(config, beaune.id, before_s=time.time() - 60)
     assert place.exists()
     with (
         clock.shifted(timedelta(days=wire_bringing.KEPT_DAYS, hours=1).total_seconds()),
         pytest.raises(NotFound),
     ):
         bringing.waiting(place.parent, wire_bringing.Which("contacts", waiting_id))
-    homes.forget_brought(config, beaune.id, before_s=time.time() + 60)
+    homes.forget_waiting(config, beaune.id, before_s=time.time() + 60)
     assert not place.exists() and 'name="id"' not in shown(agent)
 
 

@@ -70,7 +70,11 @@ def test_a_group_is_made_written_to_changed_and_deleted(beaune: Commune, config:
     assert agent.post(path + "supprimer/", {"etag": "x"}).status_code == 409
     etag = etag_of(agent, path + "supprimer/")
     assert agent.post(path + "supprimer/", {"etag": etag}).status_code == 302
-    assert agent.get(path).status_code == 404 and "Zoé" in text_of(agent.get("/contacts/"))
+    left = text_of(agent.get("/contacts/"))
+    assert agent.get(path).status_code == 404 and "Zoé" in left
+    assert "Ses contacts restent" in left and 'action="/contacts/annuler/"' in left
+    assert agent.post("/contacts/annuler/", {"etag": etag}).status_code == 302
+    assert members_of(agent, path) == ["Paul", "Sans", "Zoé"]
 
 
 def test_a_group_of_more_than_a_message_takes_is_written_to_in_parts(beaune: Commune, config: Config) -> None:

@@ -203,7 +203,7 @@ class Upkeep(Worker):
     def _tidy(self, collectivite_id: str, database: Database, stock: Stock, now_s: int, till_s: int) -> None:
         """``till_s``: to when terms are counted."""
         act = Act(_PERSON, "", now_s)
-        homes.forget_brought(self._config, collectivite_id, before_s=till_s - KEPT_DAYS * DAY_S)
+        homes.forget_waiting(self._config, collectivite_id, before_s=till_s - KEPT_DAYS * DAY_S)
         self._forget_shares(database, till_s - ENDED_SHARES_DAYS * DAY_S)
         departed_s = till_s - DEPARTED_DAYS * DAY_S
         database.write(lambda w: departed.forget(w, before_s=departed_s))

@@ -74,6 +74,7 @@ from beffroi.portal.web import (
     passkeys,
     persons,
     phones,
+    put_back,
     receipts,
     recovery_codes,
     relay_requests,
@@ -158,6 +159,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("acces/resume/", access.access, name="mfa_index"),
     path("agenda/", agenda.agenda, name="agenda"),
     path("agenda/ajouter/", agenda.new, name="agenda_new"),
+    path("agenda/annuler/", put_back.put_back, {"kind": "agenda"}, name="agenda_put_back"),
     path("agenda/fichier/", bringing.bring, {"kind": "agenda"}, name="agenda_bring"),
     path("agenda/<calendar:calendar>.ics", bringing.give, {"kind": "agenda"}, name="agenda_give"),
     path(
@@ -170,6 +172,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("agenda/<calendar:calendar>/<str:name>/supprimer/", agenda.delete, name="agenda_delete"),
     path("contacts/", contacts.contacts, name="contacts"),
     path("contacts/ajouter/", contacts.new, name="contact_new"),
+    path("contacts/annuler/", put_back.put_back, {"kind": "contacts"}, name="contacts_put_back"),
     path("contacts/fichier/", bringing.bring, {"kind": "contacts"}, name="contacts_bring"),
     path("contacts/<calendar:calendar>.vcf", bringing.give, {"kind": "contacts"}, name="contacts_give"),
     path(

@@ -128,6 +128,10 @@ class Asking(_Questions):
         """Errors: NotFound, NotAllowed, Conflict, Unavailable."""
         return self.ask("delete-group", asked, wire.Done)
 
+    def put_back(self, which: wire_bringing.Which) -> wire.Done:
+        """Errors: NotFound, NotAllowed, Conflict, TooLarge, QuotaFull, StoreFull, Unavailable."""
+        return self.ask("put-back", which, wire.Done)
+
     def bring(self, file: wire_bringing.Brought) -> wire_bringing.File:
         """Errors: NotFound, NotAllowed, QuotaFull, StoreFull, Unavailable."""
         return self.ask("bring", file, wire_bringing.File, FILE_TIMEOUT_S)

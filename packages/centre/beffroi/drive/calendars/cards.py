@@ -19,6 +19,7 @@ from radicale.storage import BaseCollection, BaseStorage
 from beffroi.drive.calendars import effort, lines, wire, wire_contacts
 from beffroi.drive.calendars.items import (
     UNREADABLE,
+    Keep,
     collection_at,
     item_at,
     opened,
@@ -85,13 +86,14 @@ def save(storage: BaseStorage, path: str, draft: wire_contacts.ContactDraft) -> 
     return wire.Done(name)
 
 
-def delete(storage: BaseStorage, path: str, asked: wire.Named) -> wire.Done:
+def delete(storage: BaseStorage, path: str, asked: wire.Named, keep: Keep) -> wire.Done:
     """Errors: NotFound, Conflict."""
     with storage.acquire_lock("w"):
         book = collection_at(storage, path)
-        _unchanged(book, asked.name, asked.etag)
+        item, _ = _unchanged(book, asked.name, asked.etag)
+        is_kept = keep(item)
         book.delete(asked.name)
-    return wire.Done(asked.name)
+    return wire.Done(asked.name, is_kept=is_kept)
 
 
 def new(book: BaseCollection) -> tuple[str, Any]:

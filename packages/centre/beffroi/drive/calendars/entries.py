@@ -19,6 +19,7 @@ from radicale.storage import BaseCollection, BaseStorage
 from beffroi.drive.calendars import effort, inviting, itip, wire
 from beffroi.drive.calendars.items import (
     UNREADABLE,
+    Keep,
     bytes_of,
     collection_at,
     item_at,
@@ -146,13 +147,27 @@ def save(storage: BaseStorage, path: str, draft: wire.Draft, require: RequireRoo
     return wire.Done(name, outgoing)
 
 
-def delete(storage: BaseStorage, path: str, asked: wire.Named) -> wire.Done:
+def delete(storage: BaseStorage, path: str, asked: wire.Named, keep: Keep) -> wire.Done:
     """Errors: NotFound, Conflict."""
     with storage.acquire_lock("w"):
         collection = collection_at(storage, path)
-        before = _read(_simple(collection, asked.name, asked.etag, asked.mine))
+        item = _simple(collection, asked.name, asked.etag, asked.mine)
+        before, is_kept = _read(item), keep(item)
         collection.delete(asked.name)
-    return wire.Done(asked.name, inviting.called_off(before))
+    return wire.Done(asked.name, inviting.called_off(before), is_kept)
+
+
+def called_again(item: Any) -> tuple[Any, list[wire.Outgoing]]:
+    """An entry that was called off, as it is put back, and what its guests are told; without guests as it was."""
+    before = _read(item)
+    if before is None or not inviting.invited(before):
+        return item, []
+    event = item.vobject_item.vevent
+    inviting.ask_anew(event)
+    # One after what called it off, which programs of guests keep to.
+    _number(event, before.sequence + 2)
+    again = made(item.collection, item.vobject_item)
+    return again, inviting.changed(None, _read(again))
 
 
 def _item(collection: BaseCollection, name: str) -> Any:
@@ -301,14 +316,20 @@ def _write(event: Any, title: str, place: str, draft: wire.Draft, shown: wire.En
         _set(event, "location", place)
     if shown is None or not _is_then(shown, draft):
         _set_time(event, draft)
+    before = event.contents.get("sequence")
+    told = digits.number(str(before[0].value), 9) if before else None
+    _number(event, 0 if told is None else told + 1)
+
+
+def _number(event: Any, sequence: int) -> None:
+    """A change of now."""
     for name in ("dtstamp", "last-modified"):
         event.contents.pop(name, None)
     now = clock.now().astimezone(_UTC).replace(microsecond=0)
     event.add("dtstamp").value = now
     event.add("last-modified").value = now
-    before = event.contents.pop("sequence", None)
-    told = digits.number(str(before[0].value), 9) if before else None
-    event.add("sequence").value = str(0 if told is None else told + 1)
+    event.contents.pop("sequence", None)
+    event.add("sequence").value = str(sequence)
 
 
 def _set_time(event: Any, draft: wire.Draft) -> None:

@@ -21,6 +21,7 @@ from radicale.storage import BaseCollection, BaseStorage
 from beffroi.drive.calendars import cards, effort, lines, wire, wire_contacts
 from beffroi.drive.calendars.items import (
     UNREADABLE,
+    Keep,
     collection_at,
     item_at,
     name_of,
@@ -95,13 +96,13 @@ def save(storage: BaseStorage, path: str, draft: wire_contacts.GroupDraft) -> wi
     return wire.Done(name)
 
 
-def delete(storage: BaseStorage, path: str, asked: wire.Named) -> wire.Done:
+def delete(storage: BaseStorage, path: str, asked: wire.Named, keep: Keep) -> wire.Done:
     """The group; its members stay. Errors: NotFound, Conflict."""
     with storage.acquire_lock("w"):
         collection = collection_at(storage, path)
-        _unchanged(collection, asked.name, asked.etag)
+        is_kept = keep(_unchanged(collection, asked.name, asked.etag))
         collection.delete(asked.name)
-    return wire.Done(asked.name)
+    return wire.Done(asked.name, is_kept=is_kept)
 
 
 @contextmanager

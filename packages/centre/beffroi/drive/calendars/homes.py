@@ -36,6 +36,8 @@ HANDED = ".Beffroi.handed"
 """Names of the entries of a collection that came from somebody who left: hidden and counted as _BROUGHT."""
 _BROUGHT = ".Beffroi.brought-"
 """A file that waits in a home, or what came of one, by kind: hidden from Radicale, and counted with entries."""
+_DELETED = ".Beffroi.deleted-"
+"""What was deleted last on the pages, by kind: hidden, and not counted."""
 
 
 def folder(config: Config, collectivite_id: str) -> Path:
@@ -102,12 +104,17 @@ def brought(home: Path, kind: str) -> Path:
     return home / f"{_BROUGHT}{kind}"
 
 
-def forget_brought(config: Config, collectivite_id: str, *, before_s: float) -> None:
-    """Those that nobody touched since ``before_s`` (UTC epoch seconds)."""
-    for one in (folder(config, collectivite_id) / ROOT).glob(f"*/{_BROUGHT}*"):
-        with suppress(FileNotFoundError):
-            if one.lstat().st_mtime < before_s:
-                one.unlink()
+def deleted(home: Path, kind: str) -> Path:
+    return home / f"{_DELETED}{kind}"
+
+
+def forget_waiting(config: Config, collectivite_id: str, *, before_s: float) -> None:
+    """Files that were brought, and what was deleted, that nobody touched since ``before_s`` (UTC epoch seconds)."""
+    for prefix in (_BROUGHT, _DELETED):
+        for one in (folder(config, collectivite_id) / ROOT).glob(f"*/{prefix}*"):
+            with suppress(FileNotFoundError):
+                if one.lstat().st_mtime < before_s:
+                    one.unlink()
 
 
 @contextmanager

@@ -68,10 +68,22 @@ def set_guests(event: Any, before: Event | None, draft: wire.Draft, *, asks_anew
         if address not in known:
             line.value = f"mailto:{address}"
         if asks_anew or address not in known:
-            line.params["PARTSTAT"], line.params["RSVP"] = ["NEEDS-ACTION"], ["TRUE"]
-            line.params.pop("X-BEFFROI-REPLIED", None)
+            _ask(line)
     for line in nameless:
         event.add(line)
+
+
+def ask_anew(event: Any) -> None:
+    """All guests."""
+    by = organizer_of(event)
+    for line in event.contents.get("attendee", []):
+        if address_of(str(line.value)) not in ("", by):
+            _ask(line)
+
+
+def _ask(line: Any) -> None:
+    line.params["PARTSTAT"], line.params["RSVP"] = ["NEEDS-ACTION"], ["TRUE"]
+    line.params.pop("X-BEFFROI-REPLIED", None)
 
 
 def changed(before: Event | None, now: Event | None) -> list[wire.Outgoing]:

@@ -7,7 +7,7 @@ Source:  radicale.item, radicale.storage (their docstrings).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import vobject
@@ -30,6 +30,8 @@ UNREADABLE = (
     vobject.base.VObjectError,
 )
 """Errors of an item that a program stored as no reader takes it."""
+type Keep = Callable[[Any], bool]
+"""An item, before it is deleted: whether it can be put back."""
 
 
 def opened(

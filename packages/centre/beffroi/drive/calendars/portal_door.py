@@ -28,12 +28,14 @@ from beffroi.drive.calendars import (
     invitations,
     passing,
     proposals,
+    removed,
     wire,
     wire_bringing,
     wire_contacts,
     wire_invitations,
 )
 from beffroi.drive.calendars.fullness import Fullness
+from beffroi.drive.calendars.items import Keep
 from beffroi.drive.calendars.store import Stores
 from beffroi.drive.store.passed import Kind
 from beffroi.lib import digits
@@ -94,7 +96,8 @@ class PortalDoor:
 
     def delete_contact(self, grant: Grant, asked: wire.Named) -> wire.Done:
         _check(grant, asked.calendar, write=True)
-        return cards.delete(self._storage(grant), _collection(grant, asked.calendar, "contacts"), asked)
+        place, keep = _collection(grant, asked.calendar, "contacts"), self._keep(grant, asked, "contacts")
+        return cards.delete(self._storage(grant), place, asked, keep)
 
     def groups(self, grant: Grant, asked: wire_contacts.Grouping) -> wire_contacts.Groups:
         storage = self._storage(grant)
@@ -112,7 +115,19 @@ class PortalDoor:
 
     def delete_group(self, grant: Grant, asked: wire.Named) -> wire.Done:
         _check(grant, asked.calendar, write=True)
-        return groups.delete(self._storage(grant), _collection(grant, asked.calendar, "contacts"), asked)
+        place, keep = _collection(grant, asked.calendar, "contacts"), self._keep(grant, asked, "contacts")
+        return groups.delete(self._storage(grant), place, asked, keep)
+
+    def put_back(self, grant: Grant, asked: wire_bringing.Which) -> wire.Done:
+        home = self._home(grant)
+        calendar = removed.where(home, asked)
+        _check(grant, calendar, write=True)
+        place = _collection(grant, calendar, asked.kind)
+        require = partial(self._require_room, grant, place)
+        return removed.put_back(self._storage(grant), home, place, asked, require)
+
+    def _keep(self, grant: Grant, asked: wire.Named, kind: Kind) -> Keep:
+        return partial(removed.keep, self._home(grant), kind, asked.calendar)
 
     def bring(self, grant: Grant, asked: wire_bringing.Brought) -> wire_bringing.File:
         _check(grant, asked.calendar, write=True)
@@ -204,7 +219,8 @@ class PortalDoor:
 
     def delete(self, grant: Grant, asked: wire.Named) -> wire.Done:
         _check(grant, asked.calendar, write=True)
-        return entries.delete(self._storage(grant), _collection(grant, asked.calendar), asked)
+        place, keep = _collection(grant, asked.calendar), self._keep(grant, asked, "agenda")
+        return entries.delete(self._storage(grant), place, asked, keep)
 
     def look(self, grant: Grant, asked: wire_invitations.Received) -> wire_invitations.Invitation:
         return invitations.look(self._storage(grant), _written(grant), asked)
@@ -284,6 +300,7 @@ _QUESTIONS: dict[str, tuple[type[Any], Callable[[PortalDoor, Grant, Any], Any]]]
     PREFIX + "group": (wire_contacts.GroupNamed, PortalDoor.group),
     PREFIX + "save-group": (wire_contacts.GroupDraft, PortalDoor.save_group),
     PREFIX + "delete-group": (wire.Named, PortalDoor.delete_group),
+    PREFIX + "put-back": (wire_bringing.Which, PortalDoor.put_back),
     PREFIX + "bring": (wire_bringing.Brought, PortalDoor.bring),
     PREFIX + "brought": (wire_bringing.Last, PortalDoor.brought),
     PREFIX + "take-in": (wire_bringing.Which, PortalDoor.take_in),

@@ -133,7 +133,9 @@ class Left(msgspec.Struct, frozen=True):
 
 
 class Done(msgspec.Struct, frozen=True):
-    """``outgoing``: what guests are to be told."""
+    """``outgoing``: what guests are to be told. ``is_kept``: what was deleted can be put back, by its etag, until
+    something else is deleted (``wire_bringing.Which``)."""
 
     name: str
     outgoing: list[Outgoing] = []
+    is_kept: bool = False

@@ -67,7 +67,8 @@ class Last(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Which(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The file that is to be taken in, or out again, or forgotten. Answered by ``Done``."""
+    """The file that is to be taken in, or out again, or forgotten: answered by ``Done``. Or what was deleted and is put
+    back, ``id`` being its etag: answered by ``wire.Done``."""
 
     kind: Kind
     id: str

@@ -23,12 +23,11 @@ from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, NotFound
 from beffroi.mail import access, sendings
 from beffroi.mail.compose import DraftInvalid, parse_addresses
-from beffroi.mail.models import Sending
 from beffroi.portal import address_words, invitation_words, months, words
 from beffroi.portal.calendars import CALENDARS, WORDS, asking, require_change, require_new
 from beffroi.portal.dates import date_format
 from beffroi.portal.pages import for_agents, page
-from beffroi.portal.web import compose, invitations
+from beffroi.portal.web import compose, invitations, put_back
 
 _YEARS_BACK, _YEARS_AHEAD = 5, 10
 _HOUR = timedelta(hours=1)
@@ -105,6 +104,7 @@ def agenda(request: HttpRequest, actor: Actor) -> HttpResponse:
             "after": _turned_to(following),
             "days": [(day, lines, _going_on(days, day)) for day, lines in sorted(days.items())],
             "more": found.more,
+            "deleted": put_back.last(request, actor, "agenda"),
             "handed": asking(actor).handed(wire_bringing.Handing("agenda")),
             "reads": actor.role in homes.READERS,
             "writes": actor.role in homes.WRITERS,
@@ -151,22 +151,16 @@ def delete(request: HttpRequest, actor: Actor, calendar: str, name: str) -> Http
     boxes = invitations.own_boxes(actor)
     asked = wire.Named(CALENDARS[calendar], name, request.POST.get("etag", ""), invitations.mine(boxes))
     done = asking(actor).delete(asked)
-    messages.success(request, _("Le rendez-vous est supprimé, aussi sur les appareils branchés."))
+    said = _("Le rendez-vous est supprimé, aussi sur les appareils branchés.")
+    put_back.note(request, actor, "agenda", asked, done, said=said)
     sent = invitations.tell(request, actor, done.outgoing, boxes)
-    return HttpResponseRedirect(_with_sending(reverse("agenda"), sent))
+    return HttpResponseRedirect(invitations.with_sending(reverse("agenda"), sent))
 
 
 def _get(actor: Actor, calendar: str, name: str) -> wire.Entry:
     """Errors: NotFound, Conflict."""
     whose = invitations.mine(invitations.own_boxes(actor))
     return asking(actor).get(wire.Named(CALENDARS[calendar], name, mine=whose))
-
-
-def _with_sending(address: str, sent: list[Sending]) -> str:
-    """Where the page also shows the message that leaves, to call it back."""
-    if not sent:
-        return address
-    return f"{address}{'&' if '?' in address else '?'}boite={sent[0].mailbox_id}&envoi={sent[0].id}"
 
 
 def _on_the_way(request: HttpRequest, actor: Actor) -> dict[str, Any]:
@@ -389,7 +383,7 @@ def _save(request: HttpRequest, actor: Actor, form: Form, *, name: str, writes: 
     messages.success(request, _("Le rendez-vous est enregistré."))
     sent = invitations.tell(request, actor, done.outgoing, boxes)
     return HttpResponseRedirect(
-        _with_sending(f"{reverse('agenda')}?mois={date.fromisoformat(form.day):%Y-%m}", sent)
+        invitations.with_sending(f"{reverse('agenda')}?mois={date.fromisoformat(form.day):%Y-%m}", sent)
     )
 
 

@@ -24,7 +24,7 @@ from beffroi.mail.compose import MAX_RECIPIENTS
 from beffroi.portal import bringing_words
 from beffroi.portal.calendars import CALENDARS, SHOWN, asking, require_change
 from beffroi.portal.pages import for_agents, page
-from beffroi.portal.web import invitations
+from beffroi.portal.web import invitations, put_back
 
 
 @dataclass
@@ -101,8 +101,10 @@ def delete(request: HttpRequest, actor: Actor, calendar: str, name: str) -> Http
     if request.method == "GET":
         context = {"place": "contacts", "group": _get(actor, calendar, name), "word": calendar}
         return page(request, "portal/contact_group_delete.html", context)
-    asking(actor).delete_group(wire.Named(CALENDARS[calendar], name, request.POST.get("etag", "")))
-    messages.success(request, _("Le groupe est supprimé. Ses contacts restent."))
+    asked = wire.Named(CALENDARS[calendar], name, request.POST.get("etag", ""))
+    done = asking(actor).delete_group(asked)
+    said = _("Le groupe est supprimé. Ses contacts restent.")
+    put_back.note(request, actor, "contacts", asked, done, said=said)
     return HttpResponseRedirect(reverse("contacts"))
 
 

@@ -25,7 +25,7 @@ from beffroi.mail.compose import DraftInvalid, parse_addresses
 from beffroi.portal import address_words
 from beffroi.portal.calendars import CALENDARS, WORDS, asking, require_change, require_new
 from beffroi.portal.pages import for_agents, page, sought, typed
-from beffroi.portal.web import invitations
+from beffroi.portal.web import invitations, put_back
 
 MAX_SOUGHT_CHARS = 100
 _SEPARATED = re.compile(r"[,;\r\n]+")
@@ -67,6 +67,7 @@ def contacts(request: HttpRequest, actor: Actor) -> HttpResponse:
             "more": found.more,
             "groups": [(one, WORDS[one.calendar]) for one in groups.groups],
             "more_groups": groups.more,
+            "deleted": put_back.last(request, actor, "contacts"),
             "handed": asking(actor).handed(wire_bringing.Handing("contacts")),
             "writing": reverse("mail_write", args=[box.id]) if box else "",
             "reads": actor.role in homes.READERS,
@@ -119,8 +120,9 @@ def delete(request: HttpRequest, actor: Actor, calendar: str, name: str) -> Http
         context = {"place": "contacts", "one": found, "word": WORDS[found.calendar]}
         return page(request, "portal/contact_delete.html", context)
     asked = wire.Named(CALENDARS[calendar], name, request.POST.get("etag", ""))
-    asking(actor).delete_contact(asked)
-    messages.success(request, _("Le contact est supprimé, aussi sur les appareils branchés."))
+    done = asking(actor).delete_contact(asked)
+    said = _("Le contact est supprimé, aussi sur les appareils branchés.")
+    put_back.note(request, actor, "contacts", asked, done, said=said)
     return HttpResponseRedirect(reverse("contacts"))
 
 

@@ -283,3 +283,10 @@ def tell(
                 ),
             )
     return sent
+
+
+def with_sending(address: str, sent: Sequence[Sending]) -> str:
+    """A page of the agenda that also shows the message that leaves, to call it back."""
+    if not sent:
+        return address
+    return f"{address}{'&' if '?' in address else '?'}boite={sent[0].mailbox_id}&envoi={sent[0].id}"
