@@ -104,7 +104,14 @@ def test_a_key_is_added_opens_confirms_and_is_removed(centre: Centre, page: Any)
     inspect(page, "connexion-cle")
     press(page, "Utiliser une clé d’accès")
     page.wait_for_selector("h1:has-text('Bonjour')")
-    # The step-up goes by the key as well, for it is how they signed in.
+    # The key has just shown who they are.
+    page.goto(centre.portal + "/acces/telephone/")
+    page.wait_for_selector("h1:has-text('Mettre mon courrier')")
+    sign_out(page)
+    come_in(page, centre, centre.seeded["agent_email"])
+    press(page, "Utiliser ma clé")
+    page.wait_for_selector("h1:has-text('Bonjour')")
+    # As a second factor it has not: the step-up goes by the key as well, for it is how they signed in.
     page.goto(centre.portal + "/acces/telephone/")
     page.wait_for_selector("button:has-text('Utiliser ma clé')")
     inspect(page, "confirmer-cle")

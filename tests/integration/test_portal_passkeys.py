@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 import pytest
+from allauth.account.authentication import AUTHENTICATION_METHODS_SESSION_KEY
 from allauth.mfa.models import Authenticator
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.events.models import OutboxEvent
@@ -117,6 +118,16 @@ def test_a_key_opens_its_own_person_s_account_only(beaune: Any) -> None:
     assert "Cette clé n’a pas été reconnue" in page
 
 
+def test_a_sign_in_with_a_password_and_a_code_confirms_no_action(beaune: Any) -> None:
+    """A false page that relays both would make itself an app password."""
+    secret = with_totp(beaune.agent_membership.person)
+    client = visitor("192.0.2.8")
+    sign_in(client, "agent")
+    client.post("/connexion/code/", {"code": totp.code_at(secret, time.time())})
+    assert inside(client)
+    assert client.get("/acces/mot-de-passe/").headers["Location"].startswith("/confirmer/")
+
+
 def test_a_removed_key_opens_nothing_and_ends_the_recovery_codes(beaune: Any) -> None:
     key, client = own_key(), confirmed()
     client = visitor("192.0.2.9")
@@ -182,6 +193,10 @@ def test_the_easier_challenge_of_a_second_factor_lets_no_found_key_in(beaune: An
 def test_a_key_confirms_an_action_when_it_asked_its_owner(beaune: Any) -> None:
     key, client = own_key(), visitor("192.0.2.8")
     enter(client, key.get(challenge(client)))
+    assert client.get("/acces/mot-de-passe/").status_code == 200, "so it did a moment ago"
+    session = client.session
+    session[AUTHENTICATION_METHODS_SESSION_KEY][-1]["at"] -= 301
+    session.save()
     first = client.get("/acces/mot-de-passe/")
     assert first.headers["Location"].startswith("/confirmer/cle/"), "the way they signed in comes first"
     for verified, opened in ((False, False), (True, True)):

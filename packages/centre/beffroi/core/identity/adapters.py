@@ -6,9 +6,12 @@ Secrets of second factors are encrypted at rest.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
+from allauth.account import app_settings as account_settings
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.authentication import get_authentication_records
 from allauth.account.internal.stagekit import clear_login
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.mfa.adapter import DefaultMFAAdapter
@@ -37,6 +40,15 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc] # allauth is 
     def is_safe_url(self, url: str | None) -> bool:
         # Only paths of this listener: an open redirect after sign-in is a gift to phishing.
         return bool(url) and str(url).startswith("/") and not str(url).startswith(("//", "/\\"))
+
+    def is_reauthentication_required(self, *, app: str, **options: Any) -> bool:
+        """None is for so long after a sign-in by a key alone, which showed all that a step-up by it shows, and which no
+        false page relays, as it would a password and its code (docs/decisions/0197)."""
+        since = time.time() - account_settings.REAUTHENTICATION_TIMEOUT
+        for one in get_authentication_records(self.request, self.request.user):
+            if one.get("passwordless") and one["at"] > since:
+                return False
+        return bool(super().is_reauthentication_required(app=app, **options))
 
     def get_reauthentication_methods(self, user: Any) -> list[dict[str, Any]]:
         """The key first for whoever signed in with it: they may not know their password by heart."""

@@ -11,7 +11,9 @@ from django.http import HttpRequest
 
 
 def is_due(request: HttpRequest) -> bool:
-    """Whether the last sign-in or step-up is longer ago than ``ACCOUNT_REAUTHENTICATION_TIMEOUT``."""
+    """Whether the last step-up, or sign-in by a key alone, is longer ago than ``ACCOUNT_REAUTHENTICATION_TIMEOUT``.
+
+    A sign-in by password and code is none: who relays it to a false page has both, once (docs/decisions/0197)."""
     # Of an app's name allauth reads that app's settings, which demand none.
     return bool(is_reauthentication_required(request, app=""))
 
