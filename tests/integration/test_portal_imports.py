@@ -178,14 +178,14 @@ def test_what_came_before_there_were_lists_is_said_to_stay(client: Client, mailb
     folder, _ = listed(job)
     ImportFolder.objects.filter(pk=folder.pk).update(copied=1200)
     ImportJob.objects.filter(pk=job.pk).update(state=State.DONE)
-    said = "1200 courriels ont été copiés avant que Beffroi note lesquels"
+    said = "1\xa0200 courriels ont été copiés avant que Beffroi note lesquels"
     assert said in seen(client, job) and "Retirer ce qui a été copié" not in seen(client, job)
     page = client.get(reverse("mail_import_undo", args=[mailbox.id, job.id])).content.decode()
     assert said in page and "Rien ne peut être retiré d’ici" in page
     # It went on after the update: the rest is on a list.
     ImportedMails.objects.create(folder=folder, uidvalidity=1, after=0, uids="1:200")
     page = seen(client, job)
-    assert "1000 courriels ont été copiés avant" in page and "Retirer ce qui a été copié" in page
+    assert "1\xa0000 courriels ont été copiés avant" in page and "Retirer ce qui a été copié" in page
     ImportedMails.objects.update(uids="1:1200")
     assert "avant que Beffroi note" not in seen(client, job)
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from beffroi import portal
+from django.template import Context, Template
+from django.utils import translation
 
 TEMPLATES = Path(portal.__file__).parent / "templates"
 MOST_CHARS = 300
@@ -38,4 +41,26 @@ def test_an_hour_alone_stands_behind_no_word_that_asks_for_a_day() -> None:
             ]
         if re.search(_DAY_FOLLOWS.strip() + r"""["']? ?%\}\s*\{\{ [\w.]+\|moment""", text):
             found.append(f"{path.relative_to(TEMPLATES)}: depuis")
+    assert found == []
+
+
+@pytest.mark.parametrize(("language", "written"), [("fr", "12\xa0345"), ("en", "12,345")])
+def test_numbers_are_grouped_where_people_read(language: str, written: str) -> None:
+    counted = "{% blocktranslate count n=n %}{{ n }} row{% plural %}{{ n }} rows{% endblocktranslate %}"
+    with translation.override(language):
+        page = Template("{% load i18n %}{{ n }} " + counted).render(Context({"n": 12345}))
+    assert page == f"{written} {written} rows"
+
+
+def test_numbers_for_machines_are_not_grouped() -> None:
+    found = [
+        f"{path.relative_to(TEMPLATES)}: {one}"
+        for path in sorted([*TEMPLATES.rglob("*.html"), *TEMPLATES.rglob("*.xml")])
+        for one in re.findall(
+            r"maxlength=\"\{\{[^|}]*\}\}|<progress [^>]*\{\{[^|}]*\}\}|<port>\{\{[^|}]*\}\}",
+            path.read_text("utf-8"),
+            re.I,
+        )
+        if "percent" not in one
+    ]
     assert found == []

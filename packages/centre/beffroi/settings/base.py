@@ -54,6 +54,7 @@ LANGUAGE_CODE = "fr"
 LANGUAGES = [("fr", "Français"), ("en", "English")]
 FORMAT_MODULE_PATH = ["beffroi.portal.formats"]
 USE_I18N = True
+USE_THOUSAND_SEPARATOR = True  # where people read; for machines templates write stringformat:'d'
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "identity.Person"
 
