@@ -13,7 +13,7 @@ from beffroi_lab.report import percentiles
 from beffroi_lab.topology import PATIENCE_S
 
 SCANNED = range(8000, 8040)
-TRAPS_WORDS = "attaques vues par les boîtiers de deux communes"
+TRAPS_WORDS = "attaques vues par les boîtiers de deux collectivités"
 
 
 def scan_ports(stage: Stage) -> Outcome:

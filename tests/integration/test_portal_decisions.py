@@ -157,7 +157,7 @@ def test_what_waits_is_decided_by_a_person(console: Client, system: Actor, beaun
     assert SITE in text(console.get("/decisions/attente/"))
     Decision.objects.update(state="review", review_reason="over_budget")
     page = text(console.get("/decisions/attente/"))
-    assert "Des communes s’en servent régulièrement" in page
+    assert "Des collectivités s’en servent régulièrement" in page
     assert "1 décision attend votre avis." in page
     assert "à trancher" in text(console.get("/decisions/"))
     assert "Bloquer partout" in text(console.get(f"/decisions/regle/{weak.id}/bloquer/"))
@@ -228,7 +228,7 @@ def test_an_entry_taken_out_of_lists_waits_for_a_person(console: Client) -> None
         )
     page = text(console.get("/decisions/attente/"))
     assert "one.example.net" in page
-    assert "7 communes" in page
+    assert "7 collectivités" in page
     assert "2 décisions attendent" in page
     for path in ("/decisions/plus-jamais/", "/decisions/pourquoi/?q=one.example.net"):
         page = text(console.get(path))

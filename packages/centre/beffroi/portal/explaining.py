@@ -25,17 +25,17 @@ from beffroi.portal import words
 
 STAGED = ("observed", "canary", "review")
 REVIEWS = {
-    "over_budget": gettext_lazy("Des communes s’en servent régulièrement : c’est peut-être légitime."),
-    "canary_objects": gettext_lazy("Une commune qui l’essayait l’a contesté ou débloqué."),
-    "objections": gettext_lazy("Plusieurs communes l’ont contesté ou débloqué."),
-    "blast": gettext_lazy("Le blocage touchait plusieurs communes : il a été retiré partout."),
+    "over_budget": gettext_lazy("Des collectivités s’en servent régulièrement : c’est peut-être légitime."),
+    "canary_objects": gettext_lazy("Une collectivité qui l’essayait l’a contesté ou débloqué."),
+    "objections": gettext_lazy("Plusieurs collectivités l’ont contesté ou débloqué."),
+    "blast": gettext_lazy("Le blocage touchait plusieurs collectivités : il a été retiré partout."),
     "shared_host": gettext_lazy(
-        "Des communes se servent de cette adresse : hébergement partagé. Le nom reste bloqué."
+        "Des collectivités se servent de cette adresse : hébergement partagé. Le nom reste bloqué."
     ),
     "automatic_name": gettext_lazy("Un nom que personne ne connaissait : une personne doit le regarder."),
 }
 SPARED = {
-    "entry_used": gettext_lazy("Sur une liste depuis peu, et des communes s’en servent régulièrement."),
+    "entry_used": gettext_lazy("Sur une liste depuis peu, et des collectivités s’en servent régulièrement."),
     "decided": gettext_lazy("une décision le bloque"),
 }
 """What the centre wrote itself where a person writes a reason."""
@@ -175,7 +175,7 @@ def summary(decision: Decision, met: list[Met]) -> str:
     if decision.state == "observed":
         return _("Rien n’est bloqué : les boîtiers regardent qui s’en sert.")
     if decision.state == "canary":
-        return _("Quelques communes le bloquent à l’essai ; les autres l’observent.")
+        return _("Quelques collectivités le bloquent à l’essai ; les autres l’observent.")
     if decision.state == "review":
         why = REVIEWS.get(decision.review_reason, "")
         return _("Rien n’est bloqué : une personne doit trancher. %(why)s") % {"why": why}

@@ -247,7 +247,7 @@ VERBS = {
     "decision:by_hand_protected": gettext_lazy("Blocage accordé mais protégé depuis : non fait"),
     "decision:extended": gettext_lazy("Blocage prolongé"),
     "decision:observed": gettext_lazy("Indice mis en observation"),
-    "decision:canary": gettext_lazy("Blocage essayé dans quelques communes"),
+    "decision:canary": gettext_lazy("Blocage essayé dans quelques collectivités"),
     "decision:review": gettext_lazy("Décision soumise à une personne"),
     "exception:allowed": gettext_lazy("Exception locale ouverte"),
     "exception:ended": gettext_lazy("Exception locale terminée"),

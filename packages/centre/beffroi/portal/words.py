@@ -49,9 +49,11 @@ DETECTORS = {
     "qr_code": gettext_lazy("un lien se trouve dans un code QR (ne compte pas dans la décision)"),
     "executable_attachment": gettext_lazy("un programme est joint"),
     "archive_attachment": gettext_lazy("une archive est jointe"),
-    "new_sender_burst": gettext_lazy("un expéditeur inconnu a écrit à trois communes en moins d’une heure"),
+    "new_sender_burst": gettext_lazy(
+        "un expéditeur inconnu a écrit à trois collectivités en moins d’une heure"
+    ),
     "new_link_burst": gettext_lazy(
-        "un lien vers un nom inconnu est arrivé dans trois communes en moins d’une heure"
+        "un lien vers un nom inconnu est arrivé dans trois collectivités en moins d’une heure"
     ),
     "listed_url": gettext_lazy("l’adresse figure sur une liste d’hameçonnage"),
     "listed_name": gettext_lazy("le nom figure sur une liste de sites malveillants"),
@@ -69,12 +71,12 @@ RULES = {
     "departement": gettext_lazy("confirmé par le Département"),
     "one_proof": gettext_lazy("preuve établie par une machine"),
     "strong_detector": gettext_lazy("preuve établie par une machine"),
-    "two_communes": gettext_lazy("signalé dans deux communes, indices concordants"),
-    "two_boxes": gettext_lazy("attaques vues par les boîtiers de deux communes"),
+    "two_communes": gettext_lazy("signalé dans deux collectivités, indices concordants"),
+    "two_boxes": gettext_lazy("attaques vues par les boîtiers de deux collectivités"),
     "lone_source": gettext_lazy("inscrit sur une liste extérieure"),
-    "known_name": gettext_lazy("signalé par deux communes, mais connu de longue date : observé d’abord"),
-    "automatic_name": gettext_lazy("nom inconnu arrivé dans trois communes en moins d’une heure"),
-    "one_commune": gettext_lazy("signalé dans une commune, indices concordants"),
+    "known_name": gettext_lazy("signalé par deux collectivités, mais connu de longue date : observé d’abord"),
+    "automatic_name": gettext_lazy("nom inconnu arrivé dans trois collectivités en moins d’une heure"),
+    "one_commune": gettext_lazy("signalé dans une collectivité, indices concordants"),
     "landing_address": gettext_lazy("c’est là que mène un lien bloqué"),
 }
 STATES = {
@@ -85,7 +87,7 @@ STATES = {
     "active": (gettext_lazy("En vigueur"), "good", "shield-check"),
     "expired": (gettext_lazy("Expirée"), "quiet", "clock"),
     "observed": (gettext_lazy("En observation"), "quiet", "eye"),
-    "canary": (gettext_lazy("Essayée dans quelques communes"), "warn", "circle-dot"),
+    "canary": (gettext_lazy("Essayée dans quelques collectivités"), "warn", "circle-dot"),
     "review": (gettext_lazy("Attend une personne"), "warn", "circle-dot"),
     "pending": (gettext_lazy("À confirmer"), "warn", "circle-dot"),
     "twice": (gettext_lazy("Deux appareils"), "bad", "triangle-alert"),
