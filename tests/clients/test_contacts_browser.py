@@ -73,6 +73,9 @@ def test_a_contact_is_added_found_changed_and_deleted(
     page.wait_for_selector("[role=status]:has-text('supprimé')")
     assert page.locator("li:has-text('Charton')").count() == 0
     assert page.locator("li:has-text('Syndicat')").count() == 1
+    inspect(page, "k-supprime")
+    press(page, "Annuler")
+    page.wait_for_selector("li:has-text('Charton')")
 
 
 def test_a_group_is_made_by_the_keyboard_and_written_to(
@@ -123,6 +126,10 @@ def test_without_javascript_it_is_the_same(
     with without_scripts(beaune.agent_membership, browser, live_server) as page:
         page.goto("/contacts/ajouter/")
         fill(page, family="Sans script")
+        page.wait_for_selector("li:has-text('Sans script')")
+        for words in ("Supprimer", "Supprimer", "Annuler"):
+            with page.expect_navigation():
+                page.click(f"main :is(a, button):has-text('{words}')")
         page.wait_for_selector("li:has-text('Sans script')")
 
 

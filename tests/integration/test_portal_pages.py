@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -175,6 +176,19 @@ def test_reading_names_the_sender_the_verdict_and_the_true_target(
     assert "1 image distante non chargée" in page
     assert "Signaler un hameçonnage" in page
     assert 'sandbox="allow-popups allow-popups-to-escape-sandbox"' in page
+
+
+def test_what_is_in_doubt_is_reported_first_and_the_rest_answered(
+    beaune: Commune, mailbox: Mailbox, shown_mail: list[MessageView]
+) -> None:
+    shown_mail.append(letter(9, "Réunion", "maire@sender.example", text="Jeudi ?"))
+    client = portal_client(beaune.agent_membership)
+    for uid, first in ((1, "Signaler un hameçonnage"), (9, "Répondre")):
+        page = client.get(f"/courrier/{mailbox.id}/{uid}/").content.decode()
+        assert "Signaler un hameçonnage" in page
+        open_page = re.sub("<dialog.*?</dialog>", "", page, flags=re.DOTALL)
+        (primary,) = re.findall(r'class="btn primary"[^>]*>(.*?)</(?:a|button)>', open_page, re.DOTALL)
+        assert first in primary
 
 
 def test_where_each_of_many_links_leads_is_told(

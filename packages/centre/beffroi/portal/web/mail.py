@@ -178,6 +178,9 @@ def read(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpR
     view = replace(view, text=signed or view.text)
     safe = safe_html.clean(view.html) if view.html else None
     links = safe.links if safe else safe_html.links_in_text(view.text)
+    deceptions = list(dict.fromkeys((link.shown_host, link.host) for link in links if link.deceptive))
+    # What to do first: report what is in doubt, answer the rest.
+    tone = origin["authentication"].tone if "authentication" in origin else ""
     context = {
         **delegations.shown(box),
         "place": "mail",
@@ -192,8 +195,9 @@ def read(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpR
         "too_large_bytes": reader.MAX_ATTACHMENT_BYTES,
         # The deceptive ones first: the list shows no more than its beginning.
         "links": sorted(links, key=lambda link: not link.deceptive),
-        "deceptions": list(dict.fromkeys((link.shown_host, link.host) for link in links if link.deceptive)),
+        "deceptions": deceptions,
         "unsubscribe": unsubscribing.offered(actor, view),
+        "in_doubt": bool(deceptions) or tone == "bad" or folder == "Junk",
         "report": mail_report.report_state(request, actor, view.summary.beffroi_id),
         "invitation": card,
         "bank": safety_words.bank(

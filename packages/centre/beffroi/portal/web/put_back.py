@@ -61,12 +61,12 @@ def put_back(request: HttpRequest, actor: Actor, kind: Kind) -> HttpResponse:
     try:
         done = asking(actor).put_back(Which(kind, request.POST.get("etag", "")))
     except (NotFound, Conflict):
-        messages.info(request, _("Rien à annuler : c’est déjà remis, ou autre chose a été supprimé depuis."))
+        messages.info(request, _("Rien à annuler : c’est déjà remis, ou autre chose a été supprimé depuis."))
     except bringing_words.FULL as error:
         messages.error(request, bringing_words.full(error))
         return HttpResponseRedirect(address)
     else:
-        messages.success(request, _("C’est annulé : rien n’est supprimé."))
+        messages.success(request, _("C’est annulé : rien n’est supprimé."))
         boxes = invitations.own_boxes(actor) if done.outgoing else []
         sent = invitations.tell(request, actor, done.outgoing, boxes)
         address = invitations.with_sending(address, sent)
