@@ -223,7 +223,7 @@ def test_what_is_no_file_of_contacts_is_refused_in_words(beaune: Commune) -> Non
         (b"", "Ce n’est pas un fichier de contacts"),
         (b"\x89PNG\0\0", "n’est pas du texte lisible"),
         (b"BEGIN:VCALENDAR\nEND:VCALENDAR\n", "Ce n’est pas un fichier de contacts"),
-        (card("x").encode() * 2001, "plus de 2000"),
+        (card("x").encode() * 2001, "plus de 2 000"),
         (b"x" * (wire_bringing.MAX_FILE_BYTES + 1), "8 Mo au plus"),
     ):
         assert words in bring(agent, data), words
@@ -235,11 +235,11 @@ def test_what_is_no_file_of_contacts_is_refused_in_words(beaune: Commune) -> Non
 def test_a_large_file_is_taken_in_and_out_within_the_time_of_a_page(beaune: Commune) -> None:
     agent = portal_client(beaune.agent_membership)
     many = "".join(card(f"Nom {n:04}", f"EMAIL:n{n}@x.test", "N:Nom;Paul;;;") for n in range(2000))
-    assert "et 1990 autres" in bring(agent, many)
+    assert "et 1 990 autres" in bring(agent, many)
     looked = time.monotonic()
-    assert "2000 contacts sont ajoutés" in act(agent, "take")
+    assert "2 000 contacts sont ajoutés" in act(agent, "take")
     taken = time.monotonic()
-    assert "2000 contacts sont retirés" in act(agent, "undo")
+    assert "2 000 contacts sont retirés" in act(agent, "undo")
     assert taken - looked < asking.FILE_TIMEOUT_S
 
 

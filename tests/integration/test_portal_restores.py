@@ -229,9 +229,9 @@ def test_the_console_says_what_the_drills_of_the_coffre_found(
         assert "chaque mois, tout est relu" in text_of(client.get("/sauvegardes/"))
         drills.path(state).write_bytes(msgspec.json.encode(found))
         page = text_of(client.get("/sauvegardes/"))
-        assert "1 Coffre relu, rien ne manque : 1234 fichiers et versions, 2,1 Go en 40 s." in page
+        assert "1 Coffre relu, rien ne manque : 1 234 fichiers et versions, 2,1 Go en 40 s." in page
         assert "Nuits-Saint-Georges" in page and "2 morceaux de fichiers manquent" in page
         own = text_of(client.get(f"/communes/{beaune.id}/coffre/"))
-        assert "1234 fichiers" in own and "Nuits-Saint-Georges" not in own
+        assert "1 234 fichiers" in own and "Nuits-Saint-Georges" not in own
     assert nuits.id in drills.problem(state)
     drills.path(state).unlink()

@@ -17,6 +17,7 @@ from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 from beffroi.portal.dates import date_format
+from beffroi.portal.drive_words import count
 from beffroi.portal.words import size
 
 
@@ -46,7 +47,7 @@ def _drills(known: Mapping[str, Drill]) -> list[str]:
     if well:
         told: dict[str, object] = {
             "n": len(well),
-            "files": sum(one.files for one in well),
+            "files": count(sum(one.files for one in well)),
             "size": size(sum(one.size_bytes for one in well)),
             "longest": _time(max(one.took_s for one in well)),
         }
