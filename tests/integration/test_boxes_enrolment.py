@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from beffroi.boxes import actions, api, consumers, queries
 from beffroi.boxes.models import Box, BoxPolicy, EnrolmentCode
+from beffroi.core.audit.models import AuditEntry
 from beffroi.core.events import run_pending
 from beffroi.core.events.models import InboxFact, OutboxEvent
 from beffroi.core.events.outbox import publish
@@ -204,6 +205,18 @@ def test_a_confirmed_box_is_told_who_it_is_for_its_key_without_a_code(
     actions.revoke(actor=administrator, box=box)
     with pytest.raises(actions.EnrolRefused):
         ask_again(key, prove_key(key))
+
+
+def test_who_heard_a_proof_does_not_fill_the_audit_log_with_it(administrator: Actor, beaune: Commune) -> None:
+    """It is no secret, and its box has to be answered each time."""
+    key = Ed25519PrivateKey.generate()
+    actions.enrol(request_of(actions.issue_code(actor=administrator, collectivite=beaune.collectivite), key))
+    actions.confirm(actor=administrator, box=Box.objects.get())
+    again = EnrolRequest(1, "", "BF-1", b64(public_bytes(key)), "0.1.0", prove_key(key))
+    for _ in range(20):
+        assert actions.enrol(again).state == "active"
+    asked = AuditEntry.objects.filter(verb="box:identity_asked")
+    assert 1 <= asked.count() <= 2, "one an hour, and another may just have begun"
 
 
 def test_a_machine_that_was_moved_is_told_who_it_became_last(

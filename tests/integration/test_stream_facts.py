@@ -6,6 +6,7 @@ import gzip
 import json
 import zlib
 
+import msgspec
 from beffroi.boxes.models import BoxNotice, FlowCount
 from beffroi.core.events import run_pending
 from beffroi.core.planes.db import Database
@@ -155,6 +156,19 @@ def test_box_that_floods_is_slowed_and_others_are_not(
     slowed = next(one for one in answers if one.status != 200)
     assert (slowed.status, slowed.code) == (429, "request.too_many")
     assert json.loads(slowed.body)["retryable"] is True
+    assert other.post("/v1/facts", facts(names_refused("g1"))).status == 200
+
+
+def test_a_box_that_tells_little_in_many_bytes_is_slowed_too(
+    centre: Centre, box: BoxClient, other: BoxClient
+) -> None:
+    """Twenty facts a second, each as long as one may be, would fill the disk of a centre within hours."""
+    told = Sighting("f", "flow", (), 1, {f"k{n}": "v" * 500 for n in range(50)})
+    long = facts(*[msgspec.structs.replace(told, id=f"f{n}") for n in range(35)])
+    assert len(long) < MAX_POST_BYTES
+    answers = [box.post("/v1/facts", long) for _ in range(20)]
+    assert answers[0].status == 200
+    assert {one.code for one in answers if one.status != 200} == {"request.too_many"}
     assert other.post("/v1/facts", facts(names_refused("g1"))).status == 200
 
 

@@ -28,6 +28,7 @@ from beffroi.core.communes import queries as communes
 from beffroi.core.communes.actions import CollectiviteLeft
 from beffroi.core.communes.models import Collectivite
 from beffroi.core.events import outbox
+from beffroi.core.identity import limits
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Administrator
 from beffroi.core.planes.follower import pinned_root
@@ -36,6 +37,7 @@ from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotFound
 
 CODE_LIFE_S = 20 * 60
+IDENTITY_RECORDED_S = 3600
 OBSERVE_DAYS = 14
 REASON_CHARS = 200
 HONEYPORTS = (2323, 5555, 6379, 37215)
@@ -133,7 +135,9 @@ def _known(request: EnrolRequest, public_key: bytes) -> Box:
     box = rows.order_by("-enrolled_at").first()
     if box is None or not key_proved(public_key, request.proof):
         raise EnrolRefused
-    audit.record_of(Actor("box", box.id, box.collectivite_id), "box:identity_asked", box)
+    # Whoever heard the proof may send it, too: the box is answered each time, and the audit log not filled.
+    if limits.take("box-identity", box.id, limit=1, window_s=IDENTITY_RECORDED_S):
+        audit.record_of(Actor("box", box.id, box.collectivite_id), "box:identity_asked", box)
     return box
 
 

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from beffroi_protocol.errors import IndicatorInvalid
 from beffroi_protocol.facts import Fact, FactBatch, FactsTaken
 from beffroi_protocol.indicators import Indicator, normalise
-from beffroi_protocol.messages import decode, encode
+from beffroi_protocol.messages import MAX_POST_BYTES, decode, encode
 
 from beffroi.lib.errors import Invalid
 from beffroi.lib.limits import RateLimit
@@ -28,6 +28,9 @@ MAX_FACT_ID = 64
 MAX_NUMBER = 2**53
 POSTS_BURST, POSTS_PER_S = 60.0, 2.0
 FACTS_BURST, FACTS_PER_S = 2000.0, 20.0
+BYTES_BURST, BYTES_PER_S = 4.0 * MAX_POST_BYTES, 16.0 * 1024
+"""Of bodies, inflated: a fact of an honest box has some hundred bytes, and each byte of a hostile one lies in the
+database for weeks."""
 
 
 class Facts:
@@ -38,12 +41,15 @@ class Facts:
         self._store = store
         self._posts = RateLimit(burst=POSTS_BURST, per_s=POSTS_PER_S)
         self._facts = RateLimit(burst=FACTS_BURST, per_s=FACTS_PER_S)
+        self._bytes = RateLimit(burst=BYTES_BURST, per_s=BYTES_PER_S)
 
     async def take(self, box: BoxRow, body: bytes) -> FactsTaken:
         """Return what the box is answered. Errors: TooMany, Invalid, MessageMalformed, VersionUnknown,
         IndicatorInvalid, Unavailable."""
         now_s = asyncio.get_running_loop().time()
-        if not self._posts.take(box.id, 1, now_s=now_s):
+        if not (
+            self._posts.take(box.id, 1, now_s=now_s) and self._bytes.take(box.id, len(body), now_s=now_s)
+        ):
             raise TooMany
         batch = decode(body, FactBatch)
         if len(batch.facts) > MAX_FACTS:
