@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from beffroi.previews import wire
@@ -12,6 +17,7 @@ from tests import picture_bombs as bombs
 from tests import preview_bombs
 from tests.photo_samples import GREEN, RED, Shape, color, is_like, photo, shape, turned
 from tests.previewing import Previews, previews
+from tests.waiting import PATIENCE_S
 
 __all__ = ["previews"]
 pytestmark = pytest.mark.slow
@@ -100,3 +106,38 @@ def test_a_document_that_takes_long_keeps_no_picture_waiting(previews: Previews)
         with pytest.raises(wire.Ended):
             wire.asked(asked)
     assert wire.asked(b"heic 10 1024\n") == ("heic", 10, 1024)
+
+
+OF_MANY = """
+import os, sys
+from pathlib import Path
+from beffroi.previews import making, server, wire
+place = Path(sys.argv[1])
+(place / "own").mkdir()
+if os.getuid() == 0:
+    os.chown(place, 65533, 65533)
+    os.chown(place / "own", 65533, 65533)
+    os.setresgid(65533, 65533, 65533)
+    os.setresuid(65533, 65533, 65533)
+ended, held = os.pipe()
+for _ in range(1 + server.LANES + 4 * (wire.PHOTOS_AT_ONCE - 1)):
+    if os.fork() == 0:
+        os.close(held)
+        os.read(ended, 1)
+        os._exit(0)
+sys.stdout.buffer.write(making.make(place / "own", "png", (place / "a.png").read_bytes(), 256).pictures[0])
+"""
+"""Beside as many threads as the pictures of a machine's other processors have, each vipsthumbnail four."""
+
+
+def test_a_machine_of_many_processors_makes_as_many_at_once() -> None:
+    with tempfile.TemporaryDirectory(prefix="bfp-") as folder:
+        (Path(folder) / "a.png").write_bytes(photo("png", 512, 256))
+        made = subprocess.run(
+            [sys.executable, "-c", OF_MANY, folder],
+            env={**os.environ, "PYTHON_CPU_COUNT": "16"},
+            stdout=subprocess.PIPE,
+            timeout=PATIENCE_S,
+            check=True,
+        )
+    assert shape(made.stdout) == Shape(256, 128)
