@@ -42,6 +42,12 @@ _FOR_ONE_PROGRAM = {
     "x86_64": (42, 44, 46, 307, 101, 62, 200, 234, 310, 311, 57, 58),
     "aarch64": (203, 206, 211, 269, 117, 129, 130, 131, 270, 271),
 }
+# shmget, semget, msgget, mq_open, add_key, request_key, keyctl: what they make stays when the process has ended, beyond
+# all limits of its own.
+_OUTLIVING = {
+    "x86_64": (29, 64, 68, 240, 248, 249, 250),
+    "aarch64": (194, 190, 186, 180, 217, 218, 219),
+}
 _SOCKET_AND_CLONE = {"x86_64": (0xC000003E, 41, 56), "aarch64": (0xC00000B7, 198, 220)}
 _AF_UNIX, _CLONE_THREAD = 1, 0x10000
 _OTHER_ABI = 0x40000000
@@ -63,7 +69,8 @@ def limit(*, memory_bytes: int, cpu_s: int, file_bytes: int) -> None:
 
 
 def no_sockets_no_programs() -> None:
-    """From here on: no new socket, no other program, no tracing of a process; for ever. Errors: OSError."""
+    """From here on: no new socket, no other program, no tracing of a process, no memory that outlives it; for ever.
+    Errors: OSError."""
     _deny(_NUMBERS, (_IO_URING_SETUP,))
 
 
@@ -80,7 +87,8 @@ def closed_memory() -> None:
 
 def one_program() -> None:
     """For a process that will be one foreign program (execve): threads, but no further process; no signal, no look into
-    another; sockets of the kind AF_UNIX alone, and none that reaches anybody; for ever. Errors: OSError.
+    another; sockets of the kind AF_UNIX alone, and none that reaches anybody; no memory that outlives it; for ever.
+    Errors: OSError.
 
     Which program it may be, ``only_these_files`` says.
     """
@@ -88,7 +96,8 @@ def one_program() -> None:
     if machine not in _SOCKET_AND_CLONE:
         raise OSError(errno.ENOSYS, "no filter for this machine")
     architecture, socket, clone = _SOCKET_AND_CLONE[machine]
-    denied = (*_FOR_ONE_PROGRAM[machine], _IO_URING_SETUP, _PIDFD_SEND_SIGNAL, _PIDFD_OPEN, _PIDFD_GETFD)
+    everywhere = (_IO_URING_SETUP, _PIDFD_SEND_SIGNAL, _PIDFD_OPEN, _PIDFD_GETFD)
+    denied = (*_FOR_ONE_PROGRAM[machine], *_OUTLIVING[machine], *everywhere)
     n = len(denied)
     _install(
         [
@@ -160,7 +169,7 @@ def _deny(by_machine: Mapping[str, tuple[int, ...]], everywhere: tuple[int, ...]
     if found is None:
         raise OSError(errno.ENOSYS, "no filter for this machine")
     architecture, *denied = found
-    denied += everywhere
+    denied += (*_OUTLIVING[platform.machine()], *everywhere)
     n = len(denied)
     program = [
         _step(_LOAD, _ARCHITECTURE),
