@@ -52,6 +52,8 @@ def test_an_english_browser_sees_english_a_french_one_french_and_the_button_chan
         assert "Se connecter" in french.get("/connexion/").content.decode()
         assert "Se connecter" in Client(headers={"Accept-Language": "de"}).get("/connexion/").content.decode()
         answer = english.post("/langue/", {"language": "fr", "next": "/connexion/"})
+        kept = answer.cookies["django_language"]
+        assert kept["secure"] and kept["httponly"] and kept["samesite"] == "Lax"
         assert answer["Location"] == "/connexion/"
         assert "Se connecter" in english.get("/connexion/").content.decode()
         assert 'lang="en">English</button>' in english.get("/connexion/").content.decode()

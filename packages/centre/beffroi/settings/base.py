@@ -167,6 +167,9 @@ CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_SECURE = True
 # Strict would not come along with a link of another site: a new one is given then, and forms of other tabs end.
 CSRF_COOKIE_SAMESITE = "Lax"
+LANGUAGE_COOKIE_HTTPONLY = True
+LANGUAGE_COOKIE_SECURE = True
+LANGUAGE_COOKIE_SAMESITE = "Lax"
 CSRF_FAILURE_VIEW = "beffroi.portal.pages.csrf_failure"
 
 SECURE_CONTENT_TYPE_NOSNIFF = True
