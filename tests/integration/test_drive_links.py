@@ -15,6 +15,7 @@ from beffroi.drive.store import shares, trash, tree
 from beffroi.drive.store.model import Node
 from beffroi.drive.web import granted, linked
 from beffroi.lib import clock
+from beffroi.portal.web import drive_public
 from django.test import Client
 
 from tests.conftest import STATE, Commune
@@ -132,6 +133,21 @@ def test_passwords_are_tried_a_few_times_an_hour_by_link_and_network(
     assert visitor.unlock(PASSWORD) == 429
     assert Visitor(server, other).unlock(PASSWORD) == 302
     assert Visitor(server, path, "198.51.100.9").unlock(PASSWORD) == 302
+
+
+def test_passwords_are_tried_a_limited_number_of_times_by_however_many_networks(
+    drive: Drive, client: Client, server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever rents a server has 65,536 networks of IPv6. One of them uses up its own tries alone."""
+    monkeypatch.setattr(drive_public, "TRIES_OF_ALL", 13)
+    path = make(client, drive.file("x").id, password=PASSWORD)
+    opened = Visitor(server, path, "2001:db8:ffff::1")
+    assert opened.unlock(PASSWORD) == 302
+    first, second = (Visitor(server, path, f"2001:db8:0:{one}::1") for one in (1, 2))
+    assert [first.unlock("faux") for _ in range(20)] == [403] * 10 + [429] * 10
+    assert [second.unlock("faux") for _ in range(4)] == [403] * 3 + [429]
+    assert Visitor(server, path, "2001:db8:0:3::1").unlock(PASSWORD) == 429
+    assert "Télécharger" in opened.page(), "who was inside stays"
 
 
 def test_passwords_that_are_tried_at_once_are_as_few(

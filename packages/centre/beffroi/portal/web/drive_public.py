@@ -2,7 +2,8 @@
 
 Input:   hostile; nobody signs in here, and no cookie of the portal is looked at.
 Secrets: the token is part of the address: no-referrer, noindex, and nothing on the page comes from elsewhere. The front
-         keeps no record of requests that went well. Passwords are tried a few times an hour by link and subscriber.
+         keeps no record of requests that went well. Passwords are tried a few times an hour by link and subscriber, and
+         a limited number of times by all.
 Fails:   closed: a link that never was, has ended, is used up, of another collectivité or of one whose files were
          erased, whose file is in the trash, that leads to the own file of who left or hands in to a sealed folder,
          gives one and the same page.
@@ -51,8 +52,9 @@ from beffroi.portal.web import drive_dropped
 from beffroi.portal.web.signin import refuse_blocked
 
 PAGE_ROWS = 200
-TRIES, HOUR_S = 10, 3600
-"""Wrong passwords of one link that one subscriber tries in an hour: colleagues who know it share an address."""
+TRIES, TRIES_OF_ALL, HOUR_S = 10, 200, 3600
+"""Wrong passwords of one link in an hour: by one subscriber (colleagues who know it share an address), and by all
+together: whoever rents a server comes from as many networks as there are passwords to try."""
 VISIT_S = 4 * 3600
 """How long a page that is open gives files: a grant says that token and password were right, no more."""
 LEFT = "left"
@@ -131,8 +133,10 @@ def _ask(request: HttpRequest, collectivite_id: str, share: Share, context: dict
     if request.method == "GET":
         return _page(request, "portal/drive_link_locked.html", context, HTTPStatus.OK)
     network = limits.network_of(client_address(request))
+    # One network uses up its own first: alone it shuts nobody else out.
     tried = limits.take("drive_link", share.id, network, limit=TRIES, window_s=HOUR_S)
-    if not tried:
+    of_all = tried and limits.take("drive_link_of_all", share.id, limit=TRIES_OF_ALL, window_s=HOUR_S)
+    if not of_all:
         context["error"] = _("Trop de mots de passe ont été essayés : réessayez dans une heure.")
         return _page(request, "portal/drive_link_locked.html", context, HTTPStatus.TOO_MANY_REQUESTS)
     if not shares.fits(share, request.POST.get("password", "")):
@@ -140,7 +144,7 @@ def _ask(request: HttpRequest, collectivite_id: str, share: Share, context: dict
             "Ce n’est pas le mot de passe de ce lien. Demandez-le à la personne qui vous a donné le lien."
         )
         return _page(request, "portal/drive_link_locked.html", context, HTTPStatus.FORBIDDEN)
-    limits.give_back(tried)
+    limits.give_back(tried, of_all)
     response = _to_page(request)
     _begin(response, request, share, collectivite_id)
     return response
