@@ -362,6 +362,35 @@ def test_guessing_stops_the_guesser_and_not_the_owner(new_administrator: NewAdmi
     assert enter(new_administrator, address="192.0.2.1").id == new_administrator.record.id
 
 
+def test_codes_are_guessed_a_few_times_an_hour_from_however_many_networks(
+    new_administrator: NewAdministrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has the password and 65,536 networks of IPv6 would find the code within a day; who has only the address
+    shuts nobody out."""
+    monkeypatch.setattr(
+        administrators, "check_password", lambda given, _: given == PASSWORD
+    )  # of a processor less
+    for number in range(2 * administrators.MOST_CODES):
+        with pytest.raises(SignInRefused):
+            enter(new_administrator, password="wrong", address=f"2001:db8:1:{number:x}::1")
+    assert enter(new_administrator).id == new_administrator.record.id
+    next_hour_s = 3600 - clock.epoch_s() % 3600
+    with clock.shifted(next_hour_s):
+        for number in range(2 * administrators.MOST_CODES):
+            with pytest.raises(SignInRefused):
+                enter(new_administrator, code="x", address=f"2001:db8:2:{number:x}::1")
+        with pytest.raises(SignInRefused):
+            enter(new_administrator, address="2001:db8:3::1")
+        with pytest.raises(SignInRefused):
+            administrators.confirm_by_code(
+                administrator_id=new_administrator.record.id,
+                code=code_of(new_administrator),
+                address="2001:db8:3::1",
+            )
+    with clock.shifted(next_hour_s + 3600):
+        assert enter(new_administrator).id == new_administrator.record.id
+
+
 def test_limit_ends_with_its_window(new_administrator: NewAdministrator) -> None:
     for _ in range(5):
         with pytest.raises(SignInRefused):

@@ -27,6 +27,9 @@ from beffroi.lib.errors import BeffroiError, Conflict
 _WINDOW_S = 900
 _PER_ACCOUNT_AND_NETWORK = 5
 _PER_NETWORK = 30
+MOST_CODES, HOUR_S = 20, 3600
+"""Wrong codes of one account in an hour, from wherever: who tries them has its password or its session, and perhaps as
+many networks as there are tries to make."""
 _ERASING = Actor.system("identity.erasure")
 
 
@@ -190,18 +193,21 @@ def erase_closed(administrator: Administrator) -> int:
 
 
 def _use_code(administrator: Administrator, code: str) -> bool:
+    tried = limits.take("console-codes", administrator.pk, limit=MOST_CODES, window_s=HOUR_S)
     step = totp.matching_step(
         decrypt_text(administrator.totp_secret),
         code,
         epoch_s=clock.epoch(),
         after_step=administrator.totp_last_step,
     )
-    if step is None:
+    if step is None or not tried:
         return False
     # The update decides: of two requests with one code, one changes the row.
-    return bool(
-        Administrator.objects.filter(pk=administrator.pk, totp_last_step__lt=step).update(totp_last_step=step)
-    )
+    rows = Administrator.objects.filter(pk=administrator.pk, totp_last_step__lt=step)
+    is_used = bool(rows.update(totp_last_step=step))
+    if is_used:
+        limits.give_back(tried)
+    return is_used
 
 
 _decoys: list[str] = []
