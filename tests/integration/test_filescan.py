@@ -369,3 +369,5 @@ def test_status_says_that_an_engine_is_away(tmp_path: Path) -> None:
     assert "clamd does not answer. 4 collectivités wait" in told.problem(config)
     told.write(config, told.Told(now_s, "clamd", now_s - 5, 4))
     assert told.problem(config) == ""
+    told.write(config, told.Told(now_s, "clamd", now_s + 40 * 86400, 4))
+    assert "clamd does not answer" in told.problem(config), "away since before the clock was set right"

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from beffroi.drive.scanning import told
 from beffroi.drive.scanning.__main__ import Process
 from beffroi.drive.scanning.engines import Engines
 from beffroi.drive.scanning.scanner import Scanner
@@ -78,4 +79,8 @@ def test_a_sweep_opens_no_collectivite_in_which_nobody_wrote(
         filescan._turn()  # hears of other rules
         monkeypatch.setattr("beffroi.drive.scanning.scanner.WALKS_APART_S", 0)
         assert swept() == set(IDS), "other rules, another walk"
+        with clock.jumped(40 * 86400):
+            filescan._say()
+        filescan._say()
+        assert told.read(config).at_s <= clock.epoch_s(), "told again once the clock is right"
         communes.close()

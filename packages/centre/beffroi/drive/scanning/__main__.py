@@ -149,7 +149,7 @@ class Process:
 
     def _say(self) -> None:
         now = Told(clock.epoch_s(), *self._away, len(self._due))
-        if now.at_s - self._told.at_s >= TURN_S or now.away != self._told.away:
+        if not 0 <= now.at_s - self._told.at_s < TURN_S or now.away != self._told.away:
             try:
                 told.write(self._config, now)
             except OSError as error:

@@ -51,7 +51,7 @@ def late(config: Config) -> str:
 def problem(config: Config) -> str:
     """For ``status``: one sentence with the next step; "" where files are looked at as they come."""
     told = read(config)
-    if not told.away or clock.epoch_s() - told.away_s < AWAY_S:
+    if not told.away or abs(clock.epoch_s() - told.away_s) < AWAY_S:
         return ""
     where = (
         f"Look at {config.log / 'scan.log'}."
