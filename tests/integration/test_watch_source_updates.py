@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,15 @@ def test_an_update_that_behaves_differently_is_held_and_the_former_list_stays(
         actions.answer_update(actor=administrator, update=held, accept=False, why="Trop tard")
     # What it named before and not now leaves with its TTL, not at once.
     assert lists_in_force() == {"source-essai-ip": max(300, held.kept)}
+
+
+def test_an_update_that_a_clock_ahead_dated_counts_among_none_of_the_last_days() -> None:
+    """It held each one after a list had grown, whatever a person accepted."""
+    source = new_source("https://lists.example.org/list")
+    ahead = clock.now() + timedelta(days=40)
+    SourceUpdate.objects.create(source=source, state="applied", kept=300, at=ahead)
+    SourceUpdate.objects.create(source=source, state="accepted", kept=700)
+    assert updates._week(source) == 700
 
 
 def test_one_name_of_a_member_holds_an_update_until_a_person_accepts_it(

@@ -137,7 +137,8 @@ def _accepted(source: FeedSource) -> set[tuple[str, str]]:
 
 def _week(source: FeedSource) -> int:
     """The fewest that an update in force of the last days named, since a person accepted one."""
-    updates = source.updates.filter(at__gte=clock.now() - timedelta(days=rules.BASELINE_DAYS))
+    now = clock.now()
+    updates = source.updates.filter(at__gte=now - timedelta(days=rules.BASELINE_DAYS), at__lte=now)
     accepted = updates.filter(state=_State.ACCEPTED).order_by("-at").first()
     if accepted is not None:
         updates = updates.filter(at__gte=accepted.at)
