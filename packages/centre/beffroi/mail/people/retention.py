@@ -16,6 +16,8 @@ from beffroi.mail.people.models import DelegatedAct, Delegation, Departure, Hand
 _OVER = Q(state__in=(Departure.State.CONFIRMED, Departure.State.UNDONE))
 """Not one that the engines have not confirmed: it would go on being nobody's business."""
 
+delegated_acts = BeforeDay(DelegatedAct)
+
 
 def delegations(cutoff: datetime) -> QuerySet[Delegation]:
     """Not one in force, and none whose acts are still there."""
@@ -27,5 +29,5 @@ category(Category("handlings", 96, "retention_messages_days", Before(Handling, "
 category(Category("mail_notes", 97, "retention_messages_days", Before(Note, "created_at")))
 category(Category("former_members", 98, "retention_accounts_days", Before(Member, "ended_at")))
 category(Category("departures", 99, "retention_accounts_days", Before(Departure, "created_at", _OVER)))
-category(Category("delegated_acts", 113, "retention_messages_days", BeforeDay(DelegatedAct)))
+category(Category("delegated_acts", 113, "retention_messages_days", delegated_acts))
 category(Category("delegations", 114, "retention_accounts_days", delegations))

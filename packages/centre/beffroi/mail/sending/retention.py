@@ -13,6 +13,7 @@ KEPT_DAYS = 90
 DOUBT_DAYS = 30
 SLOT_DAYS = 1
 
+lanes, refused = BeforeDay(LaneDay), BeforeDay(RefusedDay)
 slots = Before(AnsweredSlot, "at")
 
 
@@ -24,7 +25,7 @@ def doubted(cutoff: datetime) -> QuerySet[Doubted]:
 
 category(Category("sending_alarms", 149, "retention_evidence_days", Before(SendingAlarm, "closed_at")))
 category(Category("partner_tls", 105, KEPT_DAYS, BeforeDay(PartnerTls), batch=500))
-category(Category("lane_days", 145, KEPT_DAYS, BeforeDay(LaneDay), batch=500))
-category(Category("refused_days_of_mailboxes", 146, DOUBT_DAYS, BeforeDay(RefusedDay), batch=500))
+category(Category("lane_days", 145, KEPT_DAYS, lanes, batch=500))
+category(Category("refused_days_of_mailboxes", 146, DOUBT_DAYS, refused, batch=500))
 category(Category("doubted_senders", 147, DOUBT_DAYS, doubted))
 category(Category("answered_slots", 148, SLOT_DAYS, slots, batch=500))
