@@ -109,10 +109,12 @@ def test_a_key_is_added_opens_confirms_and_is_removed(centre: Centre, page: Any)
     page.wait_for_selector("h1:has-text('Mettre mon courrier')")
     sign_out(page)
     come_in(page, centre, centre.seeded["agent_email"])
+    page.wait_for_selector("button:has-text('Utiliser ma clé')")
     press(page, "Utiliser ma clé")
     page.wait_for_selector("h1:has-text('Bonjour')")
-    # As a second factor it has not: the step-up goes by the key as well, for it is how they signed in.
+    # As a second factor it has not: the step-up asks for the password, or for the key and its owner.
     page.goto(centre.portal + "/acces/telephone/")
+    press(page, "Avec ma clé d’accès")
     page.wait_for_selector("button:has-text('Utiliser ma clé')")
     inspect(page, "confirmer-cle")
     press(page, "Utiliser ma clé")

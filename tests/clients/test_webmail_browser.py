@@ -197,6 +197,11 @@ def test_a_person_reads_finds_and_files_by_the_keyboard(post: Post, desk: Any) -
     post.wait_count(box, 3)
     page.goto(f"{portal}/courrier/{box.id}/")
     inspect(page, "w-liste")
+    page.set_viewport_size({"width": 360, "height": 640})
+    assert page.locator("section:has(#mails)").bounding_box()["y"] <= 300, (
+        "in the first screen of a telephone"
+    )
+    page.set_viewport_size({"width": 1280, "height": 900})
     page.keyboard.press("j")
     page.keyboard.press("j")
     page.keyboard.press("Enter")
@@ -222,8 +227,9 @@ def test_a_person_reads_finds_and_files_by_the_keyboard(post: Post, desk: Any) -
     page.goto(f"{portal}/courrier/{box.id}/")
     page.keyboard.press("j")
     page.keyboard.press("x")
-    page.select_option("#id_what", "trash")
-    page.click("button:has-text('Appliquer')")
+    page.keyboard.press("a")
+    page.keyboard.type("Mettre")
+    press(page, "Appliquer aux courriels cochés")
     page.wait_for_selector("text=1 courriel déplacé vers Corbeille")
     assert until(lambda: post.count(box, "Trash") == 1, "it lies in the trash") is None
     inspect(page, "w-corbeille")

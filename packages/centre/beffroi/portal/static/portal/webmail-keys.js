@@ -23,6 +23,7 @@
   const acts = {
     j: () => step(1), k: () => step(-1), n: () => go("write"), r: () => go("reply"),
     "/": () => { const field = document.getElementById("id_q"); if (field) { field.focus(); field.select(); } return Boolean(field); },
+    a: () => { const field = document.getElementById("id_what"); if (field) field.focus(); return Boolean(field); },
     "?": () => { help.showModal(); return true; },
     x: () => { const row = document.activeElement.closest(".mails li"), tick = row && row.querySelector("input"); if (tick) tick.click(); return Boolean(tick); },
     Escape: () => go("back"),
