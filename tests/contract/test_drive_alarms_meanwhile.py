@@ -3,8 +3,12 @@ began; and what they have open is no hindrance."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from beffroi.drive import recovery
+from beffroi.drive import alarms, recovery
+from beffroi.drive.guard.scoring import Alarm
+from beffroi.drive.guard.signs import Sign
 from beffroi.drive.store import locks, schema, trash, tree
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import Node, StoreFull
@@ -121,3 +125,22 @@ def test_what_a_colleague_has_open_comes_back_all_the_same(metadata: Database) -
     assert listing(metadata, common.id) == {"a.txt": 4, "b.txt": 4}
     with metadata.reading() as reading:
         assert [it.person_id for it in locks.held(reading, one.id, now_s=REFERENT.now_s)] == [OTHER.person_id]
+
+
+@pytest.mark.parametrize("is_first_first", [True, False])
+def test_what_two_stopped_devices_did_to_one_file_in_turn_is_taken_back_whichever_comes_first(
+    metadata: Database, home: Node, is_first_first: bool
+) -> None:
+    """Neither is a colleague of the other, nor is who took it back before."""
+    another = replace(EVIL, device_id="app_3")
+    put(metadata, home.id, "a.txt", b"work", OTHER)
+    put(metadata, home.id, "a.txt", b"emptied", EVIL)
+    put(metadata, home.id, "a.txt", b"scrambled", another)
+    for device in (ME.device_id, another.device_id):
+        alarm = Alarm(device, float(EVIL.now_s), 3, {Sign.LOST: 3})
+        metadata.write(lambda w, it=alarm: alarms.raise_(w, it, now_s=EVIL.now_s))
+    devices = [ME.device_id, another.device_id]
+    for device in devices if is_first_first else reversed(devices):
+        over = recovery.carry_out(metadata, REFERENT, device)
+        assert (over.state, over.missed) == ("restored", 0)
+        assert listing(metadata, home.id) == {"a.txt": 4}

@@ -154,7 +154,14 @@ def empty_and_written_last(drive: Served, number: int, path: str, data: bytes) -
     ]
 
 
-@pytest.mark.parametrize("way", [elsewhere, moved_away, by_two_devices, empty_first, empty_and_written_last])
+def emptied_by_another(drive: Served, number: int, path: str, data: bytes) -> list[int]:
+    done = [drive.ask("PUT", f"{COMMON}/{path}", login=PORTABLE)[0]]
+    return [*done, drive.ask("PUT", f"{COMMON}/{path}", data)[0]]
+
+
+@pytest.mark.parametrize(
+    "way", [elsewhere, moved_away, by_two_devices, empty_first, empty_and_written_last, emptied_by_another]
+)
 def test_a_copy_is_seen_wherever_and_by_whatever_device_it_was_made_and_all_comes_back(
     drive: Served, way: Callable[[Served, int, str, bytes], list[int]]
 ) -> None:

@@ -122,7 +122,8 @@ def _first_of_its_moment(reading: Reading, alarm: Alarm) -> int:
         "SELECT MIN(number + 0) FROM change WHERE device_id = ? AND at_s = ? AND number > ?",
         (alarm.device, its[0], before[0] if before else 0),
     )
-    return first[0] if first and first[0] is not None else alarm.since
+    # What another device had emptied before it is older than anything of its own.
+    return min(first[0], alarm.since) if first and first[0] is not None else alarm.since
 
 
 def told(writing: Writing, device_id: str, *, now_s: int) -> None:

@@ -107,14 +107,23 @@ def body_at(reading: Reading, node: int, number: int) -> Body | None:
     return Body(node, (wrote and wrote[0]) or 0, found[0], bytes(found[1]))
 
 
-def body_before(reading: Reading, body: Body, device_id: str, *, since_s: int) -> tuple[Body, int] | None:
-    """What a file held before this content, and when that was replaced, if it was by this device since then."""
+class Before(NamedTuple):
+    """What a file held before a content. ``at_s``, ``device_id``: when and by which device that was replaced."""
+
+    body: Body
+    at_s: int
+    device_id: str
+
+
+def body_before(reading: Reading, body: Body, person_id: str, *, since_s: int) -> Before | None:
+    """What a file held before this content, if a device of this person replaced it since then."""
     row = reading.one(
-        "SELECT at_s FROM change WHERE number = ? AND kind = 'changed' AND device_id = ? AND at_s >= ?",
-        (body.written, device_id, since_s),
+        "SELECT at_s, device_id FROM change WHERE number = ? AND kind = 'changed' AND person_id = ? AND device_id <> ''"
+        " AND at_s >= ?",
+        (body.written, person_id, since_s),
     )
     before = body_at(reading, body.node, body.written - 1) if row is not None else None
-    return (before, row[0]) if row is not None and before is not None else None
+    return Before(before, row[0], row[1]) if row is not None and before is not None else None
 
 
 def done(reading: Reading, row: Row) -> Done | None:

@@ -157,8 +157,9 @@ def _plan(reading: Reading, alarm: Raised) -> Plan:
         found = reading.all(ROWS + " WHERE at_s >= ? ORDER BY number + 0", (alarm.since_s,))
     rows = [Row(*row) for row in found]
     entries = _entries(reading, rows)
-    steps = plan.restore(entries, frozenset((alarm.device_id,)), _Tree(reading))
-    others = {one.node for one in entries if one.device != alarm.device_id and not one.with_folder}
+    stopped = alarms.stopped(reading)
+    steps = plan.restore(entries, (alarm.device_id,), _Tree(reading), stopped)
+    others = {one.node for one in entries if one.device not in stopped and not one.with_folder}
     return _with_removals(reading, steps, others)
 
 
@@ -364,6 +365,8 @@ def _take(writing: Writing, act: Act, person_id: str, step: Step, others: Collec
                 _put_back(writing, act, one.id, version, others)
         case Copy(node, version, parent, name):
             folder, kept = _folder(writing, act, person_id, parent), _content(writing, int(node), version)
+            if kept.sha256 == tree.node_at(writing, int(node)).sha256:
+                return  # somebody put it back already
             tree.put(writing, act, folder, look.free_name(writing, folder, name), kept, if_absent=True)
         case Remove(node):
             if look.children(writing, int(node)):

@@ -25,6 +25,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 import msgspec
 from beffroi_protocol.errors import UNDECODABLE
@@ -166,6 +167,16 @@ class Sentry:
         return found
 
 
+class _Whole(NamedTuple):
+    """What a file held, its structure, and since when, by which change and which device it does not."""
+
+    body: Body | None
+    seen: Structure | None
+    at_s: int
+    number: int
+    device_id: str
+
+
 class _Looking:
     """The structures of some changes."""
 
@@ -213,12 +224,12 @@ class _Looking:
         row, over = one.row, one.over
         before: Structure | None
         after: Structure | None = None
-        old, at_s, number = over or one.before, row.at_s, row.number
+        old, at_s, number, spoiler = over or one.before, row.at_s, row.number, row.device_id
         if row.kind == "moved" and over is None:
             before = self._kept(one.before)  # a name alone is judged
         else:
             name = row.name if row.kind in ("changed", "deleted") else one.name
-            old, before, at_s, number = self._whole(old, name, row)
+            old, before, at_s, number, spoiler = self._whole(old, name, row)
         if one.after is not None and row.kind == "created" and over is None:
             after = self._of(one.after, one.name)  # of new files beside many deletions each is looked at once
         elif one.after is not None and (row.kind != "moved" or over is not None):
@@ -238,26 +249,25 @@ class _Looking:
             chunks_before=len(chunks),
             chunks_kept=len(chunks & new),
             number=number,
+            spoiler=spoiler,
         )
 
-    def _whole(
-        self, body: Body | None, name: str, row: Row
-    ) -> tuple[Body | None, Structure | None, int, int]:
-        """What a file held before a change, its structure, since when it does not, and by which change. Where its
-        device emptied or blanked it within a day: what it held before that, so that two steps do not hide what one
-        would show."""
+    def _whole(self, body: Body | None, name: str, row: Row) -> _Whole:
+        """What a file held before a change. Where a device of its person emptied or blanked it within a day: what it
+        held before that, so that two steps do not hide what one would show."""
         seen = self._of(body, name)
-        first, first_seen, at_s, number = body, seen, row.at_s, row.number
+        now = whole = _Whole(body, seen, row.at_s, row.number, row.device_id)
         for _ in range(STEPS_BACK):
-            if first is None or first_seen is None or first_seen.state != "torn":
+            if whole.body is None or whole.seen is None or whole.seen.state != "torn":
                 break
+            since_s, number = row.at_s - DAY_S, whole.body.written
             with self._database.reading() as reading:
-                found = journal.body_before(reading, first, row.device_id, since_s=row.at_s - DAY_S)
-            number = first.written
-            first, at_s = found or (None, 0)
-            first_seen = self._of(first, name)
-        is_whole = first_seen is not None and first_seen.state in ("sound", "sealed")
-        return (first, first_seen, at_s, number) if is_whole else (body, seen, row.at_s, row.number)
+                found = journal.body_before(reading, whole.body, row.person_id, since_s=since_s)
+            if found is None:
+                break
+            whole = _Whole(found.body, self._of(found.body, name), found.at_s, number, found.device_id)
+        is_whole = whole.seen is not None and whole.seen.state in ("sound", "sealed")
+        return whole if is_whole else now
 
     def _of(self, body: Body | None, name: str) -> Structure | None:
         if body is None:

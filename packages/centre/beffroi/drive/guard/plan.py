@@ -53,24 +53,28 @@ class _Wish(msgspec.Struct):
     copy_of: str | None = None
 
 
-def restore(journal: Iterable[Entry], devices: Collection[str], tree: Tree) -> Plan:
-    """Return what takes back the changes of ``devices``.
+def restore(
+    journal: Iterable[Entry], devices: Collection[str], tree: Tree, stopped: Collection[str] = ()
+) -> Plan:
+    """Return what takes back the changes of ``devices``. ``stopped``: others under an alarm; in what ``devices``
+    touched they are nobody whose work is to stay.
 
     ``journal``: the entries of all devices since the moment, oldest first; those of nodes that ``devices`` did not
     touch are needed only for folders that somebody deleted. A copy, or a node whose name
     is taken, is called "budget (avant).xlsx".
     What cannot be done is left as it is.
     """
+    together = {*devices, *stopped}
     histories: dict[str, list[Entry]] = {}
     for entry in journal:
         histories.setdefault(entry.node, []).append(entry)
     wishes = {
-        node: _wish(history, devices)
+        node: _wish(history, together)
         for node, history in histories.items()
         if any(entry.device in devices for entry in history)
     }
     place = cache(tree.place)
-    wishes |= _went_along(histories, devices, place, wishes)
+    wishes |= _went_along(histories, together, place, wishes)
     gone = {
         node: _states(history)[-1].place
         for node, history in histories.items()

@@ -225,10 +225,11 @@ class Commune(msgspec.Struct):
         known = self.windows.get(device)
         if known is not None and at_s < known.forgotten_s:
             return []
-        found = {device: _signs(change, at_s)}
+        devices = {device, change.spoiler or device}
+        found = {one: _signs(change, at_s) for one in devices}
         pairs = self.pairs.get(person or device) or Pairs()
         if pair := pairs.add(change, at_s, device):
-            for one in {pair.lost.device, pair.copy.device}:
+            for one in {pair.lost.device, pair.copy.device} | devices:
                 found.setdefault(one, []).append(_of_pair(pair))
         pairs.forget(now_s - RULES.day_s)
         if pairs.halves or pairs.paired:

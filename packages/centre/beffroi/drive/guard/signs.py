@@ -46,7 +46,8 @@ class Change(msgspec.Struct, frozen=True):
     ``folder``: ids. ``name_before``: of a rename; where only the folder changed, there is nothing to judge. ``before``,
     ``after``: what ``structure.look`` said of the version before and of the new one; None where there is none.
     ``chunks_before``: chunks of the version before, ``chunks_kept``: how many of them the new version has. An upload to
-    a temporary name that is then moved over a file is "changed" of that file.
+    a temporary name that is then moved over a file is "changed" of that file. ``spoiler``: the device of the same
+    person that emptied what was ``before``; "" where it is the same.
     """
 
     at_s: float
@@ -62,6 +63,7 @@ class Change(msgspec.Struct, frozen=True):
     chunks_before: int = 0
     chunks_kept: int = 0
     number: int = 0
+    spoiler: str = ""
 
 
 # Each has to be one that nobody would write: .lock, .aac, .enc, .crypt, .djvu, .micro stand on public lists, and are
