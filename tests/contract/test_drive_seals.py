@@ -179,7 +179,7 @@ REFUSED: dict[str, Change] = {
     "recovery, revert": lambda w, x: _recover(w, Revert(str(x.a.id), str(x.etag))),
     "recovery, move": lambda w, x: _recover(w, Move(str(x.a.id), str(x.beside.id), "n")),
     "recovery, revive": lambda w, x: _recover(w, Revive(str(x.old.id), str(x.sub.id), "n", "present")),
-    "recovery, copy": lambda w, x: _recover(w, Copy(str(x.c.id), "present", str(x.sub.id), "n")),
+    "recovery, copy": lambda w, x: _recover(w, Copy(str(x.a.id), str(x.etag), str(x.sub.id), "n")),
     "recovery, remove": lambda w, x: _recover(w, Remove(str(x.b.id))),
     "tags.remove": lambda w, x: tags.remove(w, TAGGING, _tagged(w, x).id),
     "tags.change, name": lambda w, x: _changed(w, x, name="refusé"),
