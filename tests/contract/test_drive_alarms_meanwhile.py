@@ -20,20 +20,13 @@ pytest_plugins = ["tests.fixtures_drive_store"]
 LATER = at(REFERENT.now_s + 3600, OTHER)
 
 
-def begun(metadata: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def begun(metadata: Database, home: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     """Planned, nothing taken yet: the disk is full after the first step, of a file that nobody asks about."""
-    put(metadata, _home(metadata), "0 first", b"pay", EVIL)
+    put(metadata, home.id, "0 first", b"pay", EVIL)
     stop(metadata)
     monkeypatch.setattr(recovery, "MOST_STEPS", 1)
     with breaking_after(1, monkeypatch), pytest.raises(StoreFull):
         recovery.carry_out(metadata, REFERENT, ME.device_id)
-
-
-def _home(metadata: Database) -> int:
-    with metadata.reading() as reading:
-        row = reading.one("SELECT id FROM node WHERE parent = 0 AND name LIKE 'home:%'")
-    assert row is not None
-    return int(row[0])
 
 
 def ended(metadata: Database) -> int:
@@ -51,7 +44,7 @@ def test_what_a_colleague_wrote_meanwhile_stays_and_the_version_before_lies_besi
     one, other = (put(metadata, home.id, f"{name}.txt", b"work", OTHER) for name in "ab")
     for each in (one, other):
         put(metadata, home.id, each.name, b"scrambled", EVIL)
-    begun(metadata, monkeypatch)
+    begun(metadata, home, monkeypatch)
     put(metadata, home.id, "a.txt", b"written anew", LATER)
     put(metadata, home.id, "b.txt", b"written anew", LATER)
     put(metadata, home.id, "b (avant).txt", b"a name that is taken", LATER)
@@ -74,7 +67,7 @@ def test_a_file_that_a_colleague_brought_somewhere_meanwhile_stays_there(
     put(metadata, inside.id, "d", b"scrambled", EVIL)
     metadata.write(lambda w: tree.delete(w, EVIL, deleted.id))
     put(metadata, inside.id, "s", b"scrambled", EVIL)
-    begun(metadata, monkeypatch)
+    begun(metadata, home, monkeypatch)
     metadata.write(lambda w: tree.move(w, LATER, moved.id, home.id, "retrouvé"))
     metadata.write(lambda w: trash.restore(w, LATER, home.id, deleted.id))
     metadata.write(lambda w: tree.move(w, LATER, deleted.id, home.id, "sauvé"))
@@ -90,7 +83,7 @@ def test_what_a_colleague_made_of_a_file_of_the_device_meanwhile_stays(
 ) -> None:
     for name in ("a.txt", "b.txt", "c.txt"):
         put(metadata, home.id, name, b"begun", EVIL)
-    begun(metadata, monkeypatch)
+    begun(metadata, home, monkeypatch)
     name = max(listing(metadata, home.id))
     put(metadata, home.id, name, b"work", LATER)
     assert ended(metadata) == 1
@@ -102,7 +95,7 @@ def test_a_name_that_a_colleague_took_meanwhile_is_theirs_and_the_file_comes_bes
 ) -> None:
     one = put(metadata, home.id, "a.txt", b"work", OTHER)
     metadata.write(lambda w: tree.move(w, EVIL, one.id, home.id, "a.k9x2"))
-    begun(metadata, monkeypatch)
+    begun(metadata, home, monkeypatch)
     put(metadata, home.id, "a.txt", b"in its place", LATER)
     assert ended(metadata) == 0
     assert listing(metadata, home.id) == {"a.txt": 12, "a (2).txt": 4}
