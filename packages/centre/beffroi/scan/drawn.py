@@ -197,7 +197,7 @@ _STYLE = re.compile(r"([\w-]+)\s*:\s*([^;]+)")
 _STEPS = re.compile(r"([a-df-z])|([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)", re.I)
 _MOVED = re.compile(r"translate\(\s*([^,\s)]+)[,\s]*([^,\s)]*)")
 _TAKES = {"M": 2, "L": 2, "H": 1, "V": 1, "C": 6, "S": 4, "Q": 4, "T": 2, "A": 7}
-_MOST_SHAPES, _MOST_STEPS, _FEWEST_PIECES = 20_000, 400_000, 60
+_MOST_SHAPES, _MOST_STEPS, _FEWEST_PIECES = 20_000, 200_000, 60
 _EDGE, _MOST_PAINTED = 800, 10_000_000
 """Pixels of the picture's edge; of what is painted, what takes time."""
 type _Points = list[tuple[float, float]]
@@ -238,7 +238,7 @@ def _spread(points: _Points) -> tuple[float, float]:
 
 
 def _pieces(text: str) -> Iterator[_Piece]:
-    of_class = dict(_OF_CLASS.findall(text))
+    of_class, left = dict(_OF_CLASS.findall(text)), _MOST_STEPS
     named: dict[str, tuple[str, dict[str, str]]] = {}
     for shape, attributes in _SHAPES.findall(text):
         told = {name: one or other for name, one, other in _ATTRIBUTES.findall(attributes)}
@@ -249,7 +249,11 @@ def _pieces(text: str) -> Iterator[_Piece]:
             told, kind = {**first, "dx": told.get("x", ""), "dy": told.get("y", "")}, other
         elif "id" in told:
             named[told["id"]] = kind, told
-        yield from _of_shape(kind, told)
+        for piece in _of_shape(kind, told):
+            yield piece
+            left -= len(piece[0])
+        if left < 0:
+            return
 
 
 def _of_shape(kind: str, told: dict[str, str]) -> Iterator[_Piece]:
