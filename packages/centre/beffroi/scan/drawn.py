@@ -39,6 +39,8 @@ def drawings(text: str) -> Iterator[Drawing]:
 def _has_blocks(lower: str) -> bool:
     if any(one in lower for one in ("&#", "block", "hblk")):
         lower = unescape(lower)
+    elif lower.isascii():
+        return False
     return sum(1 for _ in islice(_BLOCKS.finditer(lower), _FEWEST_BLOCKS)) == _FEWEST_BLOCKS
 
 

@@ -20,10 +20,12 @@ _BASE = re.compile(
 _UNSEEN = re.compile(r"<(script|style)\b[^<>]*>[^<]*", re.I)
 _TAGS = re.compile(r"<[^<>]*>")
 _FOLLOWED = re.compile(
-    r"""(?:href|action|location|[;,]\s*url|\s(?:to|values))\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""",
+    r"""(?:href|action|location|[;,]\s*url)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""",
     re.IGNORECASE,
 )
 """What a browser follows, as the mail door reads it of a mail's own text (beffroi-links.lua)."""
+_SET = re.compile(r"""<(?:set|animate)\s[^<>]*?\b(?:to|values)\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.I)
+"""Where a link of SVG leads in the end."""
 _FRAMES = re.compile(
     r"""<(?:i?frame|embed|object)\b[^<>]*?\s(?:src|data)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.I
 )
@@ -37,7 +39,7 @@ _ENCODED = re.compile(r"(?:aHR0c(?:HM6L|DovL)|YUhSMGN)[\w+/-]*", re.ASCII)
 _BACKWARDS, _MOST_BACKWARDS = re.compile(r"L(?:6MH|voD)c0RHa"), 2048
 """The same from its end."""
 _WEB = re.compile(r"https?://[^\s\0<>\"']+", re.I)
-_ESCAPED = re.compile(r"""(?:unescape|decodeURI(?:Component)?)\(\s*["'`]([^"'`]*)["'`]""", re.I)
+_ESCAPED = re.compile(r"""(?:unescape|decodeURI(?:Component)?)\(\s*["'`]([^"'`]*)["'`]""")
 _CARRIED = re.compile(
     r"(?<![\w+/])(?:UEsDB|TV[opqr]|N3q8r|UmFyIR|JVBERi|0M8R4K|TVNDR|H4sI|TAAAAAEUAg|PGh0bW|PEhUTU|PHNjcm|PHN2Zy|PCFET0|PCFkb2)"
     r"[\w+/]{60,}",
@@ -61,7 +63,7 @@ def links(page: str) -> Iterator[str]:
     the addresses that they name, and those in base64."""
     begins = _BASE.search(page)
     base = _value(begins) if begins else ""
-    for pattern in (_FOLLOWED, _FRAMES):
+    for pattern in (_FOLLOWED, _FRAMES, _SET):
         for found in pattern.finditer(page):
             yield _based(base, _value(found))
     for script in map(scripts.written_out, _scripts(page)):
