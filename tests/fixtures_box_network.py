@@ -150,9 +150,13 @@ class Site:
         for space, link in ((OP, "l0"), (PC, "e0"), (BOX, router), (BOX, pc)):
             ip(f"-n {space} link set {link} up")
 
-    def give(self, address: str, *, pool: int = 50, prefix6: str = "") -> None:
-        """The operator's router: its address on the cable, DHCP for the others there; ``prefix6``, advertised too."""
+    def give(
+        self, address: str, *, pool: int = 50, prefix6: str = "", translated: tuple[str, ...] = ()
+    ) -> None:
+        """The operator's router: its address on the cable, DHCP for the others there; ``prefix6``, advertised too, and
+        ``translated``, prefixes of NAT64."""
         six = f"IPv6SendRA=yes\n[IPv6Prefix]\nPrefix={prefix6}\nAssign=yes\n" if prefix6 else ""
+        six += "".join(f"[IPv6PREF64Prefix]\nPrefix={one}\n" for one in translated)
         self.op.configure(
             l0_network=f"[Match]\nName=l0\n[Network]\nAddress={address}\nDHCPServer=yes\nIPv6AcceptRA=no\n{six}"
             f"[DHCPServer]\nPoolOffset=10\nPoolSize={pool}\nEmitDNS=no\nPersistLeases=no\nDefaultLeaseTimeSec=600\n"

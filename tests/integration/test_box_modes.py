@@ -129,16 +129,45 @@ def test_a_town_hall_with_fixed_addresses_goes_on_and_the_box_is_given_one_by_ha
     found = place.choose()
     assert (found["plan"]["mode"], found["trouble"]) == ("bridge", "no_dhcp"), found
     assert place.pc_reaches_the_internet()
+    began = (place.state / "networkd.pid").read_text()
+    assert place.choose()["trouble"] == "no_dhcp"
+    assert (place.state / "networkd.pid").read_text() == began, "nothing is tried while people work"
 
     by_hand = place.box.directory / "network" / "50-beffroi-br0.network.d"
     by_hand.mkdir()
     (by_hand / "address.conf").write_text("[Network]\nAddress=192.168.1.3/24\nGateway=192.168.1.1\n")
-    place.box.run("ip", "link", "set", "br0", "down")
-    place.plug(router="p1", pc="p0")  # another plan, whose files are written anew
+    (place.state / "network.json").unlink()  # another box
+    place.plug(router="p1", pc="p0")
     until(lambda: place.pc.addresses("e0") and place.op.addresses("l0"), "not up")
     found = place.choose()
     assert found["proved"] and found["plan"]["mode"] == "bridge", (found, place.log())
     assert place.pc_reaches_the_internet()
+
+
+@pytest.mark.parametrize(("network", "mode", "link"), [(PRIVATE, "bridge", "br0"), (PUBLIC, "router", "p0")])
+def test_where_the_operator_translates_to_ipv4_is_heard_and_refused_as_any_other_such_address(
+    place: Site, network: str, mode: str, link: str
+) -> None:
+    place.start_bus()
+    place.plug(router="p0", pc="p1")
+    announced = (
+        "64:ff9b::/96",
+        "2a0c:e300:64::/96",
+        "2001:4860:4860::/64",
+    )  # the last one holds a public resolver
+    place.give(network, prefix6="2a0c:e300:7::/64", translated=announced)
+    assert place.choose()["plan"]["mode"] == mode
+    heard = f"from beffroi_box.places import translations; print(*translations({link!r}))"
+    until(lambda: "64::" in place.box.run("/usr/bin/python3", "-c", heard), "nothing is heard")
+    loads = (
+        "from beffroi_box.ruleset import Site, ruleset\nfrom beffroi_protocol.messages import Policy\n"
+        f"{heard}\nsite = Site('p0', 'p1', ('185.10.20.1',), 8443, translations=translations({link!r}))\n"
+        f"import subprocess; text = ruleset(Policy(mode={mode!r}), site)\n"
+        "subprocess.run(['nft', '-f', '-'], input=text, text=True, check=True)"
+    )
+    assert "2001:4860" not in place.box.run("/usr/bin/python3", "-c", loads)
+    refused = place.box.run("nft", "list", "set", "inet", "beffroi", "stands_for")
+    assert "2a0c:e300:64::/96" in refused and "64:ff9b::/96" in refused
 
 
 def test_a_plan_that_is_not_proved_gives_way_to_the_next(place: Site) -> None:

@@ -14,6 +14,9 @@ Source:  docs/internals/box.md, docs/internals/counting.md; decision 180.
 
 from __future__ import annotations
 
+import ipaddress
+from collections.abc import Iterable
+
 from beffroi_protocol.messages import Policy
 
 from beffroi_box.lanprobe import MARK, NEAR
@@ -21,7 +24,7 @@ from beffroi_box.tallies import callers, tried
 
 LOG_IN, LOG_OUT, LOG_ALSO = "bf:in", "bf:out", "bf:also"
 _FAMILIES = ((4, "ip"), (6, "ip6"))
-STANDING = "::ffff:0:0/96, 64:ff9b::/96, 64:ff9b:1::/48, 2001::/32, 2002::/16"
+STANDING = ("::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2001::/32", "2002::/16")
 """IPv4-mapped, NAT64 (RFC 6052, RFC 8215), Teredo, 6to4."""
 _IPV6, _TEREDO_PORT = 41, 3544
 DENY_CHAINS = (
@@ -93,9 +96,16 @@ def _listed(way: str, side: str) -> str:
 
 
 def standing_declared() -> str:
-    return f"""\
-  set stands_for {{ type ipv6_addr; flags interval; elements = {{ {STANDING} }}; }}
-  counter stands_for {{ }}"""
+    return """\
+  set stands_for { type ipv6_addr; flags interval; }
+  counter stands_for { }"""
+
+
+def standing_elements(table: str, translations: Iterable[str]) -> str:
+    """``translations``: prefixes of IPv6 behind which the operator translates, beside those that mean it everywhere."""
+    networks = (ipaddress.IPv6Network(one) for one in (*STANDING, *translations))
+    elements = ", ".join(map(str, ipaddress.collapse_addresses(networks)))
+    return f"flush set inet {table} stands_for\nadd element inet {table} stands_for {{ {elements} }}"
 
 
 def standing_rules(policy: Policy, lan: str) -> str:

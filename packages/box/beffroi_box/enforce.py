@@ -32,7 +32,7 @@ from beffroi_box.found import read as read_network
 from beffroi_box.inspection import Inspection
 from beffroi_box.kernel import Kernel
 from beffroi_box.lanprobe import lan_reaches, probe_target, probe_version
-from beffroi_box.places import forget, gateways, own_addresses, own_networks
+from beffroi_box.places import forget, gateways, own_addresses, own_networks, translations
 from beffroi_box.resolver import Resolver
 from beffroi_box.ruleset import Site, ruleset
 
@@ -174,7 +174,7 @@ class Enforcer:
                 self._extras = extras
                 self._enforce(self.desired.set_floor(Floor(*extras), now=self._now()))
             known = {*self.site.centre} >= {*site.centre} and {*self.site.centre_kept} == {*site.centre_kept}
-            here = (self.site.gateways, self.site.own) == (site.gateways, site.own)
+            here = _heard(self.site) == _heard(site)
             if not self._proving and not (known and here):
                 self.site, self._restore_due = site, True
 
@@ -368,9 +368,15 @@ class Enforcer:
     def _site(self, policy: Policy) -> Site:
         site = site_of(self._config, self._centre.addresses(), self._centre.proved())
         if (site.mode or policy.mode) != "bridge":
-            return site  # a router's rules need neither, and are not loaded again for a new lease
+            # A router's rules need no more, and are not loaded again for a new lease.
+            return replace(site, translations=translations(self._config.wan))
         interface = self._config.own_interface
-        return replace(site, gateways=gateways(interface), own=own_addresses(interface))
+        return replace(
+            site,
+            gateways=gateways(interface),
+            own=own_addresses(interface),
+            translations=translations(interface),
+        )
 
     def _own(self) -> Own:
         forwarders = tuple(f.partition("@")[0] for f in self._config.resolver_forward)
@@ -381,6 +387,11 @@ class Enforcer:
             places = tuple(place for place in places if ":" in place)
         # In one order: DNS has none, and lists are loaded again when what is protected changes.
         return Own(names=names, networks=tuple(sorted({*self._centre.proved(), *forwarders, *places})))
+
+
+def _heard(site: Site) -> tuple[tuple[str, ...], ...]:
+    """What of a place its routers say."""
+    return site.gateways, site.own, site.translations
 
 
 def _names_of(policy: Policy) -> tuple[object, ...]:

@@ -205,7 +205,7 @@ def _client() -> str:
     """The box tells neither its name nor asks for more than an address; its own Unbound resolves."""
     return (
         "\n[DHCPv4]\nClientIdentifier=mac\nSendHostname=no\nUseDNS=no\nUseNTP=yes\nUseHostname=no\n"
-        "\n[DHCPv6]\nUseDNS=no\nSendHostname=no\n\n[IPv6AcceptRA]\nUseDNS=no\n"
+        "\n[DHCPv6]\nUseDNS=no\nSendHostname=no\n\n[IPv6AcceptRA]\nUseDNS=no\nUsePREF64=yes\n"
     )
 
 

@@ -28,7 +28,13 @@ from beffroi_protocol.protected import reason_protected
 
 from beffroi_box.bridgerules import ELSEWHERE, bridge_rules
 from beffroi_box.crowdrules import CROWD_CHAINS, NEIGHBOURS, crowd_declared, crowd_rules
-from beffroi_box.denyrules import DENY_CHAINS, deny_rules, standing_declared, standing_rules
+from beffroi_box.denyrules import (
+    DENY_CHAINS,
+    deny_rules,
+    standing_declared,
+    standing_elements,
+    standing_rules,
+)
 from beffroi_box.doh import DOH_NETWORKS
 from beffroi_box.errors import PolicyInvalid
 from beffroi_box.inspectrules import inspect_rules
@@ -55,7 +61,7 @@ class Site:
     """Facts of this one box that the rules need. ``centre``: addresses at which the centre was found, of which
     ``centre_kept`` are never blocked (none: all); ``queue``: how its kernel hands packets to the inspection engine
     (``inspectrules``); ``probe_version``: IP version over which the LAN is proved; ``gateways``, ``own``: the box's
-    default routers and its addresses."""
+    default routers and its addresses; ``translations``: where its operator's routers translate to IPv4."""
 
     wan: str
     lan: str
@@ -73,6 +79,7 @@ class Site:
     centre_kept: tuple[str, ...] = ()
     gateways: tuple[str, ...] = ()
     own: tuple[str, ...] = ()
+    translations: tuple[str, ...] = ()
 
 
 def ruleset(policy: Policy, site: Site, *, observing: bool = False) -> str:
@@ -96,7 +103,7 @@ def ruleset(policy: Policy, site: Site, *, observing: bool = False) -> str:
     centre = _split(found)
     allow = _split(policy.allow_addresses)
     doh = _split(DOH_NETWORKS if policy.refuse_doh else ())
-    parts = [_declarations()]
+    parts = [_declarations(), standing_elements(TABLE, _split(site.translations)[6])]
     for name, nets in (("keep", keep), ("centre", centre), ("allow", allow), ("doh", doh)):
         for version in (4, 6):
             parts.append(f"flush set inet {TABLE} {name}{version}")
