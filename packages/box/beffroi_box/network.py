@@ -116,6 +116,10 @@ class Network:
                 self._apply(plan)
             if self._proved(plan, seen):
                 return
+            if plan.mode == "bridge" and not gives_addresses(seen):
+                # Where addresses are fixed people work through it: trying others would cut them, time and again.
+                self._note(trouble=unproved(seen), proved=False)
+                return
         self._try(seen)
 
     def _try(self, seen: Mapping[str, Seen]) -> None:
