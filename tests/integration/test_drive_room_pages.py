@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 from beffroi.core.audit.models import AuditEntry
@@ -13,8 +14,10 @@ from beffroi.drive.store import keys, look, room, schema, tree
 from beffroi.drive.store.keys import KeysErased
 from beffroi.drive.store.model import EMPTY, StoreFull
 from beffroi.lib.errors import Invalid, NotAllowed, NotFound
+from beffroi.portal import room_words
 from django.conf import settings
 from django.test import Client
+from django.utils import translation
 
 from tests.conftest import Commune
 from tests.drive_meanwhile import meanwhile, told
@@ -30,6 +33,14 @@ GB = 10**9
 @pytest.fixture
 def referent(beaune: Commune) -> Client:
     return portal_client(beaune.referent_membership)
+
+
+@pytest.mark.parametrize("language", ["fr", "en"])
+@pytest.mark.parametrize("gigabytes", ["0.5", "1.234", "1000", "2000.5", "999999"])
+def test_what_a_form_shows_is_read_as_the_same(language: str, gigabytes: str) -> None:
+    with translation.override(language):
+        shown = room_words.typed(Decimal(gigabytes))
+        assert room_words.limit(shown) == (int(Decimal(gigabytes) * GB), "")
 
 
 def fill(drive: Drive, size_bytes: int, name: str = "gros") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -30,6 +31,12 @@ def limit(typed: str) -> tuple[int | None, str]:
         return None, str(LIMIT_AMBIGUOUS) % said
     except Invalid:
         return None, str(LIMIT_REFUSED)
+
+
+def typed(limit_gb: Decimal) -> str:
+    """A number of Go as a form shows it, which ``limit`` reads as the same: its thousands are not parted, since a comma
+    that does so may also part decimals."""
+    return f"{limit_gb:f}".replace(".", "," if is_french() else ".")
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,9 @@ def _standing(actor: Actor, collectivite: Collectivite) -> dict[str, Any]:
         progress = resealing.read(reading)
         context["running_seals"] = seals.running(reading, now_s=clock.paced())
         own = room.has_own_limit(reading, room.WHOLE)
-        context["own_gb"] = gigabytes.written(room.limit(reading, room.WHOLE)) if own else ""
+        context["own_gb"] = (
+            room_words.typed(gigabytes.written(room.limit(reading, room.WHOLE))) if own else ""
+        )
     asked = erasures.waiting(collectivite.id).first()
     context |= {"usual_whole": words.size(settings.BEFFROI.drive_collectivite_gb * gigabytes.GB)}
     context |= {"progress": progress, "percent": 0, "key_made": None, "keys": 0}

@@ -112,5 +112,5 @@ def _person(person_id: str, name: str, line: room.Line) -> dict[str, Any]:
         "files_said": words.size(use.weight.size_bytes),
         "versions_said": words.size(use.weight.version_bytes),
         "calendars_said": words.size(use.beside_bytes),
-        "own_gb": gigabytes.written(line.limit_bytes) if line.is_own else "",
+        "own_gb": room_words.typed(gigabytes.written(line.limit_bytes)) if line.is_own else "",
     }

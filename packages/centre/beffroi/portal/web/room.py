@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -27,9 +26,9 @@ def context(use: queries.CollectiviteUse) -> dict[str, Any]:
     }
 
 
-def _own_gb(limit_mib: int | None) -> Decimal | str:
+def _own_gb(limit_mib: int | None) -> str:
     """What a form shows; "" where the setting counts."""
-    return "" if limit_mib is None else gb_of(limit_mib)
+    return "" if limit_mib is None else room_words.typed(gb_of(limit_mib))
 
 
 @require_GET
