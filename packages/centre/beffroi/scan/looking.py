@@ -10,19 +10,16 @@ Fails:   closed: what cannot be read to its end is UNREADABLE, unless what is fo
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
-from urllib.parse import unquote
 
 from beffroi.scan import (
     archives,
     bodies,
     cards,
     codes,
-    drawn,
     kinds,
     letter,
     normal,
@@ -34,12 +31,12 @@ from beffroi.scan import (
     sevenzip,
     signed,
     tnef,
-    values,
 )
 from beffroi.scan.archives import Budget, OutOfTime, TooMuch
 from beffroi.scan.bodies import Body
-from beffroi.scan.findings import Findings, digest
+from beffroi.scan.findings import digest
 from beffroi.scan.kinds import File
+from beffroi.scan.telling import Matches, Telling
 from beffroi.scan.values import Report
 
 READER = 5
@@ -53,11 +50,8 @@ _CARRIERS = ("", "pdf")
 _MOST_BEHIND = 8
 _PROPERTIES = b"bplist00"
 """As a Mac keeps a link that is pulled out of its browser (.webloc)."""
-_TEXT_BYTES, _FORM_SIGNS = 4 * 1024 * 1024, 1024 * 1024
-"""Of all texts that are nothing else, and of all scripts that a normal form is made of: tables are longer, scripts are
-not."""
-type Matches = Callable[[bytes], Iterable[tuple[str, str]]]
-"""What rules say of some bytes: (finding, name of the rule)."""
+_TEXT_BYTES = 4 * 1024 * 1024
+"""Of all texts that are nothing else: tables are longer than scripts."""
 
 
 def examine(
@@ -94,16 +88,15 @@ class _Seen:
     inner: set[str] = field(default_factory=set)
 
 
-class _Look:
+class _Look(Telling):
     def __init__(
         self, matches: Matches, budget: Budget, early: Callable[[Report], object], codes_cpu_s: float
     ) -> None:
-        self._matches, self._budget, self._early = matches, budget, early
-        self._codes_left_s = codes_cpu_s
+        super().__init__(matches, codes_cpu_s)
+        self._budget, self._early = budget, early
         self._again = replace(budget)
         """Of what is unpacked once more."""
-        self._texts_left, self._forms_left = _TEXT_BYTES, _FORM_SIGNS
-        self.told = Findings()
+        self._texts_left = _TEXT_BYTES
 
     def report(self, sha256: str) -> Report:
         return self.told.report(sha256, not self._budget.is_spent and not self._again.is_spent)
@@ -118,11 +111,11 @@ class _Look:
         if kinds.hides(name):
             seen.flags.add("hidden")
         self.told.begin()
-        is_known = sum(self._rules(window) for window in bodies.windows(body)) > 0
+        is_known = sum(self.rules(window) for window in bodies.windows(body)) > 0
         if not depth:
             self._early(self.report(""))
         try:
-            self._picture(ends)
+            self.picture(ends)
             others = kinds.others(ends, seen.kind)
             self._inside(body, ends, name, seen, depth)
             for kind in others:
@@ -139,11 +132,6 @@ class _Look:
             is_carrier = bool(codes_of_it) or is_known
             is_named = depth > 0 and (is_carrier or not codes.is_picture(ends))
             self.told.end(body if is_named and isinstance(body, bytes) else None, is_carrier)
-
-    def text(self, text: str) -> None:
-        """QR codes that a text or a page draws, or has pictures of in itself."""
-        self._codes(drawn.drawings(text))
-        self._codes(partial(bytes, one) for one in pages.pictures(text))
 
     def _inside(self, body: Body, ends: bytes, name: str, seen: _Seen, depth: int) -> None:
         extension, _ = kinds.extensions(name)
@@ -172,14 +160,14 @@ class _Look:
         elif kind == "p7m":
             self._signed(ends, name, depth)
         else:
-            if self._read(lambda: tnef.carries_files(ends)) is not False:
+            if self.read(lambda: tnef.carries_files(ends)) is not False:
                 self.told.add(kinds.UNREADABLE)
-            self._lead_on(lambda: tnef.links(ends))
+            self.lead_on_from(lambda: tnef.links(ends))
 
     def _written(self, data: bytes, kind: str, depth: int) -> None:
         """What is text, whatever it carries."""
         if kind == "rtf":
-            self._fetches(map(office.fetched, rtf.templates(data)))
+            self.fetches(map(office.fetched, rtf.templates(data)))
             self.told.lead_on(rtf.links(data))
             self._embedded(rtf.embedded(data), depth)
         elif kind == "card":
@@ -189,7 +177,7 @@ class _Look:
         elif kind == "uue":
             self._embedded(letter.uuencoded(data), depth)
         elif kind == "lnk":
-            if (found := self._read(lambda: scripts.shortcut(data))) is not None:
+            if (found := self.read(lambda: scripts.shortcut(data))) is not None:
                 self.told.lead_on(scripts.addresses(found.said))
                 self.told.has_form(normal.of_shortcut(found))
         elif kind == "one":
@@ -198,7 +186,7 @@ class _Look:
         elif data.startswith(_PROPERTIES):
             self.told.lead_on(letter.WEB.findall(scripts.readable(data)))
         elif office.is_flat(data):
-            self._tied(office.readable(data))
+            self.tied(office.readable(data))
         elif kind == "" and not kinds.is_binary(data):
             data = data[: self._texts_left]
             self._texts_left -= len(data)
@@ -211,7 +199,7 @@ class _Look:
             return
         if scripts.is_script(text):
             self.told.lead_on(scripts.links(text))
-            self._know_script(text)
+            self.know_script(text)
         self.text(text)
         self.told.lead_on(office.formulas(text))
 
@@ -220,22 +208,22 @@ class _Look:
         self.text(text)
         self._embedded(pages.carried(text), depth)
         if pages.SCRIPT.search(text):
-            self._know_script(text)
+            self.know_script(text)
 
     def _besides(self, body: Body, kind: str, depth: int) -> None:
         """What another program sees in a file that is two at once. That it cannot be read as one says nothing."""
         if kind == "pdf":
-            found = self._read(lambda: pdf.look(body, most_text=0))
+            found = self.read(lambda: pdf.look(body, most_text=0))
             if found is not None:
                 if found.active:
                     self.told.add(kinds.ACTIVE_PDF)
                 self.told.is_whole &= found.is_whole and not found.has_more
                 self.told.lead(found.links)
-                self._codes(found.pictures)
+                self.codes(found.pictures)
                 self._embedded(found.embedded, depth)
             return
         with contextlib.suppress(archives.Broken):
-            for member in archives.members(body, kind, self._budget, self._rules):
+            for member in archives.members(body, kind, self._budget, self.rules):
                 self.file(member.data, member.name, depth + 1)
 
     def _behind(self, body: Body, depth: int) -> None:
@@ -244,37 +232,6 @@ class _Look:
         for kind, start in places[:_MOST_BEHIND]:
             if start:
                 self._besides(bodies.behind(body, start), kind, depth)
-
-    def _know_script(self, text: str) -> None:
-        if len(text) <= self._forms_left:
-            self._forms_left -= len(text)
-            self.told.has_form(normal.of_script(text))
-
-    def _rules(self, data: bytes) -> bool:
-        """Whether one of them matches."""
-        found = list(self._matches(data))
-        for code, rule in found:
-            self.told.add(code, rule)
-        return bool(found)
-
-    def _read[T](self, step: Callable[[], T]) -> T | None:
-        """What a reader of hostile bytes says; None for whatever goes wrong in it."""
-        try:
-            return step()
-        except (MemoryError, RecursionError):
-            raise
-        except Exception:  # noqa: BLE001 - the libraries' errors have no common base, and all mean: not readable
-            return None
-
-    def _lead_on(self, links: Callable[[], Iterable[str]]) -> None:
-        """What is told before an error counts, and the error does."""
-
-        def tell() -> bool:
-            self.told.lead_on(links())
-            return True
-
-        if not self._read(tell):
-            self.told.add(kinds.UNREADABLE)
 
     def _macros(self, names: Iterable[str], seen: _Seen) -> None:
         for name in names:
@@ -287,30 +244,9 @@ class _Look:
             self._budget.take(len(content))
             self.file(content, name, depth + 1)
 
-    def _say(self, text: str) -> None:
-        self.text(text)
-        self.told.lead_on(scripts.commanded(text[: values.MAX_TEXT]))
-        self.told.say(text)
-
-    def _picture(self, data: bytes) -> None:
-        if codes.is_picture(data):
-            self._codes([lambda: data])
-
-    def _codes(self, pictures: Iterable[pdf.Picture]) -> None:
-        """Where the QR codes of pictures lead: as links do."""
-        left = iter(pictures)
-        while self._codes_left_s > 0 and (read := self._read(partial(next, left, None))):
-            begun_s = time.process_time()
-            try:
-                if (picture := self._read(read)) is not None:
-                    self.told.lead_by_code(codes.links(picture))
-            except codes.TooLarge:
-                self.told.add(kinds.UNREADABLE)
-            self._codes_left_s -= time.process_time() - begun_s
-
     def _ole(self, body: Body, seen: _Seen, depth: int) -> None:
         seen.kind = "doc"
-        found = self._read(lambda: office.old(body))
+        found = self.read(lambda: office.old(body))
         if found is None:
             self.told.add(kinds.UNREADABLE)
             return
@@ -323,28 +259,17 @@ class _Look:
         for text in found.texts:
             self.told.lead_on(letter.WEB.findall(text))
         for packed in found.packed:
-            self._lead_on(partial(rtf.packed_links, packed))
+            self.lead_on_from(partial(rtf.packed_links, packed))
         self._embedded(found.embedded, depth)
 
-    def _tied(self, part: bytes) -> None:
-        """``part``: as ``office.readable``."""
-        relations = office.relations(part)
-        self._fetches(one.finding for one in relations)
-        places = [one.target for one in relations if one.kind != "image"]
-        self.told.lead((*places, *(link for place in places for link in scripts.commanded(unquote(place)))))
-
     def _queries(self, name: str, part: bytes) -> None:
-        for package in self._read(lambda: list(office.queries(name, part))) or ():
+        for package in self.read(lambda: list(office.queries(name, part))) or ():
             with contextlib.suppress(archives.Broken):
                 for member in archives.members(package, "zip", self._budget):
                     self.told.lead_on(scripts.links(kinds.text(member.data)))
 
-    def _fetches(self, findings: Iterable[str]) -> None:
-        for finding in filter(None, findings):
-            self.told.add(finding, office.FETCHES)
-
     def _pdf(self, body: Body, seen: _Seen, depth: int) -> None:
-        found = self._read(lambda: pdf.look(body, most_text=self.told.text_left))
+        found = self.read(lambda: pdf.look(body, most_text=self.told.text_left))
         if found is None:
             if any(pdf.broken_is_active(window) for window in bodies.windows(body)):
                 self.told.add(kinds.ACTIVE_PDF)
@@ -358,12 +283,12 @@ class _Look:
             self.told.add(kinds.UNREADABLE)
         self.told.is_whole &= found.is_whole
         self.told.lead(found.links)
-        self._say(found.text)
-        self._codes(found.pictures)
+        self.say(found.text)
+        self.codes(found.pictures)
         self._embedded(found.embedded, depth)
 
     def _mail(self, data: bytes, depth: int) -> None:
-        found = self._read(lambda: letter.look(data))
+        found = self.read(lambda: letter.look(data))
         if found is None or not found.clear:
             self.told.add(kinds.UNREADABLE)
         if found is not None:
@@ -373,14 +298,14 @@ class _Look:
             self._embedded(found.embedded, depth)
 
     def _signed(self, data: bytes, name: str, depth: int) -> None:
-        found = self._read(lambda: signed.content(data))
+        found = self.read(lambda: signed.content(data))
         if found is None:
             self.told.add(kinds.UNREADABLE)
         elif found:
             if kinds.detect(found) in ("", "eml") and not kinds.is_binary(found):
                 # A mail needs no header in there: what has none is a text.
-                self._lead_on(lambda: letter.look(found).links)
-                self._say(self._read(lambda: letter.text(found)) or "")
+                self.lead_on_from(lambda: letter.look(found).links)
+                self.say(self.read(lambda: letter.text(found)) or "")
             extension, _ = kinds.extensions(name)
             inner = name[: name.lower().rfind(".p7m")] if extension == "p7m" else ""
             self._embedded([(inner, found)], depth)
@@ -391,7 +316,7 @@ class _Look:
         try:
             if document := kind == "zip" and office.is_document(archives.names(body, kind)):
                 seen.kind = "docx"
-            for member in archives.members(body, kind, self._budget, self._rules):
+            for member in archives.members(body, kind, self._budget, self.rules):
                 if kind == "zip":
                     listed.add(digest(member.data))
                 if member.encrypted:
@@ -410,7 +335,7 @@ class _Look:
         if is_locked:
             seen.flags.add("encrypted")
         if kind == "7z":
-            for crc, size_bytes in self._read(lambda: list(sevenzip.locked(body))) or ():
+            for crc, size_bytes in self.read(lambda: list(sevenzip.locked(body))) or ():
                 seen.flags.add("encrypted")
                 self.told.has_form(normal.of_locked(crc, size_bytes))
         if kind == "zip":
@@ -419,7 +344,7 @@ class _Look:
 
     def _listed(self, body: Body, seen: _Seen, document: bool) -> None:
         """A name in a zip's list may be another one than before the file itself; most programs show the list's."""
-        for one in self._read(lambda: list(archives.listed(body))) or ():
+        for one in self.read(lambda: list(archives.listed(body))) or ():
             if kinds.hides(one.filename):
                 seen.flags.add("hidden")
             if not document:
@@ -431,7 +356,7 @@ class _Look:
         """What a zip holds besides the files of its list: some programs read the first of two lists, or none; Word
         mends a document whose list is cut off."""
         with contextlib.suppress(archives.Broken):
-            for member in archives.members(body, archives.UNLISTED, self._again, self._rules):
+            for member in archives.members(body, archives.UNLISTED, self._again, self.rules):
                 if member.encrypted or digest(member.data) in listed:
                     continue
                 if document := document or office.is_list(member.name):
@@ -441,25 +366,25 @@ class _Look:
 
     def _part(self, member: archives.Member, seen: _Seen, depth: int) -> None:
         """One part of an Office document."""
-        self._rules(member.data)
+        self.rules(member.data)
         if macros := office.macros_of(member.name, member.data):
             self._macros(macros, seen)
             if not office.is_list(member.name):
                 self.told.carries(member.data)
         part = office.readable(member.data)
         if part != member.data:
-            self._rules(part)
+            self.rules(part)
         fields = office.fields_of(member.name, part)
         if office.has_command(fields):
             self.told.add(kinds.MALWARE, office.COMMAND)
         if office.starts_program(member.name, part):
             self.told.add(kinds.PROGRAM, office.STARTS)
         if member.name.lower().endswith(".rels"):
-            self._tied(part)
+            self.tied(part)
         self._queries(member.name, part)
         self.told.lead((*office.links_of(member.name, part), *office.field_links(fields)))
-        self._say(office.text_of(member.name, part, self.told.text_left))
-        self._picture(member.data)
+        self.say(office.text_of(member.name, part, self.told.text_left))
+        self.picture(member.data)
         extension, _ = kinds.extensions(member.name)
         if office.is_embedded(member.name):
             self.file(member.data, "", depth + 1)
