@@ -66,10 +66,11 @@ def _failed() -> str:
 
 def _is_late() -> bool:
     since = clock.now() - LATE_AFTER
+    if not RetentionRun.objects.filter(started_at__lt=since).exists():
+        return False
     # The newest by number: one that a clock dated which ran ahead may seem to have ended later.
     ended = RetentionRun.objects.filter(state=RetentionRun.State.DONE).order_by("-id").first()
-    is_recent = ended is not None and ended.finished_at is not None and ended.finished_at >= since
-    return not is_recent and RetentionRun.objects.filter(started_at__lt=since).exists()
+    return ended is None or ended.finished_at is None or ended.finished_at < since
 
 
 def report(actor: Actor) -> Report:
