@@ -67,6 +67,8 @@ def test_a_head_that_is_none_is_refused_and_is_no_broken_log(capsys: pytest.Capt
             command.main(["verify", "--expected-head", cut])
         said = capsys.readouterr()
         assert "64 hexadecimal digits" in said.err and "broken" not in said.out + said.err
+    with pytest.raises(FileUnusable):  # who names none is asked for none
+        command.main(["verify", "--file", "/nowhere/audit.jsonl"])
 
 
 @pytest.fixture

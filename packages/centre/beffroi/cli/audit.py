@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     if options.verb == "verify" and options.file:
         return verify_file(
-            options.file, options.public_key, expected_head=options.expected_head, as_json=options.json
+            options.file, options.public_key, expected_head=options.expected_head or "", as_json=options.json
         )
     config = load(options.state.resolve())
     asking = account()
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
         return prune_by_term(config, account=asking, confirmed=options.yes)
     if options.verb == "prune":
         return prune(config, options.before, account=asking, confirmed=options.yes)
-    return report(config, expected_head=options.expected_head, as_json=options.json, full=options.full)
+    return report(config, expected_head=options.expected_head or "", as_json=options.json, full=options.full)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     verify = verbs.add_parser("verify", help="recompute the chain from the last signed checkpoint")
     verify.add_argument("--full", action="store_true", help="from the first entry that is kept")
     verify.add_argument(
-        "--expected-head", type=_head, default="", help="a head that a witness kept: the chain must hold it"
+        "--expected-head", type=_head, help="a head that a witness kept: the chain must hold it"
     )
     verify.add_argument("--file", type=Path, metavar="FILE", help="check an export; needs no centre")
     verify.add_argument(
