@@ -111,7 +111,7 @@ def test_the_page(console: Client, administrator: Actor, beaune: Commune, nuits:
         assert console.get(path, {"setting": setting}).status_code == 200
     form = {"setting": "leak_bytes_hour", "leak_megabytes": "500", "who": "some", "commune": [nuits.id]}
     page = console.post(path, form).content.decode()
-    assert "1 commune change" in page and "Nuits" in page
+    assert "1 collectivité change" in page and "Nuits" in page
     assert console.post(path, form | {"send": "1", "reason": ""}).status_code == 200
     assert not policy_of(administrator, nuits).leak_bytes_hour
     assert console.post(path, form | {"send": "1", "reason": "fuites"}).status_code == 302
