@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 
-from beffroi.core.decisions import exceptions, queries, rules
+from beffroi.core.decisions import queries, rules
 from beffroi.core.decisions.models import SCOPE_ALL, Decision
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity import sign_ins
@@ -332,7 +332,7 @@ def _detectors(decision: Decision) -> list[str]:
 
 
 def _is_command_server(decision: Decision) -> bool:
-    return rules.is_command_server(exceptions.held_of(decision))
+    return rules.is_command_server(queries.held_of(decision))
 
 
 def _excepted(decision: Decision, collectivite_id: str) -> bool:

@@ -17,7 +17,7 @@ from beffroi_protocol.indicators import Indicator, Kind, normalise
 from beffroi.boxes import queries as boxes
 from beffroi.boxes.queries import Often
 from beffroi.core.communes import queries as communes
-from beffroi.core.decisions import exceptions, listed, queries, rules
+from beffroi.core.decisions import listed, queries, rules
 from beffroi.core.decisions.models import Appeal, Decision, IndicatorList, LocalException, NeverAgain
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
@@ -117,7 +117,7 @@ def _site(asked: Indicator) -> Indicator | None:
 def _explain(actor: Actor, asked: Indicator) -> Why:
     named = listed.covering(queries.lists_in_force(actor), asked)
     decisions = queries.covering_decisions(actor, asked)
-    held = [*map(listed.held_of, named), *map(exceptions.held_of, decisions)]
+    held = [*map(listed.held_of, named), *map(queries.held_of, decisions)]
     choices = list(dict.fromkeys((*(listed.opening(one, asked) for one in named), asked))) if named else []
     names = communes.visible_names(actor)
     opened = queries.near(queries.visible_exceptions(actor).filter(state="active"), asked)

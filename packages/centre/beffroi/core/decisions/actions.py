@@ -243,7 +243,7 @@ def _take_appeals(decision: Decision) -> None:
 
 
 def _closes_exceptions(decision: Decision) -> bool:
-    return bool(rules.exception_refused([exceptions.held_of(decision)], departement=False))
+    return bool(rules.exception_refused([queries.held_of(decision)], departement=False))
 
 
 def _close_exceptions(decision: Decision, *, actor: Actor) -> None:

@@ -74,7 +74,7 @@ def allow_locally(
     named = [listed.held_of(one) for one in listed.touching(listed.blocking_in(collectivite_id), canonical)]
     with transaction.atomic():
         outbox.serialise()
-        held = [_held(one) for one in _in_force(canonical, collectivite_id)] + named
+        held = [queries.held_of(one) for one in _in_force(canonical, collectivite_id)] + named
         if why := rules.exception_refused(held, departement=departement):
             raise ExceptionRefused(why)
         return _put(
@@ -133,13 +133,6 @@ def expire_due() -> int:
         outbox.serialise()
         found = list(due.order_by("expires_at")[:_EXPIRY_BATCH])
         return sum(_end(one, actor=actor, state=_State.EXPIRED, reason="ttl") for one in found)
-
-
-def held_of(decision: Decision) -> Held:
-    return Held(decision.reason, decision.rule, decision.evidence)
-
-
-_held = held_of
 
 
 def _in_force(indicator: Indicator, collectivite_id: str) -> Sequence[Decision]:

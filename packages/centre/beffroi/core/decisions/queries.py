@@ -49,6 +49,10 @@ def active_decisions(actor: Actor) -> QuerySet[Decision]:
     return visible_decisions(actor).filter(state=Decision.State.ACTIVE)
 
 
+def held_of(decision: Decision) -> rules.Held:
+    return rules.Held(decision.reason, decision.rule, decision.evidence)
+
+
 def stands(indicator: Indicator, *, ttl_s: int) -> bool:
     """Whether several communes saw it, it is refused for all, and who demands that for ``ttl_s`` seconds changes
     nothing at any door."""
@@ -59,7 +63,7 @@ def stands(indicator: Indicator, *, ttl_s: int) -> bool:
     return (
         held is not None
         and held.expires_at is not None
-        and rules.seen_by_several(rules.Held(held.reason, held.rule, held.evidence))
+        and rules.seen_by_several(held_of(held))
         and not rules.gains(ends - held.expires_at, ttl_s)
     )
 

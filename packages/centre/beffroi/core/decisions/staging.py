@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from beffroi.core.decisions import exceptions, hours, protected, reach, rules, stage_clock, stages
+from beffroi.core.decisions import hours, protected, queries, reach, rules, stage_clock, stages
 from beffroi.core.decisions.actions import end_unanswered, put_in_force, revoke, tell
 from beffroi.core.decisions.models import Appeal, Decision, DecisionEffect, LocalException
 from beffroi.core.decisions.stage_clock import working_hours
@@ -166,7 +166,7 @@ def _standings(found: Sequence[Decision], reached: Mapping[str, Sequence[str]]) 
             regular=len(regular[one.id]),
             hit=len(hit[one.id]),
             objecting=len(objecting[one.id]),
-            command_server=rules.is_command_server(exceptions.held_of(one)),
+            command_server=rules.is_command_server(queries.held_of(one)),
         )
         for one in found
     }

@@ -87,7 +87,7 @@ def decision(request: HttpRequest, actor: Actor, decision_id: str) -> HttpRespon
 def _liftable(found: explaining.Explanation) -> bool:
     """Whether one commune may be let through: it is refused now, no command server, and can be asked for by value."""
     one = found.decision
-    refused = rules.exception_refused([exceptions.held_of(one)], departement=True)
+    refused = rules.exception_refused([queries.held_of(one)], departement=True)
     return found.blocking and not refused and why.read(one.value) == one.indicator
 
 

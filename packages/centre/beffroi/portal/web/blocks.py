@@ -123,7 +123,7 @@ def end_exception(request: HttpRequest, actor: Actor, exception_id: str) -> Http
 
 def liftable(decision: Decision) -> bool:
     """Whether a commune may let through what this decision blocks, as far as the decision alone tells."""
-    refused = rules.exception_refused([exceptions.held_of(decision)], departement=False)
+    refused = rules.exception_refused([queries.held_of(decision)], departement=False)
     return not refused and decision.kind != Kind.CIDR
 
 
