@@ -10,7 +10,7 @@ from itertools import batched
 from typing import Any
 
 import pytest
-from beffroi.drive import alarms, journal, recovery
+from beffroi.drive import alarms, journal, recovery, recovery_steps
 from beffroi.drive.beside import Beside
 from beffroi.drive.guard.scoring import Alarm
 from beffroi.drive.guard.signs import Sign
@@ -59,7 +59,7 @@ def last(metadata: Database) -> int:
 @contextmanager
 def breaking_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The disk is full from the step after so many on."""
-    taken, left = recovery._taken, [steps]
+    taken, left = recovery_steps.taken, [steps]
 
     def take(*step: Any) -> bool:
         left[0] -= 1
@@ -68,7 +68,7 @@ def breaking_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
         return taken(*step)
 
     with monkeypatch.context() as patch:
-        patch.setattr(recovery, "_taken", take)
+        patch.setattr(recovery_steps, "taken", take)
         yield
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from beffroi.drive import recovery
+from beffroi.drive import recovery_steps
 from beffroi.drive.archives.rules import Sealed
 from beffroi.drive.guard.steps import Copy, Move, Remove, Revert, Revive, Step
 from beffroi.drive.store import (
@@ -108,10 +108,10 @@ def _past(x: World, one: Node) -> moments.Past:
 def _recover(w: Writing, step: Step) -> None:
     """As after an alarm, where such a step is passed over and counted."""
     before = w.all("SELECT * FROM node ORDER BY id"), w.all("SELECT * FROM chunk ORDER BY id")
-    assert not recovery._taken(w, ME, "per_me", step)
+    assert not recovery_steps.taken(w, ME, "per_me", step)
     after = w.all("SELECT * FROM node ORDER BY id"), w.all("SELECT * FROM chunk ORDER BY id")
     assert after == before, "nothing is half done where the error is caught"
-    recovery._take(w, ME, "per_me", step)
+    recovery_steps.take(w, ME, "per_me", step)
 
 
 def _moved_in(w: Writing, x: World) -> None:

@@ -9,7 +9,7 @@ import pytest
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity.actor import Actor
-from beffroi.drive import actions, alarms, recovery
+from beffroi.drive import actions, alarms, recovery, recovery_steps
 from beffroi.drive.guard.scoring import Alarm
 from beffroi.drive.guard.signs import Sign
 from beffroi.drive.store import tree
@@ -151,7 +151,7 @@ def test_on_a_full_disk_the_page_says_that_it_stopped_on_the_way_and_goes_on_lat
 
     with monkeypatch.context() as patch:
         patch.setattr(recovery, "MOST_STEPS", 1)
-        taken, left = recovery._taken, [2]
+        taken, left = recovery_steps.taken, [2]
 
         def take(*step: Any) -> bool:
             left[0] -= 1
@@ -159,7 +159,7 @@ def test_on_a_full_disk_the_page_says_that_it_stopped_on_the_way_and_goes_on_lat
                 raise StoreFull
             return taken(*step)
 
-        patch.setattr(recovery, "_taken", take)
+        patch.setattr(recovery_steps, "taken", take)
         page = referent.post(PAGE, {"what": "restore", "device": device}, follow=True).content.decode()
     assert "s’est arrêtée en chemin, rien n’est perdu" in page and "reprenez-la" in page
     assert sorted(sizes(drive, spoiled)) == [0, 0, 666, 666]

@@ -3,9 +3,7 @@
 Purpose: ``preview`` says how much would come back where. ``carry_out`` asks ``guard.plan`` once, in the change that
          writes its steps into the alarm, and takes them MOST_STEPS a change, each group with the number of steps that
          are done: after a crash it goes on there, and a second call does nothing twice.
-Rule:    what is removed goes to the trash, what is replaced stays a version, also where that is more than there is room
-         for: what was encrypted has taken it. A step that others made impossible since is passed over, and counted
-         (``Raised.missed``).
+Rule:    a step (``recovery_steps``) that others made impossible since is passed over, and counted (``Raised.missed``).
 Process: web (a person asked for it).
 Source:  docs/internals/drive.md, "Ransomware".
 """
@@ -13,14 +11,13 @@ Source:  docs/internals/drive.md, "Ransomware".
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import LiteralString
 
 import msgspec
 
-from beffroi.drive import alarms
+from beffroi.drive import alarms, recovery_steps
 from beffroi.drive.alarms import Raised
 from beffroi.drive.guard import plan
 from beffroi.drive.guard.steps import (
@@ -37,15 +34,14 @@ from beffroi.drive.guard.steps import (
     Step,
 )
 from beffroi.drive.journal import ROWS, Row
-from beffroi.drive.store import locks, look, names, schema, trash, tree, versions
+from beffroi.drive.recovery_steps import PRESENT, is_in_trash
+from beffroi.drive.store import locks, look, names, schema
 from beffroi.drive.store.database import Database
-from beffroi.drive.store.model import AbsentNode, Act, Content, Node
+from beffroi.drive.store.model import Act, Node
 from beffroi.drive.store.writing import Reading, Writing
-from beffroi.lib.errors import BeffroiError, Conflict
+from beffroi.lib.errors import Conflict
 
 MOST_STEPS = 100
-PRESENT = "present"
-"""Stands for the version that is the content now; another one by its etag."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +126,8 @@ def _go_on(writing: Writing, act: Act, device_id: str) -> bool:
         way = found if isinstance(found, _Way) else _Way(first, found[alarm.done :])
     some, way.steps = way.steps[:MOST_STEPS], way.steps[MOST_STEPS:]
     missed = sum(
-        not _taken(writing, act, alarm.person_id, step, way.others(writing, step, first)) for step in some
+        not recovery_steps.taken(writing, act, alarm.person_id, step, way.others(writing, step, first))
+        for step in some
     )
     way.own.append((first, writing.number()))
     writing.run(
@@ -169,7 +166,7 @@ def _with_removals(reading: Reading, found: Plan, others: set[str]) -> Plan:
     brought = {
         one.node
         for one in found.steps
-        if isinstance(one, Revive) or (isinstance(one, Move) and _is_in_trash(reading, int(one.node)))
+        if isinstance(one, Revive) or (isinstance(one, Move) and is_in_trash(reading, int(one.node)))
     } & found.kept
     inside = [one for node in brought for one in look.children(reading, int(node))]
     waiting, gone = [one for one in inside if str(one.id) not in found.kept], list[Node]()
@@ -238,7 +235,7 @@ def _entries(reading: Reading, rows: list[Row]) -> list[Entry]:
             case "moved":
                 found.append(_with(one, what="renamed", **here, **before))
             case "deleted":
-                if row.is_folder and is_last and _is_in_trash(reading, row.node):
+                if row.is_folder and is_last and is_in_trash(reading, row.node):
                     found.extend(_inside(reading, row, places, contents))
                 found.append(_with(one, what="deleted", version_before=version, **before))
             case "changed":
@@ -295,7 +292,7 @@ class _Tree:
     def place(self, node: str, /) -> Place | None:
         # Else a copy that is planned.
         found = look.node(self._reading, int(node)) if node.isdecimal() else None
-        if found is None or _is_in_trash(self._reading, found.id):
+        if found is None or is_in_trash(self._reading, found.id):
             return None
         return Place(str(found.parent) if found.parent else ROOT, found.name)
 
@@ -314,11 +311,6 @@ def _number(node: str) -> int:
     return int(node) if node else 0
 
 
-def _is_in_trash(reading: Reading, node_id: int) -> bool:
-    above = look.above(reading, node_id)
-    return not above or above[-1].name in (schema.TRASH, schema.GONE)
-
-
 def _shown(reading: Reading, folder: str) -> tuple[str, str]:
     """(person, path)."""
     above = look.above(reading, _number(folder))
@@ -328,99 +320,3 @@ def _shown(reading: Reading, folder: str) -> tuple[str, str]:
     if root.startswith(schema.HOME):
         return root.removeprefix(schema.HOME), ""
     return "", "/".join(one.name for one in reversed(above[:-1]))
-
-
-# -- its steps -----------------------------------------------------------------------------------------------
-
-
-def _taken(writing: Writing, act: Act, person_id: str, step: Step, others: Collection[str] = ()) -> bool:
-    """False where it cannot be done any more. ``others``: what somebody else did with its node since the plan."""
-    try:
-        with writing.beyond_room(), writing.beyond_locks():
-            _take(writing, act, person_id, step, others)
-    except BeffroiError:
-        return False
-    return True
-
-
-def _take(writing: Writing, act: Act, person_id: str, step: Step, others: Collection[str] = ()) -> None:
-    """What somebody else did stays, as in ``plan``. Errors: those of ``tree``, of ``versions``."""
-    is_placed = not {"moved", "deleted", "returned"}.isdisjoint(others)
-    match step:
-        case Revert(node, version):
-            _put_back(writing, act, int(node), version, others)
-        case Move(node, parent, name):
-            _require_here(writing, int(node))
-            if is_placed:
-                raise Conflict("somebody brought it somewhere")
-            folder = _folder(writing, act, person_id, parent)
-            tree.move(writing, act, int(node), folder, _name_for(writing, int(node), folder, name))
-        case Revive(node, parent, name, version):
-            folder, one = _folder(writing, act, person_id, parent), tree.node_at(writing, int(node))
-            if _is_in_trash(writing, one.id):
-                trash.bring_back(writing, act, one.id, folder, name)
-            elif (one.parent, one.name) != (folder, name) and not is_placed:
-                tree.move(writing, act, one.id, folder, _name_for(writing, one.id, folder, name))
-            if not one.is_folder:
-                _put_back(writing, act, one.id, version, others)
-        case Copy(node, version, parent, name):
-            folder, kept = _folder(writing, act, person_id, parent), _content(writing, int(node), version)
-            if kept.sha256 == tree.node_at(writing, int(node)).sha256:
-                return  # somebody put it back already
-            tree.put(writing, act, folder, look.free_name(writing, folder, name), kept, if_absent=True)
-        case Remove(node):
-            if look.children(writing, int(node)):
-                raise Conflict("somebody put something into it")
-            if others:
-                raise Conflict("somebody worked on it")
-            _require_here(writing, int(node))
-            tree.delete(writing, act, int(node))
-
-
-def _name_for(reading: Reading, node_id: int, folder: int, name: str) -> str:
-    there = look.taken(reading, folder, name)
-    return name if there is None or there.id == node_id else look.free_name(reading, folder, name)
-
-
-def _put_back(writing: Writing, act: Act, node_id: int, version: str, others: Collection[str]) -> None:
-    """The content of a version; beside what somebody else wrote since."""
-    if "changed" not in others:
-        _rewrite(writing, act, node_id, version)
-        return
-    one, kept = tree.node_at(writing, node_id), _content(writing, node_id, version)
-    name = look.free_name(writing, one.parent, plan.beside(one.name))
-    tree.put(writing, act, one.parent, name, kept, if_absent=True)
-
-
-def _require_here(writing: Writing, node_id: int) -> None:
-    """Somebody may have deleted it since the plan was made; what lies in the trash is moved by ``trash`` alone."""
-    if _is_in_trash(writing, node_id):
-        raise AbsentNode("file")
-
-
-def _rewrite(writing: Writing, act: Act, node_id: int, version: str) -> None:
-    if version in ("", PRESENT):
-        return
-    wanted, present = _content(writing, node_id, version), tree.node_at(writing, node_id)
-    if wanted.manifest != present.manifest or wanted.size_bytes != present.size_bytes:
-        versions.restore(writing, act, node_id, int(version))
-
-
-def _content(writing: Writing, node_id: int, version: str) -> Content:
-    columns: LiteralString = "SELECT size_bytes, sha1, sha256, manifest FROM"
-    if version == PRESENT:
-        row = writing.one(columns + " node WHERE id = ?", (node_id,))
-    else:
-        row = writing.one(columns + " version WHERE node = ? AND etag = ?", (node_id, int(version)))
-    if row is None:
-        raise AbsentNode("version")
-    return Content(*row)
-
-
-def _folder(writing: Writing, act: Act, person_id: str, parent: str) -> int:
-    """What has no folder any more goes to the own folder of the device's person, where nobody else sees it."""
-    if parent:
-        _require_here(writing, int(parent))
-        return int(parent)
-    home: Node = tree.make_root(writing, schema.HOME + person_id, now_s=act.now_s)
-    return home.id
