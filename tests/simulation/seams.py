@@ -110,6 +110,7 @@ def seams() -> list[tuple[Any, str, object]]:
         (beffroi_box.resolver.Resolver, "_read", lambda _: Box.now_running.engines.restart_resolver()),
         (beffroi_box.enforce, "own_networks", lambda *_: (Box.now_running.lan,)),
         (beffroi_box.enforce, "gateways", lambda _: ()),
+        (beffroi_box.enforce, "translations", lambda _: ()),
         # A child in interfaces of its own; what cuts the box off cuts the LAN off.
         (beffroi_box.enforce, "lan_reaches", lambda *_: True),
     ]

@@ -68,7 +68,7 @@ class Room:
     """Whether there was room for what machines of the LAN began; for one thread."""
 
     def __init__(self) -> None:
-        self._refused = kernel_counts().get("newcomers_refused", 0)
+        self._refused: int | None = None
 
     def lacking(self) -> list[str]:
         """Return "newcomers_flood" where the rules refused some of it to machines that came within the hour
@@ -76,7 +76,7 @@ class Room:
         found = []
         refused, before = kernel_counts().get("newcomers_refused", 0), self._refused
         self._refused = refused
-        if _growth(before, refused):
+        if before is not None and _growth(before, refused):
             found.append("newcomers_flood")
         try:
             held, most = (
