@@ -53,7 +53,7 @@ def test_the_command_gives_room_replaces_keys_backs_up_and_restores(
 
     name = beaune.collectivite.name
     (place.config.state / "drive-backup").mkdir()
-    assert "no backup yet" in run("backup", "list")
+    assert "There is no backup in" in run("backup", "list")
     one = place.put("grand", noise(LARGE, b"x"))
     assert f"of 9 GB, 1 entries  {name}  (own limit)" in run("quota", name, "--gb", "9")
     assert "of 500 GB" in run("quota", name, "--usual") and name in run("quota")
