@@ -10,7 +10,7 @@ window.sizes = (() => {
       value /= 1000; sign = bigger;
     }
     const digits = ["", "k"].includes(sign) || value >= 99.95 ? 0 : 1;
-    return new Intl.NumberFormat(lang, { maximumFractionDigits: digits, useGrouping: false }).format(value) + "\u00a0" + sign + unit;
+    return new Intl.NumberFormat(lang, { maximumFractionDigits: digits }).format(value).replaceAll("\u202f", "\u00a0") + "\u00a0" + sign + unit;
   };
 })();
 window.inOrder = (name) => name.replace(/[\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
