@@ -8,6 +8,7 @@ import subprocess
 from typing import Any
 
 import msgspec
+import pytest
 from beffroi_protocol.facts import (
     Fact,
     Sighting,
@@ -23,6 +24,13 @@ from tests.town_hall_network import (
     socket_in,
 )
 from tests.waiting import PATIENCE_S, until
+
+
+@pytest.fixture
+def hall(hall: TownHall) -> TownHall:
+    """That of the module, which has told nothing yet."""
+    hall.centre.facts.clear()
+    return hall
 
 
 def policy(hall: TownHall, **values: Any) -> None:

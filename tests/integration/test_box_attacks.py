@@ -17,7 +17,16 @@ from beffroi_protocol.facts import (
 )
 from beffroi_protocol.messages import InboundRule
 
-from tests.box_watching import connects_only, facts, fails, from_net, no_machine_is_named, policy, sightings
+from tests.box_watching import (
+    connects_only,
+    facts,
+    fails,
+    from_net,
+    hall,
+    no_machine_is_named,
+    policy,
+    sightings,
+)
 from tests.town_hall import ROOT, TownHall, entry, needs_network
 from tests.town_hall_network import (
     BOX,
@@ -40,15 +49,10 @@ from tests.town_hall_network import (
 )
 from tests.waiting import until
 
+__all__ = ["hall"]
 pytest_plugins = ["tests.fixtures_box"]
 pytestmark = needs_network
 HONEY = 23
-
-
-@pytest.fixture
-def hall(hall: TownHall) -> TownHall:
-    hall.centre.facts.clear()
-    return hall
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from tests.box_watching import from_net, policy, sightings
+from tests.box_watching import from_net, hall, policy, sightings
 from tests.lan_frames import card, neighbour_question, packet_to, plain
 from tests.town_hall import TownHall, needs_network
 from tests.town_hall_network import (
@@ -34,16 +34,11 @@ from tests.town_hall_network import (
 )
 from tests.waiting import until
 
+__all__ = ["hall"]
 pytest_plugins = ["tests.fixtures_box"]
 pytestmark = needs_network
 TRUNCATED = 2
 """Bit of the third byte of an answer of DNS."""
-
-
-@pytest.fixture
-def hall(hall: TownHall) -> TownHall:
-    hall.centre.facts.clear()
-    return hall
 
 
 @pytest.mark.parametrize(("space", "target"), [(LAN, LAN_BOX6), (NET, WAN_BOX6)], ids=["inside", "outside"])

@@ -18,7 +18,16 @@ from beffroi_protocol.facts import (
 from beffroi_protocol.indicators import Kind
 from beffroi_protocol.messages import Action, InboundRule
 
-from tests.box_watching import facts, fails, from_net, no_machine_is_named, policy, read_by_the_box, sightings
+from tests.box_watching import (
+    facts,
+    fails,
+    from_net,
+    hall,
+    no_machine_is_named,
+    policy,
+    read_by_the_box,
+    sightings,
+)
 from tests.town_hall import ROOT, TownHall, entry, good_policy, needs_network
 from tests.town_hall_network import (
     BOX,
@@ -41,14 +50,9 @@ from tests.town_hall_network import (
 )
 from tests.waiting import until
 
+__all__ = ["hall"]
 pytest_plugins = ["tests.fixtures_box"]
 pytestmark = needs_network
-
-
-@pytest.fixture
-def hall(hall: TownHall) -> TownHall:
-    hall.centre.facts.clear()
-    return hall
 
 
 @pytest.mark.parametrize("evil", [EVIL, EVIL6])
