@@ -75,6 +75,7 @@ class Watch:
 
     def run(self, stopping: threading.Event) -> None:
         turn = 0
+        self._room.lacking()  # what was refused before is nobody's news; what is from here on is told
         while not stopping.wait(TURN_S):
             turn += 1
             try:
