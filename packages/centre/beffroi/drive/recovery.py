@@ -182,7 +182,7 @@ def _with_removals(reading: Reading, found: Plan, others: set[str]) -> Plan:
 
 
 def _count_lost(reading: Reading, found: Plan) -> None:
-    """Steps whose version somebody deleted: ``_taken`` passes over them."""
+    """Steps whose version somebody deleted: ``recovery_steps.taken`` passes over them."""
     moved = {one.node: one.parent for one in found.steps if isinstance(one, Move)}
     for one in found.steps:
         if isinstance(one, Move | Remove) or _is_kept(reading, one.node, one.version):

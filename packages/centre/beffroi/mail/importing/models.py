@@ -148,7 +148,7 @@ class ImportSender(models.Model):
 
 
 class MovedPlace(models.Model):
-    """A place where the person has given the new address (``places.PLACES``)."""
+    """A place where the person has given the new address (``actions.PLACES``)."""
 
     collectivite_id = reference()
     mailbox_id = reference()
