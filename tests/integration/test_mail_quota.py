@@ -253,7 +253,7 @@ def test_the_command_shows_and_gives_room(
     engines: Config, box: Mailbox, beaune: Commune, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def run(*arguments: str) -> str:
-        mail_quota._run(mail_quota._parser().parse_args(arguments))
+        mail_quota._run(mail_quota._options(arguments))
         return capsys.readouterr().out
 
     takes(box, GB)
@@ -265,8 +265,10 @@ def test_the_command_shows_and_gives_room(
     assert beaune.collectivite.name in run()
     with pytest.raises(mail_quota.NoSuchPlace):
         run("nobody@nowhere.test")
-    with pytest.raises(mail_quota.NoSuchPlace):
-        run("--gb", "3")
+    for change in (("--gb", "3"), ("--usual",), ("", "--gb", "3")):
+        with pytest.raises(SystemExit):
+            run(*change)
+        assert "say whose room: ADDRESS" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         run(box.address, "--gb", "0")
 

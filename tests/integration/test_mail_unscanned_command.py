@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import pytest
@@ -61,6 +61,24 @@ def test_a_term_is_allowed_with_a_code_shown_and_ended(
     assert typed("stop") == 0
     assert unscanned.until() is None
     assert AuditEntry.objects.filter(verb="mail:unscanned:stopped").exists()
+
+
+@pytest.fixture
+def never_started(config: Config) -> Iterator[None]:
+    made, aside = config.state / "projections", config.state / "projections.aside"
+    made.rename(aside)
+    yield
+    aside.rename(made)
+
+
+@pytest.mark.parametrize("words", [("show",), ("stop",), ("allow", "--hours", "2", "--by", "a@dep.example")])
+def test_a_centre_whose_mail_was_never_started_says_so(
+    never_started: None, terminal: Types, config: Config, words: tuple[str, ...]
+) -> None:
+    terminal()
+    with pytest.raises(mail.MailUnavailable, match="it was never started"):
+        mail.main(["unscanned", *words, "--state", str(config.state)])
+    assert not AuditEntry.objects.filter(verb__startswith="mail:unscanned").exists()
 
 
 @pytest.mark.parametrize("ahead_s, is_open", [(0, True), (40 * 86400, False)])

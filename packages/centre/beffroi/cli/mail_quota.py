@@ -34,19 +34,23 @@ class NoSuchPlace(BeffroiError):
 
 
 def main(arguments: Sequence[str]) -> int:
-    options = _parser().parse_args(arguments)
+    options = _options(arguments)
     config = load(options.state.resolve())
     with in_centre(config, MailUnavailable):
         return _run(options)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = Parser(prog="beffroi mail quota", description="Room of mailboxes: taken, given, more of it.")
     parser.add_argument("place", nargs="?", metavar="ADDRESS|COMMUNE", help="all collectivités when left out")
     change = parser.add_mutually_exclusive_group()
     change.add_argument("--gb", type=amounts.room, metavar="N", help="give this much room")
     change.add_argument("--usual", action="store_true", help="give the room of the setting again")
-    return parser
+    options = parser.parse_args(arguments)
+    options.changes = options.usual or options.gb is not None
+    if options.changes and not options.place:
+        parser.error("say whose room: ADDRESS of a mailbox, or name or code of a COMMUNE")
+    return options
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -56,17 +60,14 @@ def _run(options: argparse.Namespace) -> int:
     from beffroi.mail.quota import queries  # noqa: PLC0415
 
     actor = Actor.system(ACTOR)
-    changes = options.usual or options.gb is not None
     if not options.place:
-        if changes:
-            raise NoSuchPlace("")
         found = list(communes.visible_collectivites(actor).exclude(enrolled_at=None))
         state = queries.rooms(one.id for one in found)
         for one in sorted(found, key=lambda one: -state[one.id].percent):
             print(_line(state[one.id], one.name))
         return 0
     mailbox, collectivite = _find(actor, options.place)
-    if changes:
+    if options.changes:
         _change(actor, mailbox, collectivite, None if options.usual else mib_of(options.gb))
     use = queries.use(actor, mailbox.collectivite_id if mailbox else collectivite.id)
     if mailbox is None:

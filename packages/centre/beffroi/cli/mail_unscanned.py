@@ -20,6 +20,8 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     config = load(options.state.resolve())
     with in_centre(config, MailUnavailable):
+        if not (config.state / "projections").is_dir():
+            raise MailUnavailable(config.state, "it was never started, so nothing would read this")
         return _run(options)
 
 
