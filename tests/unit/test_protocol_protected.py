@@ -181,6 +181,8 @@ def test_a_name_of_one_label_is_never_blocked(name: str) -> None:
         ("url", "https://cotedor.fr/page", False),
         ("sender", "mairie@sub.cloud.cotedor.fr", True),
         ("domain", "mairie-dété.fr", True),
+        ("domain", "rue-straße.fr", True),
+        ("domain", "rue-strasse.fr", False),  # somebody else's since IDNA 2008
         ("ip", "51.15.9.9", True),
         ("cidr", "51.15.9.0/24", True),
         ("ip", "51.15.10.9", False),
@@ -190,7 +192,7 @@ def test_a_name_of_one_label_is_never_blocked(name: str) -> None:
 def test_extra_names_and_networks_are_protected_too(kind: str, value: str, refused: bool) -> None:
     reason = reason_protected(
         normalise(kind, value),
-        extra_names=("Cloud.CoteDor.fr.", "mairie-dété.fr", "localhost"),
+        extra_names=("Cloud.CoteDor.fr.", "mairie-dété.fr", "rue-straße.fr", "localhost"),
         extra_networks=("51.15.9.8/29", "2a01:e0a:5::/48"),
     )
     assert bool(reason) is refused

@@ -17,7 +17,7 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from beffroi_protocol.errors import IndicatorInvalid
-from beffroi_protocol.indicators import Indicator, Kind, registered_names
+from beffroi_protocol.indicators import Indicator, Kind, normalise, registered_names
 from beffroi_protocol.protected_lists import (
     EMPTY_SHA256,
     GIANTS,
@@ -214,14 +214,10 @@ def is_suffix(name: str) -> bool:
 
 def _extra_name(text: str) -> str:
     name = text.strip().strip(".").lower()
-    if name.isascii():
-        if name and len(name) <= 253 and all(name.split(".")):
-            return name
-    else:
-        try:
-            return name.encode("idna").decode("ascii")
-        except UnicodeError:
-            pass
+    if not name.isascii():
+        return normalise(Kind.DOMAIN, name).value  # as the block of it would be spelt
+    if name and len(name) <= 253 and all(name.split(".")):
+        return name
     raise IndicatorInvalid("protected name", text[:80])
 
 
