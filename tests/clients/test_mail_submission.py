@@ -81,6 +81,20 @@ def test_client_sends_as_nobody_else(post: Post, beaune: Commune, nuits: Commune
     assert post.count(other) == 0
 
 
+def test_what_looks_like_a_read_receipt_keeps_the_sender_that_an_app_password_has(
+    post: Post, beaune: Commune, nuits: Commune
+) -> None:
+    """Else refusals of what a stolen password sends would be counted for nobody."""
+    box, other = post.mailbox(beaune, beaune.agent, "moi"), post.mailbox(nuits, nuits.agent, "toi")
+    secret = _secret(beaune, "smtp")
+    kind = 'multipart/report; report-type=disposition-notification; boundary="b"'
+    with _open(post) as smtp:
+        smtp.login(box.address, secret)
+        smtp.sendmail(box.address, [other.address], f"Content-Type: {kind}\r\n{_mail(box.address, other)}")
+    post.wait_count(other, 1)
+    assert post.mails(other)[0]["Return-Path"].strip("<>") == box.address
+
+
 def test_an_open_session_sends_nothing_more_once_its_password_is_revoked(
     post: Post, beaune: Commune, nuits: Commune
 ) -> None:

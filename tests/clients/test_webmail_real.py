@@ -141,6 +141,8 @@ def test_a_read_receipt_leaves_when_its_reader_says_so_and_once(post: Post, writ
         "disposition-notification",
     )
     assert came["In-Reply-To"] == "<1@a.example>" and came["Bcc"] is None
+    assert (came["Return-Path"], came["From"].addresses[0].addr_spec) == ("<>", box.address)
+    assert "signed-in=yes" in came["X-Beffroi-Auth"]
     said, told = came.iter_parts()
     assert "a été ouvert" in said.get_content()
     assert f"Final-Recipient: rfc822;{box.address}" in told.as_string()
