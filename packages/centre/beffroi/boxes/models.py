@@ -72,9 +72,6 @@ class BoxTold(models.Model):
     class Meta:
         db_table = "box_told"
 
-    def __str__(self) -> str:
-        return f"{self.box_id}:{self.number}"
-
 
 class BoxRun(models.Model):
     """The number that a box's agent drew at its start, and the one before; written by stream. ``twice_at``: when the
@@ -87,9 +84,6 @@ class BoxRun(models.Model):
 
     class Meta:
         db_table = "box_run"
-
-    def __str__(self) -> str:
-        return f"{self.box_id}:{self.number}"
 
 
 class BoxAck(models.Model):
@@ -105,9 +99,6 @@ class BoxAck(models.Model):
     class Meta:
         db_table = "box_ack"
         constraints = (models.UniqueConstraint(fields=["box_id", "channel"], name="box_ack_once"),)
-
-    def __str__(self) -> str:
-        return f"{self.box_id}:{self.channel}"
 
 
 class FlowCount(models.Model):
@@ -137,9 +128,6 @@ class FlowCount(models.Model):
             ),
         )
 
-    def __str__(self) -> str:
-        return f"{self.collectivite_id}:{self.day}"
-
 
 class RefusedDay(models.Model):
     """What the kernels of a collectivité's boxes refused on one day (UTC), exact: packets, and attempts with those
@@ -158,9 +146,6 @@ class RefusedDay(models.Model):
                 fields=["collectivite_id", "day", "direction"], name="box_refused_day_once"
             ),
         )
-
-    def __str__(self) -> str:
-        return f"{self.collectivite_id}:{self.day}"
 
 
 class RelayDay(models.Model):
@@ -181,9 +166,6 @@ class RelayDay(models.Model):
         constraints = (
             models.UniqueConstraint(fields=["collectivite_id", "day", "device"], name="box_relay_day_once"),
         )
-
-    def __str__(self) -> str:
-        return f"{self.collectivite_id}:{self.day}"
 
 
 class RelayRequest(models.Model):
@@ -258,9 +240,6 @@ class BoxPolicy(models.Model):
             models.UniqueConstraint(fields=["collectivite_id", "policy_version"], name="box_policy_once"),
         )
 
-    def __str__(self) -> str:
-        return f"{self.collectivite_id}:{self.policy_version}"
-
 
 class LearnedFlow(models.Model):
     """What a town hall lived on while its box observed. ``remote``: a /24 or /48, empty for outbound."""
@@ -292,9 +271,6 @@ class LearnedFlow(models.Model):
             ),
         )
 
-    def __str__(self) -> str:
-        return f"{self.collectivite_id}:{self.direction}:{self.port}"
-
 
 class BoxBypass(models.Model):
     """Machines of a town hall that go round its box, by kind, as last told; or one that its box saw doing what somebody
@@ -312,9 +288,6 @@ class BoxBypass(models.Model):
         constraints = (
             models.UniqueConstraint(fields=["collectivite_id", "kind", "machine"], name="box_bypass_once"),
         )
-
-    def __str__(self) -> str:
-        return f"{self.collectivite_id}:{self.kind}"
 
 
 class BoxDiagnosis(models.Model):
@@ -361,9 +334,6 @@ class BoxRelease(models.Model):
     class Meta:
         db_table = "box_release"
 
-    def __str__(self) -> str:
-        return f"{self.number}:{self.version}"
-
 
 class BoxUpdate(models.Model):
     """A box that was asked to install a release, and what it told of it. ``outcome``: "" until it did."""
@@ -379,6 +349,3 @@ class BoxUpdate(models.Model):
     class Meta:
         db_table = "box_update"
         constraints = (models.UniqueConstraint(fields=["box_id", "number"], name="box_update_once"),)
-
-    def __str__(self) -> str:
-        return f"{self.box_id}:{self.number}"

@@ -83,9 +83,6 @@ class IncidentEntry(models.Model):
         db_table = "incident_entry"
         indexes = (models.Index(fields=["incident", "at"], name="incident_entry_at"),)
 
-    def __str__(self) -> str:
-        return f"{self.incident_id}:{self.code}"
-
 
 class IncidentTask(models.Model):
     """Something that one side has to do; ``due_at``: a date that the law or a contract sets.
@@ -106,9 +103,6 @@ class IncidentTask(models.Model):
     class Meta:
         db_table = "incident_task"
         constraints = (models.UniqueConstraint(fields=["incident", "code"], name="incident_task_once"),)
-
-    def __str__(self) -> str:
-        return f"{self.incident_id}:{self.code}"
 
 
 class IncidentEvidence(models.Model):
@@ -153,6 +147,3 @@ class Encounter(models.Model):
                 fields=["decision_id", "collectivite_id", "door"], name="incident_encounter_once"
             ),
         )
-
-    def __str__(self) -> str:
-        return f"{self.decision_id}:{self.door}"

@@ -117,9 +117,6 @@ class MailObservation(models.Model):
             ),
         )
 
-    def __str__(self) -> str:
-        return f"{self.message_id}:{self.kind}"
-
 
 class MailRecipient(models.Model):
     message_id = reference()
@@ -128,9 +125,6 @@ class MailRecipient(models.Model):
     class Meta:
         db_table = "mail_recipient"
         constraints = (models.UniqueConstraint(fields=["message_id", "address"], name="mail_recipient_once"),)
-
-    def __str__(self) -> str:
-        return self.message_id
 
 
 class MailDelivery(models.Model):
@@ -147,9 +141,6 @@ class MailDelivery(models.Model):
         constraints = (
             models.UniqueConstraint(fields=["message_id", "mailbox_id"], name="mail_delivery_once"),
         )
-
-    def __str__(self) -> str:
-        return f"{self.message_id}:{self.mailbox_id}"
 
 
 class JournalPosition(models.Model):
@@ -243,9 +234,6 @@ class RemediationItem(models.Model):
                 fields=["job", "message_id", "mailbox_id"], name="mail_remediation_item_once"
             ),
         )
-
-    def __str__(self) -> str:
-        return f"{self.job_id}:{self.message_id}"
 
 
 # Django looks for an application's tables here.

@@ -67,9 +67,6 @@ class CampaignIndicator(models.Model):
             ),
         )
 
-    def __str__(self) -> str:
-        return f"{self.campaign_id}:{self.kind}"
-
 
 class Sighting(models.Model):
     """Evidence of one observer. Confidential: nobody outside of ``watch`` reads who it was."""

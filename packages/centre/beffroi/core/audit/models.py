@@ -34,9 +34,6 @@ class AuditEntry(models.Model):
             ),
         )
 
-    def __str__(self) -> str:
-        return f"{self.id}:{self.verb}"
-
 
 class AuditPersonal(models.Model):
     entry = models.OneToOneField(AuditEntry, models.CASCADE, primary_key=True, related_name="personal")

@@ -54,9 +54,6 @@ class CollectiviteCode(models.Model):
             ),
         )
 
-    def __str__(self) -> str:
-        return f"{self.scheme}:{self.value}"
-
 
 class Domain(models.Model):
     id = id_field("dom")

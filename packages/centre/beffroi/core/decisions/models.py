@@ -93,9 +93,6 @@ class StageClock(models.Model):
     class Meta:
         db_table = "decision_clock"
 
-    def __str__(self) -> str:
-        return self.at.isoformat()
-
 
 class LocalException(models.Model):
     """What one collectivité lets through for a time, whatever is decided for all."""
@@ -220,9 +217,6 @@ class AppealAddition(models.Model):
     class Meta:
         db_table = "appeal_addition"
 
-    def __str__(self) -> str:
-        return self.id
-
 
 class DecisionEffect(models.Model):
     """What a decision met in one collectivité: counts that its boxes told, never who or what in the town hall."""
@@ -242,9 +236,6 @@ class DecisionEffect(models.Model):
             models.UniqueConstraint(fields=["decision_id", "collectivite_id"], name="decision_effect_once"),
         )
 
-    def __str__(self) -> str:
-        return f"{self.decision_id}:{self.collectivite_id}"
-
 
 class EntryUse(models.Model):
     """What one collectivité's boxes told of one listed thing: on how many of 30 days it met it before it was listed,
@@ -263,9 +254,6 @@ class EntryUse(models.Model):
         constraints = (
             models.UniqueConstraint(fields=["kind", "value", "collectivite_id"], name="entry_use_once"),
         )
-
-    def __str__(self) -> str:
-        return f"{self.kind}:{self.collectivite_id}"
 
 
 class IndicatorList(models.Model):
@@ -290,9 +278,6 @@ class IndicatorList(models.Model):
     class Meta:
         db_table = "indicator_list"
 
-    def __str__(self) -> str:
-        return self.name
-
 
 class ListGrowth(models.Model):
     """What one publication of a list added: the values of this digest's file in STATE/lists. Tells since when a value
@@ -307,9 +292,6 @@ class ListGrowth(models.Model):
     class Meta:
         db_table = "list_growth"
         indexes = (models.Index(fields=["list_id", "-at"], name="list_growth_of"),)
-
-    def __str__(self) -> str:
-        return f"{self.list_id}:{self.sha256[:12]}"
 
 
 class SharedAddress(models.Model):
@@ -337,9 +319,6 @@ class FeedBatch(models.Model):
         constraints = (
             models.UniqueConstraint(fields=["channel", "epoch", "to_version"], name="feed_batch_once"),
         )
-
-    def __str__(self) -> str:
-        return f"{self.channel}:{self.epoch}:{self.to_version}"
 
 
 class FeedChannel(models.Model):

@@ -21,9 +21,6 @@ class OutboxEvent(models.Model):
         db_table = "outbox"
         indexes = (models.Index(fields=["kind", "id"], name="outbox_kind"),)
 
-    def __str__(self) -> str:
-        return f"{self.id}:{self.kind}"
-
 
 class ConsumerCursor(models.Model):
     """``failures`` counts attempts at the event after ``position``; success sets it to zero."""
@@ -50,9 +47,6 @@ class ParkedEvent(models.Model):
     class Meta:
         db_table = "outbox_parked"
         constraints = (models.UniqueConstraint(fields=["consumer", "event_id"], name="outbox_parked_once"),)
-
-    def __str__(self) -> str:
-        return f"{self.consumer}:{self.event_id}"
 
 
 class InboxFact(models.Model):

@@ -40,7 +40,7 @@ class Person(AbstractBaseUser):
         db_table = "person"
 
     def __str__(self) -> str:
-        return self.id
+        return self.id  # AbstractBaseUser says the address, and logs hold none
 
 
 class Membership(models.Model):
@@ -212,9 +212,6 @@ class SignIn(models.Model):
             ),
         )
 
-    def __str__(self) -> str:
-        return f"{self.person_id}:{self.door}"
-
 
 class Administrator(models.Model):
     id = id_field("adm")
@@ -231,6 +228,3 @@ class Administrator(models.Model):
 
     class Meta:
         db_table = "administrator"
-
-    def __str__(self) -> str:
-        return self.id

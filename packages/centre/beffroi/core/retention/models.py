@@ -42,6 +42,3 @@ class RetentionCount(models.Model):
     class Meta:
         db_table = "retention_count"
         constraints = (models.UniqueConstraint(fields=["run", "category"], name="retention_count_once"),)
-
-    def __str__(self) -> str:
-        return f"{self.run_id}:{self.category}"

@@ -89,6 +89,3 @@ class DomainCheck(models.Model):
     class Meta:
         db_table = "mail_domain_check"
         constraints = (models.UniqueConstraint(fields=["domain_id", "day"], name="mail_domain_check_once"),)
-
-    def __str__(self) -> str:
-        return f"{self.domain_id}:{self.day}"

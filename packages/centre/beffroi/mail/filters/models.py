@@ -108,9 +108,6 @@ class Signature(models.Model):
             models.UniqueConstraint(fields=["mailbox_id", "person_id"], name="mail_signature_once"),
         )
 
-    def __str__(self) -> str:
-        return f"{self.mailbox_id}:{self.person_id}"
-
 
 class CommonLine(models.Model):
     """What stands under every signature of a collectivité: its référent's word."""

@@ -158,6 +158,3 @@ class Notice(models.Model):
         constraints = (
             models.UniqueConstraint(fields=["about", "ref", "mailbox_id"], name="mail_notice_once"),
         )
-
-    def __str__(self) -> str:
-        return f"{self.about}:{self.ref}:{self.mailbox_id}"

@@ -84,9 +84,6 @@ class ImportFolder(models.Model):
         db_table = "mail_import_folder"
         ordering = ("place", "id")
 
-    def __str__(self) -> str:
-        return f"{self.job_id}:{self.pk}"
-
 
 class ImportedMails(models.Model):
     """What one APPEND put into a folder of the new mailbox, for the import's undoing (undoing.py).
@@ -106,9 +103,6 @@ class ImportedMails(models.Model):
     class Meta:
         db_table = "mail_import_mails"
 
-    def __str__(self) -> str:
-        return f"{self.folder_id}:{self.pk}"
-
 
 class ImportFailure(models.Model):
     """One mail that could not be copied. ``reason``: "too_large", "mailbox_full", "unreadable" or "refused"; or
@@ -127,9 +121,6 @@ class ImportFailure(models.Model):
             models.UniqueConstraint(fields=["folder", "uidvalidity", "uid"], name="mail_import_failure_once"),
         )
 
-    def __str__(self) -> str:
-        return f"{self.folder_id}:{self.uid}"
-
 
 class ImportSender(models.Model):
     """Somebody who wrote to the old address after the move began. Goes with the import."""
@@ -143,9 +134,6 @@ class ImportSender(models.Model):
         db_table = "mail_import_sender"
         constraints = (models.UniqueConstraint(fields=["job", "address"], name="mail_import_sender_once"),)
 
-    def __str__(self) -> str:
-        return f"{self.job_id}:{self.pk}"
-
 
 class MovedPlace(models.Model):
     """A place where the person has given the new address (``actions.PLACES``)."""
@@ -158,6 +146,3 @@ class MovedPlace(models.Model):
     class Meta:
         db_table = "mail_moved_place"
         constraints = (models.UniqueConstraint(fields=["mailbox_id", "key"], name="mail_moved_place_once"),)
-
-    def __str__(self) -> str:
-        return f"{self.mailbox_id}:{self.key}"

@@ -64,9 +64,6 @@ class Handling(models.Model):
             models.UniqueConstraint(fields=["mailbox_id", "message_key"], name="mail_handling_once"),
         )
 
-    def __str__(self) -> str:
-        return f"{self.mailbox_id}:{self.message_key}"
-
 
 class Note(models.Model):
     """What a member wrote beside a mail, for the other members. Taken back, it can be put again."""
@@ -168,6 +165,3 @@ class DelegatedAct(models.Model):
                 fields=["delegation_id", "day", "what", "message_key"], name="mail_delegated_act_once"
             ),
         )
-
-    def __str__(self) -> str:
-        return f"{self.delegation_id}:{self.day}"

@@ -17,6 +17,3 @@ class ProbeRun(models.Model):
 
     class Meta:
         db_table = "mail_probe_run"
-
-    def __str__(self) -> str:
-        return f"{self.path}:{self.pk}"

@@ -48,9 +48,6 @@ class DmarcRow(models.Model):
     class Meta:
         db_table = "mail_dmarc_row"
 
-    def __str__(self) -> str:
-        return f"{self.report_id}:{self.pk}"
-
 
 class SourceWord(models.Model):
     """What a person said of an operator that sends in the domain's name; and since when it alarms (``alarm_at``),
@@ -73,9 +70,6 @@ class SourceWord(models.Model):
         constraints = (
             models.UniqueConstraint(fields=["domain_id", "operator"], name="mail_source_word_once"),
         )
-
-    def __str__(self) -> str:
-        return f"{self.domain_id}:{self.operator}"
 
 
 class TlsReport(models.Model):
@@ -132,6 +126,3 @@ class ReportRefusal(models.Model):
     class Meta:
         db_table = "mail_report_refusal"
         constraints = (models.UniqueConstraint(fields=["day", "code"], name="mail_report_refusal_once"),)
-
-    def __str__(self) -> str:
-        return f"{self.day}:{self.code}"

@@ -57,6 +57,3 @@ class BankMention(models.Model):
     class Meta:
         db_table = "mail_bank_mention"
         constraints = (models.UniqueConstraint(fields=["message_id", "pair"], name="mail_bank_mention_once"),)
-
-    def __str__(self) -> str:
-        return f"{self.message_id}:{self.pair}"

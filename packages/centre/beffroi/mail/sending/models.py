@@ -56,9 +56,6 @@ class PartnerTls(models.Model):
             models.UniqueConstraint(fields=["domain", "day", "how"], name="mail_partner_tls_once"),
         )
 
-    def __str__(self) -> str:
-        return f"{self.domain}:{self.day}:{self.how}"
-
 
 class ChosenPartner(models.Model):
     """A domain with which mail passes encrypted or not at all, in both directions. Of all communes together."""
@@ -83,9 +80,6 @@ class AddressListing(models.Model):
     class Meta:
         db_table = "mail_address_listing"
         constraints = (models.UniqueConstraint(fields=["address", "zone"], name="mail_address_listing_once"),)
-
-    def __str__(self) -> str:
-        return f"{self.address}:{self.zone}"
 
 
 class Warming(models.Model):
@@ -120,9 +114,6 @@ class LaneDay(models.Model):
             models.UniqueConstraint(fields=["exit", "provider", "day"], name="mail_lane_day_once"),
         )
 
-    def __str__(self) -> str:
-        return f"{self.exit}:{self.provider}:{self.day}"
-
 
 class RefusedDay(models.Model):
     """Recipients of one mailbox that other servers refused for good on one day (UTC); nobody's address."""
@@ -135,9 +126,6 @@ class RefusedDay(models.Model):
     class Meta:
         db_table = "mail_refused_day"
         constraints = (models.UniqueConstraint(fields=["mailbox_id", "day"], name="mail_refused_day_once"),)
-
-    def __str__(self) -> str:
-        return f"{self.mailbox_id}:{self.day}"
 
 
 class AnsweredSlot(models.Model):
@@ -155,9 +143,6 @@ class AnsweredSlot(models.Model):
     class Meta:
         db_table = "mail_answered_slot"
         constraints = (models.UniqueConstraint(fields=["mailbox_id", "at"], name="mail_answered_slot_once"),)
-
-    def __str__(self) -> str:
-        return f"{self.mailbox_id}:{self.at}"
 
 
 class Doubted(models.Model):

@@ -140,6 +140,3 @@ class SourceTrial(models.Model):
     class Meta:
         db_table = "feed_source_trial"
         constraints = (models.UniqueConstraint(fields=["source", "kind"], name="feed_source_trial_once"),)
-
-    def __str__(self) -> str:
-        return f"{self.source_id}:{self.kind}"

@@ -23,6 +23,3 @@ class WeatherDay(models.Model):
         db_table = "weather_day"
         indexes = (models.Index(fields=["day"], name="weather_by_day"),)
         constraints = (models.UniqueConstraint(fields=["collectivite_id", "day"], name="weather_once"),)
-
-    def __str__(self) -> str:
-        return f"{self.collectivite_id}:{self.day}"
