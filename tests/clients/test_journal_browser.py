@@ -37,18 +37,11 @@ def test_a_dpo_reads_chooses_and_takes_the_journal(
     with transaction.atomic():
         for _ in range(60):
             audit.record(
-                actor=administrator,
-                verb="identity:administrator:signed_in",
-                object_id=administrator.id,
-                collectivite_id=None,
+                administrator, "identity:administrator:signed_in", administrator.id, collectivite_id=None
             )
         for verb in ("mail:export:asked", "mail:export:downloaded", "drive:link:made", "mail:erasure:asked"):
             audit.record(
-                actor=beaune.referent,
-                verb=verb,
-                object_id="x",
-                collectivite_id=beaune.id,
-                details={"person_id": beaune.agent.id},
+                beaune.referent, verb, "x", collectivite_id=beaune.id, details={"person_id": beaune.agent.id}
             )
     run = RetentionRun.objects.create(state="done", finished_at=clock.now())
     RetentionCount.objects.create(run=run, category="sign_ins", cutoff=clock.now(), deleted=3)

@@ -95,7 +95,7 @@ def test_worker_killed_at_any_moment_takes_each_event_once(state: Path) -> None:
     for number in range(EVENTS):
         with transaction.atomic():
             publish("test:told", {"number": number})
-            audit.record(actor=system, verb="test:told", object_id=str(number), collectivite_id=None)
+            audit.record(system, "test:told", str(number), collectivite_id=None)
     chance, workers = random.Random(5), Workers(database, state)
     for kill in range(KILLS):
         workers.start()

@@ -43,7 +43,7 @@ def centre(committed: str, config: Config, system: Actor, settings: Any) -> Iter
     for count in (4, 3, 2):
         for number in range(count):
             with transaction.atomic():
-                audit.record(actor=system, verb="tests:done", object_id=str(number), collectivite_id=None)
+                audit.record(system, "tests:done", str(number), collectivite_id=None)
         audit.seal()
         if count > 2:
             assert audit.checkpoint(key)
@@ -174,7 +174,7 @@ def test_another_history_does_not_pass_through_what_backups_noted(
     assert (queries.verify(full=True).witnesses, queries.verify().ok) == (1, True)
     write_another_history(centre, key)
     with transaction.atomic():
-        audit.record(actor=system, verb="tests:done", object_id="later", collectivite_id=None)
+        audit.record(system, "tests:done", "later", collectivite_id=None)
     audit.seal()
     # The next backup notes the false one, too: that does not make it true.
     heads.note(centre, heads.Head(clock.epoch_s(), *queries.sealed_head()))

@@ -168,7 +168,7 @@ def test_a_closed_administrator_loses_the_name_after_a_year_and_what_they_did_st
         actor=administrator, email="former@cotedor.test", name="Odile Rey", password=PASSWORD
     ).record
     them = Actor("administrator", other.id, None, "administrator")
-    audit.record(actor=them, verb="mail:quota:mailbox", object_id="mbx_1", collectivite_id=None)
+    audit.record(them, "mail:quota:mailbox", "mbx_1", collectivite_id=None)
     assert "closed_administrators" not in purge(days=800)  # at work
     with clock.shifted(10 * DAY_S):
         administrators.end_administrator_access(actor=administrator, administrator=other)

@@ -44,11 +44,7 @@ def dpo_of(system: Actor, *communes: Commune) -> list[Membership]:
 
 def told(verb: str, actor: Actor, commune: Commune | None, object_id: str = "x", **details: str | int) -> int:
     return audit.record(
-        actor=actor,
-        verb=verb,
-        object_id=object_id,
-        collectivite_id=commune.id if commune else None,
-        details=details,
+        actor, verb, object_id, collectivite_id=commune.id if commune else None, details=details
     )
 
 

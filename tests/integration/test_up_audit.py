@@ -31,7 +31,7 @@ from tests.fixtures_stream import make_state
 def three_entries(database: str, system: Actor) -> None:
     for number in range(3):
         with transaction.atomic():
-            audit.record(actor=system, verb="tests:done", object_id=str(number), collectivite_id=None)
+            audit.record(system, "tests:done", str(number), collectivite_id=None)
     audit.seal()
 
 
@@ -142,11 +142,11 @@ def test_entries_are_taken_away_only_when_it_is_confirmed(
     with clock.shifted(-3 * 86400):
         for number in range(3):
             with transaction.atomic():
-                audit.record(actor=system, verb="tests:done", object_id=str(number), collectivite_id=None)
+                audit.record(system, "tests:done", str(number), collectivite_id=None)
         audit.seal()
         assert audit.checkpoint(audit_key)
     with transaction.atomic():
-        audit.record(actor=system, verb="tests:done", object_id="4", collectivite_id=None)
+        audit.record(system, "tests:done", "4", collectivite_id=None)
     audit.seal()
     today = clock.now().strftime("%Y-%m-%d")
     assert command.prune(config, today, account="ada", confirmed=False) == 0
@@ -183,7 +183,7 @@ def test_the_daily_job_prunes_by_the_term_in_a_child(
             with clock.shifted(-days * 86400):
                 for n in range(count):
                     with transaction.atomic():
-                        audit.record(actor=system, verb="tests:old", object_id=str(n), collectivite_id=None)
+                        audit.record(system, "tests:old", str(n), collectivite_id=None)
                 audit.seal()
                 assert audit.checkpoint(key)
         consumers.prune(Event(1, "retention:done", None, {}, clock.now()))

@@ -94,13 +94,7 @@ def issue_code(*, actor: Actor, collectivite: Collectivite, replaces: Box | None
         replaces=replaces.id if replaces is not None else "",
     )
     details = {"replaces": replaces.id} if replaces is not None else None
-    audit.record(
-        actor=actor,
-        verb="box:code_issued",
-        object_id=collectivite.id,
-        collectivite_id=collectivite.id,
-        details=details,
-    )
+    audit.record(actor, "box:code_issued", collectivite.id, collectivite_id=collectivite.id, details=details)
     return code.text()
 
 
@@ -265,9 +259,9 @@ def set_policy(
     if restores:
         details["restores"] = restores
     audit.record(
-        actor=actor,
-        verb="box:policy_changed",
-        object_id=collectivite.id,
+        actor,
+        "box:policy_changed",
+        collectivite.id,
         collectivite_id=collectivite.id,
         details=details,
         personal={"why": reason} if reason else None,

@@ -244,9 +244,9 @@ def ignore_flow(*, actor: Actor, collectivite: Collectivite, flow_id: int) -> No
     """Say no to a proposal: it is refused once observation ends. Errors: as accept_flow."""
     flow = _answered(actor, collectivite, flow_id, LearnedFlow.State.IGNORED)
     audit.record(
-        actor=actor,
-        verb="box:flow_ignored",
-        object_id=collectivite.id,
+        actor,
+        "box:flow_ignored",
+        collectivite.id,
         collectivite_id=collectivite.id,
         details={"protocol": flow.protocol, "port": flow.port, "remote": flow.remote},
     )

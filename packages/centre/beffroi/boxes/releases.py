@@ -234,9 +234,7 @@ def _record(actor: Actor, verb: str, row: BoxRelease) -> None:
     details: dict[str, str | int] = {"version": row.version, "stage": row.stage}
     if row.stopped_because:
         details["reason"] = row.stopped_because
-    audit.record(
-        actor=actor, verb=verb, object_id=f"release_{row.number}", collectivite_id=None, details=details
-    )
+    audit.record(actor, verb, f"release_{row.number}", collectivite_id=None, details=details)
     outbox.publish(verb, {"id": str(row.number)}, collectivite_id=None)
 
 

@@ -241,9 +241,9 @@ def _record(actor: Actor, what: str, leaving: Leaving, by: str, reason: str = ""
     """In the logs of both."""
     for owner in (leaving.collectivite_id, by):
         audit.record(
-            actor=actor,
-            verb=f"communes:leaving:{what}",
-            object_id=leaving.id,
+            actor,
+            f"communes:leaving:{what}",
+            leaving.id,
             collectivite_id=owner,
             details={"former": leaving.collectivite_id, "by": by, **details},
             personal={"why": reason} if reason else None,

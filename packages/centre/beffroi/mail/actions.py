@@ -148,9 +148,9 @@ def report_phishing(*, actor: Actor, mailbox: Mailbox, beffroi_id: str) -> str:
         collectivite_id=mailbox.collectivite_id,
     )
     audit.record(
-        actor=actor,
-        verb="mail:message:reported",
-        object_id=message.id,
+        actor,
+        "mail:message:reported",
+        message.id,
         collectivite_id=mailbox.collectivite_id,
         details={"mailbox_id": mailbox.id, "sighting_id": sighting_id},
     )

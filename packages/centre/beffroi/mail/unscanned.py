@@ -50,10 +50,4 @@ def until() -> datetime | None:
 
 
 def _record(actor: Actor, what: str, hours: int) -> None:
-    audit.record(
-        actor=actor,
-        verb=f"mail:unscanned:{what}",
-        object_id=_OBJECT,
-        collectivite_id=None,
-        details={"hours": hours},
-    )
+    audit.record(actor, f"mail:unscanned:{what}", _OBJECT, collectivite_id=None, details={"hours": hours})

@@ -239,11 +239,7 @@ def compose(email: str, *, account: str) -> dict[str, Any] | None:
     }  # fmt: skip
     with transaction.atomic():
         audit.record(
-            actor=SYSTEM,
-            verb="identity:person:exported",
-            object_id=own,
-            collectivite_id=None,
-            personal={"account": account},
+            SYSTEM, "identity:person:exported", own, collectivite_id=None, personal={"account": account}
         )
     return content
 

@@ -109,7 +109,7 @@ def confirm_campaign(*, actor: Actor, campaign: Campaign, also_shared: bool = Fa
         spared = set() if also_shared else set(shared_of(campaign))
         for kind, value in {(i.kind.value, i.value) for i in shown if i.value not in spared}:
             campaign.indicators.filter(kind=kind, value=value, resolved_from="").update(confirmed=True)
-        audit.record(actor=actor, verb="campaign:confirmed", object_id=campaign.id, collectivite_id=None)
+        audit.record(actor, "campaign:confirmed", campaign.id, collectivite_id=None)
         _decide(campaign, actor=actor, named=_named(shown, landing))
         campaign.refresh_from_db()
         return campaign.decisions
@@ -177,7 +177,7 @@ def _close(
     if not changed:
         raise Conflict("the campaign is in another state")
     campaign.refresh_from_db()
-    audit.record(actor=actor, verb=verb, object_id=campaign.id, collectivite_id=None)
+    audit.record(actor, verb, campaign.id, collectivite_id=None)
     outbox.publish(verb, {"campaign_id": campaign.id})
 
 
@@ -267,9 +267,7 @@ def _decide(
     )
     campaign.refresh_from_db()
     verb = "campaign:decided" if first else "campaign:extended"
-    audit.record(
-        actor=actor, verb=verb, object_id=campaign.id, collectivite_id=None, details={"decisions": made}
-    )
+    audit.record(actor, verb, campaign.id, collectivite_id=None, details={"decisions": made})
     outbox.publish(verb, {"campaign_id": campaign.id, "decisions": made})
 
 

@@ -56,10 +56,10 @@ class Prunable:
 
 
 def record(
-    *,
     actor: Actor,
     verb: str,
     object_id: str,
+    *,
     collectivite_id: str | None,
     details: Mapping[str, str | int] | None = None,
     personal: Mapping[str, str] | None = None,
@@ -96,12 +96,7 @@ def record_of(
 ) -> int:
     """As ``record``, about a row, in the log of the collectivité whose it is."""
     return record(
-        actor=actor,
-        verb=verb,
-        object_id=row.pk,
-        collectivite_id=row.collectivite_id,
-        details=details,
-        personal=personal,
+        actor, verb, row.pk, collectivite_id=row.collectivite_id, details=details, personal=personal
     )
 
 
@@ -182,9 +177,9 @@ def prune(*, actor: Actor, account: str, what: Prunable, key: Ed25519PrivateKey)
     at_us = chain.microseconds(clock.now())
     said = signing.Statement("prune", what.position, what.hash, what.count, at_us)
     record(
-        actor=actor,
-        verb=queries.PRUNED,
-        object_id=str(what.position),
+        actor,
+        queries.PRUNED,
+        str(what.position),
         collectivite_id=None,
         details={
             "hash": what.hash,
@@ -206,12 +201,7 @@ def erase_personal(*, actor: Actor, entry_id: int) -> bool:
     deleted, _ = AuditPersonal.objects.filter(entry_id=entry_id).delete()
     if deleted:
         collectivite_id = AuditEntry.objects.values_list("collectivite_id", flat=True).get(pk=entry_id)
-        record(
-            actor=actor,
-            verb="audit:personal:erased",
-            object_id=str(entry_id),
-            collectivite_id=collectivite_id,
-        )
+        record(actor, "audit:personal:erased", str(entry_id), collectivite_id=collectivite_id)
     return bool(deleted)
 
 

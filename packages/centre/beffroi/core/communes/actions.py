@@ -62,9 +62,9 @@ def create_collectivite(
         if value:
             _add_code(collectivite, scheme, value)
     audit.record(
-        actor=actor,
-        verb="communes:collectivite:enrolled",
-        object_id=collectivite.id,
+        actor,
+        "communes:collectivite:enrolled",
+        collectivite.id,
         collectivite_id=collectivite.id,
         details={"kind": kind, "insee": insee, "siren": siren},
     )
@@ -106,9 +106,9 @@ def add_domain(*, actor: Actor, collectivite: Collectivite, name: str) -> Domain
     except IntegrityError:
         raise Conflict("this domain is bound already") from None
     audit.record(
-        actor=actor,
-        verb="communes:domain:added",
-        object_id=domain.id,
+        actor,
+        "communes:domain:added",
+        domain.id,
         collectivite_id=collectivite.id,
         details={"name": canonical},
     )
@@ -133,9 +133,9 @@ def pass_domain(*, actor: Actor, domain: Domain, to: Collectivite) -> None:
     Domain.objects.filter(pk=domain.pk).update(collectivite=to)
     for owner in (former, to.id):
         audit.record(
-            actor=actor,
-            verb="communes:domain:passed",
-            object_id=domain.id,
+            actor,
+            "communes:domain:passed",
+            domain.id,
             collectivite_id=owner,
             details={"name": domain.name, "former": former, "to": to.id},
         )
@@ -181,9 +181,9 @@ def rename(*, actor: Actor, collectivite: Collectivite, name: str, insee: str = 
                 of_who_left.update(until=clock.now().date())
                 _add_code(collectivite, scheme, value)
     audit.record(
-        actor=actor,
-        verb=queries.RENAMED,
-        object_id=collectivite.id,
+        actor,
+        queries.RENAMED,
+        collectivite.id,
         collectivite_id=collectivite.id,
         details={
             "name": name,

@@ -354,9 +354,7 @@ def _record(
     decision: Decision, verb: str, event: str, details: Mapping[str, str | int], *, actor: Actor
 ) -> None:
     owner = _collectivite(decision)
-    audit.record(
-        actor=actor, verb=f"decision:{verb}", object_id=decision.id, collectivite_id=owner, details=details
-    )
+    audit.record(actor, f"decision:{verb}", decision.id, collectivite_id=owner, details=details)
     outbox.publish(f"decision:{event}", _payload(decision), collectivite_id=owner)
 
 

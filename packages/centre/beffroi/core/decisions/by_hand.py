@@ -140,7 +140,7 @@ def carry_out(payload: Mapping[str, object], *, decided_by: str) -> Decision | N
     try:
         return _activate(actor, indicator, str(payload["reason"]), ttl_s, reach)
     except actions.ProtectedIndicator:
-        audit.record(actor=actor, verb="decision:by_hand_protected", object_id="", collectivite_id=None)
+        audit.record(actor, "decision:by_hand_protected", "", collectivite_id=None)
         return None
 
 
@@ -168,4 +168,4 @@ def _activate(actor: Actor, indicator: Indicator, reason: str, ttl_s: int, reach
 
 
 def _keep_words(actor: Actor, verb: str, object_id: str, why: str) -> None:
-    audit.record(actor=actor, verb=verb, object_id=object_id, collectivite_id=None, personal={"why": why})
+    audit.record(actor, verb, object_id, collectivite_id=None, personal={"why": why})

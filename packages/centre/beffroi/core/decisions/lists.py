@@ -275,9 +275,9 @@ def _let_go(row: IndicatorList) -> None:
 
 def _record(row: IndicatorList, *, actor: Actor, account: str, verb: str) -> None:
     audit.record(
-        actor=actor,
-        verb=verb,
-        object_id=row.id,
+        actor,
+        verb,
+        row.id,
         collectivite_id=_collectivite(row),
         details={
             "name": row.name,

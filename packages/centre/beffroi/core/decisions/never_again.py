@@ -122,11 +122,7 @@ def _end(row: NeverAgain, *, actor: Actor, reason: str) -> bool:
 def _tell(row: NeverAgain, what: str, *, actor: Actor) -> None:
     shown = "" if row.kind == "sender" else row.value
     audit.record(
-        actor=actor,
-        verb=f"never_again:{what}",
-        object_id=row.id,
-        collectivite_id=None,
-        details={"kind": row.kind, "value": shown},
+        actor, f"never_again:{what}", row.id, collectivite_id=None, details={"kind": row.kind, "value": shown}
     )
     until = int(row.until.timestamp()) if row.until else 0
     payload = {"never_again_id": row.id, "kind": row.kind, "value": row.value, "until": until}

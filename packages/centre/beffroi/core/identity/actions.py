@@ -54,9 +54,9 @@ def create_person(*, actor: Actor, email: str, name: str, password: str | None =
         raise Conflict("this address has an account") from None
     EmailAddress.objects.create(user=person, email=address, primary=True, verified=True)
     audit.record(
-        actor=actor,
-        verb="identity:person:created",
-        object_id=person.id,
+        actor,
+        "identity:person:created",
+        person.id,
         collectivite_id=actor.collectivite_id,
         personal={"email": address, "name": person.name},
     )
@@ -256,9 +256,9 @@ def _set_password(
     person.save(update_fields=["password", "password_given_at"])
     _end_what_waits(person)
     audit.record(
-        actor=actor,
-        verb="identity:password:given" if given_at else "identity:password:set",
-        object_id=person.id,
+        actor,
+        "identity:password:given" if given_at else "identity:password:set",
+        person.id,
         collectivite_id=actor.collectivite_id,
         personal={"why": why} if why else None,
     )
@@ -283,9 +283,7 @@ def end_sessions(*, actor: Actor, person: Person, collectivite_id: str | None = 
     outbox.serialise()
     Person.objects.filter(pk=person.pk).update(sessions_from=clock.now())
     _end_what_waits(person)
-    audit.record(
-        actor=actor, verb="identity:sessions:ended", object_id=person.id, collectivite_id=collectivite_id
-    )
+    audit.record(actor, "identity:sessions:ended", person.id, collectivite_id=collectivite_id)
 
 
 def _end_what_waits(person: Person) -> None:
@@ -361,9 +359,9 @@ def _app_password(record: AppPassword) -> dict[str, object]:
 
 def _record(actor: Actor, verb: str, membership: Membership, *, object_id: str = "", **details: str) -> None:
     audit.record(
-        actor=actor,
-        verb=verb,
-        object_id=object_id or membership.id,
+        actor,
+        verb,
+        object_id or membership.id,
         collectivite_id=membership.collectivite_id,
         details={"person_id": membership.person_id, "membership_id": membership.id, **details},
     )

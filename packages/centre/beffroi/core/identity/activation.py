@@ -245,9 +245,9 @@ def _digest(email: str, code: str) -> str:
 
 def _record(actor: Actor, verb: str, record: ActivationCode) -> None:
     audit.record(
-        actor=actor,
-        verb=verb,
-        object_id=record.person_id,
+        actor,
+        verb,
+        record.person_id,
         collectivite_id=record.collectivite_id,
         details={"activation_code_id": record.pk},
     )

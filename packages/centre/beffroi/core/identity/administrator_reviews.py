@@ -116,9 +116,9 @@ def confirm(*, actor: Actor, read: str) -> bool:
         return False
     approvals.approve(actor=actor, approval=first)
     audit.record(
-        actor=actor,
-        verb=REVIEWED,
-        object_id=first.id,
+        actor,
+        REVIEWED,
+        first.id,
         collectivite_id=None,
         details={"administrators": len(present), "asked_by": first.requested_by},
     )
@@ -147,9 +147,9 @@ def ask_end(*, actor: Actor, administrator_id: str, reason: str) -> Approval:
         raise Conflict("the end of this access was asked for before, or nobody else can answer")
     approval = approvals.request(actor=actor, verb=END, subject_id=found.pk, payload={})
     audit.record(
-        actor=actor,
-        verb=END_ASKED,
-        object_id=found.pk,  # so that the reason goes with the name
+        actor,
+        END_ASKED,
+        found.pk,  # so that the reason goes with the name
         collectivite_id=None,
         details={"approval_id": approval.id},
         personal={"why": said},

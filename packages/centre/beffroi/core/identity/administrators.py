@@ -65,9 +65,9 @@ def create_administrator(*, actor: Actor, email: str, name: str, password: str) 
     except IntegrityError:
         raise Conflict("this address has an account") from None
     audit.record(
-        actor=actor,
-        verb="identity:administrator:created",
-        object_id=record.id,
+        actor,
+        "identity:administrator:created",
+        record.id,
         collectivite_id=None,
         personal={"email": address, "name": record.name},
     )
@@ -134,9 +134,7 @@ def end_administrator_access(*, actor: Actor, administrator: Administrator) -> N
     Administrator.objects.filter(pk=administrator.pk).update(
         is_active=False, closed_at=clock.now(), session_version=F("session_version") + 1
     )
-    audit.record(
-        actor=actor, verb="identity:administrator:ended", object_id=administrator.id, collectivite_id=None
-    )
+    audit.record(actor, "identity:administrator:ended", administrator.id, collectivite_id=None)
 
 
 @transaction.atomic
@@ -155,9 +153,7 @@ def renew_administrator(*, actor: Actor, administrator: Administrator, password:
     )
     if not renewed:
         raise Conflict("this account was erased")
-    audit.record(
-        actor=actor, verb="identity:administrator:renewed", object_id=administrator.id, collectivite_id=None
-    )
+    audit.record(actor, "identity:administrator:renewed", administrator.id, collectivite_id=None)
     return secret
 
 
@@ -183,9 +179,9 @@ def erase_closed(administrator: Administrator) -> int:
         audit.erase_personal(actor=_ERASING, entry_id=one) for one in named.values_list("id", flat=True)
     )
     audit.record(
-        actor=_ERASING,
-        verb="identity:administrator:erased",
-        object_id=administrator.pk,
+        _ERASING,
+        "identity:administrator:erased",
+        administrator.pk,
         collectivite_id=None,
         details={"audit_entries": entries},
     )
@@ -222,8 +218,8 @@ def _decoy() -> str:
 def _record(administrator: Administrator, verb: str) -> None:
     with transaction.atomic():
         audit.record(
-            actor=Actor("administrator", administrator.id, None, "administrator"),
-            verb=verb,
-            object_id=administrator.id,
+            Actor("administrator", administrator.id, None, "administrator"),
+            verb,
+            administrator.id,
             collectivite_id=None,
         )

@@ -136,9 +136,9 @@ def _alive() -> Q:
 
 def _record(actor: Actor, verb: str, link: DeviceLink, *, address: str = "") -> None:
     audit.record(
-        actor=actor,
-        verb=verb,
-        object_id=link.pk,
+        actor,
+        verb,
+        link.pk,
         collectivite_id=link.membership.collectivite_id,
         details={"person_id": link.membership.person_id, "kind": link.kind},
         personal={"address": address} if address else None,

@@ -71,9 +71,9 @@ def request(*, actor: Actor, person: Person, reason: str) -> Approval:
         actor=actor, verb=VERB, subject_id=person.id, payload={"person_id": person.id}
     )
     audit.record(
-        actor=actor,
-        verb="identity:erasure:asked",
-        object_id=approval.id,
+        actor,
+        "identity:erasure:asked",
+        approval.id,
         collectivite_id=None,
         details={"person_id": person.id},
         personal={"why": said},
@@ -100,7 +100,7 @@ def carry_out(person_id: str) -> bool:
     if person is None:
         return False
     if registry.held("person", [person_id]):
-        audit.record(actor=SYSTEM, verb="identity:erasure:held", object_id=person_id, collectivite_id=None)
+        audit.record(SYSTEM, "identity:erasure:held", person_id, collectivite_id=None)
         return False
     for membership in Membership.objects.filter(person=person, until=None):
         actions.end_access(actor=SYSTEM, membership=membership)
@@ -163,11 +163,7 @@ def erase(person: Person, *, actor: Actor = SYSTEM) -> int:
     )
     entries += audit.erase_personal_of(actor=actor, verb=device_links.USED, actor_id=person.pk)
     audit.record(
-        actor=actor,
-        verb="identity:person:erased",
-        object_id=person.pk,
-        collectivite_id=None,
-        details={"audit_entries": entries},
+        actor, "identity:person:erased", person.pk, collectivite_id=None, details={"audit_entries": entries}
     )
     outbox.publish("identity:person_erased", {"person_id": person.pk})
     return 1

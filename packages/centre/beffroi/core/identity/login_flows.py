@@ -96,9 +96,9 @@ def grant(*, actor: Actor, flow: LoginFlow, membership: Membership) -> None:
     if not rows.update(membership=membership, granted_at=clock.now()):
         raise NotFound("login flow")
     audit.record(
-        actor=actor,
-        verb="identity:login_flow:granted",
-        object_id=flow.pk,
+        actor,
+        "identity:login_flow:granted",
+        flow.pk,
         collectivite_id=membership.collectivite_id,
         details={"person_id": membership.person_id},
     )
@@ -110,12 +110,7 @@ def refuse(*, actor: Actor, flow: LoginFlow) -> None:
     rows = LoginFlow.objects.filter(_waits(), pk=flow.pk, membership=None)
     if not rows.update(ended_at=clock.now()):
         raise NotFound("login flow")
-    audit.record(
-        actor=actor,
-        verb="identity:login_flow:refused",
-        object_id=flow.pk,
-        collectivite_id=actor.collectivite_id,
-    )
+    audit.record(actor, "identity:login_flow:refused", flow.pk, collectivite_id=actor.collectivite_id)
 
 
 @transaction.atomic

@@ -126,9 +126,9 @@ def _digest(person_id: str, code: str) -> str:
 
 def _record(actor: Actor, verb: str, record: RescueCode) -> None:
     audit.record(
-        actor=actor,
-        verb=verb,
-        object_id=record.person_id,
+        actor,
+        verb,
+        record.person_id,
         collectivite_id=record.collectivite_id,
         details={"rescue_code_id": record.pk},
     )

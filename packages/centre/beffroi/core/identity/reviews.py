@@ -80,9 +80,9 @@ def confirm(*, actor: Actor, collectivite_id: str, opened: Opened, read: str) ->
     collectivite.accesses_reviewed_at = clock.now()
     collectivite.save(update_fields=["accesses_reviewed_at"])
     audit.record(
-        actor=actor,
-        verb="identity:accesses:reviewed",
-        object_id=collectivite.id,
+        actor,
+        "identity:accesses:reviewed",
+        collectivite.id,
         collectivite_id=collectivite.id,
         details={"persons": len(now), "devices": sum(one.devices for one in now)},
     )

@@ -81,9 +81,5 @@ def _record(
 ) -> None:
     actor: Actor = getattr(request, "actor", None) or Actor("person", user.pk)
     audit.record(
-        actor=actor,
-        verb=verb,
-        object_id=user.pk,
-        collectivite_id=actor.collectivite_id,
-        details={"type": str(authenticator.type)},
+        actor, verb, user.pk, collectivite_id=actor.collectivite_id, details={"type": str(authenticator.type)}
     )

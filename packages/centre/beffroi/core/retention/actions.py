@@ -208,14 +208,7 @@ def _finish(run: RetentionRun) -> bool:
 def _record(
     run: RetentionRun, verb: str, *, personal: Mapping[str, str] | None = None, **details: str | int
 ) -> None:
-    audit.record(
-        actor=SYSTEM,
-        verb=verb,
-        object_id=str(run.pk),
-        collectivite_id=None,
-        details=details,
-        personal=personal,
-    )
+    audit.record(SYSTEM, verb, str(run.pk), collectivite_id=None, details=details, personal=personal)
 
 
 def _step() -> timedelta:

@@ -48,9 +48,9 @@ def keep_rows() -> None:
 def record(event: Event) -> None:
     told = event.payload
     audit.record(
-        actor=SYSTEM,
-        verb="database:restore_undone" if told["is_undone"] else "database:restored",
-        object_id=str(told["snapshot"]),
+        SYSTEM,
+        "database:restore_undone" if told["is_undone"] else "database:restored",
+        str(told["snapshot"]),
         collectivite_id=None,
         details={"as_of_s": told["as_of_s"]},
     )

@@ -316,7 +316,7 @@ def set_common_line(*, actor: Actor, text: str) -> None:
     CommonLine.objects.update_or_create(
         collectivite_id=owner, defaults={"text": text, "changed_at": clock.now()}
     )
-    audit.record(actor=actor, verb="mail:common_line:set", object_id=owner, collectivite_id=owner)
+    audit.record(actor, "mail:common_line:set", owner, collectivite_id=owner)
 
 
 @transaction.atomic
@@ -372,9 +372,9 @@ def _changed(actor: Actor, verb: str, mailbox: Mailbox, **details: str) -> None:
 
 def _forward_changed(actor: Actor, verb: str, row: Forward, *, target: str = "") -> None:
     audit.record(
-        actor=actor,
-        verb=verb,
-        object_id=row.mailbox_id,
+        actor,
+        verb,
+        row.mailbox_id,
         collectivite_id=row.collectivite_id,
         details={"forward_id": row.id},
         personal={"target": target} if target else None,

@@ -187,9 +187,9 @@ def cancel(*, actor: Actor, collectivite: Collectivite, person_id: str) -> list[
         if not empty:
             kept.append(mailbox.address)
         audit.record(
-            actor=actor,
-            verb=CANCELLED,
-            object_id=mailbox.id,
+            actor,
+            CANCELLED,
+            mailbox.id,
             collectivite_id=collectivite.id,
             details={"person_id": person.id, "empty": empty},
         )

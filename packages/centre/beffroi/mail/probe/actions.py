@@ -43,9 +43,9 @@ def ask_webmail(place: Place) -> None:
 
 def _tell(word: str, one: Result) -> None:
     audit.record(
-        actor=SYSTEM,
-        verb=f"mail:probe:{word}",
-        object_id=one.path,
+        SYSTEM,
+        f"mail:probe:{word}",
+        one.path,
         collectivite_id=None,
         details={"code": one.code or "ok", "duration_ms": one.duration_ms},
     )

@@ -47,9 +47,9 @@ def _check(actor: Actor, limit_mib: int | None) -> None:
 
 def _record(actor: Actor, verb: str, object_id: str, collectivite_id: str, limit_mib: int | None) -> None:
     audit.record(
-        actor=actor,
-        verb=verb,
-        object_id=object_id,
+        actor,
+        verb,
+        object_id,
         collectivite_id=collectivite_id,
         details={"limit_mib": "usual" if limit_mib is None else limit_mib},
     )

@@ -37,9 +37,9 @@ def set_policy(*, actor: Actor, allowed: Collection[str]) -> None:
         defaults={"allowed": text, "changed_at": clock.now(), "changed_by": actor.id},
     )
     audit.record(
-        actor=actor,
-        verb="mail:attachments:changed",
-        object_id=owner,
+        actor,
+        "mail:attachments:changed",
+        owner,
         collectivite_id=owner,
         details={"allowed": text, "before": " ".join(sorted(before))},
     )
@@ -74,11 +74,5 @@ def _pairs(actor: Actor, mailbox: Mailbox, beffroi_id: str) -> list[str]:
 
 
 def _tell(actor: Actor, what: str, beffroi_id: str) -> None:
-    audit.record(
-        actor=actor,
-        verb=f"mail:bank:{what}",
-        object_id=beffroi_id,
-        collectivite_id=actor.collectivite_id,
-        details={},
-    )
+    audit.record(actor, f"mail:bank:{what}", beffroi_id, collectivite_id=actor.collectivite_id, details={})
     publish(f"mail:bank_{what}", {"message": beffroi_id}, collectivite_id=actor.collectivite_id)

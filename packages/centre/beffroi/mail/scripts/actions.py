@@ -169,11 +169,7 @@ def _judge(actor: Actor, mailbox: Mailbox, row: PersonalScript, address: str) ->
 
 def _changed(actor: Actor, verb: str, row: PersonalScript) -> None:
     audit.record(
-        actor=actor,
-        verb=verb,
-        object_id=row.mailbox_id,
-        collectivite_id=row.collectivite_id,
-        details={"script_id": row.id},
+        actor, verb, row.mailbox_id, collectivite_id=row.collectivite_id, details={"script_id": row.id}
     )
     _publish(row)
 

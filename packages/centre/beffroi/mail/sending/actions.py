@@ -201,7 +201,7 @@ def leave_partner(*, actor: Actor, domain: str) -> bool:
 
 
 def _record_partner(actor: Actor, verb: str, domain: str) -> None:
-    audit.record(actor=actor, verb=verb, object_id=domain, collectivite_id=None, details={})
+    audit.record(actor, verb, domain, collectivite_id=None, details={})
     publish("mail:partners_chosen", {"domain": domain})
 
 
@@ -224,9 +224,9 @@ def change_queued(*, actor: Actor, verb: str, messages: Sequence[Waiting]) -> No
     owners = queries.owners([one.sender for one in messages])
     for one in messages:
         audit.record(
-            actor=actor,
-            verb=f"mail:queue:{verb}",
-            object_id=one.id,
+            actor,
+            f"mail:queue:{verb}",
+            one.id,
             collectivite_id=owners.get(one.sender),
             details={"recipients": len(one.recipients)},
             personal={"sender": one.sender},
@@ -268,13 +268,7 @@ def note_listing(*, address: str, zone: str, state: str) -> AddressListing:
         row.state, row.since_at = state, now
     row.save(update_fields=["state", "since_at", "checked_at"])
     if state == reputation.LISTED != before:
-        audit.record(
-            actor=SYSTEM,
-            verb="mail:address:listed",
-            object_id=address,
-            collectivite_id=None,
-            details={"zone": zone},
-        )
+        audit.record(SYSTEM, "mail:address:listed", address, collectivite_id=None, details={"zone": zone})
         publish("mail:address_listed", {"address": address, "zone": zone})
     return row
 
@@ -296,9 +290,9 @@ def _changed(alarm: SendingAlarm) -> None:
 
 def _record(actor: Actor, verb: str, alarm: SendingAlarm, **details: str | int) -> None:
     audit.record(
-        actor=actor,
-        verb=verb,
-        object_id=alarm.mailbox_id,
+        actor,
+        verb,
+        alarm.mailbox_id,
         collectivite_id=alarm.collectivite_id,
         details={"alarm_id": alarm.id, **details},
     )

@@ -194,19 +194,11 @@ def forget_names(*, wanted: Collection[str]) -> None:
 
 
 def _record(actor: Actor, word: str, name: str, **details: str | int) -> None:
-    audit.record(
-        actor=actor, verb=f"mail:warming:{word}", object_id=name, collectivite_id=None, details=details
-    )
+    audit.record(actor, f"mail:warming:{word}", name, collectivite_id=None, details=details)
     publish(POOLS, {}, collectivite_id=None)
 
 
 def _record_doubt(
     actor: Actor, word: str, mailbox_id: str, collectivite_id: str, **details: str | int
 ) -> None:
-    audit.record(
-        actor=actor,
-        verb=f"mail:sender:{word}",
-        object_id=mailbox_id,
-        collectivite_id=collectivite_id,
-        details=details,
-    )
+    audit.record(actor, f"mail:sender:{word}", mailbox_id, collectivite_id=collectivite_id, details=details)

@@ -96,9 +96,9 @@ def _file(request: HttpRequest, actor: Actor, wanted: Wanted) -> HttpResponse:
     content = table(commune_journal.lines(actor, found))
     with transaction.atomic():
         audit.record(
-            actor=actor,
-            verb="audit:journal:exported",
-            object_id=actor.collectivite_id or "",
+            actor,
+            "audit:journal:exported",
+            actor.collectivite_id or "",
             collectivite_id=actor.collectivite_id,
             details={"count": len(found), **{name: said for name, said in asked.items() if said}},
         )

@@ -69,9 +69,9 @@ def refuse_blocked(
     ):
         with transaction.atomic():
             audit.record(
-                actor=Actor("door", "login"),
-                verb="identity:sign_in:refused_by_door",
-                object_id=entry.id,
+                Actor("door", "login"),
+                "identity:sign_in:refused_by_door",
+                entry.id,
                 collectivite_id=None,
                 details={"listener": settings.LISTENER},
                 personal={"address": address},

@@ -169,9 +169,9 @@ def answer_update(*, actor: Actor, update: SourceUpdate, accept: bool, why: str)
     ):
         raise Conflict("this update does not wait any more")
     audit.record(
-        actor=actor,
-        verb=f"source:update_{state}",
-        object_id=update.id,
+        actor,
+        f"source:update_{state}",
+        update.id,
         collectivite_id=None,
         details={"source_id": update.source_id, "kept": update.kept, "doubts": ",".join(update.doubts)},
         personal={"why": reason},
@@ -200,9 +200,9 @@ def answer_trial(
         state=state.value, answered_at=clock.now(), answered_by=actor.id, why=reason
     )
     audit.record(
-        actor=actor,
-        verb=f"source:trial_{'enforced' if enforce else 'refused'}",
-        object_id=source.id,
+        actor,
+        f"source:trial_{'enforced' if enforce else 'refused'}",
+        source.id,
         collectivite_id=None,
         details={"kind": kind, "count": trial.count, "used": trial.used},
         personal={"why": reason, **({"account": account} if account else {})},
@@ -278,9 +278,9 @@ def _authority(path: str) -> str:
 
 def _record(source: FeedSource, actor: Actor, what: str, *, account: str = "") -> None:
     audit.record(
-        actor=actor,
-        verb=f"source:{what}",
-        object_id=source.id,
+        actor,
+        f"source:{what}",
+        source.id,
         collectivite_id=None,
         details={
             "name": source.name,

@@ -58,9 +58,9 @@ def export(*, actor: Actor, format_: str) -> tuple[bytes, str, str]:
     write, media_type, ending = _FORMATS[format_]
     decisions = list(own_decisions(actor))
     audit.record(
-        actor=actor,
-        verb="decision:exported",
-        object_id=format_,
+        actor,
+        "decision:exported",
+        format_,
         collectivite_id=None,
         details={"format": format_, "count": len(decisions)},
     )

@@ -195,9 +195,5 @@ def _move(trial: SourceTrial, state: TrialState, used: int) -> None:
 
 def record(source: FeedSource, kind: str, count: int, *, actor: Actor, verb: str) -> None:
     audit.record(
-        actor=actor,
-        verb=f"source:{verb}",
-        object_id=source.id,
-        collectivite_id=None,
-        details={"kind": kind, "count": count},
+        actor, f"source:{verb}", source.id, collectivite_id=None, details={"kind": kind, "count": count}
     )

@@ -209,9 +209,9 @@ def _hold(source: FeedSource, update: SourceUpdate, judged: Judged, doubts: tupl
         # Not "unchanged" until this is in force: the next round must bring all of it again.
         FeedSource.objects.filter(pk=source.pk).update(etag="", last_modified="")
         audit.record(
-            actor=ACTOR,
-            verb="source:update_held",
-            object_id=update.id,
+            ACTOR,
+            "source:update_held",
+            update.id,
             collectivite_id=None,
             details={"source_id": source.id, "kept": update.kept, "doubts": ",".join(doubts)},
         )
