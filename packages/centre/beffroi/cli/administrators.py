@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from beffroi.cli.entering import account, in_centre, sign_in
-from beffroi.cli.options import Parser
+from beffroi.cli.options import with_verbs
+from beffroi.core.identity.actor import Actor
 from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
 
 if TYPE_CHECKING:
-    from beffroi.core.identity.actor import Actor
     from beffroi.core.identity.models import Administrator
 
 MOST_ACTOR_CHARS = 80
@@ -58,8 +58,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="beffroi administrator")
-    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=Parser)
+    parser, verbs = with_verbs("beffroi administrator")
     add_ = verbs.add_parser("add", help="one more; prints the password and the second factor once")
     add_.add_argument("email")
     add_.add_argument("--name", required=True, help="first and last name")
@@ -131,7 +130,6 @@ def show() -> int:
 def _actor(by: str, account: str, but: Administrator | None = None) -> Actor:
     """``but``: who cannot do it. Errors: AdministratorNeeded, SignInRefused."""
     from beffroi.core.identity import queries  # noqa: PLC0415 - as above
-    from beffroi.core.identity.actor import Actor  # noqa: PLC0415 - as above
 
     if by:
         return sign_in(by)

@@ -18,9 +18,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from beffroi.cli.entering import FileUnusable, account, enter_centre, has_database, in_centre, new_file
-from beffroi.cli.options import Parser
+from beffroi.cli.entering import FileUnusable, account, in_centre, new_file
+from beffroi.cli.options import with_verbs
 from beffroi.core.audit import exported, signing, told
+from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
@@ -48,25 +49,23 @@ class DateUnusable(BeffroiError):
 
 def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
+    head = options.expected_head or "" if options.verb == "verify" else ""
     if options.verb == "verify" and options.file:
-        return verify_file(
-            options.file, options.public_key, expected_head=options.expected_head or "", as_json=options.json
-        )
+        return verify_file(options.file, options.public_key, expected_head=head, as_json=options.json)
     config = load(options.state.resolve())
     asking = account()
     if options.verb == "export":
         return export(config, options.output)
-    enter_centre(config)
-    if options.verb == "prune" and options.by_term:
-        return prune_by_term(config, account=asking, confirmed=options.yes)
-    if options.verb == "prune":
+    with in_centre(config, NoDatabase):
+        if options.verb == "verify":
+            return report(config, expected_head=head, as_json=options.json, full=options.full)
+        if options.by_term:
+            return prune_by_term(config, account=asking, confirmed=options.yes)
         return prune(config, options.before, account=asking, confirmed=options.yes)
-    return report(config, expected_head=options.expected_head or "", as_json=options.json, full=options.full)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="beffroi audit")
-    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=Parser)
+    parser, verbs = with_verbs("beffroi audit")
     verify = verbs.add_parser("verify", help="recompute the chain from the last signed checkpoint")
     verify.add_argument("--full", action="store_true", help="from the first entry that is kept")
     verify.add_argument(
@@ -95,22 +94,17 @@ def _head(text: str) -> str:
 
 
 def report(config: Config, *, expected_head: str, as_json: bool, full: bool = False) -> int:
-    """A reading of all of it is told to status and console. Errors: NoDatabase, FileUnusable."""
-    from django.db import DatabaseError  # noqa: PLC0415 - needs Django's settings
+    """A reading of all of it is told to status and console. Errors: FileUnusable."""
+    from beffroi.core.audit import queries  # noqa: PLC0415 - needs Django's settings
 
-    from beffroi.core.audit import queries  # noqa: PLC0415
-
-    _need_database(config)
-    try:
-        found = queries.verify(full=full, expected_head=expected_head)
-        if full and not expected_head:
-            if not found.ok:  # once more: what is taken away meanwhile on purpose is no damage
-                found = queries.verify(full=True)
+    found = queries.verify(full=full, expected_head=expected_head)
+    if full and not expected_head:
+        if not found.ok:  # once more: what is taken away meanwhile on purpose is no damage
+            found = queries.verify(full=True)
+        try:
             told.write(config, told.Told(clock.epoch_s(), found.first_bad or 0, found.checked))
-    except DatabaseError:
-        raise NoDatabase(config.state) from None
-    except OSError as error:
-        raise FileUnusable(config.run / "audit.json", error.strerror) from None
+        except OSError as error:
+            raise FileUnusable(config.run / "audit.json", error.strerror) from None
     if as_json:
         print(json.dumps(asdict(found)))
     else:
@@ -170,41 +164,27 @@ def export(config: Config, path: Path) -> int:
 
 
 def prune(config: Config, before: str, *, account: str, confirmed: bool) -> int:
-    """Errors: DateUnusable, NoDatabase, ChainBroken, SettingInvalid."""
-    from django.db import DatabaseError  # noqa: PLC0415 - needs Django's settings
+    """Errors: DateUnusable, ChainBroken, SettingInvalid."""
+    from beffroi.core.audit import actions  # noqa: PLC0415 - needs Django's settings
 
-    from beffroi.core.audit import actions  # noqa: PLC0415
-    from beffroi.core.identity.actor import Actor  # noqa: PLC0415
-
-    _need_database(config)
-    day = _day(before)
-    try:
-        what = actions.prunable(day)
-        if what is None:
-            print(f"Nothing to take away: no checkpoint before {before} has kept entries up to it.")
-            return 0
-        print(
-            f"{what.count} entries up to {what.position} are from before {what.signed_at:%Y-%m-%d %H:%M} UTC."
-        )
-        if not confirmed:
-            print("Nothing was taken away. Next: ./beffroi audit export FILE, then the same again with --yes")
-            return 0
-        actions.prune(
-            actor=Actor.system("audit-prune"), account=account, what=what, key=signing.private_key(config)
-        )
-    except DatabaseError:
-        raise NoDatabase(config.state) from None
+    what = actions.prunable(_day(before))
+    if what is None:
+        print(f"Nothing to take away: no checkpoint before {before} has kept entries up to it.")
+        return 0
+    print(f"{what.count} entries up to {what.position} are from before {what.signed_at:%Y-%m-%d %H:%M} UTC.")
+    if not confirmed:
+        print("Nothing was taken away. Next: ./beffroi audit export FILE, then the same again with --yes")
+        return 0
+    key = signing.private_key(config)
+    actions.prune(actor=Actor.system("audit-prune"), account=account, what=what, key=key)
     print("They were taken away. The log says so, and holds from there.")
     return 0
 
 
 def prune_by_term(config: Config, *, account: str, confirmed: bool) -> int:
-    """Errors: NoDatabase, ChainBroken, ArchiveFalse, SettingInvalid, FileUnusable."""
-    from django.db import DatabaseError  # noqa: PLC0415 - needs Django's settings
+    """Errors: ChainBroken, ArchiveFalse, SettingInvalid, FileUnusable."""
+    from beffroi.core.audit import pruning  # noqa: PLC0415 - needs Django's settings
 
-    from beffroi.core.audit import pruning  # noqa: PLC0415
-
-    _need_database(config)
     if not config.audit_keep_days:
         print("No term is set. Next: audit_keep_days in beffroi.toml, or --before YYYY-MM-DD")
         return 0
@@ -217,8 +197,6 @@ def prune_by_term(config: Config, *, account: str, confirmed: bool) -> int:
             print(f"{what.count} entries up to {what.position} are due. Next: the same with --yes")
             return 0
         done = pruning.carry_out(config, what, account=account)
-    except DatabaseError:
-        raise NoDatabase(config.state) from None
     except OSError as error:
         raise FileUnusable(config.state / "audit", error.strerror) from None
     print(f"{what.count} entries up to {what.position} are in {done.path} and no longer in the database.")
@@ -233,8 +211,3 @@ def _day(text: str) -> datetime:
     if day > clock.now():
         raise DateUnusable(text)
     return day
-
-
-def _need_database(config: Config) -> None:
-    if not has_database(config):
-        raise NoDatabase(config.state)

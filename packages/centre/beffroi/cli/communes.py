@@ -18,8 +18,8 @@ from pathlib import Path
 
 from beffroi.cli.decision import commune_named
 from beffroi.cli.entering import FileUnusable, account, in_centre, sign_in
-from beffroi.cli.options import Parser
-from beffroi.lib.config import Config, load
+from beffroi.cli.options import parsed, with_verbs
+from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 from beffroi.lib.gigabytes import GB
 from beffroi.supervise.secret_files import UserMissing
@@ -39,8 +39,7 @@ class NotReached(BeffroiError):
 
 
 def main(arguments: Sequence[str]) -> int:
-    options = _parser().parse_args(arguments)
-    config = load(options.state.resolve())
+    options, config = parsed(_parser(), arguments)
     asking, path = account(), options.folder.resolve()
     _prepare(config, path)
     with in_centre(config, CommuneUnavailable):
@@ -50,8 +49,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="beffroi commune")
-    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=Parser)
+    parser, verbs = with_verbs("beffroi commune")
     export = verbs.add_parser("export", help="write all that a collectivité has to a folder, for itself")
     export.add_argument("commune", metavar="COMMUNE", help="identifier, INSEE code or name")
     export.add_argument("folder", type=Path, metavar="DIR", help="a new folder, or one to go on with")

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from beffroi.cli.mail_backup import MIB, local, moment_of
-from beffroi.cli.options import Parser
+from beffroi.cli.options import parsed, with_verbs
 from beffroi.lib import clock
-from beffroi.lib.config import STATE_VARIABLE, Config, load
+from beffroi.lib.config import STATE_VARIABLE, Config
 from beffroi.lib.errors import BeffroiError
 from beffroi.mail.backup import asking, staging
 from beffroi.mail.backup.database.keeping import Databases
@@ -43,8 +43,7 @@ class RootOnly(BeffroiError):
 
 
 def main(arguments: Sequence[str]) -> int:
-    options = _parser().parse_args(arguments)
-    config = load(options.state.resolve())
+    options, config = parsed(_parser(), arguments)
     # Of Django, its time zone alone.
     os.environ[STATE_VARIABLE] = str(config.state)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "beffroi.settings.base")
@@ -52,8 +51,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="beffroi database")
-    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=Parser)
+    parser, verbs = with_verbs("beffroi database")
     one = verbs.add_parser("backup", help="back up now; list the backups; read the newest as a restore would")
     one.add_argument("what", choices=("now", "list", "check"))
     two = verbs.add_parser("restore", help="the database as in a backup, while the centre is stopped")

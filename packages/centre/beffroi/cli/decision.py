@@ -22,15 +22,14 @@ from beffroi_protocol.indicators import Indicator, Kind, normalise
 from beffroi_protocol.threats import Threat
 
 from beffroi.cli.entering import in_centre, sign_in
-from beffroi.cli.options import Parser
+from beffroi.cli.options import parsed, with_verbs
 from beffroi.core.decisions import rules
+from beffroi.core.identity.actor import Actor
 from beffroi.lib import digits
-from beffroi.lib.config import load
 from beffroi.lib.errors import BeffroiError, Invalid
 
 if TYPE_CHECKING:
     from beffroi.core.communes.models import Collectivite
-    from beffroi.core.identity.actor import Actor
 
 ACTOR = "decision-command"
 DAY_S, HOUR_S = 86400, 3600
@@ -74,8 +73,7 @@ class CommuneUnclear(BeffroiError):
 
 
 def main(arguments: Sequence[str]) -> int:
-    options = _parser().parse_args(arguments)
-    config = load(options.state.resolve())
+    options, config = parsed(_parser(), arguments)
     with in_centre(config, DecisionsUnavailable):
         if options.verb == "show":
             return show(options.about, as_json=options.json)
@@ -84,8 +82,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="beffroi decision")
-    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=Parser)
+    parser, verbs = with_verbs("beffroi decision")
     show_ = verbs.add_parser("show", help="a decision, or all that refuses a value or lets it pass")
     show_.add_argument("about", metavar="ID|VALUE")
     show_.add_argument("--json", action="store_true")
@@ -203,7 +200,6 @@ def let_pass(options: argparse.Namespace, actor: Actor) -> int:
 
 def show(about: str, *, as_json: bool) -> int:
     """Errors: NotFound, ValueUnreadable, Unavailable."""
-    from beffroi.core.identity.actor import Actor  # noqa: PLC0415
     from beffroi.portal import explaining, why  # noqa: PLC0415
 
     actor = Actor.system(ACTOR)

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 from beffroi.cli import amounts
 from beffroi.cli.entering import in_centre
 from beffroi.cli.mail_backup import local, moment_of
-from beffroi.cli.options import Parser
+from beffroi.cli.options import parsed, with_verbs
+from beffroi.core.identity.actor import Actor
 from beffroi.lib import gigabytes
-from beffroi.lib.config import Config, load
+from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 
 if TYPE_CHECKING:
     from beffroi.core.communes.models import Collectivite
-    from beffroi.core.identity.actor import Actor
     from beffroi.drive.backup.work import Backups
     from beffroi.drive.store.commune import Communes
 
@@ -51,8 +51,7 @@ class RestoreNotConfirmed(BeffroiError):
 
 
 def main(arguments: Sequence[str]) -> int:
-    options = _parser().parse_args(arguments)
-    config = load(options.state.resolve())
+    options, config = parsed(_parser(), arguments)
     with in_centre(config, DriveUnavailable), opened(config) as communes:
         return run(config, communes, options)
 
@@ -70,8 +69,7 @@ def opened(config: Config) -> Iterator[Communes]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="beffroi drive")
-    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=Parser)
+    parser, verbs = with_verbs("beffroi drive")
     quota = verbs.add_parser("quota", help="room of the Coffre: taken, given, more of it")
     quota.add_argument("commune", nargs="?", metavar="COMMUNE", help="all collectivités when left out")
     change = quota.add_mutually_exclusive_group()
@@ -98,7 +96,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def run(config: Config, communes: Communes, options: argparse.Namespace) -> int:
     """Errors: NoSuchCommune, RestoreNotConfirmed, those of ``drive``."""
-    from beffroi.core.identity.actor import Actor  # noqa: PLC0415
 
     actor = Actor.system(ACTOR)
     acts = {"quota": _quota, "key": _key, "words": _words, "backup": _backup, "restore": _restore}

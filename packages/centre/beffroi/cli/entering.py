@@ -15,16 +15,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TextIO
+from typing import BinaryIO, TextIO
 
 import django
 
+from beffroi.core.identity.actor import Actor
 from beffroi.lib.config import STATE_VARIABLE, Config
 from beffroi.lib.errors import BeffroiError
 from beffroi.supervise.secret_files import UserMissing
-
-if TYPE_CHECKING:
-    from beffroi.core.identity.actor import Actor
 
 
 class FileUnusable(BeffroiError):
@@ -103,7 +101,6 @@ def has_database(config: Config) -> bool:
 def sign_in(email: str) -> Actor:
     """The administrator of the Département who decides here, by password and code. Errors: SignInRefused."""
     from beffroi.core.identity import administrators  # noqa: PLC0415 - needs Django's settings
-    from beffroi.core.identity.actor import Actor  # noqa: PLC0415
 
     password, code = _asked(f"Password of {email}: "), _asked("Code: ")
     found = administrators.authenticate_administrator(

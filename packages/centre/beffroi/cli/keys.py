@@ -34,7 +34,7 @@ from beffroi_protocol.signing import (
 )
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from beffroi.cli.options import Parser
+from beffroi.cli.options import with_verbs
 from beffroi.lib import clock
 from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
@@ -94,8 +94,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="beffroi keys")
-    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=Parser)
+    parser, verbs = with_verbs("beffroi keys")
     status = verbs.add_parser("status", help="which keys sign the feed, and for how long")
     status.add_argument("--json", action="store_true")
     verbs.add_parser("new", help="make the next feed key; print its public half")

@@ -24,8 +24,8 @@ from beffroi_protocol.threats import Threat
 
 from beffroi.cli.decision import commune_named
 from beffroi.cli.entering import FileUnusable, account, in_centre, open_file
-from beffroi.cli.options import Parser
-from beffroi.lib.config import load
+from beffroi.cli.options import parsed, with_verbs
+from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import BeffroiError
 
 DAY_S = 86400
@@ -39,8 +39,7 @@ class ListsUnavailable(BeffroiError):
 
 
 def main(arguments: Sequence[str]) -> int:
-    options = _parser().parse_args(arguments)
-    config = load(options.state.resolve())
+    options, config = parsed(_parser(), arguments)
     asking = account()
     file = _open(options.file) if options.verb == "import" else None
     with in_centre(config, ListsUnavailable):
@@ -57,8 +56,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="beffroi lists")
-    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=Parser)
+    parser, verbs = with_verbs("beffroi lists")
     show_ = verbs.add_parser("show", help="the lists in force")
     show_.add_argument("--json", action="store_true")
     import__ = verbs.add_parser("import", help="publish a list, or replace the one of this name")
@@ -97,7 +95,6 @@ def show(*, as_json: bool) -> int:
     from beffroi.core.communes.queries import names  # noqa: PLC0415
     from beffroi.core.decisions import lists, queries  # noqa: PLC0415
     from beffroi.core.decisions.models import SCOPE_ALL  # noqa: PLC0415
-    from beffroi.core.identity.actor import Actor  # noqa: PLC0415
 
     rows = list(queries.visible_lists(Actor.system(ACTOR)))
     if as_json:
@@ -136,7 +133,6 @@ def import_(options: argparse.Namespace, file: TextIO, *, account: str) -> int:
     """Errors: ListEmpty, Invalid, CommuneUnclear, CollectiviteLeft."""
     from beffroi.core.decisions import lists  # noqa: PLC0415
     from beffroi.core.decisions.models import SCOPE_ALL  # noqa: PLC0415
-    from beffroi.core.identity.actor import Actor  # noqa: PLC0415
 
     actor = Actor.system(ACTOR)
     commune = commune_named(actor, options.commune) if options.commune else None
@@ -163,7 +159,6 @@ def import_(options: argparse.Namespace, file: TextIO, *, account: str) -> int:
 def withdraw(name: str, *, account: str) -> int:
     """Errors: NotFound."""
     from beffroi.core.decisions import lists  # noqa: PLC0415
-    from beffroi.core.identity.actor import Actor  # noqa: PLC0415
 
     lists.withdraw_list(actor=Actor.system(ACTOR), account=account, name=name)
     print(f"The list {name} is withdrawn; the doors forget it as they hear of it.")

@@ -14,9 +14,10 @@ import json
 from collections.abc import Sequence
 
 from beffroi.cli.entering import in_centre
-from beffroi.cli.options import Parser, run
+from beffroi.cli.options import parsed, run, with_verbs
+from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.lib.config import Config, load
+from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 
 ACTOR = "mail-command"
@@ -46,8 +47,7 @@ class MailUnavailable(BeffroiError):
 def main(arguments: Sequence[str]) -> int:
     if arguments and arguments[0] in _ELSEWHERE:
         return run(_ELSEWHERE[arguments[0]][0], arguments[1:])
-    options = _parser().parse_args(arguments)
-    config = load(options.state.resolve())
+    options, config = parsed(_parser(), arguments)
     with in_centre(config, MailUnavailable):
         if options.verb == "queue":
             return show(config, as_json=options.json)
@@ -57,8 +57,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="beffroi mail")
-    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=Parser)
+    parser, verbs = with_verbs("beffroi mail")
     queue = verbs.add_parser("queue", help="what waits: since when, from which account, why")
     queue.add_argument("--json", action="store_true")
     for name, told in _DONE.items():
@@ -73,7 +72,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def show(config: Config, *, as_json: bool) -> int:
     """Errors: QueueUnavailable."""
-    from beffroi.core.identity.actor import Actor  # noqa: PLC0415
     from beffroi.mail.sending import queries  # noqa: PLC0415
 
     found = queries.outgoing(Actor.system(ACTOR), config)
@@ -109,7 +107,6 @@ def show(config: Config, *, as_json: bool) -> int:
 
 def hand_over(held_id: str) -> int:
     """Errors: NotFound, Conflict, HeldByDecision."""
-    from beffroi.core.identity.actor import Actor  # noqa: PLC0415
     from beffroi.mail.held import actions  # noqa: PLC0415
 
     row = actions.hand_over(actor=Actor.system(ACTOR), held_id=held_id)
@@ -119,7 +116,6 @@ def hand_over(held_id: str) -> int:
 
 def change(config: Config, verb: str, queue_id: str) -> int:
     """Errors: NotFound, Conflict, QueueUnavailable."""
-    from beffroi.core.identity.actor import Actor  # noqa: PLC0415
     from beffroi.mail.sending import actions, queries  # noqa: PLC0415
 
     actor = Actor.system(ACTOR)

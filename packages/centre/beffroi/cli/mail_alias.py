@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING
 
 from beffroi.cli.entering import in_centre
 from beffroi.cli.mail import ACTOR, MailUnavailable
-from beffroi.cli.options import Parser
-from beffroi.lib.config import load
+from beffroi.cli.options import parsed, with_verbs
+from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import BeffroiError
 
 if TYPE_CHECKING:
-    from beffroi.core.identity.actor import Actor
     from beffroi.mail.aliases.models import Alias
     from beffroi.mail.aliases.queries import Led
 
@@ -30,15 +29,13 @@ class NoSuchAddress(BeffroiError):
 
 
 def main(arguments: Sequence[str]) -> int:
-    options = _parser().parse_args(arguments)
-    config = load(options.state.resolve())
+    options, config = parsed(_parser(), arguments)
     with in_centre(config, MailUnavailable):
         return _run(options)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="beffroi mail alias")
-    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=Parser)
+    parser, verbs = with_verbs("beffroi mail alias")
     verbs.add_parser("list", help="all aliases, where they lead, which lead to nobody")
     add = verbs.add_parser("add", help="make an alias, or let one lead to more mailboxes")
     add.add_argument("address", metavar="ALIAS")
@@ -51,7 +48,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace) -> int:
     """Errors: NoSuchAddress, and those of ``aliases.actions``."""
-    from beffroi.core.identity.actor import Actor  # noqa: PLC0415
     from beffroi.mail.aliases import actions, queries  # noqa: PLC0415
     from beffroi.mail.aliases.models import Alias  # noqa: PLC0415
 

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from beffroi.cli.entering import in_centre
 from beffroi.cli.mail import ACTOR, MailUnavailable
-from beffroi.cli.options import Parser
+from beffroi.cli.options import Parser, parsed
+from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError, Invalid
 
 if TYPE_CHECKING:
-    from beffroi.core.identity.actor import Actor
     from beffroi.mail.backup.models import Restore
 
 MIB = 1024 * 1024
@@ -47,8 +47,7 @@ def backup(arguments: Sequence[str]) -> int:
     parser = Parser(prog="beffroi mail backup", description="Back up now; list the backups; read them back.")
     parser.add_argument("what", choices=("now", "list", "check"))
     parser.add_argument("--full", action="store_true", help="check: all of the store, not an eighth of it")
-    options = parser.parse_args(arguments)
-    config = load(options.state.resolve())
+    options, config = parsed(parser, arguments)
     with in_centre(config, MailUnavailable):
         return _backup(config, options)
 
@@ -106,7 +105,6 @@ def _backup(config: Config, options: argparse.Namespace) -> int:
 
 def _restore(options: argparse.Namespace) -> int:
     """Errors: NoSuchRestore, NotConfirmed, and those of ``mail.backup.actions``."""
-    from beffroi.core.identity.actor import Actor  # noqa: PLC0415
     from beffroi.mail.backup import actions, queries  # noqa: PLC0415
 
     actor = Actor.system(ACTOR)

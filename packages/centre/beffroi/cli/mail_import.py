@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from beffroi.cli.entering import account, in_centre, open_file
-from beffroi.cli.options import Parser
-from beffroi.lib.config import load
+from beffroi.cli.options import Parser, parsed
 from beffroi.lib.errors import BeffroiError
 
 FOLDER = "Reprise"
@@ -32,8 +31,7 @@ class ImportUnavailable(BeffroiError):
 
 
 def main(arguments: Sequence[str]) -> int:
-    options = _parser().parse_args(arguments)
-    config = load(options.state.resolve())
+    options, config = parsed(_parser(), arguments)
     asking = account()
     file = open_file(options.file)
     with in_centre(config, ImportUnavailable):

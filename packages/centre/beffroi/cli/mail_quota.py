@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING
 from beffroi.cli import amounts
 from beffroi.cli.entering import in_centre
 from beffroi.cli.mail import ACTOR, MailUnavailable
-from beffroi.cli.options import Parser
+from beffroi.cli.options import Parser, parsed
+from beffroi.core.identity.actor import Actor
 from beffroi.lib import gigabytes
-from beffroi.lib.config import load
 from beffroi.lib.errors import BeffroiError
 from beffroi.mail.quota.rules import mib_of
 
 if TYPE_CHECKING:
     from beffroi.core.communes.models import Collectivite
-    from beffroi.core.identity.actor import Actor
     from beffroi.mail.models import Mailbox
     from beffroi.mail.quota.rules import Room
 
@@ -34,29 +33,27 @@ class NoSuchPlace(BeffroiError):
 
 
 def main(arguments: Sequence[str]) -> int:
-    options = _options(arguments)
-    config = load(options.state.resolve())
+    parser = _parser()
+    options, config = parsed(parser, arguments)
+    options.changes = options.usual or options.gb is not None
+    if options.changes and not options.place:
+        parser.error("say whose room: ADDRESS of a mailbox, or name or code of a COMMUNE")
     with in_centre(config, MailUnavailable):
         return _run(options)
 
 
-def _options(arguments: Sequence[str]) -> argparse.Namespace:
+def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="beffroi mail quota", description="Room of mailboxes: taken, given, more of it.")
     parser.add_argument("place", nargs="?", metavar="ADDRESS|COMMUNE", help="all collectivités when left out")
     change = parser.add_mutually_exclusive_group()
     change.add_argument("--gb", type=amounts.room, metavar="N", help="give this much room")
     change.add_argument("--usual", action="store_true", help="give the room of the setting again")
-    options = parser.parse_args(arguments)
-    options.changes = options.usual or options.gb is not None
-    if options.changes and not options.place:
-        parser.error("say whose room: ADDRESS of a mailbox, or name or code of a COMMUNE")
-    return options
+    return parser
 
 
 def _run(options: argparse.Namespace) -> int:
     """Errors: NoSuchPlace."""
     from beffroi.core.communes import queries as communes  # noqa: PLC0415
-    from beffroi.core.identity.actor import Actor  # noqa: PLC0415
     from beffroi.mail.quota import queries  # noqa: PLC0415
 
     actor = Actor.system(ACTOR)

@@ -12,13 +12,12 @@ from collections.abc import Sequence
 
 from beffroi.cli.entering import in_centre, sign_in
 from beffroi.cli.mail import ACTOR, MailUnavailable
-from beffroi.cli.options import Parser
-from beffroi.lib.config import load
+from beffroi.cli.options import parsed, with_verbs
+from beffroi.core.identity.actor import Actor
 
 
 def main(arguments: Sequence[str]) -> int:
-    options = _parser().parse_args(arguments)
-    config = load(options.state.resolve())
+    options, config = parsed(_parser(), arguments)
     with in_centre(config, MailUnavailable):
         if not (config.state / "projections").is_dir():
             raise MailUnavailable(config.state, "it was never started, so nothing would read this")
@@ -26,8 +25,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="beffroi mail unscanned")
-    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=Parser)
+    parser, verbs = with_verbs("beffroi mail unscanned")
     verbs.add_parser("show", help="whether mail may pass now")
     allow = verbs.add_parser("allow", help="incoming mail passes while rspamd is away, and is checked later")
     allow.add_argument("--hours", type=int, choices=range(1, 25), required=True, metavar="N", help="1 to 24")
@@ -40,7 +38,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace) -> int:
     """Errors: SignInRefused."""
-    from beffroi.core.identity.actor import Actor  # noqa: PLC0415 - needs Django's settings
     from beffroi.mail import unscanned  # noqa: PLC0415
 
     if options.verb == "allow":

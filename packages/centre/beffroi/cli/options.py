@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from beffroi.lib.config import DEFAULT_STATE
+from beffroi.lib.config import DEFAULT_STATE, Config, load
 
 
 def run(place: str, arguments: Sequence[str]) -> int:
@@ -29,3 +29,15 @@ class Parser(ArgumentParser):
     def __init__(self, **named: Any) -> None:
         super().__init__(**named)
         take_state(self)
+
+
+def with_verbs(prog: str) -> tuple[ArgumentParser, Any]:
+    """A parser, and where its verbs are added, of which each takes ``--state``."""
+    parser = ArgumentParser(prog=prog)
+    return parser, parser.add_subparsers(dest="verb", required=True, parser_class=Parser)
+
+
+def parsed(parser: ArgumentParser, arguments: Sequence[str]) -> tuple[Namespace, Config]:
+    """What is asked, and of which centre. Errors: SettingInvalid."""
+    options = parser.parse_args(arguments)
+    return options, load(options.state.resolve())

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from beffroi.cli.decision import commune_named
 from beffroi.cli.entering import account, in_centre, new_file, sign_in
-from beffroi.cli.options import Parser
-from beffroi.lib.config import load
+from beffroi.cli.options import parsed, with_verbs
 from beffroi.lib.errors import BeffroiError
 
 if TYPE_CHECKING:
@@ -45,8 +44,7 @@ class PersonUnavailable(BeffroiError):
 
 
 def main(arguments: Sequence[str]) -> int:
-    options = _parser().parse_args(arguments)
-    config = load(options.state.resolve())
+    options, config = parsed(_parser(), arguments)
     asking = account()
     if options.verb == "export":
         with new_file(options.output) as out, in_centre(config, PersonUnavailable):
@@ -65,8 +63,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="beffroi person")
-    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=Parser)
+    parser, verbs = with_verbs("beffroi person")
     erase_ = verbs.add_parser("erase", help="ask a second administrator to erase the name of an account")
     erase_.add_argument("email")
     erase_.add_argument("--reason", required=True, help="what the second administrator reads")

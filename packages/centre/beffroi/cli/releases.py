@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from beffroi.cli.entering import FileUnusable, enter_centre, has_database, new_file, open_file
 from beffroi.cli.options import take_state
+from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.config import load
 from beffroi.lib.errors import BeffroiError
@@ -163,7 +164,6 @@ def _on_centre(options: argparse.Namespace, files: Sequence[bytes]) -> int:
 def _act(options: argparse.Namespace, files: Sequence[bytes]) -> int:
     from beffroi.boxes import releases  # noqa: PLC0415
     from beffroi.core.communes import queries as communes  # noqa: PLC0415
-    from beffroi.core.identity.actor import Actor  # noqa: PLC0415
 
     actor = Actor.system(ACTOR)
     if options.verb == "store":
@@ -191,7 +191,6 @@ def _act(options: argparse.Namespace, files: Sequence[bytes]) -> int:
 
 def _show(*, as_json: bool) -> None:
     from beffroi.boxes import releases, rollout  # noqa: PLC0415
-    from beffroi.core.identity.actor import Actor  # noqa: PLC0415
 
     told = [
         {

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 
-from beffroi.cli.options import Parser
+from beffroi.cli.options import Parser, parsed
 from beffroi.core.audit import told as audited
 from beffroi.core.retention import told
 from beffroi.drive import renewal, upkeep
@@ -19,7 +19,7 @@ from beffroi.drive.backup import work as drive_backup
 from beffroi.drive.scanning import told as filescan
 from beffroi.drive.seals import overview as seals
 from beffroi.lib import clock
-from beffroi.lib.config import DEFAULT_STATE, Config, load
+from beffroi.lib.config import DEFAULT_STATE, Config
 from beffroi.lib.errors import BeffroiError
 from beffroi.mail import signing
 from beffroi.mail.backup import told as backed_up
@@ -76,8 +76,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = Parser(prog="beffroi status")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--accounts", action="store_true", help="only the demonstration's accounts")
-    options = parser.parse_args(arguments)
-    config = load(options.state.resolve())
+    options, config = parsed(parser, arguments)
     if options.accounts:
         return _accounts(config)
     found, pid = status.read(config), status.running_pid(config)

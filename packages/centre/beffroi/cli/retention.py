@@ -12,8 +12,9 @@ import json
 from collections.abc import Sequence
 
 from beffroi.cli.entering import account, in_centre
-from beffroi.cli.options import Parser
-from beffroi.lib.config import Config, load
+from beffroi.cli.options import parsed, with_verbs
+from beffroi.core.identity.actor import Actor
+from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 
 
@@ -24,8 +25,7 @@ class RetentionUnavailable(BeffroiError):
 
 
 def main(arguments: Sequence[str]) -> int:
-    options = _parser().parse_args(arguments)
-    config = load(options.state.resolve())
+    options, config = parsed(_parser(), arguments)
     asking = account()
     with in_centre(config, RetentionUnavailable):
         if options.verb == "show":
@@ -36,8 +36,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="beffroi retention")
-    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=Parser)
+    parser, verbs = with_verbs("beffroi retention")
     show_ = verbs.add_parser("show", help="how long things are kept, the last run, the next one")
     show_.add_argument("--json", action="store_true")
     run_ = verbs.add_parser("run", help="purge now, as each day")
@@ -51,7 +50,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def show(config: Config, *, as_json: bool = False) -> int:
-    from beffroi.core.identity.actor import Actor  # noqa: PLC0415
     from beffroi.core.retention import queries, registry  # noqa: PLC0415
 
     found = queries.report(Actor.system("retention-command"))

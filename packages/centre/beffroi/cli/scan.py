@@ -11,8 +11,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from beffroi.cli.options import Parser
-from beffroi.lib.config import Config, load
+from beffroi.cli.options import Parser, parsed
+from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 from beffroi.scan import kinds, rules, values, wire
 from beffroi.scan.kinds import File
@@ -41,8 +41,7 @@ def main(arguments: Sequence[str]) -> int:
         "--rules", action="store_true", help="try the YARA rules of STATE/rules, and say what is in force"
     )
     parser.add_argument("--json", action="store_true")
-    options = parser.parse_args(arguments)
-    config = load(options.state.resolve())
+    options, config = parsed(parser, arguments)
     if options.rules:
         return show_rules(config)
     if not options.files:

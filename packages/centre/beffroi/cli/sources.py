@@ -18,12 +18,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from beffroi.cli import consumers
 from beffroi.cli.entering import account, in_centre, open_file
-from beffroi.cli.options import Parser
-from beffroi.lib.config import load
+from beffroi.cli.options import parsed, with_verbs
+from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import BeffroiError
 
 if TYPE_CHECKING:
-    from beffroi.core.identity.actor import Actor
     from beffroi.watch.sources.models import FeedSource, SourceTrial
 
 ACTOR = "sources-command"
@@ -39,8 +38,7 @@ class SourcesUnavailable(BeffroiError):
 def main(arguments: Sequence[str]) -> int:
     if not arguments and "DJANGO_SETTINGS_MODULE" in os.environ:  # the process of this name
         return consumers.sources()
-    options = _parser().parse_args(arguments)
-    config = load(options.state.resolve())
+    options, config = parsed(_parser(), arguments)
     asking = account()
     file = open_file(options.file) if options.verb == "import" else None
     with in_centre(config, SourcesUnavailable):
@@ -59,8 +57,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="beffroi sources")
-    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=Parser)
+    parser, verbs = with_verbs("beffroi sources")
     show_ = verbs.add_parser("show", help="every source: state, last success, what it brought")
     show_.add_argument("--json", action="store_true")
     import__ = verbs.add_parser("import", help="read this file for a source that was started in the console")
@@ -75,7 +72,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def show(*, as_json: bool) -> int:
-    from beffroi.core.identity.actor import Actor  # noqa: PLC0415
     from beffroi.watch.sources import queries  # noqa: PLC0415
 
     states = queries.source_states(Actor.system(ACTOR))
@@ -115,7 +111,6 @@ def _told(trial: SourceTrial) -> dict[str, Any]:
 
 def trial(name: str, kind: str, *, enforce: bool, why: str, account: str) -> int:
     """Errors: NotFound, Conflict, Invalid."""
-    from beffroi.core.identity.actor import Actor  # noqa: PLC0415
     from beffroi.watch.sources import actions  # noqa: PLC0415
 
     actor = Actor.system(ACTOR)
@@ -130,7 +125,6 @@ def trial(name: str, kind: str, *, enforce: bool, why: str, account: str) -> int
 
 def import_(name: str, file: BinaryIO, *, account: str) -> int:
     """Errors: NotFound, Conflict, TooLarge."""
-    from beffroi.core.identity.actor import Actor  # noqa: PLC0415
     from beffroi.watch.sources import actions  # noqa: PLC0415
 
     actor = Actor.system(ACTOR)
