@@ -68,6 +68,14 @@ LINKS = {
         "https://a.example/1 https://a.example/2"
     ),
     '<a href="mailto:a@a.example?body=https://a.example"> <a href="tel:+33"> <a href="x-apple:1">': "",
+    '<a href="search-ms:query=x&crumb=location:%5C%5Ca.example@SSL%5CDavWWWRoot%5Cb%5C">x</a>': "https://a.example/b/",
+    '<a href="search-ms:query=x&amp;crumb=location:\\\\a.example@8080\\b">x</a>': "http://a.example:8080/b",
+    '<a href="search-ms:crumb=location:\\\\srv.mairie.lan\\b"> <a href="search-ms:crumb=location:\\\\10.1.1.9\\b">': "",
+    '<a href="search-ms:crumb=location:\\\\SRV\\commun"> <a href="webcal:x">': "https:x",
+    '<a href="webcal://a.example/1.ics">x</a> <a href="WEBCALS://a.example/2.ics">': "https://a.example/1.ics https://a.example/2.ics",
+    '<img src="https://a.example/create-qr-code/?size=9x9&amp;data=https%3A%2F%2Fb.example%2F1%3Fx%3D2&amp;c=3">': "https://b.example/1?x=2",
+    "<img src='https://a.example/chart?chl=https://b.example/1&cht=qr'> <img src=https://a.example/qr.png>": "https://b.example/1",
+    '<img src="https://a.example/proxy?u=https://b.example/i.png"> <img src="data:image/png;base64,qr?a=https:">': "",
     "<base href=https://a.example><a href=1>x</a>": "https://a.example https://a.example/1",
     '<base href="/b/"><a href="1">x</a> <a href="mailto:a@a.example"> <a href="cid:1"> <a href="">': "",
 }

@@ -168,6 +168,8 @@ def test_a_link_through_a_search_engine_is_one_to_where_it_leads_on() -> None:
         {"url": "https://forms.example.com/d/1&sa=D", "host": "forms.example.com"},
     ]
     assert verdict(body(urls=urls), ("url", "https://forms.example.com/d/1", Action.BLOCK)) == "reject"
+    scripted = body(urls=[{"url": "https://stockage.example.net/a.html#u=https://forms.example.com/d/1"}])
+    assert verdict(scripted, ("url", "https://forms.example.com/d/1", Action.BLOCK)) == "reject"
     # A wrapper that is only shown is no evidence, nor is what it carries.
     seen = observations(decode(body(urls=[{"url": wrapper, "only_shown": True}])))
     assert {o.role for o in seen if "forms" in o.indicator.value} == {"shown"}

@@ -32,6 +32,10 @@ WRAPPED = {
     f"https://suivi.example/{b64encode(EVIL.encode()).decode().replace('/', '%2F')}/clic": EVIL,
     "https://pay-evil-example-com.translate.goog/f?_x_tr_sl=fr&_x_tr_tl=en": PLAIN,
     "https://a--b-example-com.translate.goog/f?x=1&_x_tr_sl=fr": "https://a-b.example.com/f?x=1",
+    "https://adclick.g.doubleclick.net/pcs/click?xai=AK&adurl=//pay.evil.example.com/f": PLAIN,
+    "https://sortie.example/?u=%2F%2Fpay.evil.example.com%2Ff&x=1": PLAIN,
+    f"https://sortie.example/?u={quote(quote(quote(EVIL, safe=''), safe=''), safe='')}": EVIL,
+    f"https://sortie.example/?u={quote(PLAIN + '?v=a%2520b', safe='')}": f"{PLAIN}?v=a%2520b",
     f"https://eur01.safelinks.protection.outlook.com/?url={quote(f'https://www.bing.com/ck/a?u=a1{CODED}')}": PLAIN,
 }
 UNWRAPPED = (
@@ -40,6 +44,7 @@ UNWRAPPED = (
     "https://www.google.com/search?q=mairie+de+beaune",
     "https://boutique.example.com/amp/s/tarifs.html",
     "https://translate.goog/f",
+    "https://www.example.com/?chemin=//commun/2026&note=a//b.example.com&taux=10%25",
 )
 
 
@@ -52,6 +57,12 @@ def test_a_wrapper_leads_on_to_the_exact_address_that_it_carries(wrapper: str, t
 @pytest.mark.parametrize("url", UNWRAPPED)
 def test_an_address_that_carries_none_leads_nowhere_else(url: str) -> None:
     assert led_on(normalise(Kind.URL, url).value) == []
+
+
+def test_what_stands_behind_the_sign_of_a_place_in_the_page_is_read_as_its_scripts_do() -> None:
+    page = normalise(Kind.URL, "https://stockage.example/a.html#x").value
+    assert led_on(page, f"u={quote(PLAIN, safe='')}&v=1") == [PLAIN]
+    assert led_on(page, PLAIN) == [PLAIN] and led_on(page, "agent@mairie.example") == led_on(page) == []
 
 
 def test_no_address_leads_on_to_more_than_are_looked_at() -> None:
@@ -67,4 +78,4 @@ def test_no_address_breaks_the_reader(text: str, carried: str) -> None:
             url = normalise(Kind.URL, f"https://{host}/{carried}{text}").value
         except IndicatorInvalid:
             continue
-        assert len(led_on(url)) <= MAX_CARRIED
+        assert len(led_on(url, text)) <= MAX_CARRIED

@@ -172,7 +172,7 @@ def onward(url: str) -> tuple[str, ...]:
     """The hosts to which its own host may go on, each once. All of them: whoever writes a link may carry an honest
     address along."""
     try:
-        carried = wrapped.led_on(normalise(Kind.URL, url).value)
+        carried = wrapped.led_on(normalise(Kind.URL, url).value, url.partition("#")[2])
     except IndicatorInvalid:
         return ()
     hosts = dict.fromkeys(map(host_of, carried))

@@ -249,7 +249,8 @@ def observations(facts: Facts) -> list[Observation]:
     for link in _list(facts.urls):
         role, parent_role = ("shown", "shown") if link.only_shown else ("link", "link_parent")
         url = add(Kind.URL, link.url, role)
-        onward = [add(Kind.URL, one, role) for one in led_on(url.value)] if url else []
+        carried = led_on(url.value, link.url.partition("#")[2]) if url else []
+        onward = [add(Kind.URL, one, role) for one in carried]
         # rspamd's reading and a browser's, which may be another; and there are links that rspamd does not read.
         hosts = (link.host.strip("[]"), *map(_host_of, (url or _site(link.url), *onward)))
         for host in dict.fromkeys(hosts):

@@ -17,14 +17,16 @@ MAX_DEPTH, MAX_CARRIED = 3, 8
 _WEB = re.compile(r"https?:/", re.IGNORECASE)
 _BASE64 = re.compile(r"aHR0c(?:HM6L|DovL)[\w+/-]*", re.ASCII)
 """``https:/`` or ``http:/`` and what follows: Bing, trackers."""
+_SAME_SCHEME = re.compile(r"(?:^|=)(//[\w-]+(?:\.[\w-]+)+(?:[/?#:].*)?)\Z")
+"""As DoubleClick takes its ``adurl``."""
 _AMP = re.compile(r"(?:^|[/=])(?:amp|[cv])/(s/)?([^/?&]+\.[^?&]+)")
 
 
-def led_on(url: str) -> list[str]:
+def led_on(url: str, fragment: str = "") -> list[str]:
     """The addresses that ``url`` carries, and that these carry, each once, as they are written; at most
-    ``MAX_CARRIED``. ``url``: canonical."""
+    ``MAX_CARRIED``. ``url``: canonical; ``fragment``: what stood behind its "#", which scripts of the page read."""
     found: dict[str, None] = {}
-    around = [url]
+    around = [f"{url}#{fragment}"]
     for _ in range(MAX_DEPTH):
         inner = [one for outer in around for one in _carried(outer) if one not in found]
         around = inner[: MAX_CARRIED - len(found)]
@@ -43,9 +45,12 @@ def _carried(url: str) -> Iterator[str]:
         # Proofpoint writes "__https://...__;", then what it keeps for itself.
         yield (path[at.start() :] + behind).partition("__;")[0]
     pieces = parts.query.split("&")
-    for piece in pieces:
-        if at := _WEB.search(plain := unquote(piece)):
+    for piece in (*pieces, *parts.fragment.split("&")):
+        plain = _readable(piece)
+        if at := _WEB.search(plain):
             yield plain[at.start() :]
+        elif beside := _SAME_SCHEME.search(plain):
+            yield f"https:{beside[1]}"
         elif "-3A__" in piece:  # Proofpoint, as it wrote before
             yield unquote(piece.partition("=")[2].replace("_", "/").replace("-", "%"))
     for piece in (*parts.path.split("/"), *pieces):
@@ -58,6 +63,16 @@ def _carried(url: str) -> Iterator[str]:
     is_amp = host.startswith("www.google.") or host.endswith(".cdn.ampproject.org")
     if is_amp and (amp := _AMP.search(path + unquote(behind))):
         yield f"http{'s' if amp[1] else ''}://{amp[2]}"
+
+
+def _readable(piece: str) -> str:
+    """A service that hands it to the next one has it in percents once more. No further than needed: an address may have
+    some of its own."""
+    for _ in range(MAX_DEPTH):
+        piece = unquote(piece)
+        if _WEB.search(piece) or "%" not in piece:
+            break
+    return piece
 
 
 def _decoded(token: str) -> str:

@@ -15,6 +15,9 @@ local VALUE = "\\s*=\\s*(\"[^\"]*+\"|'[^']*+'|[^\\s\"'>]++)/ir"
 local FOLLOWED = regexp.create("/(?:href|action|location|[;,]\\s*url)" .. VALUE)
 local BASE = regexp.create("/<base\\s(?:[^>]{0,300}?[\\s\"'\\/])?href" .. VALUE)
 
+-- Pictures whose address has another one in it, as that of a QR code that a service draws has.
+local SHOWN = regexp.create("/\\ssrc\\s*=\\s*([\"']?https?:[^\\s\"'>]*?[?&;]\\w+=https?[:%&][^\\s\"'>]*)/ir")
+
 -- Without its end "&copy=1" is a parameter of the address.
 local function sign(entity)
   if entity == "&amp;" then return "&" end
@@ -29,17 +32,44 @@ local function value_of(found)
   return (value:gsub("^[%z\1-\32]+", ""))
 end
 
--- What Windows hands to another program, with the address that it opens ("ms-word:ofe|u|https:…").
+local function unescaped(text)
+  return (text:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
+end
+
+-- A share elsewhere ("\\host@SSL\DavWWWRoot\a") as the page that Windows asks for (scan/scripts.py); nil for one near by.
+local NEAR_NAMES = { ["local"] = true, lan = true, intra = true, intranet = true, internal = true }
+local NEAR_NUMBERS = { "^10%.", "^127%.", "^169%.254%.", "^172%.", "^192%.168%." }
+local function share(text)
+  local host, ports, path = text:match("\\\\([%w-]+%.[%w.-]+)([@%w]*)(\\[^%s\"'<>]*)")
+  if not host or NEAR_NAMES[host:match("[^.]*$"):lower()] then return nil end
+  for _, near in ipairs(NEAR_NUMBERS) do
+    if host:find(near) and not host:find("%a") then return nil end
+  end
+  local number = ports:match("@(%d+)")
+  path = path:gsub("\\+", "/"):gsub("^/[dD][aA][vV][wW][wW][wW][rR][oO][oO][tT]/", "/")
+  return (ports:lower():find("^@ssl") and "https://" or "http://") .. host .. (number and ":" .. number or "") .. path
+end
+
+-- What Windows hands to another program, with the address that it opens ("ms-word:ofe|u|https:…", "search-ms:…").
 local NO_PROGRAM = { mailto = true, data = true, javascript = true, cid = true, tel = true }
 local function handed_on(value)
   local scheme = value:match("^(%a[%w+.-]+):")
   if not scheme or NO_PROGRAM[scheme:lower()] then return nil end
-  local plain = value:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end)
-  return plain:match("[hH][tT][tT][pP][sS]?:[\\/][\\/].*")
+  local plain = unescaped(value)
+  return plain:match("[hH][tT][tT][pP][sS]?:[\\/][\\/].*") or share(plain)
+end
+
+-- What a picture's address asks a service to draw as a QR code ("…/create-qr-code/?data=https:…").
+local function in_drawn_code(value)
+  if not value:find("[qQ][rR]") then return nil end
+  local text = value:match("[?&]%w+=([hH][tT][tT][pP][sS]?[:%%][^&#%s]*)")
+  return text and unescaped(text)
 end
 
 -- The web address that it leads to; nil for none. Without a base only its scheme may be left out: a mail has no place.
 local function address(value, base)
+  -- A calendar that is subscribed to.
+  value = value:gsub("^[wW][eE][bB][cC][aA][lL][sS]?:", "https:")
   if value:find("^[hH][tT][tT][pP][sS]?:") then return value end
   if value:find("^[\\/][\\/]") then return "https:" .. value end
   if value:find("^%a[%w+.-]*:") then return handed_on(value) end
@@ -56,6 +86,9 @@ function M.written(html)
   local base = based and based[1] and address(value_of(based[1]))
   for _, found in ipairs(FOLLOWED:search(html, true, true) or {}) do
     out[#out + 1] = address(value_of(found), base)
+  end
+  for _, found in ipairs(SHOWN:search(html, true, true) or {}) do
+    out[#out + 1] = in_drawn_code(value_of(found))
   end
   return out
 end
