@@ -9,6 +9,7 @@ import pytest
 from beffroi.core.events import outbox
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
+from beffroi.stream.nonces import MAX_USED_A_BOX
 from beffroi_protocol.facts import FactBatch, NamesRefused, Sighting
 from beffroi_protocol.indicators import normalise
 from beffroi_protocol.messages import VERSION, Policy, PolicyMessage, encode
@@ -263,6 +264,17 @@ def test_forged_nonce_is_refused(centre: Centre, box: BoxClient) -> None:
     for nonce in ("x", "A" * 43, "é".encode().decode("latin-1"), "A" * 500):
         headers = box.headers("POST", path, nonce=nonce)
         assert centre.request("POST", path, b"", headers).code == "request.nonce_refused", nonce
+
+
+def test_a_box_that_asks_without_end_is_held_up_alone(
+    centre: Centre, box: BoxClient, other: BoxClient
+) -> None:
+    path = f"/v1/files/{'0' * 64}"
+    for _ in range(MAX_USED_A_BOX):
+        assert centre.request("GET", path, b"", box.headers("GET", path)).code == "access.not_found"
+    refused = centre.request("GET", path, b"", box.headers("GET", path))
+    assert (refused.status, refused.code) == (429, "box.too_many_requests")
+    assert centre.request("GET", path, b"", other.headers("GET", path)).code == "access.not_found"
 
 
 def test_door_token_does_not_open_the_front_door(centre: Centre) -> None:

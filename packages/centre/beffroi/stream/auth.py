@@ -86,7 +86,7 @@ class Gatekeeper:
         self._find_box = find_box
 
     async def caller(self, request: Request, body: bytes = b"") -> Caller:
-        """Errors: NotSignedIn, NonceRefused, SignatureInvalid, BoxPending, BoxRevoked."""
+        """Errors: NotSignedIn, NonceRefused, TooManyRequests, SignatureInvalid, BoxPending, BoxRevoked."""
         if DOOR_HEADER in request.headers and is_local(request):
             return self._door(request)
         box = await self._box(request, body)
@@ -102,7 +102,7 @@ class Gatekeeper:
         box_id = request.headers.get(BOX_HEADER, "")
         if not is_id(box_id, "box"):
             raise NotSignedIn
-        nonce = self._nonces.check(request.headers.get(NONCE_HEADER, ""))
+        nonce = self._nonces.check(request.headers.get(NONCE_HEADER, ""), box_id)
         box = await self._find_box(box_id)
         if box is None:
             raise SignatureInvalid(box_id)
@@ -117,7 +117,7 @@ class Gatekeeper:
             )
         except ProtocolError:
             raise SignatureInvalid(box_id) from None
-        self._nonces.burn(nonce)
+        self._nonces.burn(nonce, box_id)
         if box.state == "revoked":
             raise BoxRevoked
         if box.state != "active":
