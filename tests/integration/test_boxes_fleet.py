@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from beffroi.boxes import actions, fleet, queries
+from beffroi.boxes import actions, ahead, doors, fleet, queries
 from beffroi.boxes.models import Box, BoxAck, BoxBypass, BoxPolicy, BoxRun, LearnedFlow
 from beffroi.core.audit.actions import personal_of
 from beffroi.core.audit.models import AuditEntry
@@ -369,3 +369,18 @@ def test_a_box_takes_the_place_of_another_with_its_policy_and_history(
     assert actions.enrol(again).box_id == new.id
     with pytest.raises(Conflict):
         actions.issue_code(actor=administrator, collectivite=beaune.collectivite, replaces=old)
+
+
+def test_once_the_clock_is_right_what_it_dated_ahead_counts_from_now(
+    administrator: Actor, beaune: Commune
+) -> None:
+    with clock.jumped(40 * 86400):
+        away = made(beaune, "BX-1")
+        BoxRun.objects.create(box_id=away.id, number="1", former="2", twice_at=clock.now())
+    assert ahead.look() == 2
+    assert ahead.look() == 0
+    with clock.shifted(queries.SILENT_AFTER_S + 1):
+        assert flags(administrator) == {"BX-1": ("twice", "silent")}
+        assert doors.communes_heard() == set()
+    with clock.shifted(fleet.TWICE_FOR.total_seconds() + 1):
+        assert flags(administrator) == {"BX-1": ("silent",)}

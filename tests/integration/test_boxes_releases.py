@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from beffroi.boxes import releases, rollout
+from beffroi.boxes import ahead, releases, rollout
 from beffroi.boxes.models import Box, BoxRelease, BoxUpdate
 from beffroi.cli import keys
 from beffroi.cli import releases as cli
@@ -298,3 +298,24 @@ def test_who_may_do_what_when(centre: Centre, signed: Sign, administrator: Actor
     BoxRelease.objects.filter(pk=2).update(expires_at=clock.now() - timedelta(seconds=1))
     releases.look()
     assert BoxRelease.objects.get(pk=2).stopped_because == "expired"
+
+
+def test_a_clock_that_ran_ahead_stops_no_release_and_no_box_holds_it_for_as_long(
+    centre: Centre, signed: Sign, administrator: Actor, beaune: Commune, nuits: Commune
+) -> None:
+    canary, other = centre.box(beaune.id), centre.box(nuits.id)
+    releases.store(actor=administrator, **signed())
+    with clock.jumped(10 * 3600):
+        present(canary, other)
+        releases.start(actor=administrator, number=1, canary=beaune.collectivite)
+        assert releases.look() == 1
+        with clock.shifted(30 * 60):
+            present(canary)
+    ahead.look()
+    releases.look()
+    assert BoxRelease.objects.get().state == "running"
+    assert update_of(canary).asked_at <= clock.now()
+    tell(canary, "installed")
+    with clock.shifted(rollout.PAUSE_S + 1):
+        releases.look()
+        assert BoxRelease.objects.get().stage == 1

@@ -371,3 +371,5 @@ def test_status_says_that_an_engine_is_away(tmp_path: Path) -> None:
     assert told.problem(config) == ""
     told.write(config, told.Told(now_s, "clamd", now_s + 40 * 86400, 4))
     assert "clamd does not answer" in told.problem(config), "away since before the clock was set right"
+    told.write(config, told.Told(now_s + 40 * 86400))
+    assert told.late(config), "what hung before the clock was set right is seen to hang"

@@ -30,6 +30,7 @@ from beffroi_protocol.facts import (
 from django.db.models import F
 
 from beffroi.boxes import (
+    ahead,  # noqa: F401 - registers its own
     diagnoses,
     learned,  # noqa: F401 - registers its own
     relay,

@@ -44,7 +44,7 @@ def read(config: Config) -> Told:
 
 def late(config: Config) -> str:
     """For the supervisor: why the process is unwell; "" while it takes its turns."""
-    silent_s = clock.epoch_s() - read(config).at_s
+    silent_s = abs(clock.epoch_s() - read(config).at_s)
     return "" if silent_s < LATE_S else "It has taken no turn for some minutes."
 
 
