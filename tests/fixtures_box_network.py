@@ -50,6 +50,8 @@ def restart(before):
     with (state / "networkd.log").open("ab") as log:
         made = subprocess.Popen([sys.argv[2]], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
     pid.write_text(str(made.pid))
+    with (state / "restarts").open("a") as restarts:
+        restarts.write(".")
     guard(load(state))
 network.LOOK_S, network.PROOF_S = 2.0, 10.0
 chosen = Network(state, restart=restart)
@@ -203,6 +205,10 @@ class Site:
             self.box.run("/usr/bin/python3", "-c", _DRIVE, str(self.state), _NETWORKD)
         )
         return found
+
+    def restarts(self) -> int:
+        """How often the box took its network apart so far."""
+        return len((self.state / "restarts").read_text())
 
     def log(self) -> str:
         path = self.state / "networkd.log"

@@ -129,9 +129,9 @@ def test_a_town_hall_with_fixed_addresses_goes_on_and_the_box_is_given_one_by_ha
     found = place.choose()
     assert (found["plan"]["mode"], found["trouble"]) == ("bridge", "no_dhcp"), found
     assert place.pc_reaches_the_internet()
-    began = (place.state / "networkd.pid").read_text()
+    began = place.restarts()
     assert place.choose()["trouble"] == "no_dhcp"
-    assert (place.state / "networkd.pid").read_text() == began, "nothing is tried while people work"
+    assert place.restarts() == began, "nothing is tried while people work"
 
     by_hand = place.box.directory / "network" / "50-beffroi-br0.network.d"
     by_hand.mkdir()
@@ -205,15 +205,55 @@ def test_both_cables_in_one_network_are_never_bridged(place: Site) -> None:
     assert found["trouble"] == "same_network" and found["plan"] is None, found
 
 
-def test_when_the_operator_is_away_what_was_proved_stays(place: Site) -> None:
+@pytest.mark.parametrize(("network", "pool"), [(PRIVATE, 50), (PUBLIC, 2)], ids=["bridge", "router"])
+def test_when_the_operator_is_away_what_was_proved_stays(place: Site, network: str, pool: int) -> None:
     place.plug(router="p0", pc="p1")
-    place.give(PRIVATE)
+    place.give(network, pool=pool)
     proved = place.choose()["plan"]
     place.op.stop_networkd()
     ip(f"-n {OP} addr flush dev l0")
     found = place.choose()
     assert found["plan"] == proved and not found["proved"] and found["trouble"] == "no_dhcp"
-    place.give(PRIVATE)
+    assert place.restarts() == 1, "and is not taken apart"
+    place.give(network, pool=pool)
+    assert place.choose()["proved"]
+
+
+def test_an_operator_who_takes_to_the_network_of_the_lan_gets_the_box_to_choose_another(place: Site) -> None:
+    place.plug(router="p0", pc="p1")
+    place.give(PUBLIC, pool=2)
+    assert place.choose()["plan"]["lan_network"] == "192.168.213.1/24"
+    place.plug(router="p0", pc="p1")  # another box of the operator's
+    place.give("192.168.213.254/24")
+    found = place.choose()
+    assert found["proved"] and found["plan"]["lan_network"] == "10.213.0.1/24", (found, place.log())
+    place.pc_asks()
+    assert place.pc.addresses("e0")[0].startswith("10.213.0.")
+    assert place.pc_reaches_the_internet()
+
+
+@pytest.mark.parametrize(("network", "pool", "mode"), [(PRIVATE, 50, "bridge"), (PUBLIC, 2, "router")])
+@pytest.mark.parametrize("before", [False, True], ids=["new", "proved before"])
+def test_while_the_centre_alone_is_away_people_work_and_no_other_plan_is_tried(
+    place: Site, network: str, pool: int, mode: str, *, before: bool
+) -> None:
+    place.plug(router="p0", pc="p1")
+    place.give(network, pool=pool)
+    settings = place.state / "box.toml"
+    reached = settings.read_text()
+    if before:
+        assert place.choose()["proved"]
+    settings.write_text(
+        f'{reached}centre = "https://boitiers.example:{FAR_PORT + 1}"\ncentre_addresses = ["{FAR}"]\n'
+    )
+    found = place.choose()
+    assert (found["plan"]["mode"], found["proved"], found["trouble"]) == (mode, False, "unproved"), found
+    assert place.restarts() == 1, "what is likeliest stays"
+    place.pc_asks()
+    assert place.pc_reaches_the_internet()
+    place.choose()
+    assert place.restarts() == 1, "nothing is tried while people work"
+    settings.write_text(reached)
     assert place.choose()["proved"]
 
 

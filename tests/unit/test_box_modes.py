@@ -101,6 +101,12 @@ def test_the_network_of_the_lan_is_never_the_operators() -> None:
     assert router.lan_network and not router.lan_network.startswith("192.168.213.")
     everything = Offer("192.168.1.9/0", "192.168.1.1", "192.168.1.1")
     assert plans({"p0": seen(everything), "p1": seen()}, last=None), "a mask that leaves no network is no end"
+    in_force = Plan("router", "p0", "p1", "192.168.213.1/24")
+    assert contradicts({"p0": seen(offer), "p1": seen()}, in_force)
+    assert not contradicts({"p0": seen(PUBLIC), "p1": seen()}, in_force)
+    assert not contradicts({"p0": seen(everything), "p1": seen()}, in_force), (
+        "there is none to choose instead"
+    )
 
 
 def test_the_files_of_a_plan_name_its_ports_and_its_settings_are_the_box_s() -> None:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from beffroi_box.look import Seen
+from beffroi_box.look import Offer, Seen
 from beffroi_box.pagerules import PAGE_ADDRESS
 
 BRIDGE = "br0"
@@ -78,9 +78,14 @@ def gives_addresses(seen: Mapping[str, Seen]) -> bool:
 
 
 def contradicts(seen: Mapping[str, Seen], plan: Plan) -> bool:
-    """The router is behind the other port: somebody exchanged the cables."""
+    """The router is behind the other port: somebody exchanged the cables. Or it gives addresses of the network that
+    the box itself gives the LAN: another operator's router."""
     ways = _ways(seen)
-    return plan.lan in ways and plan.wan in seen and plan.wan not in ways
+    exchanged = plan.lan in ways and plan.wan in seen and plan.wan not in ways
+    offer = seen[plan.wan].offer if plan.wan in seen else None
+    if exchanged or offer is None or not plan.lan_network:
+        return exchanged
+    return not _free(plan.lan_network, offer) and any(_free(one, offer) for one in _LANS)
 
 
 def _ways(seen: Mapping[str, Seen]) -> set[str]:
@@ -133,9 +138,13 @@ def _modes(wan: Seen, lan: Seen, last: Plan | None) -> list[str]:
 def _plan(mode: str, wan: str, lan: str, seen: Seen) -> Plan:
     if mode == "bridge":
         return Plan(mode, wan, lan)
-    taken = ipaddress.ip_interface(seen.offer.network).network if seen.offer else None
-    free = [n for n in _LANS if taken is None or not ipaddress.ip_interface(n).network.overlaps(taken)]
-    return Plan(mode, wan, lan, next(iter(free), _PAGE_NETWORK))
+    free = (one for one in _LANS if seen.offer is None or _free(one, seen.offer))
+    return Plan(mode, wan, lan, next(free, _PAGE_NETWORK))
+
+
+def _free(network: str, offer: Offer) -> bool:
+    """Whether the operator gives no address of it."""
+    return not ipaddress.ip_interface(network).network.overlaps(ipaddress.ip_interface(offer.network).network)
 
 
 def _public(address: str) -> bool:

@@ -6,11 +6,13 @@ Process: one, as root. Writes files of systemd-networkd, ``network.toml`` (read 
          ``network.json`` (what it found: ``found``).
 Fails:   where nothing can be proved, the plan that last proved itself comes back, else a bridge: whatever worked
          without the box works through it. Then it looks again, every minute at first. Rules in the kernel stay.
+         A centre that is away says nothing against a plan whose router answers: no other one is tried for it.
 Source:  docs/internals/box.md.
 """
 
 from __future__ import annotations
 
+import enum
 import logging
 import socket
 import subprocess
@@ -61,6 +63,14 @@ def restart_units(before: Callable[[], None]) -> None:
     own = [sys.executable, "-m", "beffroi_box", "resolver-config"]
     subprocess.run(own, check=False, timeout=60, stdout=subprocess.DEVNULL)
     subprocess.run(["systemctl", "try-restart", *_AFTER], check=False, timeout=120)
+
+
+class Proof(enum.Enum):
+    """What a plan came to. CENTRE_AWAY: the box's router answers, so no other plan would do better."""
+
+    PROVED = enum.auto()
+    CENTRE_AWAY = enum.auto()
+    FAILED = enum.auto()
 
 
 class Network:
@@ -114,10 +124,11 @@ class Network:
         if plan is not None and not contradicts(seen, plan):
             if self.found.trouble == "same_network" or not self._is_real(plan):
                 self._apply(plan)
-            if self._proved(plan, seen):
+            if self._prove(plan, seen) is not Proof.FAILED:
                 return
-            if plan.mode == "bridge" and not gives_addresses(seen):
-                # Where addresses are fixed people work through it: trying others would cut them, time and again.
+            if not gives_addresses(seen) and (plan.mode == "bridge" or plan == self.found.last_proved):
+                # Where addresses are fixed people work through it: trying others would cut them, time and again. Where
+                # the operator's router is off, no other plan does better.
                 self._note(trouble=unproved(seen), proved=False)
                 return
         self._try(seen)
@@ -128,7 +139,7 @@ class Network:
         for plan in proposed:
             log.info("tries %s, internet at %s", plan.mode, plan.wan)
             self._apply(plan)
-            if self._proved(plan, seen):
+            if self._prove(plan, seen) is not Proof.FAILED:
                 return
         bridges = [plan for plan in proposed if plan.mode == "bridge"]
         last = self.found.last_proved or next(iter(bridges or proposed), None)
@@ -169,14 +180,18 @@ class Network:
             return False
         return all((self._directory / name).exists() for name in files(plan))
 
-    def _proved(self, plan: Plan, seen: Mapping[str, Seen]) -> bool:
+    def _prove(self, plan: Plan, seen: Mapping[str, Seen]) -> Proof:
+        """Note what is found, but for FAILED: then others may be tried."""
         end = time.monotonic() + PROOF_S
         config = settings.load(self._state)
         centre = Centre(config, Store(self._state).centre_addresses())
         while not (centre.reached() if config.centre else router_answers()):
             if time.monotonic() > end:
                 log.warning("%s: the way out does not work", plan.mode)
-                return False
+                if not config.centre or not router_answers():
+                    return Proof.FAILED
+                self._note(trouble=unproved(seen), proved=False)
+                return Proof.CENTRE_AWAY
             time.sleep(0.5)
         target = config.lan_probe
         if not target and config.centre:
@@ -191,10 +206,10 @@ class Network:
             reached = not target or lan_reaches(target, left)
         if not reached:
             log.warning("%s: the LAN does not get out", plan.mode)
-            return False
+            return Proof.FAILED
         self._note(proved=True, proved_at=int(time.time()), trouble="", last_proved=plan)
         log.info("%s proved, internet at %s", plan.mode, plan.wan)
-        return True
+        return Proof.PROVED
 
     def _note(self, **values: object) -> None:
         for name, value in values.items():
