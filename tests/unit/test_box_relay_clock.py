@@ -1,4 +1,4 @@
-"""Mails of copiers that wait on a box whose clock is set meanwhile."""
+"""Mails of copiers that wait on a box whose clock is wrong, or is set meanwhile."""
 
 from __future__ import annotations
 
@@ -12,67 +12,89 @@ from beffroi_box.relayspool import Envelope
 from beffroi_protocol.relaying import Device, Relay
 
 DAY_S = 86400.0
+TODAY = 1_800_000_000.0
 RELAY = Relay("copieur@beaune.fr", "boitiers.example", (Device("Copieur", "192.0.2.7"),), ("@beaune.fr",))
 
 
 class Clock:
-    """The machine's; ``wait`` lets both it and the steady one go on."""
+    """``now``: the machine's; ``signed``: the agent's; ``wait`` lets them go on, and the steady one."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, now: float) -> None:
-        self.now, self.steady = now, 1000.0
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, now: float, signed: float = TODAY) -> None:
+        self.now, self.signed, self.steady = now, signed, 1000.0
         monkeypatch.setattr(time, "time", lambda: self.now)
         monkeypatch.setattr(time, "monotonic", lambda: self.steady)
 
     def wait(self, seconds: float) -> None:
         self.now += seconds
+        self.signed += seconds
         self.steady += seconds
 
 
-def relaying(directory: Path) -> Relaying:
-    found = Relaying(directory / "relay.sock", directory / "spool")
-    found._order = Order(RELAY, (), ())  # no address of the centre: each attempt fails
-    return found
+class Box:
+    """Of which no address of the centre is known: each attempt fails."""
+
+    def __init__(self, directory: Path, clock: Clock, *, tells_time: bool = True) -> None:
+        self._clock, self._tells_time = clock, tells_time
+        self._relay = Relaying(directory / "relay.sock", directory / "spool")
+
+    def _obey(self) -> None:
+        self._relay._obey(Order(RELAY, (), (), now=int(self._clock.signed) if self._tells_time else 0))
+
+    def take(self) -> str:
+        self._obey()
+        draft = self._relay._spool.draft()
+        draft.write(b"Subject: scan\r\n\r\nx\r\n")
+        draft.keep(Envelope(1, "Copieur", ("mairie@beaune.fr",), self._relay._now()))
+        return draft.id
+
+    def waits(self) -> dict[str, bool]:
+        self._obey()
+        assert self._relay._deliver_all()
+        return {mail_id: envelope.notice for mail_id, envelope in self._relay._spool.waiting()}
 
 
-def take(relay: Relaying) -> str:
-    draft = relay._spool.draft()
-    draft.write(b"Subject: scan\r\n\r\nx\r\n")
-    draft.keep(Envelope(1, "Copieur", ("mairie@beaune.fr",), int(time.time())))
-    return draft.id
-
-
-def waits(relay: Relaying) -> dict[str, bool]:
-    assert relay._deliver_all()
-    return {mail_id: envelope.notice for mail_id, envelope in relay._spool.waiting()}
-
-
-@pytest.mark.parametrize("wrong", [1_000_000.0, 1_800_000_000.0 - 30 * DAY_S])
+@pytest.mark.parametrize("wrong", [1_000_000.0, TODAY - 30 * DAY_S])
 def test_a_mail_taken_before_the_clock_was_right_is_not_given_up_after_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: float
 ) -> None:
     clock = Clock(monkeypatch, wrong)
-    relay = relaying(tmp_path)
-    mail = take(relay)
-    assert waits(relay) == {mail: False}
+    box = Box(tmp_path, clock, tells_time=False)
+    mail = box.take()
+    assert box.waits() == {mail: False}
     clock.wait(60.0)
-    clock.now = 1_800_000_000.0
-    assert waits(relay) == {mail: False}
+    clock.now = TODAY
+    assert box.waits() == {mail: False}
     clock.wait(GIVEN_UP_S - 100)
-    assert waits(relay) == {mail: False}
+    assert box.waits() == {mail: False}
     clock.wait(200)
-    assert list(waits(relay).values()) == [True], "then its mailbox is told"
+    assert list(box.waits().values()) == [True], "then its mailbox is told"
 
 
-def test_a_mail_taken_by_a_right_clock_is_given_up_in_time_whatever_the_clock_does(
+@pytest.mark.parametrize("wrong", [1_000_000.0, TODAY + 3000 * DAY_S], ids=["1970", "2035"])
+def test_the_machine_s_clock_gives_no_mail_up_before_its_time_and_keeps_none_beyond(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: float
+) -> None:
+    clock = Clock(monkeypatch, TODAY)
+    mail = Box(tmp_path, clock).take()
+    clock.now = wrong  # a power cut
+    box = Box(tmp_path, clock)
+    assert box.waits() == {mail: False}
+    clock.wait(DAY_S)
+    clock.now = TODAY + DAY_S
+    assert box.waits() == {mail: False}
+    clock.wait(GIVEN_UP_S - DAY_S + 100)
+    assert list(box.waits().values()) == [True]
+
+
+def test_a_mail_in_a_box_that_was_off_for_a_fortnight_is_still_sent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = Clock(monkeypatch, 1_800_000_000.0)
-    mail = take(relaying(tmp_path))
-    clock.now = 1_000_000.0  # a power cut, no battery
-    relay = relaying(tmp_path)
-    assert waits(relay) == {mail: False}
+    """Signed time goes on where it was, until the feed says more."""
+    clock = Clock(monkeypatch, TODAY)
+    mail = Box(tmp_path, clock).take()
+    clock.now += 14 * DAY_S
+    box = Box(tmp_path, clock)
+    assert box.waits() == {mail: False}
     clock.wait(60.0)
-    clock.now = 1_800_000_000.0 + DAY_S
-    assert waits(relay) == {mail: False}
-    clock.wait(GIVEN_UP_S - DAY_S + 100)
-    assert list(waits(relay).values()) == [True]
+    clock.signed += 14 * DAY_S
+    assert box.waits() == {mail: False}

@@ -39,6 +39,7 @@ TELL_EVERY_S = 30.0
 PAUSE_FIRST_S, PAUSE_LAST_S = 5.0, 300.0
 GIVEN_UP_S = 4 * 86400
 CLOCK_SET_S = 60.0
+"""Signed time that jumps by more: the box was off, or had none before."""
 NEIGHBOURS = Path("/proc/net/arp")
 
 
@@ -57,7 +58,7 @@ class Relaying:
         self._socket = socket
         self._ports = ports
         self._spool = Spool(directory)
-        self._receiver = Receiver(self._spool, device_of, self._refused, self._received)
+        self._receiver = Receiver(self._spool, device_of, self._refused, self._received, self._now)
         self._order: Order | None = None
         self._owner = ""
         self._lock = threading.Lock()
@@ -67,7 +68,9 @@ class Relaying:
         self._stopping = threading.Event()
         self._trouble = ""
         self._away = False
-        self._clock = _clock()
+        self._ahead_s = self._counted_s = time.time() - time.monotonic()
+        self._behind: set[str] = set()
+        """Mails at which the connection broke: they go last, so that they hold up no other."""
 
     def run(self) -> None:
         """Until the agent wants no relay, or is away for long."""
@@ -100,8 +103,7 @@ class Relaying:
                     order = None
             if order is None:
                 break
-            self._move_in(order.owner)
-            self._order, self._receiver.relay = order, order.relay
+            self._obey(order)
             listen = order.listen if order.relay is not None else ()
             await self._bind(open_, {(address, port) for address in listen for port in self._ports})
             if order.relay is None and not self._spool.size()[0]:
@@ -113,6 +115,16 @@ class Relaying:
     def _ask(self) -> Order | None:
         """Errors: OSError, ValueError."""
         return ask(self._socket, AskOrder()).order
+
+    def _obey(self, order: Order) -> None:
+        """Errors: OSError."""
+        self._move_in(order.owner)
+        self._order, self._receiver.relay = order, order.relay
+        self._ahead_s = (order.now or time.time()) - time.monotonic()
+
+    def _now(self) -> int:
+        """Epoch seconds by the agent's signed time: a machine that starts with a clock of 2035 gives no mail up."""
+        return int(time.monotonic() + self._ahead_s)
 
     def _move_in(self, owner: str) -> None:
         """Nothing of a collectivité that this box served before leaves in the name of another one. Errors: OSError
@@ -180,10 +192,10 @@ class Relaying:
     def _deliver_all(self) -> str:
         """Hand over what waits; return what holds up the rest, "" for nothing."""
         order, trouble, self._away = self._order, "", False
-        if abs(by_s := _clock() - self._clock) > CLOCK_SET_S:
-            self._spool.clock_was_set(by_s)
-            self._clock += by_s
-        waiting = list(self._spool.waiting())
+        if abs(by_s := self._ahead_s - self._counted_s) > CLOCK_SET_S:
+            self._spool.clock_was_set(by_s, self._now())
+            self._counted_s += by_s
+        waiting = sorted(self._spool.waiting(), key=lambda one: one[0] in self._behind)
         if order is None or not waiting:
             return ""
         if (relay := order.relay) is None:
@@ -205,8 +217,10 @@ class Relaying:
                 try:
                     trouble = self._one(smtp, relay, mail_id, envelope) or trouble
                 except Later as error:
-                    self._away = True
+                    self._behind.add(mail_id)
+                    self._give_up(relay, mail_id, envelope, str(error))
                     return str(error)
+                self._behind.discard(mail_id)
         finally:
             smtp.close()
         return trouble
@@ -220,8 +234,11 @@ class Relaying:
 
     def _one(self, smtp: smtplib.SMTP, relay: Relay, mail_id: str, envelope: Envelope) -> str:
         """Return what holds up some of its recipients. Errors: Later."""
-        with self._spool.open(mail_id) as mail:
-            outcome = hand_over(smtp, relay.sender, envelope.recipients, mail)
+        try:
+            with self._spool.open(mail_id) as mail:
+                outcome = hand_over(smtp, relay.sender, envelope.recipients, mail)
+        except OSError as error:
+            raise Later(f"the disk: {error.strerror}") from None
         self._settle(relay, mail_id, envelope, outcome)
         if outcome.later:
             self._give_up(relay, mail_id, envelope, outcome.why)
@@ -230,8 +247,8 @@ class Relaying:
     def _settle(self, relay: Relay, mail_id: str, envelope: Envelope, outcome: Outcome) -> None:
         if outcome.sent:
             self._note(envelope.device, sent=1)
-        if outcome.refused:
-            self._undelivered(relay, envelope, outcome.refused, outcome.why)
+        if outcome.refused and not self._undelivered(relay, envelope, outcome.refused, outcome.why):
+            outcome.later += outcome.refused
         if outcome.later:
             left = Envelope(1, envelope.device, tuple(outcome.later), envelope.accepted_at, envelope.notice)
             self._spool.keep_for(mail_id, left)
@@ -239,30 +256,37 @@ class Relaying:
             self._spool.forget(mail_id)
 
     def _give_up(self, relay: Relay | None, mail_id: str, envelope: Envelope, why: str) -> None:
-        if time.time() - envelope.accepted_at > GIVEN_UP_S:
-            self._undelivered(relay, envelope, envelope.recipients, why)
+        if self._now() - envelope.accepted_at > GIVEN_UP_S and self._undelivered(
+            relay, envelope, envelope.recipients, why
+        ):
             self._spool.forget(mail_id)
+            self._behind.discard(mail_id)
 
     def _undelivered(
         self, relay: Relay | None, envelope: Envelope, recipients: list[str] | tuple[str, ...], why: str
-    ) -> None:
-        """Tell the relay's own mailbox; of a notice itself, and where there is no relay, only the count is left."""
-        self._note(envelope.device, refused=1, reason="onward")
+    ) -> bool:
+        """Tell the relay's own mailbox; of a notice itself, and where there is no relay, only the count is left. False
+        where the disk has no room for a notice: the mail stays, or nobody would ever hear of it."""
         if envelope.notice or relay is None:
-            return
+            self._note(envelope.device, refused=1, reason="onward")
+            return True
         try:
-            draft = self._spool.draft()
+            draft = self._spool.draft(notice=True)
             lines = relayhead.notice(
                 sender=relay.sender,
                 device=envelope.device,
                 recipients=recipients,
                 reason=why,
                 mail_id=draft.id,
+                now=self._now(),
             )
             draft.write(b"".join((b"." if one.startswith(b".") else b"") + one + b"\r\n" for one in lines))
-            draft.keep(Envelope(1, envelope.device, (relay.sender,), int(time.time()), notice=True))
+            draft.keep(Envelope(1, envelope.device, (relay.sender,), self._now(), notice=True))
         except SpoolFull:
             log.warning("no room for a notice")
+            return False
+        self._note(envelope.device, refused=1, reason="onward")
+        return True
 
     def _tell(self) -> None:
         waiting = self._spool.size()[0]
@@ -278,11 +302,6 @@ class Relaying:
                 self._note(device, sent=count.sent, refused=count.refused, reason=count.reason)
                 continue
             self._told = (waiting, self._trouble)
-
-
-def _clock() -> float:
-    """By how much the machine's clock is ahead of the steady one: it changes when that clock is set."""
-    return time.time() - time.monotonic()
 
 
 def device_of(address: str, relay: Relay) -> Device | None:

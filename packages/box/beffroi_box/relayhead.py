@@ -8,7 +8,6 @@ Source:  RFC 5322; RFC 2047 for the device's name.
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterable
 from email.header import Header
 from email.utils import formatdate
@@ -19,7 +18,9 @@ _OURS = re.compile(
 _NAME = re.compile(rb"[!-9;-~]+[ \t]*:")
 
 
-def rewritten(lines: Iterable[bytes], *, sender: str, device: str, mail_id: str) -> list[bytes] | None:
+def rewritten(
+    lines: Iterable[bytes], *, sender: str, device: str, mail_id: str, now: int
+) -> list[bytes] | None:
     """Return the lines of the head (without CRLF, without the blank line) as they go on.
 
     None when it is no head: a line that is neither a field nor its continuation.
@@ -38,7 +39,7 @@ def rewritten(lines: Iterable[bytes], *, sender: str, device: str, mail_id: str)
     shown = word(device)
     head = [f"From: {shown} <{sender}>".encode(), f"X-Boitier-Device: {shown}".encode()]
     if b"date" not in present:
-        head.append(f"Date: {formatdate(time.time())}".encode())
+        head.append(f"Date: {formatdate(now)}".encode())
     if b"message-id" not in present:
         head.append(f"Message-ID: <{mail_id}@{sender.rpartition('@')[2]}>".encode())
     return head + [line for field in fields if not _OURS.match(field[0]) for line in field]
@@ -49,7 +50,9 @@ def word(text: str) -> str:
     return Header(text, "utf-8").encode().replace("\n", "")
 
 
-def notice(*, sender: str, device: str, recipients: Iterable[str], reason: str, mail_id: str) -> list[bytes]:
+def notice(
+    *, sender: str, device: str, recipients: Iterable[str], reason: str, mail_id: str, now: int
+) -> list[bytes]:
     """A mail to the relay's own mailbox about one that could not be delivered, as lines without CRLF."""
     subject = f"Non remis : envoi de « {device} »"
     text = (
@@ -64,7 +67,7 @@ def notice(*, sender: str, device: str, recipients: Iterable[str], reason: str, 
         f"From: {word('Boîtier')} <{sender}>".encode(),
         f"To: <{sender}>".encode(),
         f"Subject: {word(subject)}".encode(),
-        f"Date: {formatdate(time.time())}".encode(),
+        f"Date: {formatdate(now)}".encode(),
         f"Message-ID: <{mail_id}@{sender.rpartition('@')[2]}>".encode(),
         b"Auto-Submitted: auto-generated",
         b"MIME-Version: 1.0",

@@ -124,7 +124,7 @@ class RelayKeeper:
             pem = "unreadable"  # never the system's instead
         own = own_address(self._config.own_interface)
         owner = self._identity.collectivite_id
-        return Order(relay, (own,) if own else (), self._centre.addresses(), pem, owner)
+        return Order(relay, (own,) if own else (), self._centre.addresses(), pem, owner, self._now())
 
     def _token(self, relay: Relay | None) -> RelayAnswer:
         if relay is None:

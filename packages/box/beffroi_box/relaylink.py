@@ -20,13 +20,15 @@ from beffroi_box.local import asked
 class Order(msgspec.Struct):
     """``relay`` None: none is wanted; what waits from before is left to its owner for its days, and to nobody else.
     ``listen``: the box's own IPv4 addresses in the LAN; ``centre``: where the centre was found; ``ca``: as PEM;
-    ``owner``: the collectivité that the box serves, "" from an agent that does not say it."""
+    ``owner``: the collectivité that the box serves, "" from an agent that does not say it; ``now``: epoch seconds by
+    signed time, whatever the machine's clock says, 0 from an agent that does not say it."""
 
     relay: Relay | None
     listen: tuple[str, ...]
     centre: tuple[str, ...]
     ca: str = ""
     owner: str = ""
+    now: int = 0
 
 
 class AskOrder(msgspec.Struct, tag="order", tag_field="ask"):

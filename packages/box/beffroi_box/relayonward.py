@@ -10,6 +10,7 @@ Source:  RFC 6409, RFC 7628.
 
 from __future__ import annotations
 
+import contextlib
 import smtplib
 import socket
 import ssl
@@ -96,7 +97,7 @@ def hand_over(smtp: smtplib.SMTP, sender: str, recipients: Sequence[str], mail: 
                 outcome.later.append(one)
                 outcome.why = outcome.why or _ascii(said)
         if not outcome.sent:
-            smtp.rset()
+            _reset(smtp)
             return outcome
         code, said = smtp.docmd("DATA")
         if code == 354:
@@ -117,8 +118,14 @@ def hand_over(smtp: smtplib.SMTP, sender: str, recipients: Sequence[str], mail: 
 def _all(outcome: Outcome, recipients: Sequence[str], code: int, said: bytes, smtp: smtplib.SMTP) -> Outcome:
     (outcome.refused if code >= 500 else outcome.later).extend(recipients)
     outcome.why = _ascii(said)
-    smtp.rset()
+    _reset(smtp)
     return outcome
+
+
+def _reset(smtp: smtplib.SMTP) -> None:
+    """Who refuses may hang up, and has refused all the same."""
+    with contextlib.suppress(OSError, smtplib.SMTPException):
+        smtp.rset()
 
 
 def _ascii(said: bytes) -> str:

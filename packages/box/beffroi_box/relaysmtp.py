@@ -60,12 +60,14 @@ class Receiver:
         device_of: Callable[[str, Relay], Device | None],
         count: Callable[[str, str], None],
         received: Callable[[], None],
+        now: Callable[[], int],
     ) -> None:
         self.relay: Relay | None = None
         self._spool = spool
         self._device_of = device_of
         self._count = count
         self._received = received
+        self.now = now
         self._taken: deque[float] = deque()
         self._open: dict[str, int] = {}
 
@@ -242,7 +244,7 @@ class _Session:
         try:
             await self._say("354 Terminez par un point seul sur sa ligne")
             await self._receive(draft)
-            envelope = Envelope(1, self._device.label, tuple(self._recipients), int(time.time()))
+            envelope = Envelope(1, self._device.label, tuple(self._recipients), self._receiver.now())
             # A disk that is slow to write holds up this thread, and nobody else has work here.
             self._receiver.keep(draft, envelope)
         except BaseException:
@@ -308,7 +310,11 @@ class _Session:
                 raise _malformed("en-tetes trop longs")
             return head
         fields = relayhead.rewritten(
-            head, sender=self._relay.sender, device=self._device.label, mail_id=draft.id
+            head,
+            sender=self._relay.sender,
+            device=self._device.label,
+            mail_id=draft.id,
+            now=self._receiver.now(),
         )
         if fields is None:
             raise _malformed("en-tetes")

@@ -5,12 +5,15 @@ Process: ``beffroi-box relay``; the directory is its own.
 Format:  ``ID.mail``: the mail as it stands on the wire (CRLF, dots doubled), without the final dot; ``ID.json``: for
          whom. A mail counts when both have their final name; ``ID`` sorts by age. ``belongs-to``: whose they are.
 Bounds:  ``MAX_BYTES``, ``MAX_MAILS``, and room that is left to others on the disk.
-Fails:   SpoolFull before anything was promised. A crash after the centre took a mail and before it is forgotten here
-         sends it again, with the same Message-ID.
+Fails:   SpoolFull before anything was promised. What a full or read-only disk would not take of a delivery is kept in
+         memory: else the same mail would be sent every few minutes. A crash after the centre took a mail and before it
+         is forgotten here sends it again, with the same Message-ID.
 """
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import secrets
 import time
@@ -47,7 +50,7 @@ class Envelope(msgspec.Struct, frozen=True):
 class Draft:
     """A mail that is being received. ``keep`` or ``drop`` ends it."""
 
-    def __init__(self, directory: Path, most_bytes: int) -> None:
+    def __init__(self, directory: Path, most_bytes: float) -> None:
         """Errors: SpoolFull."""
         self.id = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
         self._directory = directory
@@ -96,6 +99,8 @@ class Spool:
     def __init__(self, directory: Path) -> None:
         """Removes what was not received whole. Errors: OSError."""
         self._directory = directory
+        self._unwritten: dict[str, Envelope | None] = {}
+        """What the disk would not take: for whom a mail still is, None for nobody."""
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         known = {path.stem for path in directory.glob("*.json")}
         for path in self._files():
@@ -118,8 +123,10 @@ class Spool:
     def _files(self) -> list[Path]:
         return [path for path in self._directory.iterdir() if path.name != BELONGS_TO]
 
-    def draft(self) -> Draft:
-        """Errors: SpoolFull."""
+    def draft(self, *, notice: bool = False) -> Draft:
+        """``notice``: it takes the place of a mail, and finds room as long as the disk has any. Errors: SpoolFull."""
+        if notice:
+            return Draft(self._directory, math.inf)
         count, taken = self.size()
         try:
             disk = os.statvfs(self._directory)
@@ -144,6 +151,10 @@ class Spool:
         """Oldest first. What a damaged disk made unreadable is removed."""
         for path in sorted(self._directory.glob("*.json")):
             try:
+                if path.stem in self._unwritten:
+                    if (envelope := self._unwritten[path.stem]) is not None:
+                        yield path.stem, envelope
+                    continue
                 yield path.stem, msgspec.json.decode(path.read_bytes(), type=Envelope)
             except FileNotFoundError:
                 continue
@@ -155,13 +166,15 @@ class Spool:
         return (self._directory / f"{mail_id}.mail").open("rb")
 
     def keep_for(self, mail_id: str, envelope: Envelope) -> None:
-        """Some of its recipients have it. Errors: OSError."""
-        write_atomic(self._directory / f"{mail_id}.json", msgspec.json.encode(envelope))
+        """Some of its recipients have it. A disk that takes nothing any more must not send it to them again."""
+        self._unwritten[mail_id] = envelope
+        with contextlib.suppress(OSError):
+            write_atomic(self._directory / f"{mail_id}.json", msgspec.json.encode(envelope))
+            del self._unwritten[mail_id]
 
-    def clock_was_set(self, by_s: float) -> None:
-        """What waits is no older for it: a machine without a battery takes mail before it knows the day. A mail that
-        would be of tomorrow then was taken by a right clock, and stays. Errors: OSError."""
-        now = int(time.time())
+    def clock_was_set(self, by_s: float, now: int) -> None:
+        """What waits is no older for it: a box that was off for days had no chance to send it. A mail that would be of
+        tomorrow then was taken by a right clock, and stays. ``now``: epoch seconds."""
         for mail_id, envelope in list(self.waiting()):
             moved = envelope.accepted_at + max(0, int(by_s))
             at = moved if moved <= now else min(envelope.accepted_at, now)
@@ -169,6 +182,9 @@ class Spool:
                 self.keep_for(mail_id, msgspec.structs.replace(envelope, accepted_at=at))
 
     def forget(self, mail_id: str) -> None:
-        for suffix in ("json", "mail"):
-            (self._directory / f"{mail_id}.{suffix}").unlink(missing_ok=True)
-        sync_directory(self._directory)
+        self._unwritten[mail_id] = None
+        with contextlib.suppress(OSError):
+            for suffix in ("json", "mail"):
+                (self._directory / f"{mail_id}.{suffix}").unlink(missing_ok=True)
+            sync_directory(self._directory)
+            del self._unwritten[mail_id]
