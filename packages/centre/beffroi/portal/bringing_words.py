@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from beffroi.drive.calendars.wire_bringing import MAX_BROUGHT, MAX_FILE_BYTES, Done, File, Kind, Refusal
 from beffroi.drive.store.model import QuotaFull, StoreFull
 from beffroi.lib.errors import BeffroiError, TooLarge
-from beffroi.portal.drive_words import count
+from beffroi.portal.counts import Count
 from beffroi.portal.words import size
 
 _REFUSED = {
@@ -41,7 +41,7 @@ _WHY = {
 def refused(kind: Kind, why: Refusal) -> str:
     if why == "many":
         return _("Ce fichier en contient plus de %(most)s. Partagez-le en plusieurs.") % {
-            "most": count(MAX_BROUGHT)
+            "most": Count(MAX_BROUGHT)
         }
     if why == "size":
         return _("Ce fichier est trop gros : %(most)s au plus. Partagez-le en plusieurs.") % {
@@ -60,10 +60,10 @@ def unreadable(file: File) -> list[tuple[int, str]]:
 def taken(kind: Kind, done: Done) -> str:
     if kind == "contacts":
         return ngettext("%(n)s contact est ajouté.", "%(n)s contacts sont ajoutés.", done.count) % {
-            "n": count(done.count)
+            "n": Count(done.count)
         }
     return ngettext("%(n)s rendez-vous est ajouté.", "%(n)s rendez-vous sont ajoutés.", done.count) % {
-        "n": count(done.count)
+        "n": Count(done.count)
     }
 
 
@@ -73,9 +73,9 @@ def taken_out(kind: Kind, done: Done) -> str:
     else:
         said = ngettext("%(n)s rendez-vous est retiré.", "%(n)s rendez-vous sont retirés.", done.count)
     kept = ngettext("%(n)s, changé depuis, est gardé.", "%(n)s, changés depuis, sont gardés.", done.kept) % {
-        "n": count(done.kept)
+        "n": Count(done.kept)
     }
-    return f"{said % {'n': count(done.count)}} {kept if done.kept else ''}".strip()
+    return f"{said % {'n': Count(done.count)}} {kept if done.kept else ''}".strip()
 
 
 def full(error: BeffroiError) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from beffroi.portal.counts import Count
 from beffroi.portal.words import when
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def bypasses(rows: Iterable[BoxBypass]) -> list[str]:
                 _("Des postes passent à côté du boîtier, par exemple par le Wi-Fi de la box internet."),
             )
             counted = _("Postes ou tentatives : %(n)s ; dernière fois : %(when)s.")
-            said.append(f"{how} {counted % {'n': one.count, 'when': when(one.last_at)}}")
+            said.append(f"{how} {counted % {'n': Count(one.count), 'when': when(one.last_at)}}")
     return said
 
 

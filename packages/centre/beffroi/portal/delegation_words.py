@@ -11,6 +11,7 @@ from beffroi.lib.clock import PLACE
 from beffroi.mail.filters.errors import SettingRefused
 from beffroi.mail.people.delegations import Day
 from beffroi.mail.people.models import Delegation
+from beffroi.portal.counts import Count
 from beffroi.portal.dates import date_format
 
 RIGHTS = {
@@ -54,7 +55,7 @@ def last_day(row: Delegation) -> date:
 
 def done(one: Day, name: str) -> str:
     """« Le 3 décembre 2026, Sophie a lu 12 courriels et en a envoyé 2. »"""
-    told = {"day": day(one.day), "name": name, "read": one.read, "sent": one.sent}
+    told = {"day": day(one.day), "name": name, "read": Count(one.read), "sent": Count(one.sent)}
     read = ngettext("%(read)s courriel lu", "%(read)s courriels lus", one.read)
     sent = ngettext("%(sent)s envoyé", "%(sent)s envoyés", one.sent)
     parts = ([read] if one.read else []) + ([sent] if one.sent else [])

@@ -16,7 +16,8 @@ from django.utils.translation import ngettext
 from beffroi.drive.calendars import asking, wire
 from beffroi.drive.store.passed import Going
 from beffroi.lib.errors import Unavailable
-from beffroi.portal import drive_words, words
+from beffroi.portal import words
+from beffroi.portal.counts import Count
 from beffroi.portal.words import de_fr
 
 _TITLES = {"agenda": "Agenda %s", "contacts": "Contacts %s"}
@@ -63,11 +64,9 @@ def counted(entries: Mapping[str, int]) -> str:
     dates, people = entries.get("agenda", 0), entries.get("contacts", 0)
     told = []
     if dates:
-        told.append(
-            ngettext("%(n)s rendez-vous", "%(n)s rendez-vous", dates) % {"n": drive_words.count(dates)}
-        )
+        told.append(ngettext("%(n)s rendez-vous", "%(n)s rendez-vous", dates) % {"n": Count(dates)})
     if people:
-        told.append(ngettext("%(n)s contact", "%(n)s contacts", people) % {"n": drive_words.count(people)})
+        told.append(ngettext("%(n)s contact", "%(n)s contacts", people) % {"n": Count(people)})
     return _(" et ").join(told)
 
 

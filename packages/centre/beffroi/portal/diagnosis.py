@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from beffroi.lib import digits
 from beffroi.portal import words
+from beffroi.portal.counts import Count
 
 LITTLE = 0.1
 CLOCK_OFF_S = 300
@@ -123,7 +124,7 @@ def findings(report: Mapping[str, str]) -> list[Finding]:
         found.append(
             Finding(
                 _("Il n’a pas de place pour toutes les adresses décidées : %(n)s ne sont pas bloquées.")
-                % {"n": left_out},
+                % {"n": Count(left_out)},
                 _(
                     "Les décisions les plus récentes le sont. Mettez une longue suite d’adresses dans une liste "
                     "(./beffroi lists), ou mettez fin aux décisions qui ne servent plus."

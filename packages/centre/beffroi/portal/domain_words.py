@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from beffroi.mail.domains.records import Purpose
 from beffroi.portal import domain_reach_words as reach
+from beffroi.portal.counts import Count
 from beffroi.portal.domain_reach_words import CENTRE as _CENTRE
 from beffroi.portal.domain_reach_words import HOST as _HOST
 from beffroi.portal.domain_reach_words import LATER as _LATER
@@ -362,9 +363,9 @@ def lead(found: Sequence[Line]) -> str:
             "À corriger : %(n)s point empêche ou menace le courrier de ce domaine.",
             "À corriger : %(n)s points empêchent ou menacent le courrier de ce domaine.",
             bad,
-        ) % {"n": bad}
+        ) % {"n": Count(bad)}
     if warn:
-        return _("Le courrier fonctionne ; points à améliorer : %(n)s.") % {"n": warn}
+        return _("Le courrier fonctionne ; points à améliorer : %(n)s.") % {"n": Count(warn)}
     return _("Tout ce qui a été vérifié est en ordre.")
 
 

@@ -16,8 +16,8 @@ from beffroi.drive.backup.places import open_place
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
+from beffroi.portal.counts import Count
 from beffroi.portal.dates import date_format
-from beffroi.portal.drive_words import count
 from beffroi.portal.words import size
 
 
@@ -46,8 +46,8 @@ def _drills(known: Mapping[str, Drill]) -> list[str]:
     said = []
     if well:
         told: dict[str, object] = {
-            "n": len(well),
-            "files": count(sum(one.files for one in well)),
+            "n": Count(len(well)),
+            "files": Count(sum(one.files for one in well)),
             "size": size(sum(one.size_bytes for one in well)),
             "longest": _time(max(one.took_s for one in well)),
         }
@@ -58,7 +58,7 @@ def _drills(known: Mapping[str, Drill]) -> list[str]:
         )
         said.append(words % told)
     for name, one in sorted(known.items()):
-        told = {"name": name, "code": one.code, "n": one.lost, "at": date_format(_at(one), "j F")}
+        told = {"name": name, "code": one.code, "n": Count(one.lost), "at": date_format(_at(one), "j F")}
         if one.code:
             said.append(_("%(name)s, le %(at)s : interrompu (%(code)s), à refaire un jour après.") % told)
         elif one.lost:
@@ -76,4 +76,8 @@ def _at(one: Drill) -> datetime:
 
 
 def _time(seconds: int) -> str:
-    return _("%(n)s s") % {"n": seconds} if seconds < 120 else _("%(n)s min") % {"n": round(seconds / 60)}
+    return (
+        _("%(n)s s") % {"n": Count(seconds)}
+        if seconds < 120
+        else _("%(n)s min") % {"n": Count(round(seconds / 60))}
+    )

@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from beffroi.drive.store.ways import Plan
 from beffroi.lib.errors import BeffroiError
 from beffroi.portal import drive_words
+from beffroi.portal.counts import Count
 
 _REFUSALS = {
     "drive.moment_ahead": gettext_lazy("Ce moment n’est pas encore passé : choisissez-en un plus tôt."),
@@ -116,4 +117,4 @@ def sentences(plan: Plan) -> list[str]:
             ),
         ),
     )
-    return [text % {"n": drive_words.count(count)} for count, text in said if count]
+    return [text % {"n": Count(count)} for count, text in said if count]

@@ -20,6 +20,7 @@ from beffroi.drive.archives import manifest, names
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError
 from beffroi.portal import words
+from beffroi.portal.counts import Count
 from beffroi.portal.dates import date_format
 from beffroi.previews import wire
 from beffroi.previews.server import socket_path
@@ -68,13 +69,15 @@ def elimination(context: dict[str, Any], listed: Sequence[manifest.Line]) -> She
             _("Dates extrêmes"),
             [f"{_day(clock.moment(days[0]))} – {_day(clock.moment(days[-1]))}" if days else "–"],
         ),
-        (_("Fichiers"), [f"{len(listed)} ({words.size(sum(one.size_bytes for one in listed))})"]),
+        (_("Fichiers"), [f"{Count(len(listed))} ({words.size(sum(one.size_bytes for one in listed))})"]),
     ]
     note = _(
         "Les sauvegardes du centre gardent encore des copies chiffrées jusqu’à leur propre terme. Une copie faite "
         "ailleurs dans le Coffre avant l’élimination n’est pas touchée."
     )
-    title = ngettext("%(n)d fichier éliminé", "%(n)d fichiers éliminés", len(listed)) % {"n": len(listed)}
+    title = ngettext("%(n)s fichier éliminé", "%(n)s fichiers éliminés", len(listed)) % {
+        "n": Count(len(listed))
+    }
     lines = [(one.path, f"{words.size(one.size_bytes)}, {_day(clock.moment(one.mtime_s))}") for one in listed]
     return _sheet(
         _("Bordereau d’élimination"), context, [context["seal"]["name"], note], facts, (title, lines)
@@ -86,7 +89,7 @@ def verification(context: dict[str, Any], rows: Sequence[tuple[str, str]]) -> Sh
     check = context["check"]
     who = _("vérification régulière") if check["was_due"] else check["by"]
     facts = [(_("Vérifié"), [_time(check["at"]), *([who] if who else [])])]
-    title = ngettext("%(n)d différence", "%(n)d différences", len(rows)) % {"n": len(rows)}
+    title = ngettext("%(n)s différence", "%(n)s différences", len(rows)) % {"n": Count(len(rows))}
     return _sheet(_("Rapport de vérification"), context, check["sentences"], facts, (title, rows))
 
 

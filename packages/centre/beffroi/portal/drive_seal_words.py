@@ -20,6 +20,7 @@ from beffroi.drive.views import Place
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError
 from beffroi.portal import words
+from beffroi.portal.counts import Count
 from beffroi.portal.dates import date_format
 
 FAULTS = {
@@ -120,7 +121,7 @@ def rule(code: str) -> dict[str, Any]:
     found = retention.TABLE.get(code)
     if found is None:
         return {}
-    years = ngettext("%(n)d an", "%(n)d ans", found.years) % {"n": found.years} if found.years else ""
+    years = ngettext("%(n)s an", "%(n)s ans", found.years) % {"n": Count(found.years)} if found.years else ""
     return {
         "code": code,
         "title": str(RULES[code]),
@@ -189,10 +190,10 @@ def sentences(report: Report) -> list[str]:
         )
     said += [
         _("Le contenu de chaque fichier a été relu."),
-        _("Fichiers intacts : %(count)d.") % {"count": report.present},
-        _("Fichiers absents : %(count)d.") % {"count": len(report.absent)},
-        _("Fichiers modifiés : %(count)d.") % {"count": len(report.changed)},
-        _("Fichiers ajoutés depuis : %(count)d.") % {"count": len(report.added)},
+        _("Fichiers intacts : %(count)s.") % {"count": Count(report.present)},
+        _("Fichiers absents : %(count)s.") % {"count": Count(len(report.absent))},
+        _("Fichiers modifiés : %(count)s.") % {"count": Count(len(report.changed))},
+        _("Fichiers ajoutés depuis : %(count)s.") % {"count": Count(len(report.added))},
         _time(report, subject.audit_position),
     ]
     return said

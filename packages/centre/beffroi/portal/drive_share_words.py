@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from beffroi.portal.counts import Count
+
 DAY_S = 86400
 ROLES = {
     "agent": gettext_lazy("Tous les agents"),
@@ -46,13 +48,15 @@ def group(count: int) -> str:
     """What a group is, beside its name among people. ``count``: its people."""
     if not count:
         return _("Groupe, encore personne")
-    return ngettext("Groupe, %(n)s personne", "Groupe, %(n)s personnes", count) % {"n": count}
+    return ngettext("Groupe, %(n)s personne", "Groupe, %(n)s personnes", count) % {"n": Count(count)}
 
 
 def people(count: int) -> str:
     """How many are in a group."""
     return (
-        ngettext("%(n)s personne", "%(n)s personnes", count) % {"n": count} if count else _("Encore personne")
+        ngettext("%(n)s personne", "%(n)s personnes", count) % {"n": Count(count)}
+        if count
+        else _("Encore personne")
     )
 
 
@@ -68,6 +72,6 @@ def reach(*, is_common: bool, is_shared: bool, count: int, is_folder: bool) -> s
         )
     if count:
         return ngettext("Vous le partagez : %(n)s partage.", "Vous le partagez : %(n)s partages.", count) % {
-            "n": count
+            "n": Count(count)
         }
     return _("Vous seul voyez ce dossier.") if is_folder else _("Vous seul voyez ce fichier.")

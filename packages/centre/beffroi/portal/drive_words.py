@@ -9,13 +9,13 @@ from datetime import datetime
 
 from django.conf import settings
 from django.urls import reverse
-from django.utils import formats
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from beffroi.drive.store.model import NO_LIMIT
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
+from beffroi.portal.counts import Count
 from beffroi.portal.words import NBSP, shorten, since, size
 from beffroi.previews import wire
 
@@ -232,12 +232,12 @@ def missed(count: int) -> str:
     if not count:
         return ""
     return ngettext(
-        "%(n)d élément n’a pas pu l’être : quelqu’un l’a changé ou rangé ailleurs, son dossier est scellé, "
+        "%(n)s élément n’a pas pu l’être : quelqu’un l’a changé ou rangé ailleurs, son dossier est scellé, "
         "ou sa version d’avant a été supprimée. Regardez dans ses versions et dans la corbeille.",
-        "%(n)d éléments n’ont pas pu l’être : quelqu’un les a changés ou rangés ailleurs, leur dossier est scellé, "
+        "%(n)s éléments n’ont pas pu l’être : quelqu’un les a changés ou rangés ailleurs, leur dossier est scellé, "
         "ou leur version d’avant a été supprimée. Regardez dans leurs versions et dans la corbeille.",
         count,
-    ) % {"n": count}
+    ) % {"n": Count(count)}
 
 
 def refusal(error: BeffroiError) -> str:
@@ -256,7 +256,7 @@ def sealed(names: Sequence[str]) -> str:
     if more > 0:
         said = ngettext("%(names)s et %(n)s autre", "%(names)s et %(n)s autres", more) % {
             "names": said,
-            "n": count(more),
+            "n": Count(more),
         }
     sentence = ngettext(
         "C’est scellé, en tout ou en partie : %(names)s. On peut le lire et le copier, rien n’y change. Recommencez "
@@ -271,11 +271,6 @@ def sealed(names: Sequence[str]) -> str:
 def held() -> str:
     """Of a file that a decision holds."""
     return _("Ce fichier a été reconnu comme dangereux : le Département le retient, pour vous protéger.")
-
-
-def count(number: int) -> str:
-    """``2 000 000``, as the reader's language groups digits."""
-    return str(formats.number_format(number, 0, force_grouping=True))
 
 
 @dataclass(frozen=True)
@@ -330,7 +325,7 @@ def own_advice(used_bytes: int, limit_bytes: int) -> str:
 
 def done(what: str, count: int) -> str:
     """What the page says after a change. ``what``: moved, copied, renamed, deleted, returned."""
-    words = {"n": count}
+    words = {"n": Count(count)}
     if what == "moved":
         return ngettext("%(n)s élément déplacé.", "%(n)s éléments déplacés.", count) % words
     if what == "copied":
@@ -355,7 +350,7 @@ def done_there(what: str) -> str:
 
 def carried(what: str, count: int) -> str:
     """What waits to be put into another folder. ``what``: move, copy."""
-    words = {"n": count}
+    words = {"n": Count(count)}
     if what == "move":
         return ngettext("%(n)s élément à déplacer.", "%(n)s éléments à déplacer.", count) % words
     return ngettext("%(n)s élément à copier.", "%(n)s éléments à copier.", count) % words

@@ -22,6 +22,7 @@ from beffroi.core.decisions.actions import NOBODY_DECIDED
 from beffroi.core.decisions.models import Appeal, Decision, LocalException
 from beffroi.core.identity.actor import Actor
 from beffroi.portal import words
+from beffroi.portal.counts import Count
 
 STAGED = ("observed", "canary", "review")
 REVIEWS = {
@@ -186,7 +187,7 @@ def summary(decision: Decision, met: list[Met]) -> str:
         told = ngettext(
             "En vigueur : %(n)s connexion arrêtée.", "En vigueur : %(n)s connexions arrêtées.", total
         )
-        return told % {"n": total}
+        return told % {"n": Count(total)}
     if decision.end_reason == NOBODY_DECIDED:
         return _("N’est pas bloqué : personne n’a tranché. Un nouvel indice reposera la question.")
     why = ENDS.get(decision.end_reason, "")

@@ -20,6 +20,7 @@ from beffroi.mail.held.models import HeldMail, Notice
 from beffroi.mail.held.notices import Letter
 from beffroi.mail.models import Mailbox
 from beffroi.portal import held_words
+from beffroi.portal.counts import Count
 from beffroi.portal.letters import letter, page, unlinked
 
 log = logging.getLogger("beffroi.portal.digest")
@@ -47,7 +48,7 @@ def _note(one: Due, on: date) -> None:
 
 def words_of(one: Due) -> Letter:
     count = len(one.rows)
-    subject = f"{count} courriels retenus à regarder" if count > 1 else "1 courriel retenu à regarder"
+    subject = f"{Count(count)} courriels retenus à regarder" if count > 1 else "1 courriel retenu à regarder"
     context = {
         "count": count,
         "address": one.mailbox.address,

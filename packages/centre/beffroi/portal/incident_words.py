@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from beffroi.lib import clock
 from beffroi.portal import words
+from beffroi.portal.counts import Count
 
 TITLES = {
     "command_server": gettext_lazy("Un poste a communiqué avec un serveur d’attaquants"),
@@ -250,13 +251,13 @@ def entry(kind: str, code: str, data: Mapping[str, object]) -> str:
         said = ngettext(
             "%(n)s mot de passe d’application retiré", "%(n)s mots de passe d’application retirés", count
         )
-        return said % {"n": count}
+        return said % {"n": Count(count)}
     if code == "machine_named":
         return _("Poste qui a appelé ce serveur : « %(machine)s »") % {"machine": data.get("machine", "")}
     if code == "sessions_left":
         return _(
             "Sessions laissées ouvertes : trop de personnes à la fois pour un attaquant (%(n)s) ; à vérifier."
-        ) % {"n": words.number(data, "people")}
+        ) % {"n": Count(words.number(data, "people"))}
     return {
         "opened": _("Dossier ouvert"),
         "review_asked": _("Une personne de la commune demande de vérifier ce fichier"),
@@ -294,11 +295,11 @@ def _happened(kind: str, data: Mapping[str, object], count: int, days: int) -> s
             "packet": ngettext("%(n)s connexion", "%(n)s connexions", count),
             "login": ngettext("%(n)s connexion à un compte", "%(n)s connexions à des comptes", count),
             "mail": ngettext("%(n)s courriel reçu", "%(n)s courriels reçus", count),
-        }.get(str(data.get("door")), "%(n)s") % {"n": count}
+        }.get(str(data.get("door")), "%(n)s") % {"n": Count(count)}
         return _("%(met)s : ce que nomme la liste %(list)s") % {"met": met, "list": data["list"]}
     if kind in ("command_server", "lure_visited") and value:
-        flows = ngettext("%(n)s connexion", "%(n)s connexions", count) % {"n": count}
-        when = ngettext("sur %(n)s jour", "sur %(n)s jours", days) % {"n": days}
+        flows = ngettext("%(n)s connexion", "%(n)s connexions", count) % {"n": Count(count)}
+        when = ngettext("sur %(n)s jour", "sur %(n)s jours", days) % {"n": Count(days)}
         return _("Premier contact avec %(value)s (%(flows)s %(when)s, avant le blocage)") % {
             "value": value,
             "flows": flows,
@@ -310,7 +311,7 @@ def _happened(kind: str, data: Mapping[str, object], count: int, days: int) -> s
             "Première de %(n)s connexions réussies depuis %(address)s",
             count,
         )
-        return said % {"n": count, "address": data.get("address", "")}
+        return said % {"n": Count(count), "address": data.get("address", "")}
     if "machine" in data:
         said = _(
             "Alarme du boîtier : %(what)s, par le poste qu’il appelle « %(machine)s » sur sa page locale"
@@ -323,11 +324,11 @@ def _happened(kind: str, data: Mapping[str, object], count: int, days: int) -> s
             "Coffre : un appareil est arrêté, %(n)s fichiers montraient des signes de rançongiciel",
             files,
         )
-        return said % {"n": files}
+        return said % {"n": Count(files)}
     if kind == "malicious_file":
         files = words.number(data, "files")
         said = ngettext("Coffre : %(n)s fichier retenu", "Coffre : %(n)s fichiers retenus", files) % {
-            "n": files
+            "n": Count(files)
         }
         return f"{said} ({data['names']})" if data.get("names") else said
     if "detector" in data:

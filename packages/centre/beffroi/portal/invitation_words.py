@@ -15,6 +15,7 @@ from beffroi.drive.calendars.wire_invitations import OtherDate
 from beffroi.drive.store.model import QuotaFull, StoreFull
 from beffroi.lib import digits
 from beffroi.lib.errors import BeffroiError, TooLarge
+from beffroi.portal.counts import Count
 from beffroi.portal.dates import date_format
 from beffroi.portal.words import hour
 
@@ -192,10 +193,10 @@ def repeats(rule: str) -> str:
         return _("se répète") if rule else ""
     one, several = _EVERY[told["FREQ"]]
     number = told.get("INTERVAL", "1")
-    words = str(one) if number == "1" else str(several) % {"n": number}
+    words = str(one) if number == "1" else str(several) % {"n": Count(number)}
     if count := told.get("COUNT", ""):
         if digits.number(count, 5) is not None:
-            words += ", " + ngettext("%(n)s fois", "%(n)s fois", int(count)) % {"n": count}
+            words += ", " + ngettext("%(n)s fois", "%(n)s fois", int(count)) % {"n": Count(count)}
     elif found := re.match(r"(\d{4})(\d{2})(\d{2})(T\d{6}Z)?", told.get("UNTIL", "")):
         words += _until(found[0])
     return words

@@ -13,6 +13,7 @@ from beffroi.leaving.models import CommuneErasure, Leaving
 from beffroi.mail.closing.models import Erasure
 from beffroi.mail.models import Mailbox
 from beffroi.portal import closing_words
+from beffroi.portal.counts import Count
 
 ERASURES = closing_words.ERASURES | {"done": (gettext_lazy("Tout est effacé"), "good", "circle-check")}
 WAITS_FOR = {
@@ -133,7 +134,7 @@ def _stages(row: CommuneErasure) -> list[dict[str, Any]]:
         {
             "said": said,
             "state": "done" if at < now else "now" if at == now else "next",
-            "note": _("encore %(n)s") % {"n": left} if at == now and left else "",
+            "note": _("encore %(n)s") % {"n": Count(left)} if at == now and left else "",
         }
         for at, (_name, said) in enumerate(STAGES)
     ]

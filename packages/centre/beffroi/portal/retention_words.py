@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from beffroi.core.retention import registry
 from beffroi.core.retention.queries import Report
+from beffroi.portal.counts import Count
 
 CATEGORIES = {
     "decisions": gettext_lazy("Décisions terminées"),
@@ -106,8 +107,8 @@ def kept(days: int) -> str:
         return _("jusqu’à leur terme")
     years = days // 365
     if years and days % 365 <= (years + 3) // 4:  # leap days
-        return ngettext("%(n)s an", "%(n)s ans", years) % {"n": years}
-    return ngettext("%(n)s jour", "%(n)s jours", days) % {"n": days}
+        return ngettext("%(n)s an", "%(n)s ans", years) % {"n": Count(years)}
+    return ngettext("%(n)s jour", "%(n)s jours", days) % {"n": Count(days)}
 
 
 def rows(found: Report) -> list[dict[str, Any]]:

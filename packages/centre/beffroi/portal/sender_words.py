@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from beffroi.mail.reports import rules
 from beffroi.mail.reports.rules import Advice, Kind, Source
+from beffroi.portal.counts import Count
 
 _MOVE = gettext_lazy(
     "Le plus simple : faites-le passer par nos serveurs. Sinon, demandez-lui de signer en DKIM au nom de la commune, ou"
@@ -126,14 +127,14 @@ def advice(found: Advice) -> str:
             "Trop peu de rapports pour juger : %(n)s jours sur les %(all)s derniers, il en faut %(wanted)s.",
             found.days,
         )
-        return text % {"n": found.days, "all": rules.CLEAN_DAYS, "wanted": rules.CLEAN_REPORTED_DAYS}
+        return text % {"n": Count(found.days), "all": rules.CLEAN_DAYS, "wanted": rules.CLEAN_REPORTED_DAYS}
     if found.code == "open":
         text = ngettext(
             "%(n)s source est encore à régler avant une règle plus stricte.",
             "%(n)s sources sont encore à régler avant une règle plus stricte.",
             len(found.blocking),
         )
-        return text % {"n": len(found.blocking)}
+        return text % {"n": Count(len(found.blocking))}
     return _("Les rapports sont propres : le domaine peut passer à une règle plus stricte.")
 
 

@@ -6,6 +6,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from beffroi.mail.sending.models import SendingAlarm
+from beffroi.portal.counts import Count
 
 
 def why(alarm: SendingAlarm) -> str:
@@ -32,4 +33,4 @@ def why(alarm: SendingAlarm) -> str:
         ),
         "takeover": _("nouveau renvoi, filtre ou script, après une connexion depuis un réseau jamais vu"),
     }
-    return said[alarm.limit] % {"n": alarm.most}
+    return said[alarm.limit] % {"n": Count(alarm.most)}

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from beffroi.portal.counts import Count
+
 FORMATS = {
     "plain": gettext_lazy("Liste simple, un indice par ligne"),
     "csv": gettext_lazy("Tableau (CSV)"),
@@ -81,5 +83,5 @@ def days(seconds: int) -> str:
     """``2 jours``, ``6 heures``."""
     whole, rest = divmod(seconds, 86400)
     if whole and not rest:
-        return _("%(n)s j") % {"n": whole}
-    return _("%(n)s h") % {"n": seconds // 3600}
+        return _("%(n)s j") % {"n": Count(whole)}
+    return _("%(n)s h") % {"n": Count(seconds // 3600)}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext, ngettext_lazy
 
+from beffroi.portal.counts import Count
 from beffroi.watch.weather import rules
 from beffroi.watch.weather.rules import Level, Reason, Weather
 
@@ -106,13 +107,13 @@ def sentence(weather: Weather) -> str:
         }
         return "" if elsewhere else _("Rien à faire.")
     return ngettext("%(n)s action à mener.", "%(n)s actions à mener.", weather.actions) % {
-        "n": weather.actions
+        "n": Count(weather.actions)
     }
 
 
 def reason(code: str, count: int) -> str:
     """Why the weather is what it is, with its number."""
-    return REASONS[code] % {"n": count} if code in REASONS else code
+    return REASONS[code] % {"n": Count(count)} if code in REASONS else code
 
 
 def reasons(weather: Weather) -> list[str]:

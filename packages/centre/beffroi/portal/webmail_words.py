@@ -11,6 +11,7 @@ from beffroi.mail.compose import MAX_FILES_BYTES, MAX_RECIPIENTS, DraftInvalid
 from beffroi.mail.drafts import DraftChanged
 from beffroi.mail.sendings import AlreadyLeaving
 from beffroi.portal import address_words
+from beffroi.portal.counts import Count
 from beffroi.portal.words import size
 
 
@@ -54,7 +55,7 @@ def _draft(error: DraftInvalid) -> str:
         return _(
             "Un message part à %(most)s destinataires au plus, et vous en avez mis %(n)s. Retirez les derniers,"
             " envoyez-le, puis, dans « Envoyés », transférez-le à ceux que vous avez retirés."
-        ) % {"most": MAX_RECIPIENTS, "n": error.value}
+        ) % {"most": MAX_RECIPIENTS, "n": Count(error.value)}
     if error.why == "too_long":
         return _("Ce texte est trop long pour un message.")
     return _("Ce champ contient un saut de ligne ou un signe invisible : effacez-le et saisissez de nouveau.")

@@ -18,6 +18,7 @@ from django.utils.translation import get_language, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
 
 from beffroi.lib import clock
+from beffroi.portal.counts import Count
 from beffroi.portal.dates import date_format, is_french
 
 if TYPE_CHECKING:
@@ -248,10 +249,10 @@ def evidence(facts: Mapping[str, object]) -> str:
     communes, persons = number(facts, "communes"), number(facts, "persons")
     if not communes:
         return ""
-    where = ngettext("dans %(n)s collectivité", "dans %(n)s collectivités", communes) % {"n": communes}
+    where = ngettext("dans %(n)s collectivité", "dans %(n)s collectivités", communes) % {"n": Count(communes)}
     if not persons:
         return _("vu %(where)s") % {"where": where}
-    who = ngettext("par %(n)s personne", "par %(n)s personnes", persons) % {"n": persons}
+    who = ngettext("par %(n)s personne", "par %(n)s personnes", persons) % {"n": Count(persons)}
     return _("signalé %(where)s, %(who)s") % {"where": where, "who": who}
 
 

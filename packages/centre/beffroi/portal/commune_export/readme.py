@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from beffroi.portal.counts import Count
+
 MOST_NAMED = 200
 _HEAD = """\
 EXPORT DE LA COLLECTIVITÉ : {name}
@@ -79,7 +81,7 @@ def text(
     missing: Sequence[str],
 ) -> str:
     shown = {
-        one: counts.get(one, 0)
+        one: Count(counts.get(one, 0))
         for one in (
             "boites",
             "courriels",
@@ -108,5 +110,5 @@ def text(
     if missing:
         said += _MISSING + "".join(f"  - {one}\n" for one in missing[:MOST_NAMED])
         if len(missing) > MOST_NAMED:
-            said += f"  - et {len(missing) - MOST_NAMED} autres : export.json les nomme tous\n"
+            said += f"  - et {Count(len(missing) - MOST_NAMED)} autres : export.json les nomme tous\n"
     return said

@@ -15,6 +15,7 @@ from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.mail import queries as mail
 from beffroi.portal import explaining, words
+from beffroi.portal.counts import Count
 from beffroi.portal.explaining import Moment
 from beffroi.watch import queries as watch
 
@@ -44,7 +45,7 @@ class Enforcement:
             "%(n)s boîtiers sur %(total)s appliquent ce blocage.",
             self.enforcing,
         )
-        return applied % {"n": self.enforcing, "total": self.total}
+        return applied % {"n": Count(self.enforcing), "total": Count(self.total)}
 
     @property
     def timing(self) -> str:
@@ -58,7 +59,7 @@ class Enforcement:
             "Délais connus pour %(n)s boîtiers : de %(first)s pour le premier à %(last)s pour le dernier "
             "après la décision."
         )
-        return told % {"n": self.measured, "first": first, "last": last}
+        return told % {"n": Count(self.measured), "first": first, "last": last}
 
 
 @dataclass(frozen=True)
@@ -161,9 +162,9 @@ def copies_of(gone: list[Any]) -> str:
         return _("Aucune copie n’a été retirée d’une boîte.")
     owners = len({owner for one in gone for owner in one.collectivites})
     copies = ngettext("%(n)s copie retirée des boîtes", "%(n)s copies retirées des boîtes", moved) % {
-        "n": moved
+        "n": Count(moved)
     }
-    where = ngettext("dans %(n)s collectivité", "dans %(n)s collectivités", owners) % {"n": owners}
+    where = ngettext("dans %(n)s collectivité", "dans %(n)s collectivités", owners) % {"n": Count(owners)}
     return f"{copies}, {where}."
 
 
@@ -206,7 +207,7 @@ def timeline(campaign: Any, rows: list[Any], jobs: list[Any]) -> list[Moment]:
             else _("Copies rendues : %(n)s")
         )
         if job.moved:
-            moments.append(Moment(job.done_at, done % {"n": job.moved}))
+            moments.append(Moment(job.done_at, done % {"n": Count(job.moved)}))
     if campaign.ended_at:
         text = _("Blocage annulé") if campaign.state == "revoked" else _("Campagne écartée")
         moments.append(Moment(campaign.ended_at, text, who(campaign.ended_by, "")))

@@ -23,6 +23,7 @@ from beffroi.lib import clock
 from beffroi.mail import queries as mail
 from beffroi.portal import certificate_view, chart, weather, weather_words
 from beffroi.portal.console import evidence, tasks
+from beffroi.portal.counts import Count
 from beffroi.portal.pages import asks_part, for_administrators, give_live_grant, page
 from beffroi.watch import queries as watch
 from beffroi.watch.sources import queries as sources
@@ -178,11 +179,11 @@ def first_sentence(said: Sequence[str]) -> str:
     parts = list(said[:NAMED])
     if more := len(said[NAMED:]):
         parts.append(
-            ngettext("et %(n)s autre, ci-dessous", "et %(n)s autres, ci-dessous", more) % {"n": more}
+            ngettext("et %(n)s autre, ci-dessous", "et %(n)s autres, ci-dessous", more) % {"n": Count(more)}
         )
     return "\N{NO-BREAK SPACE}; ".join(parts) + "."
 
 
 def _told(table: Sequence[Counted], counts: Mapping[str, int]) -> Iterator[str]:
     """Of what there is one at least."""
-    return (words % {"n": counts[name]} for name, words in table if counts[name])
+    return (words % {"n": Count(counts[name])} for name, words in table if counts[name])

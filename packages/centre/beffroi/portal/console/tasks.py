@@ -29,6 +29,7 @@ from beffroi.mail.probe import queries as probe
 from beffroi.mail.reports import queries as reports
 from beffroi.mail.sending import pool_queries as pools
 from beffroi.mail.sending import queries as sending
+from beffroi.portal.counts import Count
 
 type Task = tuple[int, Any, str]
 """How many, the words for one and for more, the page."""
@@ -129,7 +130,7 @@ def waiting(actor: Actor, active: Sequence[boxes.BoxState]) -> list[dict[str, st
         *_administrators(actor),
         *_seals(),
     )
-    return [{"said": said % {"n": count}, "url": url} for count, said, url in found if count]
+    return [{"said": said % {"n": Count(count)}, "url": url} for count, said, url in found if count]
 
 
 def _audit() -> tuple[Task, ...]:

@@ -24,6 +24,7 @@ from beffroi.mail.models import Mailbox
 from beffroi.mail.naming import AddressUnusable
 from beffroi.mail.people import queries as people
 from beffroi.portal import address_words
+from beffroi.portal.counts import Count
 from beffroi.portal.pages import for_agents, page
 
 PLACE = {"place": "mail"}
@@ -102,7 +103,7 @@ def trouble(error: BeffroiError) -> str:
         return _("Cochez au moins une boîte : un alias sans lecteur refuserait son courrier.")
     if isinstance(error, TooManyTargets):
         return _("Un alias mène à %(n)s boîtes au plus. Pour plus de monde, créez une boîte de service.") % {
-            "n": actions.MAX_TARGETS
+            "n": Count(actions.MAX_TARGETS)
         }
     if isinstance(error, AliasLoop):
         return _(

@@ -21,6 +21,7 @@ from beffroi.lib import clock, digits
 from beffroi.lib.errors import NotFound
 from beffroi.mail import deleted, folders, queries, reader
 from beffroi.mail.models import Mailbox
+from beffroi.portal.counts import Count
 from beffroi.portal.dates import day
 from beffroi.portal.pages import for_agents, page, sought
 from beffroi.portal.web.folders import NAMES, title
@@ -95,7 +96,7 @@ def _give_back(request: HttpRequest, actor: Actor, mailbox: Mailbox) -> None:
                 "%(n)s courriels ne sont pas rendus : ils font partie d’une attaque reconnue.",
                 held,
             )
-            % {"n": held},
+            % {"n": Count(held)},
         )
     if came:
         request.session[GIVEN_BACK_KEY] = {

@@ -30,6 +30,7 @@ from beffroi.mail.people import leaving, queries
 from beffroi.mail.people.models import Departure
 from beffroi.portal import departure_calendars as calendars
 from beffroi.portal import drive_words, words
+from beffroi.portal.counts import Count
 from beffroi.portal.drive_access import metadata_of
 from beffroi.portal.pages import for_agents, page
 from beffroi.portal.web import step_up
@@ -156,7 +157,7 @@ def _shown(one: Handover, entries: Mapping[str, int]) -> dict[str, Any]:
     """``entries``: of calendars and address books, by kind."""
     heir = identity.person_name(one.heir) or _("Une personne partie")
     count = one.back_files if one.state in ("returning", "returned") else one.done_files
-    moved = ngettext("%(n)s fichier", "%(n)s fichiers", count) % {"n": drive_words.count(count)}
+    moved = ngettext("%(n)s fichier", "%(n)s fichiers", count) % {"n": Count(count)}
     beside = calendars.counted(entries)
     return {
         "state": one.state,

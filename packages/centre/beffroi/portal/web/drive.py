@@ -107,7 +107,6 @@ def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) ->
             "has_past": past.has_past(view, place),
             "reach": reach(reading, place),
             "total": part.total,
-            "total_said": drive_words.count(part.total),
             "first": first,
             "newest_first": newest_first,
             "is_tiled": request.session.get("drive_view") == "vignettes",

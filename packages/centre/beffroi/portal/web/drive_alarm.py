@@ -28,6 +28,7 @@ from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotFound
 from beffroi.lib.ids import is_id
 from beffroi.portal import drive_words
+from beffroi.portal.counts import Count
 from beffroi.portal.drive_access import view_of
 from beffroi.portal.pages import for_agents, page
 
@@ -125,11 +126,11 @@ def _answer(request: HttpRequest, actor: Actor, what: str, device_id: str) -> No
     messages.info(
         request,
         ngettext(
-            "Remis comme avant : %(n)d changement défait.",
-            "Remis comme avant : %(n)d changements défaits.",
+            "Remis comme avant : %(n)s changement défait.",
+            "Remis comme avant : %(n)s changements défaits.",
             done,
         )
-        % {"n": done},
+        % {"n": Count(done)},
     )
     if over.missed:
         messages.error(request, drive_words.missed(over.missed))

@@ -32,6 +32,7 @@ from beffroi.drive.views import View
 from beffroi.lib.errors import BeffroiError, Invalid, NotFound
 from beffroi.lib.ids import is_id
 from beffroi.portal import drive_share_words
+from beffroi.portal.counts import Count
 from beffroi.portal.drive_access import act_of, view_of
 from beffroi.portal.pages import for_agents, sought
 from beffroi.portal.web import drive
@@ -130,7 +131,7 @@ def delete(request: HttpRequest, actor: Actor, group_id: str) -> HttpResponse:
         said = _("Le groupe « %(name)s » est supprimé.") % {"name": group.name}
         if ended:
             count = ngettext("%(n)s partage est arrêté.", "%(n)s partages sont arrêtés.", ended)
-            said += " " + count % {"n": ended}
+            said += " " + count % {"n": Count(ended)}
         messages.success(request, said)
         return HttpResponseRedirect(reverse("drive_groups"))
     return _page(request, view, "portal/drive_group_delete.html", change, {"group": group, "rows": rows})
@@ -148,7 +149,7 @@ def _change(request: HttpRequest, actor: Actor, change: Groups, group: Group) ->
             "%(n)s personne ajoutée. Elle trouve ce qui est partagé avec le groupe dans « Partagé avec moi ».",
             "%(n)s personnes ajoutées. Elles trouvent ce qui est partagé avec le groupe dans « Partagé avec moi ».",
             added,
-        ) % {"n": added}
+        ) % {"n": Count(added)}
     if what == "remove":
         person_id = _person(request.POST.get("person", ""))
         if not change.remove(group.id, person_id):

@@ -39,6 +39,7 @@ from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import Place, View
 from beffroi.lib import clock, digits
 from beffroi.portal import drive_sharing, drive_words, scan_words, words
+from beffroi.portal.counts import Count
 from beffroi.portal.drive_access import act_of, view_of
 from beffroi.portal.pages import asks_part, for_agents, page
 from beffroi.portal.web import drive
@@ -211,7 +212,7 @@ def asked_wish(request: HttpRequest) -> tuple[Wish, dict[str, str]]:
         errors["password"] = wrong_password()
     if count and not 1 <= (digits.number(count) or 0) <= MOST_DOWNLOADS:
         errors["downloads"] = _("Un nombre de 1 à %(most)s, ou rien du tout.") % {
-            "most": drive_words.count(MOST_DOWNLOADS)
+            "most": Count(MOST_DOWNLOADS)
         }
     wish = Wish(
         "link",
@@ -224,8 +225,8 @@ def asked_wish(request: HttpRequest) -> tuple[Wish, dict[str, str]]:
 
 def wrong_password() -> str:
     return _(
-        "Un mot de passe a de %(least)d à %(most)d caractères : allongez-le, ou laissez le champ vide."
+        "Un mot de passe a de %(least)s à %(most)s caractères : allongez-le, ou laissez le champ vide."
     ) % {
-        "least": MIN_PASSWORD_CHARS,
-        "most": MAX_PASSWORD_CHARS,
+        "least": Count(MIN_PASSWORD_CHARS),
+        "most": Count(MAX_PASSWORD_CHARS),
     }

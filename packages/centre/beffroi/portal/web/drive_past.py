@@ -31,7 +31,7 @@ from beffroi.drive.views import View
 from beffroi.drive.web.granted import OUT_PATH
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid
-from beffroi.portal import drive_past_words, drive_words, words
+from beffroi.portal import drive_past_words, words
 from beffroi.portal.drive_access import view_of
 from beffroi.portal.pages import asks_part, for_agents
 from beffroi.portal.web import drive
@@ -137,7 +137,6 @@ def _shown(request: HttpRequest, view: View, folder_id: int, at_s: int) -> dict[
             "steps": steps,
             "rows": _rows(reading, found[first : first + PAGE_ROWS], folder_id, at_s),
             "total": len(found),
-            "total_said": drive_words.count(len(found)),
             "first": first,
             "after": first + PAGE_ROWS if first + PAGE_ROWS < len(found) else 0,
         }
@@ -182,7 +181,5 @@ def _way(reading: Reading, folder_id: int) -> dict[str, Any] | None:
         "begun": begun,
         "before_s": found.begun_s - 1,
         "done": found.done - found.missed,
-        "done_said": drive_words.count(found.done - found.missed),
-        "total_said": drive_words.count(found.total),
         "why": drive_past_words.reason(found.why) if found.missed or found.state == "stopped" else "",
     }

@@ -78,8 +78,8 @@ def shown(reading: Reading, named: dict[str, str]) -> dict[str, Any]:
     return {
         "whole": drive_words.room(whole.used_bytes, room.limit(reading, room.WHOLE)),
         "advice": drive_words.room_advice(whole.used_bytes, room.limit(reading, room.WHOLE)),
-        "entries": drive_words.count(whole.weight.entries),
-        "most_entries": drive_words.count(usual.entries) if usual.entries != NO_LIMIT else None,
+        "entries": whole.weight.entries,
+        "most_entries": usual.entries if usual.entries != NO_LIMIT else None,
         "usual": amount(usual.person_bytes) if usual.person_bytes != NO_LIMIT else "",
         "persons": sorted(persons, key=lambda one: -one["used"]),
         "parts": [

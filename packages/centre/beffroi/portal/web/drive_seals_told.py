@@ -15,6 +15,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.drive.seals import actions
 from beffroi.drive.store import seal_alarms
 from beffroi.lib.errors import BeffroiError
+from beffroi.portal.counts import Count
 from beffroi.portal.drive_access import has_drive, view_of
 
 
@@ -34,8 +35,8 @@ def _damaged(request: HttpRequest, actor: Actor) -> list[dict[str, str]]:
         count = len(seal_alarms.open_(reading))
     if not count:
         return []
-    title = ngettext("%(n)d dossier scellé est abîmé", "%(n)d dossiers scellés sont abîmés", count) % {
-        "n": count
+    title = ngettext("%(n)s dossier scellé est abîmé", "%(n)s dossiers scellés sont abîmés", count) % {
+        "n": Count(count)
     }
     why = _(
         "Sa vérification a trouvé des fichiers qui ne sont plus ce qui a été scellé. Prévenez le Département."
@@ -49,9 +50,9 @@ def _asked(actor: Actor) -> list[dict[str, str]]:
     if not count:
         return []
     title = ngettext(
-        "%(n)d élimination de dossier scellé attend votre réponse",
-        "%(n)d éliminations de dossiers scellés attendent votre réponse",
+        "%(n)s élimination de dossier scellé attend votre réponse",
+        "%(n)s éliminations de dossiers scellés attendent votre réponse",
         count,
-    ) % {"n": count}
+    ) % {"n": Count(count)}
     why = _("Les Archives ont donné leur visa. Rien n’est détruit sans votre accord.")
     return [{"title": title, "why": why, "url": "drive_seals", "button": _("Voir")}]

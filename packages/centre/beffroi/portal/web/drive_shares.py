@@ -25,6 +25,7 @@ from beffroi.drive.store.shares import NEVER, Kind, Rights, Wish
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid
 from beffroi.portal import drive_share_words, drive_sharing, scan_words
+from beffroi.portal.counts import Count
 from beffroi.portal.drive_access import has_drive, view_of
 from beffroi.portal.pages import for_agents, sought
 from beffroi.portal.web import drive
@@ -162,7 +163,7 @@ def told(request: HttpRequest, actor: Actor) -> list[dict[str, str]]:
         title = ngettext("%(n)s nouveau partage avec vous", "%(n)s nouveaux partages avec vous", len(new))
         lines.append(
             {
-                "title": title % {"n": len(new)},
+                "title": title % {"n": Count(len(new))},
                 "why": _("Une ou un collègue vous a donné accès à des fichiers du Coffre."),
                 "url": "drive_shared",
                 "button": _("Voir"),
@@ -176,7 +177,7 @@ def told(request: HttpRequest, actor: Actor) -> list[dict[str, str]]:
         )
         lines.append(
             {
-                "title": title % {"n": accepted},
+                "title": title % {"n": Count(accepted)},
                 "why": _("Chaque membre de la collectivité y a accès, dans le Coffre."),
                 "url": "drive_shared",
                 "button": _("Voir"),

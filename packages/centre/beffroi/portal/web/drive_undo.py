@@ -22,6 +22,7 @@ from beffroi.drive.store.writing import Writing
 from beffroi.drive.views import Place, View
 from beffroi.lib import clock
 from beffroi.portal import drive_words
+from beffroi.portal.counts import Count
 from beffroi.portal.drive_access import act_of, require_movable, require_writable
 
 UNDO_S = 600
@@ -88,7 +89,8 @@ def undo(request: HttpRequest, view: View, place: Place) -> None:
     count = len(back)
     messages.info(
         request,
-        ngettext("C’est annulé : %(n)s élément.", "C’est annulé : %(n)s éléments.", count) % {"n": count},
+        ngettext("C’est annulé : %(n)s élément.", "C’est annulé : %(n)s éléments.", count)
+        % {"n": Count(count)},
     )
 
 

@@ -26,6 +26,7 @@ from beffroi.mail.access import Access, Right
 from beffroi.mail.folders import Folder
 from beffroi.mail.heads import MessageSummary
 from beffroi.mail.models import Mailbox
+from beffroi.portal.counts import Count
 from beffroi.portal.pages import for_agents
 from beffroi.portal.web import mail_files
 
@@ -161,7 +162,7 @@ def _undo(request: HttpRequest, box: Access) -> None:
         "C’est annulé : %(n)s courriels sont de nouveau à leur place.",
         count,
     )
-    messages.info(request, said % {"n": count})
+    messages.info(request, said % {"n": Count(count)})
 
 
 def _ticked(request: HttpRequest, folder: str) -> dict[str, list[int]]:
@@ -185,14 +186,14 @@ def _erased(count: int) -> str:
         "%(n)s courriels effacés. « Retrouver un courriel supprimé », plus bas, les rend pendant %(days)s jours.",
         count,
     )
-    return said % {"n": count, "days": deleted.KEEP_DAYS}
+    return said % {"n": Count(count), "days": deleted.KEEP_DAYS}
 
 
 def _moved(count: int, place: str) -> str:
     said = ngettext(
         "%(n)s courriel déplacé vers %(place)s.", "%(n)s courriels déplacés vers %(place)s.", count
     )
-    return said % {"n": count, "place": title(place)}
+    return said % {"n": Count(count), "place": title(place)}
 
 
 @require_POST

@@ -25,6 +25,7 @@ from beffroi.mail import queries as mail
 from beffroi.mail.held import actions, links, queries
 from beffroi.mail.held.models import HeldMail
 from beffroi.portal import held_words
+from beffroi.portal.counts import Count
 from beffroi.portal.pages import error_page, for_agents, page, typed
 
 PAGE_ROWS = 50
@@ -168,7 +169,7 @@ def todo(actor: Actor) -> list[dict[str, str]]:
     )
     return [
         {
-            "title": title % {"n": count},
+            "title": title % {"n": Count(count)},
             "why": _("Aucun n’est supprimé. Lisez pourquoi il est retenu, puis décidez."),
             "url": "held",
             "button": _("Regarder"),

@@ -25,6 +25,7 @@ from beffroi.lib.errors import Unavailable
 from beffroi.mail import queries as mail
 from beffroi.mail import reader
 from beffroi.portal import chart, explaining, incident_view, weather_words, words
+from beffroi.portal.counts import Count
 from beffroi.portal.pages import asks_part, for_agents, give_live_grant, page
 from beffroi.portal.places import own_boxes
 from beffroi.portal.web import (
@@ -197,12 +198,12 @@ def lead(waiting: int, blocks: int) -> str:
     said = [_("Aucune action ne vous est demandée.")]
     if waiting:
         counted = ngettext("%(n)s action vous attend.", "%(n)s actions vous attendent.", waiting)
-        said = [counted % {"n": waiting}]
+        said = [counted % {"n": Count(waiting)}]
     if blocks:
         counted = ngettext(
             "%(n)s blocage vous protège en ce moment.", "%(n)s blocages vous protègent en ce moment.", blocks
         )
-        said.append(counted % {"n": blocks})
+        said.append(counted % {"n": Count(blocks)})
     return " ".join(said)
 
 

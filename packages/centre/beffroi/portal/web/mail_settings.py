@@ -29,6 +29,7 @@ from beffroi.mail.models import Mailbox
 from beffroi.mail.people import queries as people
 from beffroi.mail.scripts import queries as scripts
 from beffroi.portal import filters_words as words
+from beffroi.portal.counts import Count
 from beffroi.portal.pages import for_agents, page
 from beffroi.portal.web.banners import banners
 from beffroi.portal.web.folders import title
@@ -199,7 +200,7 @@ def _preview(mailbox: Mailbox, form: dict[str, str]) -> tuple[int, int]:
 def _met(matched: int, looked: int) -> str:
     if not looked:
         return _("Aucun courriel à comparer pour l’instant.")
-    told = {"n": matched, "looked": looked}
+    told = {"n": Count(matched), "looked": Count(looked)}
     return (
         ngettext(
             "Parmi vos %(looked)s derniers courriels, ce filtre en aurait reconnu %(n)s.",

@@ -22,6 +22,7 @@ from beffroi.lib.errors import Conflict, Invalid, NotFound, existing
 from beffroi.mail.aliases import actions, queries
 from beffroi.mail.models import Mailbox
 from beffroi.mail.people import queries as people
+from beffroi.portal.counts import Count
 from beffroi.portal.pages import for_agents, page
 from beffroi.portal.web import step_up
 from beffroi.portal.web.aliases import named, trouble
@@ -72,7 +73,7 @@ def receive(request: HttpRequest, actor: Actor, domain: str, mailbox_id: str) ->
             days=digits.number(request.POST.get("days", ""), 3) or 0,
         )
     except Invalid:
-        messages.error(request, _("Choisissez de 1 à %(n)s jours.") % {"n": actions.CATCH_ALL_DAYS})
+        messages.error(request, _("Choisissez de 1 à %(n)s jours.") % {"n": Count(actions.CATCH_ALL_DAYS)})
     else:
         messages.success(request, _("C’est noté : cela vaut dans une minute, et s’arrête tout seul."))
 
