@@ -1,7 +1,7 @@
 """What must hold before anything is started: the place, room on its disk, names, ports. Nothing is changed here.
 
 Process: the supervisor. Fails: closed, with one sentence and the next step.
-Source:  proc(5): /proc/net/tcp, /proc/net/udp.
+Source:  proc(5): /proc/net/tcp, /proc/net/udp, /proc/self/mounts.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from beffroi.lib.errors import BeffroiError
 
 NEEDED_DISK_BYTES = 300 * 1024 * 1024
 LOW_DISK_BYTES = 100 * 1024 * 1024
+LOW_FILES = 1000
 MOST_OF_PLACE = 64
 """Of the 107 bytes of a socket's path (unix(7)), Postfix and Dovecot take some 40."""
 _PLACE = re.compile(r"/[\w./%-]*")
@@ -110,15 +111,42 @@ def check_disk(config: Config, *, needed_bytes: int = NEEDED_DISK_BYTES) -> None
 
 
 def low_disk(config: Config) -> str:
-    """ "" or what a running centre needs: with little room Postfix asks senders to come back later."""
-    place = _existing(config.state)
-    free = shutil.disk_usage(place).free
-    if free >= LOW_DISK_BYTES:
+    """ "" or what a running centre needs, of each file system that it writes to: room, files that it may still hold.
+
+    With little room where its queue lies Postfix asks senders to come back later.
+    """
+    seen: set[int] = set()
+    said = []
+    for place in _written(config):
+        with contextlib.suppress(OSError):
+            number, room = place.stat().st_dev, os.statvfs(place)
+            if number in seen:
+                continue
+            seen.add(number)
+            free_bytes = room.f_bavail * room.f_frsize
+            if room.f_flag & os.ST_RDONLY:
+                said.append(
+                    f"The disk of {place} cannot be written: it is mounted read-only (dmesg says why)"
+                )
+            elif free_bytes < LOW_DISK_BYTES:
+                said.append(f"The disk of {place} has {free_bytes // 2**20} MB free")
+            elif room.f_files and room.f_favail < LOW_FILES:  # some file systems count none
+                said.append(f"The disk of {place} has room for {room.f_favail} more files (df -i)")
+    if not said:
         return ""
     return (
-        f"The disk of {place} has {free // 2**20} MB free: new mail waits at its senders, and pages may fail."
-        " Next: free some space; nothing has to be restarted."
+        f"{'. '.join(said)}: new mail waits at its senders or in the queue, files are refused, and pages may fail."
+        " Next: give it room, or mount it again; nothing has to be restarted."
     )
+
+
+def _written(config: Config) -> list[Path]:
+    """The state directory first, then whatever else may be a file system of its own: mounts and links beneath it,
+    directories of backups."""
+    mounts = [Path(line.split()[1]) for line in Path("/proc/self/mounts").read_text("utf-8").splitlines()]
+    beneath = [one for one in mounts if config.state in one.parents]
+    backups = [Path(one) for one in (config.backup_path, config.drive_backup_path) if one.startswith("/")]
+    return [_existing(config.state), *beneath, *sorted(config.state.glob("*/")), *backups]
 
 
 def _existing(path: Path) -> Path:
