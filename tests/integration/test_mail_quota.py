@@ -253,7 +253,7 @@ def test_the_command_shows_and_gives_room(
     engines: Config, box: Mailbox, beaune: Commune, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def run(*arguments: str) -> str:
-        mail_quota._run(mail_quota._options(arguments))
+        mail_quota._run(mail_quota._parser().parse_args(arguments))
         return capsys.readouterr().out
 
     takes(box, GB)
@@ -267,7 +267,7 @@ def test_the_command_shows_and_gives_room(
         run("nobody@nowhere.test")
     for change in (("--gb", "3"), ("--usual",), ("", "--gb", "3")):
         with pytest.raises(SystemExit):
-            run(*change)
+            mail_quota.main([*change, "--state", str(engines.state)])
         assert "say whose room: ADDRESS" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         run(box.address, "--gb", "0")

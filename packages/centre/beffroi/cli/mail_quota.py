@@ -35,8 +35,7 @@ class NoSuchPlace(BeffroiError):
 def main(arguments: Sequence[str]) -> int:
     parser = _parser()
     options, config = parsed(parser, arguments)
-    options.changes = options.usual or options.gb is not None
-    if options.changes and not options.place:
+    if _changes(options) and not options.place:
         parser.error("say whose room: ADDRESS of a mailbox, or name or code of a COMMUNE")
     with in_centre(config, MailUnavailable):
         return _run(options)
@@ -49,6 +48,10 @@ def _parser() -> argparse.ArgumentParser:
     change.add_argument("--gb", type=amounts.room, metavar="N", help="give this much room")
     change.add_argument("--usual", action="store_true", help="give the room of the setting again")
     return parser
+
+
+def _changes(options: argparse.Namespace) -> bool:
+    return options.usual or options.gb is not None
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -64,7 +67,7 @@ def _run(options: argparse.Namespace) -> int:
             print(_line(state[one.id], one.name))
         return 0
     mailbox, collectivite = _find(actor, options.place)
-    if options.changes:
+    if _changes(options):
         _change(actor, mailbox, collectivite, None if options.usual else mib_of(options.gb))
     use = queries.use(actor, mailbox.collectivite_id if mailbox else collectivite.id)
     if mailbox is None:
