@@ -29,8 +29,9 @@ SWEEPS = {
     "findings.py:all_by": "once at the end of a walk through all contents",
     "index.py:seal_anew": "once a key",
     "pictures.py:load": "a restore: all is replaced",
-    "scrub.py:_count": "once a light walk",
-    "resealing.py:_count": "once a walk for a new key",
+    "scrub.py:light": "once a walk",
+    "resealing.py:_begin": "once a walk for a new key",
+    "resealing.py:_begin_proof": "once a walk for a new key",
     "weights.py:_parts_there": "each day: parts of uploads under way, and when a database is made",
     "weights.py:count": "each day, and when a database is made",
     "weights.py:drift": "each day",
@@ -49,7 +50,10 @@ _PART = {
 _SAID = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
 _BENEATH = {
     __file__,
-    *(str(Path(sqlite.__file__).with_name(f"{one}.py")) for one in ("sqlite", "postgres", "writing")),
+    *(
+        str(Path(sqlite.__file__).with_name(f"{one}.py"))
+        for one in ("sqlite", "postgres", "writing", "scalars")
+    ),
 }
 _PACKAGE = Path(beffroi.__path__[0])
 _seen: set[tuple[str, str]] = set()

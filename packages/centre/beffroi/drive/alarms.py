@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Literal, LiteralString, NamedTuple
 
 from beffroi.drive.guard.scoring import Alarm
+from beffroi.drive.store.scalars import scalar
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.lib.errors import BeffroiError, NotFound
 
@@ -84,9 +85,7 @@ def waits_for_somebody(database: Reading) -> bool:
 
 def raise_(writing: Writing, alarm: Alarm, *, now_s: int) -> None:
     """Its person: for whom the device last changed something. Raised again after it was settled, it is open again."""
-    person = writing.one(
-        "SELECT person_id FROM change WHERE device_id = ? ORDER BY at_s DESC LIMIT 1", (alarm.device,)
-    )
+    person: LiteralString = "SELECT person_id FROM change WHERE device_id = ? ORDER BY at_s DESC LIMIT 1"
     counts = {sign.name.lower(): count for sign, count in alarm.signs.items()}
     writing.run("DELETE FROM alarm WHERE device_id = ?", (alarm.device,))
     writing.run(
@@ -94,7 +93,7 @@ def raise_(writing: Writing, alarm: Alarm, *, now_s: int) -> None:
         " steps, done, missed) VALUES (?, ?, ?, ?, ?, ?, 0, 'open', '', 0, ?, 0, 0)",
         (
             alarm.device,
-            person[0] if person else "",
+            scalar(writing, person, (alarm.device,)) or "",
             int(alarm.since_s),
             now_s,
             alarm.files,
@@ -111,19 +110,21 @@ def raise_(writing: Writing, alarm: Alarm, *, now_s: int) -> None:
 def _first_of_its_moment(reading: Reading, alarm: Alarm) -> int:
     """One request may have made several changes, of which a later one alone gave a sign: what it moved something over
     was deleted before."""
-    its = reading.one("SELECT at_s FROM change WHERE number = ?", (alarm.since,))
-    if its is None:
+    at_s = scalar(reading, "SELECT at_s FROM change WHERE number = ?", (alarm.since,))
+    if at_s is None:
         return alarm.since
-    before = reading.one(
+    before = scalar(
+        reading,
         "SELECT number FROM change WHERE number < ? AND device_id = ? AND at_s <> ? ORDER BY number DESC LIMIT 1",
-        (alarm.since, alarm.device, its[0]),
+        (alarm.since, alarm.device, at_s),
     )
-    first = reading.one(
+    first = scalar(
+        reading,
         "SELECT MIN(number + 0) FROM change WHERE device_id = ? AND at_s = ? AND number > ?",
-        (alarm.device, its[0], before[0] if before else 0),
+        (alarm.device, at_s, before or 0),
     )
     # What another device had emptied before it is older than anything of its own.
-    return min(first[0], alarm.since) if first and first[0] is not None else alarm.since
+    return min(first, alarm.since) if first is not None else alarm.since
 
 
 def told(writing: Writing, device_id: str, *, now_s: int) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 from datetime import datetime, timedelta
+from typing import LiteralString
 
 from django.conf import settings
 from django.db import transaction
@@ -28,6 +29,7 @@ from beffroi.drive import removal
 from beffroi.drive.departures import metadata
 from beffroi.drive.store import keys, seals
 from beffroi.drive.store.keys import Certificate
+from beffroi.drive.store.scalars import scalar
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotAllowed
 
@@ -60,8 +62,8 @@ def changes_since(collectivite_id: str, at: datetime) -> int:
         if database is None:
             return 0
         with database.reading() as reading:
-            row = reading.one("SELECT COUNT(*) FROM change WHERE at_s > ?", (int(at.timestamp()),))
-            return int(row[0]) if row else 0
+            asked: LiteralString = "SELECT COUNT(*) FROM change WHERE at_s > ?"
+            return int(scalar(reading, asked, (int(at.timestamp()),)))
 
 
 @transaction.atomic

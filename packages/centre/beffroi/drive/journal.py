@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, LiteralString, NamedTuple
 
+from beffroi.drive.store.scalars import scalar
 from beffroi.drive.store.writing import Reading
 
 ROWS: LiteralString = (
@@ -100,11 +101,10 @@ def body_at(reading: Reading, node: int, number: int) -> Body | None:
         found = reading.one(columns + " node WHERE id = ?", (node,))
     if found is None:
         return None
-    wrote = reading.one(
-        "SELECT MAX(number) FROM change WHERE node = ? AND number <= ? AND kind IN ('created', 'changed')",
-        (node, number),
+    wrote: LiteralString = (
+        "SELECT MAX(number) FROM change WHERE node = ? AND number <= ? AND kind IN ('created', 'changed')"
     )
-    return Body(node, (wrote and wrote[0]) or 0, found[0], bytes(found[1]))
+    return Body(node, scalar(reading, wrote, (node, number)) or 0, found[0], bytes(found[1]))
 
 
 class Before(NamedTuple):

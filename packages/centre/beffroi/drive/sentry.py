@@ -25,7 +25,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
+from typing import LiteralString, NamedTuple
 
 import msgspec
 from beffroi_protocol.errors import UNDECODABLE
@@ -42,6 +42,7 @@ from beffroi.drive.journal import Body, Done, Row
 from beffroi.drive.store.commune import Communes, open_communes
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.manifest import Manifest, ManifestBroken
+from beffroi.drive.store.scalars import scalar
 from beffroi.drive.store.stock import Stock, stocks
 from beffroi.drive.store.stored import Stored
 from beffroi.drive.store.writing import Reading, Writing
@@ -324,8 +325,9 @@ def _remembered(reading: Reading) -> _State:
     has_alarms = bool(alarms.every(reading))
     row = reading.one("SELECT number, windows FROM judged")
     if row is None:
-        before = reading.one("SELECT MAX(number + 0) FROM change WHERE at_s < ?", (clock.epoch_s() - DAY_S,))
-        return _State((before and before[0]) or 0, scoring.Commune(), has_alarms)
+        before: LiteralString = "SELECT MAX(number + 0) FROM change WHERE at_s < ?"
+        number = scalar(reading, before, (clock.epoch_s() - DAY_S,)) or 0
+        return _State(number, scoring.Commune(), has_alarms)
     try:
         return _State(row[0], scoring.Commune.restore(bytes(row[1])), has_alarms)
     except UNDECODABLE:

@@ -51,6 +51,7 @@ from beffroi.drive.store.keys import KeysErased
 from beffroi.drive.store.model import Act
 from beffroi.drive.store.object_store import open_objects
 from beffroi.drive.store.objects import Objects
+from beffroi.drive.store.scalars import keep_meta, meta
 from beffroi.drive.store.scrub import Cursor, Damage, Scrub
 from beffroi.drive.store.stock import Stock
 from beffroi.drive.store.writing import Writing
@@ -372,9 +373,9 @@ def _is_due(done_s: int, each_s: int, now_s: int) -> bool:
 
 def _progress(database: Database) -> Progress:
     with database.reading() as reading:
-        row = reading.one("SELECT value FROM meta WHERE name = 'upkeep'")
+        kept = meta(reading, "upkeep")
     try:
-        found = msgspec.json.decode(row[0], type=Progress) if row else Progress()
+        found = msgspec.json.decode(kept, type=Progress) if kept is not None else Progress()
         bytes.fromhex(found.deep_at)
     except UNDECODABLE:
         return Progress()
@@ -383,9 +384,4 @@ def _progress(database: Database) -> Progress:
 
 def _keep(database: Database, progress: Progress) -> None:
     text = msgspec.json.encode(progress).decode()
-
-    def change(writing: Writing) -> None:
-        if not writing.run("UPDATE meta SET value = ? WHERE name = 'upkeep'", (text,)):
-            writing.run("INSERT INTO meta (name, value) VALUES ('upkeep', ?)", (text,))
-
-    database.write(change)
+    database.write(lambda w: keep_meta(w, "upkeep", text))

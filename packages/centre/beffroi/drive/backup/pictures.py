@@ -17,6 +17,7 @@ from typing import Any, LiteralString
 
 from beffroi.drive.store import resealing, room, schema, weights
 from beffroi.drive.store.database import Database, mark_anew, prepare
+from beffroi.drive.store.scalars import keep_meta, meta_number
 from beffroi.drive.store.sqlite import Connection, SqliteDatabase, require_whole, said
 from beffroi.drive.store.writing import Reading, Writing
 
@@ -53,7 +54,7 @@ def proved_key(path: Path) -> int | None:
     """The key that all in the picture is sealed by, where a replacement was counted to its end (``resealing``)."""
     with closing(sqlite3.connect(path)) as raw:
         row = raw.execute("SELECT value FROM meta WHERE name = 'resealing'").fetchone()
-    progress = resealing.decoded(row)
+    progress = resealing.decoded(row[0] if row else None)
     return progress.generation if progress is not None and progress.phase == "kept_by_backup" else None
 
 
@@ -81,7 +82,7 @@ def chunks_in_objects(path: Path) -> Iterator[tuple[bytes, int, bool]]:
 
 def load(writing: Writing, path: Path) -> str:
     """A change: all as the picture says. Return the new fingerprint. Errors: StoreFull, Unavailable."""
-    number, sealed_since = _meta(writing, "number"), _meta(writing, "sealed_since")
+    number, sealed_since = (meta_number(writing, name) or 0 for name in ("number", "sealed_since"))
     limits = room.usual(writing)
     with closing(sqlite3.connect(path)) as raw:
         there = {row[0] for row in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -92,21 +93,14 @@ def load(writing: Writing, path: Path) -> str:
                 cursor = raw.execute(f"SELECT {', '.join(columns)} FROM {table}")  # noqa: S608
                 while rows := cursor.fetchmany(PAGE):
                     writing.many(_insert(table, columns), rows)
-    writing.begin_anew(max(number, _meta(writing, "number")) + NUMBERS_APART)
+    writing.begin_anew(max(number, meta_number(writing, "number") or 0) + NUMBERS_APART)
     fingerprint = mark_anew(writing)
     writing.run("DELETE FROM meta WHERE name IN ('resealing', 'upkeep', 'sealed_since')")
     room.keep_usual(writing, limits)  # those of the settings today: nobody opens the metadata anew
-    if writing.one("SELECT 1 FROM meta WHERE name = 'weighed'") is None:
-        weights.first_count(writing)
-        writing.run("INSERT INTO meta (name, value) VALUES ('weighed', '1')")
-    if since := max(sealed_since, _meta(writing, "sealed_since")):
-        writing.run("INSERT INTO meta (name, value) VALUES ('sealed_since', ?)", (str(since),))
+    weights.first_count(writing)
+    if since := max(sealed_since, meta_number(writing, "sealed_since") or 0):
+        keep_meta(writing, "sealed_since", since)
     return fingerprint
-
-
-def _meta(reading: Reading, name: str) -> int:
-    row = reading.one("SELECT value FROM meta WHERE name = ?", (name,))
-    return int(row[0]) if row else 0
 
 
 def _columns(made: Connection, table: str) -> tuple[list[str], list[str]]:

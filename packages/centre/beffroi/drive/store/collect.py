@@ -28,6 +28,7 @@ from itertools import batched
 from typing import NamedTuple, Protocol
 
 from beffroi.drive.store.database import Database
+from beffroi.drive.store.scalars import keep_meta, meta_number, scalar
 from beffroi.drive.store.writing import Writing
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError
@@ -161,15 +162,11 @@ def finish(database: Database, *, now_s: int) -> None:
 def forget(writing: Writing, *, now_s: int) -> None:
     """Step 4."""
     end = now_s - REMEMBERED_S
-    row = writing.one("SELECT MAX(gone) FROM doomed WHERE gone > 0 AND since_s < ?", (end,))
-    if row is None or row[0] is None:
+    gone = scalar(writing, "SELECT MAX(gone) FROM doomed WHERE gone > 0 AND since_s < ?", (end,))
+    if gone is None:
         return
     writing.run("DELETE FROM doomed WHERE gone > 0 AND since_s < ?", (end,))
-    kept = writing.one("SELECT value FROM meta WHERE name = 'forgotten'")
-    if kept is None:
-        writing.run("INSERT INTO meta (name, value) VALUES ('forgotten', ?)", (str(row[0]),))
-    elif int(kept[0]) < row[0]:
-        writing.run("UPDATE meta SET value = ? WHERE name = 'forgotten'", (str(row[0]),))
+    keep_meta(writing, "forgotten", max(gone, meta_number(writing, "forgotten") or 0))
 
 
 def _doom(writing: Writing, ids: Sequence[bytes], *, now_s: int) -> None:

@@ -26,6 +26,7 @@ from typing import Any, LiteralString, NamedTuple
 
 from beffroi.drive.store import room, schema, weights
 from beffroi.drive.store.model import Limits
+from beffroi.drive.store.scalars import keep_meta, meta
 from beffroi.drive.store.writing import GroupLost, Reading, Session, Writing
 from beffroi.lib.errors import BeffroiError, Unavailable
 
@@ -381,21 +382,17 @@ def prepare(
             session.run(typed.replace("{clustered}", clustered))
 
     make(schema.TABLES[:1])
-    mark = session.one("SELECT value FROM meta WHERE name = 'tables'")
-    if mark is None or mark[0] != schema.MARK:
+    if meta(session, "tables") != schema.MARK:
         make(schema.TABLES[1:])
-        session.run("DELETE FROM meta WHERE name = 'tables'")
-        session.run("INSERT INTO meta (name, value) VALUES ('tables', ?)", (schema.MARK,))
-    found = session.one("SELECT value FROM meta WHERE name = 'format'")
+        keep_meta(session, "tables", schema.MARK)
+    found = meta(session, "format")
     if found is None:
         # Where there were others before, which are lost, devices have all of it: by a fingerprint that they do not know
         # they delete nothing, and no number may be one that they know.
         began = [("number", str(secrets.randbelow(FIRST_NUMBERS))), ("fingerprint", secrets.token_hex(16))]
         session.many("INSERT INTO meta (name, value) VALUES (?, ?)", [("format", str(schema.FORMAT)), *began])
-    elif int(found[0]) > schema.FORMAT:
-        raise FormatUnknown(found[0])
-    if session.one("SELECT 1 FROM meta WHERE name = 'weighed'") is None:
-        weights.first_count(session)
-        session.run("INSERT INTO meta (name, value) VALUES ('weighed', '1')")
+    elif int(found) > schema.FORMAT:
+        raise FormatUnknown(found)
+    weights.first_count(session)
     if usual is not None:
         room.keep_usual(session, usual)

@@ -7,9 +7,10 @@ Rule:    what came first says why. When a link was used up the metadata do not k
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Literal, NamedTuple
+from typing import Literal, LiteralString, NamedTuple
 
 from beffroi.drive.store import shares
+from beffroi.drive.store.scalars import scalar
 from beffroi.drive.store.shares import NEVER, Share
 from beffroi.drive.store.writing import Reading
 
@@ -48,8 +49,7 @@ def _end(database: Reading, share: Share, used_s: int, *, now_s: int) -> tuple[i
 def _destroyed_s(database: Reading, node_id: int) -> int:
     if database.one("SELECT 1 FROM node WHERE id = ?", (node_id,)) is not None:
         return NEVER
-    row = database.one(
-        "SELECT at_s FROM change WHERE node = ? AND kind = 'destroyed' ORDER BY number DESC LIMIT 1",
-        (node_id,),
+    asked: LiteralString = (
+        "SELECT at_s FROM change WHERE node = ? AND kind = 'destroyed' ORDER BY number DESC LIMIT 1"
     )
-    return row[0] if row is not None else NEVER
+    return scalar(database, asked, (node_id,)) or NEVER

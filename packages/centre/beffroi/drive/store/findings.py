@@ -15,6 +15,7 @@ from typing import LiteralString, NamedTuple
 from beffroi.drive.store import carried
 from beffroi.drive.store.frozen import Frozen, decision_of
 from beffroi.drive.store.model import AbsentNode
+from beffroi.drive.store.scalars import scalar
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.lib.errors import BeffroiError
 from beffroi.scan import kinds
@@ -355,8 +356,8 @@ def progress(database: Reading, *, now_s: int) -> Progress:
     row = database.one("SELECT number, mark, walked, walk_s FROM scanning")
     if row is not None:
         return Progress(*row)
-    before = database.one("SELECT MAX(number + 0) FROM change WHERE at_s < ?", (now_s - FRESH_S,))
-    return Progress((before and before[0]) or 0, "", "", 0)
+    before = scalar(database, "SELECT MAX(number + 0) FROM change WHERE at_s < ?", (now_s - FRESH_S,))
+    return Progress(before or 0, "", "", 0)
 
 
 def keep_progress(writing: Writing, progress: Progress) -> None:

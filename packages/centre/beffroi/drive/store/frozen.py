@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from beffroi.drive.store.scalars import scalar
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.lib.errors import BeffroiError
 
@@ -32,9 +33,8 @@ class Held(NamedTuple):
 def count(database: Reading, sha256: str) -> Held:
     """Where this content lies, deleted files among the files: by index, whatever the collectivité's size."""
     # "<> ''": as the condition of the index says
-    files = database.one("SELECT COUNT(*) FROM node WHERE sha256 = ? AND sha256 <> ''", (sha256,))
-    versions = database.one("SELECT COUNT(*) FROM version WHERE sha256 = ?", (sha256,))
-    return Held(files[0] if files else 0, versions[0] if versions else 0)
+    files = scalar(database, "SELECT COUNT(*) FROM node WHERE sha256 = ? AND sha256 <> ''", (sha256,))
+    return Held(files, scalar(database, "SELECT COUNT(*) FROM version WHERE sha256 = ?", (sha256,)))
 
 
 def concerned(database: Reading, sha256: str) -> list[str]:

@@ -14,6 +14,7 @@ from typing import LiteralString, NamedTuple
 
 from beffroi.drive.store import handovers, look, schema
 from beffroi.drive.store.handovers import Handover
+from beffroi.drive.store.scalars import scalar
 from beffroi.drive.store.writing import Reading, Row
 from beffroi.lib import accents
 
@@ -103,8 +104,7 @@ def below(database: Reading, entries: Iterable[Entry], roots: Collection[int]) -
         way, above = [], one.parent
         while above not in known:
             way.append(above)
-            row = database.one("SELECT parent FROM node WHERE id = ?", (above,))
-            above = row[0] if row else 0
+            above = scalar(database, "SELECT parent FROM node WHERE id = ?", (above,)) or 0
         known.update(dict.fromkeys(way, known[above]))
         if known[one.parent] or (one.parent and one.id in roots):
             yield one

@@ -16,6 +16,7 @@ from typing import LiteralString, NamedTuple
 from beffroi.drive.store import groups, schema, seals, shares
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import AbsentNode, Act, Locked, Node
+from beffroi.drive.store.scalars import scalar
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.lib.errors import BeffroiError
 
@@ -134,8 +135,7 @@ def _is_shown(one: Lock, act: Act) -> bool:
 def _lies_below(database: Reading, node_id: int, folder: int) -> bool:
     above = node_id
     while above and above != folder:
-        row = database.one("SELECT parent FROM node WHERE id = ?", (above,))
-        above = row[0] if row else 0
+        above = scalar(database, "SELECT parent FROM node WHERE id = ?", (above,)) or 0
     return above == folder
 
 
@@ -154,8 +154,8 @@ def lock(
     for one in others:
         if not (shared and one.is_shared):
             raise Locked(one.node)
-    mine = writing.one("SELECT COUNT(*) FROM dav_lock WHERE person_id = ?", (act.person_id,))
-    if len(others) >= MOST_SHARED or (mine is not None and mine[0] >= MOST_OF_A_PERSON):
+    mine = scalar(writing, "SELECT COUNT(*) FROM dav_lock WHERE person_id = ?", (act.person_id,))
+    if len(others) >= MOST_SHARED or mine >= MOST_OF_A_PERSON:
         raise TooManyLocks
     made = Lock(
         f"urn:uuid:{uuid.uuid4()}",

@@ -19,6 +19,7 @@ from typing import LiteralString, NamedTuple
 from beffroi.drive.store import names, schema
 from beffroi.drive.store.look import above, root
 from beffroi.drive.store.model import AbsentNode, Content
+from beffroi.drive.store.scalars import keep_meta, meta_number, scalar
 from beffroi.drive.store.writing import Reading, Row, Writing
 from beffroi.lib.errors import BeffroiError
 
@@ -69,8 +70,8 @@ class Moment:
     is said to have happened after it was written under a clock that ran ahead, and tells nothing of a time."""
 
     def __init__(self, database: Reading, at_s: int, now_s: int = _FAR) -> None:
-        forgotten = database.one("SELECT value FROM meta WHERE name = 'changes_from_s'")
-        if forgotten is not None and at_s < int(forgotten[0]):
+        forgotten = meta_number(database, "changes_from_s")
+        if forgotten is not None and at_s < forgotten:
             raise MomentForgotten
         self._database, self.at_s = database, at_s
         self._since = _first_after(database, at_s, now_s)
@@ -135,8 +136,7 @@ class Moment:
         way = []
         while folder not in self._gone:
             way.append(folder)
-            row = self._database.one("SELECT parent FROM node WHERE id = ?", (folder,))
-            folder = row[0] if row else 0
+            folder = scalar(self._database, "SELECT parent FROM node WHERE id = ?", (folder,)) or 0
         self._gone.update(dict.fromkeys(way, self._gone[folder]))
         return self._gone[folder]
 
@@ -167,20 +167,18 @@ def _first_after(database: Reading, at_s: int, now_s: int) -> int:
     """The number from which on everything happened later. Requests that were begun in one order are committed in
     another; none waits for longer than APART_S. So what has a smaller number than something of a day before happened
     before that, under a clock that ran ahead, whatever it says."""
-    before = database.one(
-        "SELECT number FROM change WHERE at_s <= ? ORDER BY at_s DESC LIMIT 1", (at_s - APART_S,)
-    )
-    known = before[0] if before else 0
+    before: LiteralString = "SELECT number FROM change WHERE at_s <= ? ORDER BY at_s DESC LIMIT 1"
+    known = scalar(database, before, (at_s - APART_S,)) or 0
     # "+ 0": by the index of times
-    first = database.one("SELECT MIN(at_s) FROM change WHERE at_s > ? AND number + 0 > ?", (at_s, known))
-    if first is None or first[0] is None or first[0] > now_s:
+    first = scalar(database, "SELECT MIN(at_s) FROM change WHERE at_s > ? AND number + 0 > ?", (at_s, known))
+    if first is None or first > now_s:
         return _FAR
-    found = database.one(
+    found: int = scalar(
+        database,
         "SELECT MIN(number + 0) FROM change WHERE at_s > ? AND at_s <= ? AND number + 0 > ?",
-        (at_s, min(first[0] + APART_S, now_s), known),
+        (at_s, min(first + APART_S, now_s), known),
     )
-    assert found is not None, "the first is one of them"
-    return int(found[0])
+    return found
 
 
 class _Before(NamedTuple):
@@ -244,25 +242,23 @@ def content(database: Reading, past: Past) -> Content | None:
 def first_since(database: Reading, since_s: int, now_s: int) -> int:
     """The number from which on nothing was done before a time, whatever it says: by a clock that was behind, what was
     done today may say that it is of years ago, and its term seem over."""
-    found = database.one("SELECT MIN(number + 0) FROM change WHERE at_s >= ? AND at_s <= ?", (since_s, now_s))
-    return int(found[0]) if found and found[0] is not None else _FAR
+    asked: LiteralString = "SELECT MIN(number + 0) FROM change WHERE at_s >= ? AND at_s <= ?"
+    found: int | None = scalar(database, asked, (since_s, now_s))
+    return found if found is not None else _FAR
 
 
 def forget(writing: Writing, *, before_s: int, most: int = MOST_FORGOTTEN) -> bool:
     """Changes before a time go, up to ``most``; from then on no earlier time can be looked at. True while there are
     more."""
-    kept = writing.one("SELECT value FROM meta WHERE name = 'changes_from_s'")
-    if kept is None:
-        writing.run("INSERT INTO meta (name, value) VALUES ('changes_from_s', ?)", (str(before_s),))
+    from_s = meta_number(writing, "changes_from_s")
+    if from_s is not None and from_s > before_s:
+        # Forgotten by a clock that ran ahead; what came since then is known.
+        first_s = scalar(writing, "SELECT MIN(at_s) FROM change WHERE at_s >= ?", (before_s,))
+        keep_meta(writing, "changes_from_s", from_s if first_s is None else min(from_s, first_s))
     else:
-        from_s = max(int(kept[0]), before_s)
-        if from_s > before_s:  # forgotten by a clock that ran ahead; what came since then is known
-            first = writing.one("SELECT MIN(at_s) FROM change WHERE at_s >= ?", (before_s,))
-            from_s = min(from_s, first[0]) if first and first[0] is not None else from_s
-        if from_s != int(kept[0]):
-            writing.run("UPDATE meta SET value = ? WHERE name = 'changes_from_s'", (str(from_s),))
-    first = writing.one("SELECT MIN(number) FROM change WHERE at_s >= ?", (before_s,))
-    end = first[0] if first and first[0] is not None else _FAR
+        keep_meta(writing, "changes_from_s", before_s)
+    first = scalar(writing, "SELECT MIN(number) FROM change WHERE at_s >= ?", (before_s,))
+    end = first if first is not None else _FAR
     gone = writing.run(
         "DELETE FROM change WHERE number IN (SELECT number FROM change WHERE number < ? ORDER BY number LIMIT ?)",
         (end, most),

@@ -14,6 +14,7 @@ from typing import LiteralString
 from beffroi.drive.store import findings
 from beffroi.drive.store.manifest import Chunk, Manifest
 from beffroi.drive.store.model import Content
+from beffroi.drive.store.scalars import meta_number
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.lib.errors import BeffroiError
 
@@ -67,8 +68,7 @@ def _counted(manifest: bytes) -> Mapping[Chunk, int]:
 
 def _is_too_old(writing: Writing, content: Content) -> bool:
     """Whether it may be sealed by a key that is being destroyed (``resealing``)."""
-    row = writing.one("SELECT value FROM meta WHERE name = 'sealed_since'")
-    return row is not None and content.since < int(row[0])
+    return content.since < (meta_number(writing, "sealed_since") or 0)
 
 
 def _deleted(writing: Writing, chunk_id: bytes, since: int) -> bool:
@@ -76,14 +76,12 @@ def _deleted(writing: Writing, chunk_id: bytes, since: int) -> bool:
     row = writing.one("SELECT gone FROM doomed WHERE id = ?", (chunk_id,))
     if row is not None:
         return not row[0] or bool(row[0] > since)
-    forgotten = writing.one("SELECT value FROM meta WHERE name = 'forgotten'")
-    return forgotten is not None and int(forgotten[0]) > since
+    return (meta_number(writing, "forgotten") or 0) > since
 
 
 def now(database: Reading) -> int:
     """The number of this picture, for ``Content.since``: ask it before the first look-up of a body's chunks."""
-    row = database.one("SELECT value FROM meta WHERE name = 'number'")
-    return int(row[0]) if row else 0
+    return meta_number(database, "number") or 0
 
 
 def share(writing: Writing, manifest: bytes) -> None:

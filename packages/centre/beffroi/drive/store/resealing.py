@@ -19,7 +19,7 @@ Source:  docs/internals/drive.md, "Replacing a key"; NIST SP 800-57, part 1, 5.3
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, LiteralString, NamedTuple
 
 import msgspec
 from beffroi_protocol.errors import UNDECODABLE
@@ -27,6 +27,7 @@ from beffroi_protocol.errors import UNDECODABLE
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.keys import Keys, WrappedKey
 from beffroi.drive.store.objects import ObjectMissing
+from beffroi.drive.store.scalars import keep_meta, meta, scalar
 from beffroi.drive.store.sealing import ObjectDamaged
 from beffroi.drive.store.stock import Stock
 from beffroi.drive.store.writing import Reading, Row, Writing
@@ -37,6 +38,7 @@ MOST_RESEALED = 32
 """Chunks a step: at most 128 MiB are read and written."""
 MOST_LOOKED_AT = 500
 _META = "resealing"
+_COUNT: LiteralString = "SELECT COUNT(*) FROM chunk"
 
 type Phase = Literal["sealing", "waiting", "proving", "kept_by_backup", "unreadable"]
 
@@ -174,12 +176,12 @@ class Resealing:
 
 
 def read(reading: Reading) -> Progress | None:
-    return decoded(reading.one("SELECT value FROM meta WHERE name = ?", (_META,)))
+    return decoded(meta(reading, _META))
 
 
-def decoded(row: Row | None) -> Progress | None:
+def decoded(text: str | None) -> Progress | None:
     try:
-        found = msgspec.json.decode(row[0], type=Progress) if row else None
+        found = msgspec.json.decode(text, type=Progress) if text is not None else None
         bytes.fromhex(found.at if found is not None else "")
     except UNDECODABLE:
         return None
@@ -187,20 +189,20 @@ def decoded(row: Row | None) -> Progress | None:
 
 
 def keep(writing: Writing, progress: Progress) -> None:
-    _set(writing, _META, msgspec.json.encode(progress).decode())
+    keep_meta(writing, _META, msgspec.json.encode(progress).decode())
 
 
 def _begin(writing: Writing, generation: int, now_s: int) -> Progress:
-    made = Progress(generation, writing.number(), now_s, total=_count(writing))
+    made = Progress(generation, writing.number(), now_s, total=scalar(writing, _COUNT))
     keep(writing, made)
     return made
 
 
 def _begin_proof(writing: Writing, progress: Progress) -> Progress:
-    _set(writing, "sealed_since", str(progress.since))
+    keep_meta(writing, "sealed_since", progress.since)
     progress.phase, progress.at = "proving", ""
     progress.done = progress.older = progress.unreadable = 0
-    progress.total = _count(writing)
+    progress.total = scalar(writing, _COUNT)
     keep(writing, progress)
     return progress
 
@@ -214,15 +216,5 @@ def _note(writing: Writing, chunk_id: bytes, before: bytes | None, made: bytes) 
         writing.run("UPDATE chunk SET sealed = ? WHERE id = ? AND sealed IS NOT NULL", (made, chunk_id))
 
 
-def _count(reading: Reading) -> int:
-    row = reading.one("SELECT COUNT(*) FROM chunk")
-    return int(row[0]) if row else 0
-
-
 def _forget(writing: Writing) -> None:
     writing.run("DELETE FROM meta WHERE name = ?", (_META,))
-
-
-def _set(writing: Writing, name: str, value: str) -> None:
-    if not writing.run("UPDATE meta SET value = ? WHERE name = ?", (value, name)):
-        writing.run("INSERT INTO meta (name, value) VALUES (?, ?)", (name, value))

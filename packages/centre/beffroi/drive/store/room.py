@@ -13,10 +13,11 @@ Source:  docs/internals/drive.md, "Room".
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, LiteralString, NamedTuple
 
 from beffroi.drive.store import names, schema, weights
 from beffroi.drive.store.model import NO_LIMIT, NOTHING, Limits, QuotaFull, TooManyEntries, Weight
+from beffroi.drive.store.scalars import keep_meta, meta, scalar
 
 if TYPE_CHECKING:
     from beffroi.drive.store.writing import Reading, Statements, Writing
@@ -44,8 +45,7 @@ def use(reading: Reading, place: int) -> Use:
             "SELECT SUM(node.size_bytes), SUM(entries), SUM(version_bytes) FROM node LEFT JOIN weight"
             " ON weight.node = node.id WHERE parent = 0"
         ) or (0, 0, 0)
-        beside = reading.one("SELECT SUM(size_bytes) FROM beside")
-        beside_bytes = int(beside[0] or 0) if beside else 0
+        beside_bytes = int(scalar(reading, "SELECT SUM(size_bytes) FROM beside") or 0)
     else:
         found = reading.one(
             "SELECT size_bytes, entries, version_bytes, name FROM node LEFT JOIN weight ON weight.node = node.id"
@@ -58,8 +58,8 @@ def use(reading: Reading, place: int) -> Use:
 
 def _beside_bytes(reading: Reading, root_name: str) -> int:
     owner = owner_of(root_name)
-    row = reading.one("SELECT SUM(size_bytes) FROM beside WHERE owner = ?", (owner,)) if owner else None
-    return int(row[0] or 0) if row else 0
+    asked: LiteralString = "SELECT SUM(size_bytes) FROM beside WHERE owner = ?"
+    return int(scalar(reading, asked, (owner,)) or 0) if owner else 0
 
 
 def owner_of(root_name: str) -> str:
@@ -94,8 +94,8 @@ def has_own_limit(reading: Reading, place: int) -> bool:
 
 
 def usual(reading: Reading) -> Limits:
-    row = reading.one("SELECT value FROM meta WHERE name = ?", (_USUAL,))
-    return Limits(*map(int, row[0].split())) if row else Limits()
+    kept = meta(reading, _USUAL)
+    return Limits(*map(int, kept.split())) if kept else Limits()
 
 
 class Line(NamedTuple):
@@ -128,16 +128,12 @@ def lines(reading: Reading) -> list[Line]:
 
 def uploads_bytes(reading: Reading) -> int:
     """Parts of uploads that are not joined yet."""
-    row = reading.one("SELECT SUM(size_bytes) FROM beside WHERE what = ?", (weights.PARTS,))
-    return int(row[0] or 0) if row else 0
+    return int(scalar(reading, "SELECT SUM(size_bytes) FROM beside WHERE what = ?", (weights.PARTS,)) or 0)
 
 
 def keep_usual(session: Statements, limits: Limits) -> None:
-    if usual(session) == limits:
-        return
-    text = " ".join(map(str, limits))
-    if not session.run("UPDATE meta SET value = ? WHERE name = ?", (text, _USUAL)):
-        session.run("INSERT INTO meta (name, value) VALUES (?, ?)", (_USUAL, text))
+    if usual(session) != limits:
+        keep_meta(session, _USUAL, " ".join(map(str, limits)))
 
 
 def room(reading: Reading, place: int) -> tuple[int, int]:

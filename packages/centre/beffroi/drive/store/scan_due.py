@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from beffroi.drive.store.scalars import scalar
 from beffroi.drive.store.writing import Reading, Writing
 
 
 def first(database: Reading) -> str | None:
     """The SHA-256 of one that waits."""
-    row = database.one("SELECT sha256 FROM scan_due ORDER BY sha256 LIMIT 1")
-    return row[0] if row else None
+    found: str | None = scalar(database, "SELECT MIN(sha256) FROM scan_due")
+    return found
 
 
 def add(writing: Writing, names: Iterable[str]) -> None:

@@ -26,6 +26,7 @@ from beffroi.drive.store.collect import Stored
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.look import path_of
 from beffroi.drive.store.manifest import Chunk, Manifest, ManifestBroken
+from beffroi.drive.store.scalars import scalar
 from beffroi.drive.store.writing import Reading, Writing
 
 PAGE = 1000
@@ -133,7 +134,7 @@ class Scrub:
         broken = set[Kept]()
         with self._database.reading() as reading:
             if cursor is None:
-                slices = 1 + _count(reading) // CHUNKS_A_SLICE
+                slices = 1 + scalar(reading, "SELECT COUNT(*) FROM chunk") // CHUNKS_A_SLICE
                 doubtful, broken = _surveyed(reading, slices)
                 cursor = Cursor(0, slices, doubtful)
             at = cursor
@@ -356,11 +357,6 @@ def _bounds(at: Cursor) -> tuple[bytes, bytes]:
     """Before and after the names of a slice's chunks."""
     first, end = (-(-((at.slice + one) << 16) // at.slices) for one in (0, 1))
     return first.to_bytes(2), end.to_bytes(2) if end < 1 << 16 else _END
-
-
-def _count(reading: Reading) -> int:
-    row = reading.one("SELECT COUNT(*) FROM chunk")
-    return int(row[0]) if row else 0
 
 
 def _chunks(reading: Reading, after: bytes, end: bytes) -> Iterator[_Row]:

@@ -17,6 +17,7 @@ from typing import Literal, LiteralString, NamedTuple
 from beffroi.drive.archives.rules import Sealed
 from beffroi.drive.store import look
 from beffroi.drive.store.model import AbsentNode, Node
+from beffroi.drive.store.scalars import scalar
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.lib.errors import Conflict
 from beffroi.lib.ids import is_id
@@ -135,8 +136,7 @@ def _standing(writing: Writing) -> Marks:
 
 def _is_inside(database: Reading, standing: Marks, node_id: int) -> bool:
     while node_id and node_id not in standing.sealed:
-        row = database.one("SELECT parent FROM node WHERE id = ?", (node_id,))
-        node_id = row[0] if row else 0
+        node_id = scalar(database, "SELECT parent FROM node WHERE id = ?", (node_id,)) or 0
     return bool(node_id)
 
 
@@ -167,11 +167,10 @@ def every(database: Reading, *, most: int = 1000) -> list[Seal]:
 
 def running(database: Reading, *, now_s: float) -> int:
     """How many stand whose term is not over."""
-    row = database.one(
-        "SELECT COUNT(*) FROM seal WHERE state IN ('sealing', 'sealed') AND (until_s = ? OR until_s > ?)",
-        (NO_END, int(now_s)),
+    asked: LiteralString = (
+        "SELECT COUNT(*) FROM seal WHERE state IN ('sealing', 'sealed') AND (until_s = ? OR until_s > ?)"
     )
-    return int(row[0]) if row else 0
+    return int(scalar(database, asked, (NO_END, int(now_s))))
 
 
 def terms(database: Reading) -> dict[str, int]:

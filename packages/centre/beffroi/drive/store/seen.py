@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from beffroi.drive.store.scalars import scalar
 from beffroi.drive.store.writing import Reading, Writing
 
 
 def shares(database: Reading, person_id: str) -> int:
     """Epoch seconds; 0 for never."""
-    row = database.one("SELECT at_s FROM looked WHERE person_id = ?", (person_id,))
-    return int(row[0]) if row else 0
+    return scalar(database, "SELECT at_s FROM looked WHERE person_id = ?", (person_id,)) or 0
 
 
 def look(writing: Writing, person_id: str, *, now_s: int) -> None:

@@ -17,6 +17,7 @@ from beffroi.drive.store import locks, refs, schema, seals, tree, weights
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.look import below, child, free_name, node, root
 from beffroi.drive.store.model import NOTHING, AbsentNode, Act, Node
+from beffroi.drive.store.scalars import scalar
 from beffroi.drive.store.writing import Reading, Writing
 
 MOST_DESTROYED = 500
@@ -77,8 +78,7 @@ def named(
 
 def count(database: Reading, root_id: int) -> int:
     """How much was deleted from a root; a folder with all that is in it is one."""
-    (found,) = database.one("SELECT COUNT(*) FROM trash WHERE root = ?", (root_id,)) or (0,)
-    return int(found)
+    return int(scalar(database, "SELECT COUNT(*) FROM trash WHERE root = ?", (root_id,)))
 
 
 def find(database: Reading, root_id: int, node_id: int) -> Trashed:
@@ -168,8 +168,8 @@ def destroy_all(database: Database, act: Act) -> None:
 
 def _next_root(writing: Writing, after: int) -> int | None:
     """The next root from which something was deleted."""
-    row = writing.one("SELECT root FROM trash WHERE root > ? ORDER BY root LIMIT 1", (after,))
-    return row[0] if row else None
+    found: int | None = scalar(writing, "SELECT MIN(root) FROM trash WHERE root > ?", (after,))
+    return found
 
 
 def _rebuilt(writing: Writing, act: Act, root_id: int, path: Sequence[str]) -> Node:

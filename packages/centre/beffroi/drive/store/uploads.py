@@ -17,6 +17,7 @@ from beffroi.drive.store.database import Database
 from beffroi.drive.store.manifest import Manifest
 from beffroi.drive.store.model import Act, Changed, Content, Node
 from beffroi.drive.store.part_names import MAX_PARTS, PartRefused
+from beffroi.drive.store.scalars import scalar
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.lib.errors import BeffroiError, Conflict, NotFound
 
@@ -73,8 +74,8 @@ def begin(writing: Writing, act: Act, upload: str) -> None:
         raise PartRefused
     if _begun(writing, act.person_id, upload):
         raise UploadExists("upload")
-    mine = writing.one("SELECT COUNT(*) FROM upload WHERE person_id = ?", (act.person_id,))
-    if mine is not None and mine[0] >= MOST_OF_A_PERSON:
+    mine: LiteralString = "SELECT COUNT(*) FROM upload WHERE person_id = ?"
+    if scalar(writing, mine, (act.person_id,)) >= MOST_OF_A_PERSON:
         raise TooManyUploads
     key = _key(act.person_id, upload)
     writing.run(

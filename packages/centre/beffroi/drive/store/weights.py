@@ -14,6 +14,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from beffroi.drive.store.model import Node, Weight
+from beffroi.drive.store.scalars import keep_meta, meta, scalar
 
 if TYPE_CHECKING:
     from beffroi.drive.store.writing import Reading, Statements, Writing
@@ -122,15 +123,15 @@ def mend(writing: Writing) -> list[Drift]:
 
 def first_count(session: Statements) -> None:
     """Of metadata that were written before this was kept."""
-    add(session, count(session))
-    lay_beside(session, "", PARTS, _parts_there(session))
+    if meta(session, "weighed") is None:
+        add(session, count(session))
+        lay_beside(session, "", PARTS, _parts_there(session))
+        keep_meta(session, "weighed", 1)
 
 
 def _parts_kept(reading: Reading) -> int:
-    row = reading.one("SELECT size_bytes FROM beside WHERE owner = '' AND what = ?", (PARTS,))
-    return int(row[0]) if row else 0
+    return scalar(reading, "SELECT size_bytes FROM beside WHERE owner = '' AND what = ?", (PARTS,)) or 0
 
 
 def _parts_there(reading: Reading) -> int:
-    row = reading.one("SELECT COALESCE(SUM(size_bytes), 0) FROM part")
-    return int(row[0]) if row else 0
+    return int(scalar(reading, "SELECT SUM(size_bytes) FROM part") or 0)

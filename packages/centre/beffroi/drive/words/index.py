@@ -20,6 +20,7 @@ from beffroi.drive.reach import Reach
 from beffroi.drive.store import schema
 from beffroi.drive.store.listing import Entry, below
 from beffroi.drive.store.model import Node
+from beffroi.drive.store.scalars import keep_meta, meta_number, scalar
 from beffroi.drive.store.writing import Reading, Row, Writing
 from beffroi.drive.words import terms
 
@@ -101,25 +102,24 @@ def content_of(node: Node) -> str:
 
 def reached(reading: Reading) -> int | None:
     """Number of the last change that was taken up; None before the first."""
-    row = reading.one("SELECT value FROM meta WHERE name = 'words'")
-    return int(row[0]) if row else None
+    return meta_number(reading, "words")
 
 
 def begin(writing: Writing) -> None:
     """Everything that lies in somebody's folder or in the collectivité's waits; changes count from now on."""
-    row = writing.one("SELECT MAX(number) FROM change")
+    number = scalar(writing, "SELECT MAX(number) FROM change") or 0
     writing.run(
         "INSERT INTO word_due (node) SELECT id FROM node WHERE parent IN"
         " (SELECT id FROM node WHERE parent = 0 AND name NOT IN (?, ?)) ON CONFLICT DO NOTHING",
         (schema.TRASH, schema.GONE),
     )
-    _reach(writing, (row and row[0]) or 0)
+    keep_meta(writing, "words", number)
 
 
 def take(writing: Writing, nodes: Collection[int], number: int) -> None:
     """These wait; the changes up to ``number`` are taken up."""
     wait(writing, nodes)
-    _reach(writing, number)
+    keep_meta(writing, "words", number)
 
 
 def wait(writing: Writing, nodes: Collection[int]) -> None:
@@ -131,14 +131,8 @@ def due(reading: Reading, most: int) -> list[int]:
 
 
 def left(reading: Reading) -> Left:
-    waiting = reading.one("SELECT COUNT(*) FROM word_due")
-    unread = reading.one("SELECT COUNT(*) FROM word_file WHERE content = 'unread'")
-    return Left(waiting[0] if waiting else 0, unread[0] if unread else 0)
-
-
-def _reach(writing: Writing, number: int) -> None:
-    if not writing.run("UPDATE meta SET value = ? WHERE name = 'words'", (str(number),)):
-        writing.run("INSERT INTO meta (name, value) VALUES ('words', ?)", (str(number),))
+    unread: LiteralString = "SELECT COUNT(*) FROM word_file WHERE content = 'unread'"
+    return Left(scalar(reading, "SELECT COUNT(*) FROM word_due"), scalar(reading, unread))
 
 
 # -- what is kept --------------------------------------------------------------------------------------------
@@ -203,8 +197,7 @@ def wait_unread(writing: Writing, most: int) -> int:
 
 def sealed_by(reading: Reading) -> int:
     """The generation of the collectivité's key under which all texts were sealed last; 0 before the first."""
-    row = reading.one("SELECT value FROM meta WHERE name = 'words_key'")
-    return int(row[0]) if row else 0
+    return meta_number(reading, "words_key") or 0
 
 
 def seal_anew(writing: Writing, generation: int) -> None:
@@ -213,8 +206,7 @@ def seal_anew(writing: Writing, generation: int) -> None:
         "INSERT INTO word_due (node) SELECT node FROM word_file WHERE text_id <> ? ON CONFLICT DO NOTHING",
         (b"",),
     )
-    if not writing.run("UPDATE meta SET value = ? WHERE name = 'words_key'", (str(generation),)):
-        writing.run("INSERT INTO meta (name, value) VALUES ('words_key', ?)", (str(generation),))
+    keep_meta(writing, "words_key", generation)
 
 
 def _rows(one: Indexed | None) -> tuple[set[tuple[int, bytes, int]], set[tuple[int, int, int]]]:
@@ -289,17 +281,15 @@ def _changed(reading: Reading) -> list[Row]:
 
 def _count_names(reading: Reading, root: int, word: str) -> int:
     """As ``_count``, of names in which a word begins so."""
-    row = reading.one(
-        "SELECT COUNT(*) FROM (SELECT 1 FROM word_name WHERE root = ? AND word >= ? AND word < ? LIMIT ?) w",
-        (root, word.encode(), word.encode() + b"\xff", MOST_LOOKED),
+    asked: LiteralString = (
+        "SELECT COUNT(*) FROM (SELECT 1 FROM word_name WHERE root = ? AND word >= ? AND word < ? LIMIT ?) w"
     )
-    return int(row[0]) if row else 0
+    found: int = scalar(reading, asked, (root, word.encode(), word.encode() + b"\xff", MOST_LOOKED))
+    return found
 
 
 def _count(reading: Reading, root: int, term: int) -> int:
     """As far as it matters."""
-    row = reading.one(
-        "SELECT COUNT(*) FROM (SELECT 1 FROM word WHERE root = ? AND term = ? LIMIT ?) w",
-        (root, term, MOST_LOOKED),
-    )
-    return int(row[0]) if row else 0
+    asked: LiteralString = "SELECT COUNT(*) FROM (SELECT 1 FROM word WHERE root = ? AND term = ? LIMIT ?) w"
+    found: int = scalar(reading, asked, (root, term, MOST_LOOKED))
+    return found

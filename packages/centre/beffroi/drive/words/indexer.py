@@ -29,6 +29,7 @@ from beffroi.drive.store.keys import Keys
 from beffroi.drive.store.manifest import ManifestBroken
 from beffroi.drive.store.model import Node
 from beffroi.drive.store.objects import ObjectMissing
+from beffroi.drive.store.scalars import scalar
 from beffroi.drive.store.sealing import HEADER_BYTES, Header, ObjectDamaged, Sealer
 from beffroi.drive.store.stock import Stock
 from beffroi.drive.store.writing import Reading, Writing
@@ -175,9 +176,8 @@ def _look(reading: Reading, node_id: int, way: Sequence[Node]) -> _Looked:
     seen = not top.parent and (top.name == schema.COMMON or top.name.startswith(schema.HOME))
     number = 0
     if not node.is_folder:
-        written = reading.one(_LAST_WRITTEN, (node_id,))
         known = before.written if before else 0  # changes are forgotten one day
-        number = int((written and written[0]) or known or node.id)
+        number = scalar(reading, _LAST_WRITTEN, (node_id,)) or known or node.id
     root, is_anew = top.id if seen else 0, index.is_anew(reading, node_id)
     return _Looked(node_id, node, root, number, _is_held(reading, node), before, is_anew)
 

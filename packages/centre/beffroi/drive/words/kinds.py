@@ -14,6 +14,7 @@ from typing import LiteralString, NamedTuple
 
 from beffroi.drive.store import names
 from beffroi.drive.store.model import Node
+from beffroi.drive.store.scalars import scalar
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.words import index, whole
 
@@ -86,8 +87,7 @@ def behind(reading: Reading, most: int) -> list[int] | None:
 
 def is_under(reading: Reading, folder_id: int, root: int) -> bool:
     """Whether the index has a folder under this root, and so all below it but what is ``behind`` itself."""
-    row = reading.one("SELECT root FROM node_kind WHERE node = ?", (folder_id,))
-    return row is not None and row[0] == root
+    return bool(scalar(reading, "SELECT root FROM node_kind WHERE node = ?", (folder_id,)) == root)
 
 
 def all_of(reading: Reading, root: int) -> list[str]:

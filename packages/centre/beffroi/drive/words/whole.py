@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import LiteralString, NamedTuple
 
+from beffroi.drive.store.scalars import keep_meta, meta, scalar
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.words import index
 from beffroi.previews.wire import suffix_of
@@ -38,8 +39,7 @@ class Way(NamedTuple):
 
 def way(reading: Reading) -> Way | None:
     """None where the index is whole."""
-    row = reading.one("SELECT value FROM meta WHERE name = 'words_whole'")
-    number, *rest = row[0].split() if row else ("0", "0")
+    number, *rest = (meta(reading, "words_whole") or "0 0").split()
     if not rest and number == str(FORMAT):
         return None
     return Way(int(rest[0]) if number == str(FORMAT) else 0, rest[1:] == [_AGAIN])
@@ -83,13 +83,12 @@ def go_on(writing: Writing, most: int) -> None:
 
 
 def _is_read_anew(reading: Reading, node: int) -> bool:
-    row = reading.one("SELECT name FROM word_file WHERE node = ? AND content <> ''", (node,))
-    return row is not None and suffix_of(row[0]) in _READ_ANEW
+    name = scalar(reading, "SELECT name FROM word_file WHERE node = ? AND content <> ''", (node,))
+    return name is not None and suffix_of(name) in _READ_ANEW
 
 
 def _set(writing: Writing, under_way: Way | None = None) -> None:
     value = str(FORMAT)
     if under_way is not None:
         value += f" {under_way.reached}" + f" {_AGAIN}" * under_way.is_again
-    if not writing.run("UPDATE meta SET value = ? WHERE name = 'words_whole'", (value,)):
-        writing.run("INSERT INTO meta (name, value) VALUES ('words_whole', ?)", (value,))
+    keep_meta(writing, "words_whole", value)
