@@ -50,6 +50,12 @@ class Version(NamedTuple):
     manifest: bytes
     replaced_s: int
 
+    def of(self, node: Node) -> Node:
+        """The file as it was with this content."""
+        kept = self._asdict()
+        names = ("etag", "size_bytes", "mtime_s", "sha1", "sha256", "manifest")
+        return node._replace(**{name: kept[name] for name in names})
+
 
 def of(database: Reading, node_id: int) -> list[Version]:
     """Newest first."""

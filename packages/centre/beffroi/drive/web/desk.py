@@ -22,7 +22,6 @@ Rule:    addresses below /coffre/envoi/:
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,7 +40,7 @@ from beffroi.drive.web import form, granted
 from beffroi.drive.web.bodies import Bodies
 from beffroi.drive.web.dav.content import LATEST_MTIME_S
 from beffroi.drive.web.given import back
-from beffroi.drive.web.messages import Answer, Request
+from beffroi.drive.web.messages import Answer, Request, json_answer, led_to
 from beffroi.drive.web.streams import at_most, read_back
 from beffroi.drive.who import Who
 from beffroi.lib import clock, digits
@@ -50,7 +49,6 @@ from beffroi.lib.errors import BeffroiError, Invalid, TooLarge
 PART_BYTES = 5 * 1024 * 1024
 MAX_FILE_BYTES = PART_BYTES * part_names.MAX_PARTS
 _UPLOAD = re.compile(r"[0-9a-f]{32,64}", re.ASCII)
-_JSON = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
 
 
 class Sent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -176,8 +174,7 @@ class Desk:
         except BeffroiError as error:
             await request.drain()
             return back(str(folder_id or ""), error, self.pages)
-        address = f"{self.pages}{node.parent}/?recu=1"
-        return Answer(303, ((b"location", address.encode()), (b"cache-control", b"no-store")))
+        return led_to(f"{self.pages}{node.parent}/?recu=1")
 
     # -- inside ----------------------------------------------------------------------------------------------
 
@@ -305,10 +302,6 @@ def _inside(reading: Reading, folder: int, name: str) -> Node | None:
 
 def _made(node: Node) -> Answer:
     return json_answer(201, {"node": node.id, "folder": node.parent})
-
-
-def json_answer(status: int, value: object) -> Answer:
-    return Answer(status, _JSON, json.dumps(value).encode())
 
 
 def upload_of(text: str) -> str:

@@ -20,7 +20,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -50,7 +49,7 @@ from beffroi.drive.web.ends import Ends
 from beffroi.drive.web.errors import note
 from beffroi.drive.web.granted import Visit
 from beffroi.drive.web.linked import Standing, require_owner
-from beffroi.drive.web.messages import Answer, Request, Routes
+from beffroi.drive.web.messages import Answer, Request, Routes, json_answer, led_to
 from beffroi.drive.web.places import Places
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid, Unavailable
@@ -60,7 +59,6 @@ MOST_AT_ONCE, MOST_OF_ONE, MOST_OF_A_LINK = 32, 8, 4
 """Bodies under way, in all, of one collectivité, of one link: each holds some chunks, and colleagues have the rest."""
 MOST_WASTED_BYTES, WASTED_S = MOST_TOTAL_BYTES, 3600
 """Of a link within an hour: bytes that came and became no file. They lie in the store until they are collected."""
-_JSON = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
 
 
 class DropEmpty(DropRefused):
@@ -132,12 +130,11 @@ class Dropped:
             note(request.method, error)
             await request.drain()
             if is_form:
-                return _led(f"refus={error.code}")
-            return Answer(error.http_status, _JSON, json.dumps({"code": error.code}).encode())
+                return led_to(f"{PAGE}?refus={error.code}")
+            return json_answer(error.http_status, {"code": error.code})
         if is_form:
-            return _led(f"recu={reference}")
-        told = {"name": name, "size_bytes": size_bytes, "reference": reference}
-        return Answer(201, _JSON, json.dumps(told).encode())
+            return led_to(f"{PAGE}?recu={reference}")
+        return json_answer(201, {"name": name, "size_bytes": size_bytes, "reference": reference})
 
     async def answer(self, request: Request) -> tuple[str, int, str]:
         """(name, size, reference) of what was taken. Errors: GrantRefused, ForeignOrigin, LinkClosed, DropRefused,
@@ -271,7 +268,3 @@ def _letter(visit: Visit, sent: Sent) -> Letter:
     reference = hashlib.sha256(visit.name.encode()).hexdigest()[:12].upper()
     message = drops.plain(sent.message, MAX_MESSAGE_CHARS, lines=True)
     return Letter(f"{visit.share_id}:{reference}", sender, message)
-
-
-def _led(query: str) -> Answer:
-    return Answer(303, ((b"location", f"{PAGE}?{query}".encode()), (b"cache-control", b"no-store")))

@@ -30,7 +30,7 @@ from beffroi.drive.views import View
 from beffroi.drive.web import granted
 from beffroi.drive.web.bodies import Bodies
 from beffroi.drive.web.dav import conditions
-from beffroi.drive.web.messages import Answer, Enter, Header, Request
+from beffroi.drive.web.messages import Answer, Enter, Header, Request, led_to
 from beffroi.drive.web.visiting import Visits
 from beffroi.lib import digits
 from beffroi.lib.errors import BeffroiError, Invalid
@@ -327,8 +327,7 @@ async def _packed(bodies: Bodies, entries: Sequence[tuple[str, Node]]) -> AsyncG
 def back(folder: str, error: BeffroiError, pages: str = "/coffre/") -> Answer:
     """For a person who pressed a button: the folder's page, which says why it was not done."""
     page = f"{pages}{folder}/" if digits.number(folder) is not None else pages
-    address = f"{page}?refus={error.code}"
-    return Answer(303, ((b"location", address.encode()), (b"cache-control", b"no-store")))
+    return led_to(f"{page}?refus={error.code}")
 
 
 def _numbers(texts: Sequence[str]) -> list[int]:

@@ -41,7 +41,7 @@ from beffroi.drive.web.errors import note, words
 from beffroi.drive.web.given import MOST_ZIPPED, Body, archive, below, download, image, nothing, number
 from beffroi.drive.web.granted import Visit
 from beffroi.drive.web.making import Maker
-from beffroi.drive.web.messages import Answer, Request
+from beffroi.drive.web.messages import NO_STORE, Answer, Request, led_to
 from beffroi.drive.web.places import Places
 from beffroi.drive.web.previews import as_pdf, picture, refusal, said, thumbnail
 from beffroi.drive.who import Who
@@ -324,8 +324,7 @@ def _refused(request: Request, error: BeffroiError) -> Answer:
     the code."""
     if request.path.endswith("/bureau"):
         return refusal(error)
-    no_store = (b"cache-control", b"no-store")
     if request.method == "GET" and b"range" not in request.headers:
-        return Answer(303, ((b"location", f"{PAGE}?refus={error.code}".encode()), no_store))
-    headers = ((b"content-type", b"text/plain; charset=utf-8"), no_store)
+        return led_to(f"{PAGE}?refus={error.code}")
+    headers = ((b"content-type", b"text/plain; charset=utf-8"), NO_STORE)
     return Answer(error.http_status, headers, words(error).encode())

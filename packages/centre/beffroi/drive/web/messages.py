@@ -7,6 +7,7 @@ Hostile: everything in a request.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -62,6 +63,12 @@ class Request:
     is_read: bool = field(default=False, init=False)
     """Whether the body was read to its end."""
     _ends: list[Callable[[], object]] = field(default_factory=list, init=False)
+
+    @property
+    def signed_in(self) -> Who:
+        """On routes that are not open."""
+        assert self.who is not None, "signed in"
+        return self.who
 
     def at_end(self, call: Callable[[], object]) -> None:
         """To be called once the request is answered to its end, or its client is gone."""
@@ -185,6 +192,18 @@ class Answer:
             if gone is not None:
                 gone.cancel()
         await send({"type": "http.response.body", "body": b""})
+
+
+NO_STORE: Header = (b"cache-control", b"no-store")
+
+
+def led_to(address: str) -> Answer:
+    """Another page, for a person; the address itself is kept nowhere."""
+    return Answer(303, ((b"location", address.encode()), NO_STORE))
+
+
+def json_answer(status: int, value: object) -> Answer:
+    return Answer(status, ((b"content-type", b"application/json"), NO_STORE), json.dumps(value).encode())
 
 
 async def _until_gone(receive: Receive) -> None:

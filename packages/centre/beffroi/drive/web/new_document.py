@@ -18,7 +18,7 @@ from beffroi.drive.store.model import AbsentNode, Act, NameTaken, Node, ReadOnly
 from beffroi.drive.store.writing import Writing
 from beffroi.drive.web import granted
 from beffroi.drive.web.given import back, number
-from beffroi.drive.web.messages import Answer, Enter, Request, Routes
+from beffroi.drive.web.messages import Answer, Enter, Request, Routes, led_to
 from beffroi.drive.web.visiting import ABROAD, Visits
 from beffroi.drive.who import Who
 from beffroi.lib import clock
@@ -56,8 +56,7 @@ class NewDocument:
         except BeffroiError as error:
             await request.drain()
             return back(folder, error, pages)
-        location = f"{pages}{node.id}/editer/".encode()
-        return Answer(303, ((b"location", location), (b"cache-control", b"no-store")))
+        return led_to(f"{pages}{node.id}/editer/")
 
     async def make(self, who: Who, address: str, folder_id: int, kind: blank.Kind, name: str) -> Node:
         """``name``: without its ending. Errors: AbsentNode, ReadOnly, NameRefused, NameTaken, those of the store."""

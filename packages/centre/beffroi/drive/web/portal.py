@@ -18,12 +18,12 @@ from beffroi.drive.store.model import AbsentNode, Act
 from beffroi.drive.views import View
 from beffroi.drive.web import granted, numbered
 from beffroi.drive.web.bodies import BodiesOf
-from beffroi.drive.web.desk import Desk, json_answer, upload_of
+from beffroi.drive.web.desk import Desk, upload_of
 from beffroi.drive.web.errors import note
 from beffroi.drive.web.given import Given, back
 from beffroi.drive.web.linked import Linked, Standing, Tell
 from beffroi.drive.web.making import Maker
-from beffroi.drive.web.messages import Answer, Enter, Handler, Request, Routes
+from beffroi.drive.web.messages import Answer, Enter, Handler, Request, Routes, json_answer, led_to
 from beffroi.drive.web.visiting import Visits
 from beffroi.drive.who import Who
 from beffroi.lib import clock, digits
@@ -118,8 +118,7 @@ class Portal:
 def _said(request: Request, error: BeffroiError) -> Answer:
     """For a script the code, which the page has words for; a person is led to a page, or to a new grant."""
     if isinstance(error, GrantRefused) and FETCHED.fullmatch(request.path) and request.query != AGAIN:
-        address = f"/coffre/droit/?vers={request.path}"
-        return Answer(303, ((b"location", address.encode()), (b"cache-control", b"no-store")))
+        return led_to(f"/coffre/droit/?vers={request.path}")
     if FETCHED.fullmatch(request.path) and "text/html" in request.header(b"accept"):
         return back("", error, page_of(request.path))
     is_form = request.method == "POST" and granted.FILE_HEADER not in request.headers

@@ -32,7 +32,7 @@ from beffroi.drive.web import granted
 from beffroi.drive.web.bodies import BodiesOf
 from beffroi.drive.web.errors import note
 from beffroi.drive.web.given import FORM_BYTES, HARMLESS, attachment
-from beffroi.drive.web.messages import Answer, Enter, Request
+from beffroi.drive.web.messages import Answer, Enter, Request, led_to
 from beffroi.drive.web.places import Places
 from beffroi.drive.who import Who
 from beffroi.lib.errors import BeffroiError
@@ -64,8 +64,7 @@ class Sealed:
             note(request.method, error)
             await request.drain()
             page = f"{PAGE}{seal_id}/" if is_id(seal_id, "seal") else PAGE
-            headers = ((b"location", f"{page}?refus={error.code}".encode()), (b"cache-control", b"no-store"))
-            return Answer(303, headers)
+            return led_to(f"{page}?refus={error.code}")
 
     async def _answer(self, request: Request, seal_id: str, kind: str) -> Answer:
         """Errors: GrantRefused, ForeignOrigin, AbsentNode, Frozen, TransferInvalid, Unavailable."""

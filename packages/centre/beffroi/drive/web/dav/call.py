@@ -13,6 +13,7 @@ from functools import cached_property
 from beffroi.drive.store import favourites, locks, look, seals, shares, tags
 from beffroi.drive.store.favourites import Star
 from beffroi.drive.store.model import AbsentNode, Act, NameTaken, Node, ParentAbsent, ReadOnly, RootFixed
+from beffroi.drive.store.scalars import meta
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import Place, View
 from beffroi.drive.web.bodies import Bodies
@@ -21,7 +22,7 @@ from beffroi.drive.web.dav.conditions import Clause, ConditionFailed, State
 from beffroi.drive.web.dav.owners import Owners
 from beffroi.drive.web.dav.paths import Target
 from beffroi.drive.web.dav.properties import Setting, etag, file_id, instance, system_tags
-from beffroi.drive.web.messages import Header, Request
+from beffroi.drive.web.messages import Answer, Header, Request
 from beffroi.drive.who import Who
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid
@@ -112,14 +113,12 @@ class Call:
         tagged: Collection[int] = (),
     ) -> Setting:
         """``tagged``: nodes whose tags are wanted; those of another collectivité are its own and not told."""
-        row = reading.one("SELECT value FROM meta WHERE name = 'fingerprint'")
         starred = self.stars(reading) if wants_stars else frozenset()
-        fingerprint = row[0] if row else ""
         found = tags.by_node(reading, self.who, tagged) if self.view is self.home else {}
         return Setting(
             self.who.collectivite_id,
             self.view.collectivite_id,
-            fingerprint,
+            meta(reading, "fingerprint") or "",
             clock.epoch_s(),
             self.target.is_for_explorers,
             _DESKTOP in self.request.header(b"user-agent"),
@@ -239,6 +238,11 @@ class Call:
         """What clients want to know of a file or folder that they wrote."""
         tag = f'"{node.etag:x}"'.encode()
         return [(b"etag", tag), (b"oc-etag", tag), (b"oc-fileid", file_id(node.id, self.instance).encode())]
+
+    def put(self, node: Node, *, is_new: bool, mtime_s: int | None) -> Answer:
+        """``mtime_s``: that the client asked for."""
+        accepted: list[Header] = [(b"x-oc-mtime", b"accepted")] if mtime_s is not None else []
+        return Answer(201 if is_new else 204, self.written(node) + accepted)
 
     def copied(self, node: Node) -> list[Header]:
         """As ``written``; of a folder as it is by now: what was copied into it after it was made changed it."""

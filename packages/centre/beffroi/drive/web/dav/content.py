@@ -158,10 +158,7 @@ async def put(call: Call) -> Answer:
         return tree.put(writing, call.act, parent.node.id, name, content, mtime_s=mtime_s)
 
     node, is_new = await call.view.database.write_async(change, is_quick=True)
-    headers = call.written(node)
-    if mtime_s is not None:
-        headers.append((b"x-oc-mtime", b"accepted"))
-    return Answer(201 if is_new else 204, headers)
+    return call.put(node, is_new=is_new, mtime_s=mtime_s)
 
 
 def _first_absent(call: Call, reading: Reading, path: tuple[str, ...]) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ MOST_DEEP = 5_000
 PIECE = 1000
 """Entries that are rendered at a time: some milliseconds."""
 MOST_KEPT_BYTES = 4096
-HEADERS = (xml.CONTENT_TYPE, (b"dav", b"1, 2, 3"))
+CLASSES = (b"dav", b"1, 2, 3")
 
 
 class Wish(NamedTuple):
@@ -84,8 +84,8 @@ async def propfind(call: Call) -> Answer:
             elements, quick.elements(call.target.href(call.target.path, is_folder=True), shown[0].owner, rows)
         )
     if len(shown) + len(rows) <= PIECE:
-        return Answer(207, HEADERS, f"{xml.MULTISTATUS}{''.join(elements)}{xml.END}".encode())
-    return Answer(207, HEADERS, _pieces(elements))
+        return xml.multistatus(elements, CLASSES)
+    return Answer(207, (xml.CONTENT_TYPE, CLASSES), _pieces(elements))
 
 
 def _depth(request: Request) -> int:
@@ -181,7 +181,7 @@ class Entries:
         if self._asked.kind == "names":
             return xml.response(href, [xml.propstat(properties.all_names(shown), "200 OK")])
         if node.properties:
-            return xml.response(href, _propstats(*self._own(shown)))
+            return xml.response(href, xml.propstats(*self._own(shown)))
         kind = properties.kind_of(shown)
         line = self._lines.get(kind) or self._line(kind)
         return line.text % (href, *[value(shown) for value in line.values])
@@ -203,12 +203,6 @@ class Entries:
         live = properties.template(self._asked.names, kind)
         absent = "" if self._asked.kind == "all" else "".join(map(xml.empty, live.absent))
         # A namespace is the client's word, and may hold a sign that formats.
-        text = xml.response("%s", _propstats(live.text, absent.replace("%", "%%")))
+        text = xml.response("%s", xml.propstats(live.text, absent.replace("%", "%%")))
         made = self._lines[kind] = live._replace(text=text)
         return made
-
-
-def _propstats(found: str, absent: str) -> list[str]:
-    """XML of what there is, and of the names of what there is not."""
-    stats = [xml.propstat(found, "200 OK")] if found or not absent else []
-    return [*stats, xml.propstat(absent, "404 Not Found")] if absent else stats

@@ -11,7 +11,7 @@ from beffroi.drive.views import Place
 from beffroi.drive.web.dav import conditions, properties, xml
 from beffroi.drive.web.dav.call import Call
 from beffroi.drive.web.dav.content import LATEST_MTIME_S
-from beffroi.drive.web.dav.listing import HEADERS
+from beffroi.drive.web.dav.listing import CLASSES
 from beffroi.drive.web.dav.xml import Element, Name
 from beffroi.drive.web.messages import Answer
 from beffroi.lib import digits
@@ -128,7 +128,7 @@ async def proppatch(call: Call) -> Answer:
     if not is_own and patch.star is not None:
         await call.home.database.write_async(lambda writing: put_star(writing, place))
     href = call.target.href(place.path, is_folder=bool(place.node.is_folder))
-    return Answer(207, HEADERS, f"{xml.MULTISTATUS}{xml.response(href, patch.answer())}{xml.END}".encode())
+    return xml.multistatus([xml.response(href, patch.answer())], CLASSES)
 
 
 def _steps(body: Element) -> list[Step]:

@@ -18,7 +18,6 @@ from beffroi.drive.web.dav import changes, content, listing, locking, patching, 
 from beffroi.drive.web.dav.call import Call
 from beffroi.drive.web.dav.owners import Owners
 from beffroi.drive.web.messages import Answer, Request, Routes
-from beffroi.drive.web.signin import NotSignedIn
 from beffroi.drive.web.visiting import accepted
 from beffroi.drive.who import Who
 from beffroi.lib.errors import BeffroiError
@@ -96,15 +95,11 @@ class Dav:
 
     async def call(self, request: Request) -> Call:
         """Errors: AbsentNode (another's tree), NameRefused, TooDeep, Unavailable."""
-        if request.who is None:
-            raise NotSignedIn
-        return await self.call_at(request, paths.target(request.path, request.who))
+        return await self.call_at(request, paths.target(request.path, request.signed_in))
 
     async def call_at(self, request: Request, target: paths.Target) -> Call:
         """For a target that the path of the request does not say by itself. Errors: Unavailable."""
-        who = request.who
-        if who is None:
-            raise NotSignedIn
+        who = request.signed_in
         view = View.of(who, self._communes.metadata)
         if (who.collectivite_id, who.person_id) not in self._seen:
             await view.database.write_async(view.make_roots)

@@ -10,7 +10,7 @@ from xml.sax.saxutils import quoteattr
 
 from lxml import etree
 
-from beffroi.drive.web.messages import Request
+from beffroi.drive.web.messages import Answer, Header, Request
 from beffroi.lib.errors import BeffroiError
 
 MAX_BODY_BYTES = 256 * 1024
@@ -118,6 +118,17 @@ def propstat(properties: str, status: str) -> str:
     return f"<d:propstat><d:prop>{properties}</d:prop><d:status>HTTP/1.1 {status}</d:status></d:propstat>"
 
 
+def propstats(found: str, absent: str) -> list[str]:
+    """Of what there is, and of the names of what there is not; as ``properties`` of ``propstat``."""
+    stats = [propstat(found, "200 OK")] if found or not absent else []
+    return [*stats, propstat(absent, "404 Not Found")] if absent else stats
+
+
 def response(href: str, inner: Iterable[str]) -> str:
     """``href``: quoted as ``Target.href`` does."""
     return f"<d:response><d:href>{href}</d:href>{''.join(inner)}</d:response>"
+
+
+def multistatus(elements: Iterable[str], *headers: Header) -> Answer:
+    """``elements``: as ``response`` makes them."""
+    return Answer(207, (CONTENT_TYPE, *headers), f"{MULTISTATUS}{''.join(elements)}{END}".encode())

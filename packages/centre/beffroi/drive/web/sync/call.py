@@ -39,8 +39,7 @@ def entry(href: str, values: Mapping[Name, str], names: tuple[Name, ...] | None)
     wanted = tuple(values) if names is None else names
     found = "".join(_element(name, values[name]) for name in wanted if name in values)
     absent = "".join(xml.empty(name) for name in wanted if name not in values)
-    stats = [xml.propstat(found, "200 OK")] if found or not absent else []
-    return xml.response(href, [*stats, *([xml.propstat(absent, "404 Not Found")] if absent else [])])
+    return xml.response(href, xml.propstats(found, absent))
 
 
 def _element(name: Name, inside: str) -> str:

@@ -59,8 +59,7 @@ class Devices:
         routes.add(DIRECT, self.give, is_open=True)
 
     async def leave(self, request: Request) -> Answer:
-        version, who = request.path[: len(ocs.V1)], request.who
-        assert who is not None, "signed in"
+        version, who = request.path[: len(ocs.V1)], request.signed_in
         if request.method != "DELETE" or request.path.rstrip("/") != version + LEAVE:
             return ocs.unknown(request, version)
         await asyncio.to_thread(self.tell, who)
@@ -69,8 +68,7 @@ class Devices:
         return ocs.good(request, version, [])
 
     async def make(self, request: Request) -> Answer:
-        version, who = request.path[: len(ocs.V1)], request.who
-        assert who is not None, "signed in"
+        version, who = request.path[: len(ocs.V1)], request.signed_in
         if request.method != "POST" or request.path.rstrip("/") != version + MAKE:
             return ocs.unknown(request, version)
         try:

@@ -15,7 +15,7 @@ from xml.sax.saxutils import escape
 from beffroi.drive.store import groups, room
 from beffroi.drive.store.model import NO_LIMIT
 from beffroi.drive.web.errors import words
-from beffroi.drive.web.messages import Answer, Request, Routes, fields
+from beffroi.drive.web.messages import NO_STORE, Answer, Request, Routes, fields
 from beffroi.drive.web.sync import search, share_fields, sharing, unified
 from beffroi.drive.web.sync.call import NOWHERE, CallFor
 from beffroi.lib.errors import BeffroiError, Invalid
@@ -30,7 +30,6 @@ PARALLEL_CHUNKS = 4
 _OK, _UNKNOWN = {V1: 100, V2: 200}, {V1: 998, V2: 404}
 _JSON = (b"content-type", b"application/json; charset=utf-8")
 _XML = (b"content-type", b"application/xml; charset=utf-8")
-_NO_STORE = (b"cache-control", b"no-store")
 UNLIMITED = -3
 
 
@@ -111,7 +110,7 @@ class Ocs:
             routes.add(version, self.call)
 
     async def status(self, request: Request) -> Answer:
-        return Answer(200, (_JSON, _NO_STORE), _dumped(status()))
+        return Answer(200, (_JSON, NO_STORE), _dumped(status()))
 
     async def reached(self, request: Request) -> Answer:
         """A client finds out whether something between it and us asks for a sign-in of its own."""
@@ -120,8 +119,7 @@ class Ocs:
     async def call(self, request: Request) -> Answer:
         version = request.path[: len(V1)]
         path = request.path[len(V1) :].rstrip("/")
-        assert request.who is not None, "signed in"
-        login = request.who.login
+        login = request.signed_in.login
         if path.startswith((sharing.API, unified.API)):
             return await self._answered(request, version, path)
         if path in _OWN_PASSWORD:
@@ -226,9 +224,9 @@ def answer(request: Request, version: str, code: int, data: Any, message: str = 
     }
     status_code = code if version == V2 else 200  # the first version says it inside
     if _wants_json(request):
-        return Answer(status_code, (_JSON, _NO_STORE), _dumped({"ocs": {"meta": meta, "data": data}}))
+        return Answer(status_code, (_JSON, NO_STORE), _dumped({"ocs": {"meta": meta, "data": data}}))
     body = f'<?xml version="1.0"?>\n<ocs><meta>{_xml(meta)}</meta><data>{_xml(data)}</data></ocs>\n'
-    return Answer(status_code, (_XML, _NO_STORE), body.encode())
+    return Answer(status_code, (_XML, NO_STORE), body.encode())
 
 
 def _wants_json(request: Request) -> bool:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from uuid import NAMESPACE_URL, uuid5
 
 from beffroi.drive.web.dav.call import MethodRefused
-from beffroi.drive.web.messages import Answer, Handler, Request
+from beffroi.drive.web.messages import NO_STORE, Answer, Handler, Request
 from beffroi.drive.who import Who
 
 PATH = "/remote.php/dav/provisioning/apple-provisioning.mobileconfig"
@@ -21,7 +21,7 @@ _KINDS = (("CalDAV", "com.apple.caldav.account"), ("CardDAV", "com.apple.carddav
 _HEADERS = (
     (b"content-type", b"application/x-apple-aspen-config; charset=utf-8"),
     (b"content-disposition", b'attachment; filename="beffroi.mobileconfig"'),
-    (b"cache-control", b"no-store"),
+    NO_STORE,
 )
 
 
@@ -29,10 +29,9 @@ def handler(base_url: str) -> Handler:
     """``base_url``: where programs reach this server."""
 
     async def give(request: Request) -> Answer:
-        assert request.who is not None, "signed in"
         if request.method not in ("GET", "HEAD"):
             raise MethodRefused("GET", "HEAD")
-        body = plistlib.dumps(_profile(base_url, request.who))
+        body = plistlib.dumps(_profile(base_url, request.signed_in))
         headers = (*_HEADERS, (b"content-length", str(len(body)).encode()))
         return Answer(200, headers, b"" if request.method == "HEAD" else body)
 

@@ -45,8 +45,9 @@ class Finder:
 
     async def search(self, request: Request) -> Answer:
         """SEARCH on the root of all trees."""
-        assert request.who is not None, "signed in"
-        call = leaving_out(await self._call_for(request, Target(f"{paths.FILES}/{request.who.login}", ())))
+        call = leaving_out(
+            await self._call_for(request, Target(f"{paths.FILES}/{request.signed_in.login}", ()))
+        )
         body = await xml.read(request, "searchrequest")
         if body is None:
             raise xml.XmlRefused
@@ -62,15 +63,14 @@ class Finder:
             for visit in visits:
                 shown += _shown_there(call, visit, wanted, wish)
             headers = ((b"x-nc-paginate", b"true"),) if _is_paged(request) else ()
-            return _answer(call, wish, _ordered(wanted, shown), headers)
+            return _answer(call, wish, _ordered(wanted, shown), *headers)
 
         async with self.turns:
             return await asyncio.to_thread(look_up)
 
     async def report(self, request: Request) -> Answer:
         """REPORT filter-files: what the person starred, or has all of some tags, below the folder of the request."""
-        assert request.who is not None, "signed in"
-        call = leaving_out(await self._call_for(request, paths.target(request.path, request.who)))
+        call = leaving_out(await self._call_for(request, paths.target(request.path, request.signed_in)))
         body = xml.parse(await request.body(xml.MAX_BODY_BYTES), "filter-files", OC)
         rules = body.find(f"{{{OC}}}filter-rules")
         asks_star, tag_ids = _rules(rules)
@@ -212,8 +212,5 @@ def _page(request: Request, wanted: Search) -> Search:
     return replace(wanted, first=first, most=min(first + count, wanted.most))
 
 
-def _answer(
-    call: Call, wish: listing.Wish, shown: Sequence[properties.Shown], headers: tuple[Header, ...] = ()
-) -> Answer:
-    entries = "".join(map(listing.Entries(call, wish).of, shown))
-    return Answer(207, (xml.CONTENT_TYPE, *headers), f"{xml.MULTISTATUS}{entries}{xml.END}".encode())
+def _answer(call: Call, wish: listing.Wish, shown: Sequence[properties.Shown], *headers: Header) -> Answer:
+    return xml.multistatus(map(listing.Entries(call, wish).of, shown), *headers)

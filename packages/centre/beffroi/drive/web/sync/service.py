@@ -13,8 +13,8 @@ from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.web.dav.call import ON_FOLDERS, MethodRefused
 from beffroi.drive.web.dav.paths import FILES
-from beffroi.drive.web.dav.service import Dav
-from beffroi.drive.web.messages import Answer, Receive, Request, Routes
+from beffroi.drive.web.dav.service import Dav, Method
+from beffroi.drive.web.messages import Answer, Handler, Receive, Request, Routes
 from beffroi.drive.web.signin import Doorman
 from beffroi.drive.web.sync import basicsearch, provisioning, push, search, tags, trash, uploads, versions
 from beffroi.drive.web.sync.call import NOWHERE
@@ -57,12 +57,17 @@ class Sync:
         for prefix in _CALENDARS:
             routes.add(prefix, _to_calendars)
         routes.add(FILES, self._files)
-        routes.add(uploads.PREFIX, uploads.Uploads(self._dav.call_at).handle)
-        routes.add(trash.PREFIX, trash.Trash(self._dav.call_at).handle)
-        tagging = tags.Tags(self._dav.call_at)
-        routes.add(tags.LIST, tagging.listed)
-        routes.add(tags.RELATIONS, tagging.related)
-        routes.add(versions.PREFIX, versions.Versions(self._dav.call_at).handle)
+        routes.add(uploads.PREFIX, self._called(uploads.handle))
+        routes.add(trash.PREFIX, self._called(trash.handle))
+        routes.add(tags.LIST, self._called(tags.listed))
+        routes.add(tags.RELATIONS, self._called(tags.related))
+        routes.add(versions.PREFIX, self._called(versions.handle))
+
+    def _called(self, method: Method) -> Handler:
+        async def handle(request: Request) -> Answer:
+            return await method(await self._dav.call_at(request, NOWHERE))
+
+        return handle
 
     def start(self, run: Path | None = None) -> None:
         """In the loop that serves. ``run``: Config.run, where other processes say what they changed."""
@@ -113,6 +118,5 @@ class Sync:
 
 async def _to_calendars(request: Request) -> Answer:
     """To the home of the person, which is their principal, too (process calendars)."""
-    assert request.who is not None, "signed in"
     await request.drain()
-    return Answer(301, ((b"location", f"/caldav/{request.who.person_id}/".encode()),))
+    return Answer(301, ((b"location", f"/caldav/{request.signed_in.person_id}/".encode()),))

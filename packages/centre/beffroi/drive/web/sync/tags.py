@@ -22,8 +22,8 @@ from beffroi.drive.web.dav import xml
 from beffroi.drive.web.dav.call import Call, MethodRefused
 from beffroi.drive.web.dav.properties import flag
 from beffroi.drive.web.dav.xml import DAV, NC, OC, Name
-from beffroi.drive.web.messages import Answer, Request
-from beffroi.drive.web.sync.call import NOWHERE, CallFor, asked, entry
+from beffroi.drive.web.messages import Answer
+from beffroi.drive.web.sync.call import asked, entry
 from beffroi.drive.who import Who
 from beffroi.lib import digits
 from beffroi.lib.errors import Invalid
@@ -37,50 +37,47 @@ _FLAGS: dict[Name, str] = {
 }
 
 
-class Tags:
-    def __init__(self, call_for: CallFor) -> None:
-        self._call_for = call_for
+async def listed(call: Call) -> Answer:
+    """LIST and LIST/TAG."""
+    method = call.request.method
+    tag = call.request.path.removeprefix(LIST).strip("/")
+    if not tag and method == "POST":
+        return await _make(call, None)
+    if method == "PROPFIND":
+        with call.view.database.reading() as reading:
+            found = [tags.find(reading, call.who, _number(tag))] if tag else tags.seen(reading, call.who)
+        return await _propfind(call, "" if tag else f"{LIST}/", LIST, found)
+    if tag and method == "PROPPATCH":
+        return await _change(call, _number(tag))
+    if tag and method == "DELETE":
+        await call.view.database.write_async(lambda w: tags.remove(w, call.who, _number(tag)))
+        return Answer(204)
+    raise MethodRefused("PROPFIND", *(("PROPPATCH", "DELETE") if tag else ("POST",)))
 
-    async def listed(self, request: Request) -> Answer:
-        """LIST and LIST/TAG."""
-        call, method = await self._call_for(request, NOWHERE), request.method
-        tag = request.path.removeprefix(LIST).strip("/")
-        if not tag and method == "POST":
-            return await _make(call, None)
-        if method == "PROPFIND":
-            with call.view.database.reading() as reading:
-                found = [tags.find(reading, call.who, _number(tag))] if tag else tags.seen(reading, call.who)
-            return await _propfind(call, "" if tag else f"{LIST}/", LIST, found)
-        if tag and method == "PROPPATCH":
-            return await _change(call, _number(tag))
-        if tag and method == "DELETE":
-            await call.view.database.write_async(lambda w: tags.remove(w, call.who, _number(tag)))
-            return Answer(204)
-        raise MethodRefused("PROPFIND", *(("PROPPATCH", "DELETE") if tag else ("POST",)))
 
-    async def related(self, request: Request) -> Answer:
-        """RELATIONS/files/NUMBER and RELATIONS/files/NUMBER/TAG. ``NUMBER``: ``oc:fileid``."""
-        call, method = await self._call_for(request, NOWHERE), request.method
-        kind, *steps = request.path.removeprefix(RELATIONS).strip("/").split("/")
-        if kind != "files" or not 0 < len(steps) < 3:
-            raise AbsentNode("file")
-        node_id, tag_id = _number(steps[0]), _number(steps[1]) if len(steps) == 2 else None
-        if tag_id is None and method == "PROPFIND":
-            with call.view.database.reading() as reading:
-                call.view.at(reading, node_id)
-                found = tags.by_node(reading, call.who, [node_id]).get(node_id, [])
-            base = f"{RELATIONS}/files/{node_id}"
-            return await _propfind(call, f"{base}/", base, found)
-        if tag_id is None and method == "POST":
-            return await _make(call, node_id)
-        if tag_id is None or method not in ("PUT", "DELETE"):
-            raise MethodRefused(*(("PROPFIND", "POST") if tag_id is None else ("PUT", "DELETE")))
-        change = tags.assign if method == "PUT" else tags.unassign
-        await request.drain()
-        await call.view.database.write_async(
-            lambda w: change(w, call.who, tagging.writable(call.view, w, node_id).node.id, tag_id)
-        )
-        return Answer(201 if method == "PUT" else 204)
+async def related(call: Call) -> Answer:
+    """RELATIONS/files/NUMBER and RELATIONS/files/NUMBER/TAG. ``NUMBER``: ``oc:fileid``."""
+    method = call.request.method
+    kind, *steps = call.request.path.removeprefix(RELATIONS).strip("/").split("/")
+    if kind != "files" or not 0 < len(steps) < 3:
+        raise AbsentNode("file")
+    node_id, tag_id = _number(steps[0]), _number(steps[1]) if len(steps) == 2 else None
+    if tag_id is None and method == "PROPFIND":
+        with call.view.database.reading() as reading:
+            call.view.at(reading, node_id)
+            found = tags.by_node(reading, call.who, [node_id]).get(node_id, [])
+        base = f"{RELATIONS}/files/{node_id}"
+        return await _propfind(call, f"{base}/", base, found)
+    if tag_id is None and method == "POST":
+        return await _make(call, node_id)
+    if tag_id is None or method not in ("PUT", "DELETE"):
+        raise MethodRefused(*(("PROPFIND", "POST") if tag_id is None else ("PUT", "DELETE")))
+    change = tags.assign if method == "PUT" else tags.unassign
+    await call.request.drain()
+    await call.view.database.write_async(
+        lambda w: change(w, call.who, tagging.writable(call.view, w, node_id).node.id, tag_id)
+    )
+    return Answer(201 if method == "PUT" else 204)
 
 
 async def _propfind(call: Call, folder: str, base: str, found: list[Tag]) -> Answer:
@@ -93,7 +90,7 @@ async def _propfind(call: Call, folder: str, base: str, found: list[Tag]) -> Ans
         for one in found if depth != "0" or not folder else ():
             yield entry(f"{base}/{one.id}", _values(call.who, one), wanted)
 
-    return Answer(207, (xml.CONTENT_TYPE,), f"{xml.MULTISTATUS}{''.join(entries())}{xml.END}".encode())
+    return xml.multistatus(entries())
 
 
 def _values(who: Who, tag: Tag) -> dict[Name, str]:
@@ -149,11 +146,7 @@ async def _change(call: Call, tag_id: int) -> Answer:
 
     await call.view.database.write_async(change)
     stat = xml.propstat("".join(map(xml.empty, said)), "200 OK")
-    return Answer(
-        207,
-        (xml.CONTENT_TYPE,),
-        f"{xml.MULTISTATUS}{xml.response(f'{LIST}/{tag_id}', [stat])}{xml.END}".encode(),
-    )
+    return xml.multistatus([xml.response(f"{LIST}/{tag_id}", [stat])])
 
 
 def _is_true(text: str) -> int:

@@ -25,8 +25,8 @@ from beffroi.drive.web.dav.call import Call, MethodRefused
 from beffroi.drive.web.dav.paths import SAFE, local
 from beffroi.drive.web.dav.xml import DAV, NC, OC, Name
 from beffroi.drive.web.given import Body
-from beffroi.drive.web.messages import Answer, Request
-from beffroi.drive.web.sync.call import NOWHERE, CallFor, asked, entry, own
+from beffroi.drive.web.messages import Answer
+from beffroi.drive.web.sync.call import asked, entry, own
 from beffroi.lib import digits
 from beffroi.lib.errors import BeffroiError
 from beffroi.previews.wire import has_thumbnail
@@ -50,27 +50,23 @@ class TrashWhole(BeffroiError):
     http_status = 403
 
 
-class Trash:
-    def __init__(self, call_for: CallFor) -> None:
-        self._call_for = call_for
-
-    async def handle(self, request: Request) -> Answer:
-        call = await self._call_for(request, NOWHERE)
-        kind, _, item = own(request.path, PREFIX, call).partition("/")
-        if kind != "trash":
-            raise AbsentNode("trash")
-        if request.method == "PROPFIND":
-            return await _list(call, item)
-        if request.method == "DELETE":
-            if item:
-                await asyncio.to_thread(_known, call, item)
-            raise TrashKept
-        if request.method == "MOVE" and item:
-            if "/" in item:
-                await asyncio.to_thread(_known, call, item)
-                raise TrashWhole
-            return await _restore(call, item)
-        raise MethodRefused("PROPFIND", *(("MOVE",) if item else ()))
+async def handle(call: Call) -> Answer:
+    method = call.request.method
+    kind, _, item = own(call.request.path, PREFIX, call).partition("/")
+    if kind != "trash":
+        raise AbsentNode("trash")
+    if method == "PROPFIND":
+        return await _list(call, item)
+    if method == "DELETE":
+        if item:
+            await asyncio.to_thread(_known, call, item)
+        raise TrashKept
+    if method == "MOVE" and item:
+        if "/" in item:
+            await asyncio.to_thread(_known, call, item)
+            raise TrashWhole
+        return await _restore(call, item)
+    raise MethodRefused("PROPFIND", *(("MOVE",) if item else ()))
 
 
 async def _list(call: Call, item: str) -> Answer:
@@ -90,7 +86,7 @@ async def _list(call: Call, item: str) -> Answer:
         ]
         if not item:
             entries.insert(0, entry(base, {(DAV, "resourcetype"): _FOLDER}, names))
-        return Answer(207, (xml.CONTENT_TYPE,), f"{xml.MULTISTATUS}{''.join(entries)}{xml.END}".encode())
+        return xml.multistatus(entries)
 
     return await asyncio.to_thread(look_up)
 

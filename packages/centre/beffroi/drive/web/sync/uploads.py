@@ -21,9 +21,9 @@ from beffroi.drive.web.dav import content as files
 from beffroi.drive.web.dav import xml
 from beffroi.drive.web.dav.call import Call, Exists, MethodRefused
 from beffroi.drive.web.dav.paths import SAFE
-from beffroi.drive.web.messages import Answer, Request
+from beffroi.drive.web.messages import Answer
 from beffroi.drive.web.streams import read_back
-from beffroi.drive.web.sync.call import NOWHERE, CallFor, own
+from beffroi.drive.web.sync.call import own
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError
 
@@ -45,23 +45,18 @@ class ChecksumDiffers(BeffroiError):
     http_status = 400
 
 
-class Uploads:
-    def __init__(self, call_for: CallFor) -> None:
-        self._call_for = call_for
-
-    async def handle(self, request: Request) -> Answer:
-        call = await self._call_for(request, NOWHERE)
-        upload, _, part = own(request.path, PREFIX, call).partition("/")
-        if not upload:
-            raise AbsentNode("upload")
-        upload, method = names.normal(upload), request.method
-        if part == END and method == "MOVE":
-            return await _finish(call, upload)
-        if part and method == "PUT":
-            return await _put(call, upload, part)
-        if not part and method in _OF_FOLDERS:
-            return await _OF_FOLDERS[method](call, upload)
-        raise MethodRefused(*(("MOVE",) if part == END else ("PUT",) if part else _OF_FOLDERS))
+async def handle(call: Call) -> Answer:
+    upload, _, part = own(call.request.path, PREFIX, call).partition("/")
+    if not upload:
+        raise AbsentNode("upload")
+    upload, method = names.normal(upload), call.request.method
+    if part == END and method == "MOVE":
+        return await _finish(call, upload)
+    if part and method == "PUT":
+        return await _put(call, upload, part)
+    if not part and method in _OF_FOLDERS:
+        return await _OF_FOLDERS[method](call, upload)
+    raise MethodRefused(*(("MOVE",) if part == END else ("PUT",) if part else _OF_FOLDERS))
 
 
 async def _begin(call: Call, upload: str) -> Answer:
@@ -82,7 +77,7 @@ async def _list(call: Call, upload: str) -> Answer:
         for one in parts:
             inside = f"<d:resourcetype/><d:getcontentlength>{one.size_bytes}</d:getcontentlength>"
             out.append(xml.response(f"{base}{_label(one)}", [xml.propstat(inside, "200 OK")]))
-    return Answer(207, (xml.CONTENT_TYPE,), f"{xml.MULTISTATUS}{''.join(out)}{xml.END}".encode())
+    return xml.multistatus(out)
 
 
 async def _abort(call: Call, upload: str) -> Answer:
@@ -124,7 +119,7 @@ async def _finish(call: Call, upload: str) -> Answer:
 
     if there.view is not call.view:
         node, is_new = await _send_on(call, there, upload, joined, mtime_s, begun_s=begun_s)
-        return _finished(there, node, is_new, mtime_s)
+        return there.put(node, is_new=is_new, mtime_s=mtime_s)
     await request.ask_again(begun_s)
 
     def change(writing: Writing) -> tuple[Node, bool]:
@@ -135,7 +130,7 @@ async def _finish(call: Call, upload: str) -> Answer:
         )
 
     node, is_new = await database.write_async(change)
-    return _finished(there, node, is_new, mtime_s)
+    return there.put(node, is_new=is_new, mtime_s=mtime_s)
 
 
 async def _send_on(
@@ -167,13 +162,6 @@ def _place_of(there: Call, reading: Reading, path: tuple[str, ...]) -> tuple[Pla
     if before is not None and not there.overwrites():
         raise Exists
     return parent, before
-
-
-def _finished(there: Call, node: Node, is_new: bool, mtime_s: int | None) -> Answer:
-    headers = there.written(node)
-    if mtime_s is not None:
-        headers.append((b"x-oc-mtime", b"accepted"))
-    return Answer(201 if is_new else 204, headers)
 
 
 def _refuse_early(call: Call) -> None:

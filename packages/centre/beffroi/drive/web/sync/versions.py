@@ -23,8 +23,8 @@ from beffroi.drive.web.dav.call import Call, MethodRefused
 from beffroi.drive.web.dav.paths import SAFE, local
 from beffroi.drive.web.dav.xml import DAV, OC, Name
 from beffroi.drive.web.given import number
-from beffroi.drive.web.messages import Answer, Request
-from beffroi.drive.web.sync.call import NOWHERE, CallFor, asked, entry, own
+from beffroi.drive.web.messages import Answer
+from beffroi.drive.web.sync.call import asked, entry, own
 from beffroi.lib.errors import BeffroiError
 
 PREFIX = "/remote.php/dav/versions"
@@ -37,28 +37,24 @@ class VersionKept(BeffroiError):
     http_status = 403
 
 
-class Versions:
-    def __init__(self, call_for: CallFor) -> None:
-        self._call_for = call_for
-
-    async def handle(self, request: Request) -> Answer:
-        call = await self._call_for(request, NOWHERE)
-        kind, *parts = own(request.path, PREFIX, call).split("/")
-        if len(parts) not in (1, 2) or kind != "versions":
-            raise AbsentNode("version")
-        # Some clients put the instance behind the number, as in oc:id.
-        node_id = number(parts[0].removesuffix(call.instance))
-        if len(parts) == 1:
-            if request.method == "PROPFIND":
-                return await _list(call, parts[0], node_id)
-        elif request.method in ("GET", "HEAD"):
-            return _content(call, node_id, number(parts[1]))
-        elif request.method in ("MOVE", "COPY"):
-            return await _restore(call, node_id, number(parts[1]))
-        elif request.method == "DELETE":
-            await asyncio.to_thread(_find, call, node_id, number(parts[1]))
-            raise VersionKept
-        raise MethodRefused(*(("PROPFIND",) if len(parts) == 1 else ("GET", "HEAD", "MOVE", "COPY")))
+async def handle(call: Call) -> Answer:
+    method = call.request.method
+    kind, *parts = own(call.request.path, PREFIX, call).split("/")
+    if len(parts) not in (1, 2) or kind != "versions":
+        raise AbsentNode("version")
+    # Some clients put the instance behind the number, as in oc:id.
+    node_id = number(parts[0].removesuffix(call.instance))
+    if len(parts) == 1:
+        if method == "PROPFIND":
+            return await _list(call, parts[0], node_id)
+    elif method in ("GET", "HEAD"):
+        return _content(call, node_id, number(parts[1]))
+    elif method in ("MOVE", "COPY"):
+        return await _restore(call, node_id, number(parts[1]))
+    elif method == "DELETE":
+        await asyncio.to_thread(_find, call, node_id, number(parts[1]))
+        raise VersionKept
+    raise MethodRefused(*(("PROPFIND",) if len(parts) == 1 else ("GET", "HEAD", "MOVE", "COPY")))
 
 
 async def _list(call: Call, label: str, node_id: int) -> Answer:
@@ -71,7 +67,7 @@ async def _list(call: Call, label: str, node_id: int) -> Answer:
             found = _named(reading, place.node.id) if depth != "0" else {}
         entries = [entry(base, {(DAV, "resourcetype"): "<d:collection/>"}, names)]
         entries += [entry(f"{base}{name}", _values(place, one, name), names) for name, one in found.items()]
-        return Answer(207, (xml.CONTENT_TYPE,), f"{xml.MULTISTATUS}{''.join(entries)}{xml.END}".encode())
+        return xml.multistatus(entries)
 
     return await asyncio.to_thread(look_up)
 
@@ -103,15 +99,7 @@ def _find(call: Call, node_id: int, name: int) -> tuple[Place, Version]:
 
 def _content(call: Call, node_id: int, name: int) -> Answer:
     place, one = _find(call, node_id, name)
-    node = place.node._replace(
-        size_bytes=one.size_bytes,
-        mtime_s=one.mtime_s,
-        etag=one.etag,
-        sha1=one.sha1,
-        sha256=one.sha256,
-        manifest=one.manifest,
-    )
-    return files.file(call, Place(node, place.path, place.rights, one.etag, place.owner))
+    return files.file(call, place._replace(node=one.of(place.node), etag=one.etag))
 
 
 async def _restore(call: Call, node_id: int, name: int) -> Answer:
