@@ -173,15 +173,8 @@ def forget(event: Event) -> None:
 @consumer(name="drive.links", kinds=("drive:link_used",))
 def record_download(event: Event) -> None:
     """What left by a link, or was looked at, for whoever asks later; from where, on the side that can be erased."""
-    told = event.payload
-    audit.record(
-        actor=Actor("door", "drive"),
-        verb="drive:link:seen" if told["what"] == "preview" else "drive:link:used",
-        object_id=told["share_id"],
-        collectivite_id=event.collectivite_id,
-        details={"what": told["what"], "node_id": told["node_id"], "bytes": told["bytes"]},
-        personal={"address": told["address"]} if told["address"] else None,
-    )
+    verb = "drive:link:seen" if event.payload["what"] == "preview" else "drive:link:used"
+    _record(event, verb, "share_id", ("what", "node_id", "bytes"))
 
 
 @periodic("drive.erasures", every_s=600.0)
@@ -193,13 +186,7 @@ def finish_erasures() -> None:
 def record_key(event: Event) -> None:
     """A key of files that was replaced because of its age, or that nothing needs any more."""
     verb = {"drive:key_added": "drive:key:added", "drive:key_destroyed": "drive:key:destroyed"}[event.kind]
-    audit.record(
-        actor=Actor("door", "drive"),
-        verb=verb,
-        object_id=str(event.collectivite_id),
-        collectivite_id=event.collectivite_id,
-        details={"generation": event.payload["generation"]},
-    )
+    _record(event, verb, "", ("generation",))
 
 
 @consumer(
@@ -222,14 +209,7 @@ def record_seal(event: Event) -> None:
 @consumer(name="drive.ways_back", kinds=(past_worker.STOPPED,))
 def record_stopped_way(event: Event) -> None:
     """A folder that was being put back as it was, for somebody who may not write there any more."""
-    told = event.payload
-    audit.record(
-        actor=Actor("door", "drive"),
-        verb="drive:folder:put_back_stopped",
-        object_id=str(told["folder"]),
-        collectivite_id=event.collectivite_id,
-        details={name: told[name] for name in ("person_id", "done", "total")},
-    )
+    _record(event, "drive:folder:put_back_stopped", "folder", ("person_id", "done", "total"))
 
 
 @consumer(name="drive.eliminations", kinds=("approval:granted",), atomic=False)
@@ -264,15 +244,7 @@ def record_share(event: Event) -> None:
 @consumer(name="drive.handed_in", kinds=("drive:handed_in",))
 def record_handed(event: Event) -> None:
     """What came by a link, for whoever asks later; from where, on the side that can be erased."""
-    told = event.payload
-    audit.record(
-        actor=Actor("door", "drive"),
-        verb="drive:link:handed_in",
-        object_id=told["share_id"],
-        collectivite_id=event.collectivite_id,
-        details={"reference": told["reference"], "sha256": told["sha256"], "bytes": told["bytes"]},
-        personal={"address": told["address"]} if told["address"] else None,
-    )
+    _record(event, "drive:link:handed_in", "share_id", ("reference", "sha256", "bytes"))
 
 
 @consumer(name="drive.alarm", kinds=("drive:alarm",))
@@ -315,6 +287,19 @@ def project_all() -> None:
     projections.put_all(settings.BEFFROI, [row for row in found if row is not None])
     projections.put_members(settings.BEFFROI, _members(identity.all_memberships()))
     projections.put_names(settings.BEFFROI, communes.names())
+
+
+def _record(event: Event, verb: str, about: str, details: Iterable[str]) -> None:
+    """Of the process drive. ``about``: the field that names the object, "" for the collectivité; ``details``: more."""
+    told = event.payload
+    audit.record(
+        actor=Actor("door", "drive"),
+        verb=verb,
+        object_id=str(told[about] if about else event.collectivite_id),
+        collectivite_id=event.collectivite_id,
+        details={name: told[name] for name in details},
+        personal={"address": told["address"]} if told.get("address") else None,
+    )
 
 
 def _members(memberships: Iterable[Membership]) -> list[Member]:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from typing import get_args
 
 from beffroi.core.planes.db import Database
-from beffroi.drive.who import Role, Who
+from beffroi.drive.who import ROLES, Who
 from beffroi.lib import clock
 
 
@@ -32,7 +31,7 @@ class Standing:
                 (person_id, collectivite_id, True, now, now),
             )
         return [
-            Who(person_id, membership_id, collectivite_id, role, "", "", "")
+            Who(person_id, membership_id, collectivite_id, ROLES[role], "", "", "")
             for membership_id, role in rows
-            if role in get_args(Role)
+            if role in ROLES
         ]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 Role = Literal["agent", "elu", "referent", "dpo"]
+ROLES: dict[str, Role] = {role: role for role in get_args(Role)}
 WRITERS = ("agent", "referent")
 """Roles that write where a collectivité as a whole may: in its own folder, and in what another one shares with it."""
 

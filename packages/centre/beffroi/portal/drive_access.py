@@ -22,7 +22,7 @@ from beffroi.drive.store.model import Act, ReadOnly, RootFixed
 from beffroi.drive.views import Place, View
 from beffroi.drive.web import granted
 from beffroi.drive.web.sync import push
-from beffroi.drive.who import Role, Who
+from beffroi.drive.who import ROLES, Who
 from beffroi.lib import clock
 from beffroi.lib.config import Config, SettingInvalid
 from beffroi.lib.errors import NotAllowed
@@ -30,7 +30,6 @@ from beffroi.portal.pages import give_cookie
 
 GRANT_TTL_S = 900
 GRANT_KEY = "drive-grant.key"
-_ROLES: dict[str, Role] = {"agent": "agent", "elu": "elu", "referent": "referent", "dpo": "dpo"}
 
 
 def _communes() -> Communes:
@@ -47,10 +46,10 @@ def _opened(config: Config) -> Communes:
 
 def who_of(request: HttpRequest, actor: Actor) -> Who:
     """Who asks, as the session says it. Errors: NotAllowed (no collectivité)."""
-    if actor.collectivite_id is None or actor.role not in _ROLES:
+    if actor.collectivite_id is None or actor.role not in ROLES:
         raise NotAllowed("no collectivité")
     membership_id = str(request.session.get(sessions.MEMBERSHIP_KEY, ""))
-    return Who(actor.id, membership_id, actor.collectivite_id, _ROLES[actor.role], "", "", "")
+    return Who(actor.id, membership_id, actor.collectivite_id, ROLES[actor.role], "", "", "")
 
 
 def view_of(request: HttpRequest, actor: Actor) -> View:

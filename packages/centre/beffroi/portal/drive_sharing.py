@@ -8,11 +8,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NamedTuple
 
-from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from beffroi.core.communes import queries as communes
@@ -22,7 +20,7 @@ from beffroi.drive import recorded
 from beffroi.drive.sharing import Sharing
 from beffroi.drive.store import groups, look, mounts, received, seen, shares
 from beffroi.drive.store.keys import KeysErased
-from beffroi.drive.store.shares import NEVER, Share, Wish
+from beffroi.drive.store.shares import Share, Wish
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import View
 from beffroi.lib import clock
@@ -64,7 +62,7 @@ def choices(reading: Reading, actor: Actor, asked: str) -> list[tuple[str, list[
     people = identity.visible_persons(actor).exclude(pk=actor.id)
     others = communes.neighbours(actor)
     if asked:
-        people, others = people.filter(_holds(asked)), others.filter(_holds(asked))
+        people, others = people.filter(name__icontains=asked), others.filter(name__icontains=asked)
     else:
         others = others.none()
         people = people[: MOST_WITHOUT_SEARCH + 1]
@@ -90,10 +88,6 @@ def _groups(reading: Reading, asked: str) -> list[Choice]:
     ]
 
 
-def _holds(words: str) -> Q:
-    return Q(name__icontains=words)
-
-
 def rows(reading: Reading, actor: Actor, found: Iterable[Share]) -> list[dict[str, Any]]:
     """What a list shows of each share that leads from here."""
     found = list(found)
@@ -110,7 +104,7 @@ def rows(reading: Reading, actor: Actor, found: Iterable[Share]) -> list[dict[st
                 "target_id": one.target,
                 "kind": one.kind,
                 "rights": drive_share_words.RIGHTS[one.rights],
-                "ends": None if one.expires_s == NEVER else datetime.fromtimestamp(one.expires_s, UTC),
+                "ends": clock.moment(one.expires_s),
                 "is_mine": one.created_by == actor.id,
                 "answer": _answer(one),
             }
@@ -127,7 +121,7 @@ def row_of(reading: Reading, share: Share, persons: Mapping[str, str]) -> dict[s
         "name": node.name if node is not None else share.label,
         "is_folder": node is not None and node.is_folder,
         "who": persons.get(share.created_by, ""),
-        "made": datetime.fromtimestamp(share.created_s, UTC),
+        "made": clock.moment(share.created_s),
         "stands": shares.stands(reading, share, now_s=clock.epoch_s()),
     }
 
@@ -170,7 +164,7 @@ def came(view: View, reading: Reading, actor: Actor) -> list[dict[str, Any]]:
                 "rights": drive_share_words.RIGHTS[share.rights],
                 "from": persons.get(share.created_by, ""),
                 "group": named.get(share.target, "") if share.kind == "group" else "",
-                "ends": None if share.expires_s == NEVER else datetime.fromtimestamp(share.expires_s, UTC),
+                "ends": clock.moment(share.expires_s),
                 "is_left": mount is None and share.id in left,
                 "is_visit": False,
             }
@@ -184,9 +178,7 @@ def came(view: View, reading: Reading, actor: Actor) -> list[dict[str, Any]]:
             "is_folder": bool(one.node.is_folder),
             "rights": drive_share_words.RIGHTS["write" if one.may_write else "read"],
             "from": owners.get(one.owner, ""),
-            "ends": None
-            if one.share.expires_s == NEVER
-            else datetime.fromtimestamp(one.share.expires_s, UTC),
+            "ends": clock.moment(one.share.expires_s),
             "is_left": False,
             "is_visit": True,
         }
@@ -230,7 +222,6 @@ def offers(view: View, reading: Reading, actor: Actor) -> list[dict[str, Any]]:
         except BeffroiError as error:
             view.leave_out(one.owner, error)
         if share is not None or is_lost:
-            ends_s = share.expires_s if share is not None else NEVER
             out.append(
                 {
                     "id": one.share_id,
@@ -238,8 +229,8 @@ def offers(view: View, reading: Reading, actor: Actor) -> list[dict[str, Any]]:
                     "from": owners.get(one.owner, ""),
                     "state": "lost" if is_lost else one.state,
                     "rights": drive_share_words.RIGHTS[share.rights] if share is not None else "",
-                    "ends": None if ends_s == NEVER else datetime.fromtimestamp(ends_s, UTC),
-                    "offered": datetime.fromtimestamp(one.offered_s, UTC),
+                    "ends": clock.moment(share.expires_s) if share is not None else None,
+                    "offered": clock.moment(one.offered_s),
                 }
             )
     return out

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from beffroi.core.planes.tokens import GrantRefused, read_grant
 from beffroi.drive.web.messages import Request
-from beffroi.drive.who import Role, Who
+from beffroi.drive.who import ROLES, Who
 from beffroi.lib.errors import BeffroiError
 
 OUT_PATH, IN_PATH = "/coffre/octets", "/coffre/envoi"
@@ -26,7 +26,6 @@ COOKIES = {OUT_PATH: "beffroi_coffre_octets", IN_PATH: "beffroi_coffre_envoi"}
 DROP_PATH, DROP_COOKIE = "/coffre/depot", "beffroi_coffre_depot"
 """For who hands files in by a link; as above."""
 FILE_HEADER = b"x-beffroi-file"
-_ROLES: dict[str, Role] = {"agent": "agent", "elu": "elu", "referent": "referent", "dpo": "dpo"}
 
 
 class ForeignOrigin(BeffroiError):
@@ -65,9 +64,9 @@ def who_asks(key: bytes, request: Request, path: str) -> Who:
 
 def _who(key: bytes, text: str, path: str) -> Who:
     grant = read_grant(key, text, path=path)
-    if grant.collectivite_id is None or grant.role not in _ROLES:
+    if grant.collectivite_id is None or grant.role not in ROLES:
         raise GrantRefused
-    return Who(grant.subject_id, "", grant.collectivite_id, _ROLES[grant.role], "", "", "")
+    return Who(grant.subject_id, "", grant.collectivite_id, ROLES[grant.role], "", "", "")
 
 
 def visit(key: bytes, request: Request, path: str = LINK_PATH, cookie: str = LINK_COOKIE) -> Visit:

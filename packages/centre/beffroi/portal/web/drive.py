@@ -160,11 +160,13 @@ def _granted(request: HttpRequest, actor: Actor, fetched: str) -> HttpResponse:
     return response
 
 
-def drive_page(request: HttpRequest, view: View, template: str, context: Mapping[str, Any]) -> HttpResponse:
+def drive_page(
+    request: HttpRequest, view: View, template: str, context: Mapping[str, Any], *, status: int = 200
+) -> HttpResponse:
     """A page of the Coffre, from which files can be fetched and sent."""
     with view.database.reading() as reading:
         stars = favourites.of(reading, view.who, view.who.collectivite_id)
-    response = page(request, template, PLACE | {"stars": stars} | dict(context))
+    response = page(request, template, PLACE | {"stars": stars} | dict(context), status=status)
     give_grants(response, view.who)
     return response
 

@@ -83,9 +83,7 @@ def of_node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
             }
             for one in drops.handings(reading, node_id)
         ]
-    response = drive.drive_page(request, view, "portal/drive_drops.html", context)
-    response.status_code = status
-    return response
+    return drive.drive_page(request, view, "portal/drive_drops.html", context, status=status)
 
 
 def _wish(request: HttpRequest) -> tuple[Wish, drops.Limits, dict[str, str]]:

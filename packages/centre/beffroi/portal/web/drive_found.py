@@ -10,7 +10,7 @@ Rule:   names are found here; contents by the process drive, which alone has the
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -67,7 +67,7 @@ def search(request: HttpRequest, actor: Actor) -> HttpResponse:
     passages = {one.node: one for one in told.hits if not one.share} if told else {}
     with view.database.reading() as reading:
         named = found_rows(reading, view, actor, found[:FOUND_ROWS])
-        inside = found_rows(reading, view, actor, _seen(reading, view, passages))
+        inside = found_rows(reading, view, actor, seen(reading, view, passages))
         deleted = drive_trash.sought(view, reading, actor, asked)
     for line in (*named, *inside):
         line["passage"] = passages.get(line["entry"].id)
@@ -141,7 +141,7 @@ def abroad(
             with visit.database.reading() as there:
                 found = look_up(visit, there)
                 known = {one.id for one in found}
-                found += [one for one in _seen(there, visit, passages) if one.id not in known]
+                found += [one for one in seen(there, visit, passages) if one.id not in known]
                 lines = found_rows(there, visit, actor, found)
             if lines:
                 drive_visits.visit(view, actor, visit.share_id, 0)
@@ -173,11 +173,10 @@ def _contents(view: View, asked: str) -> wire.Hits | None:
         return None
 
 
-def _seen(reading: Reading, view: View, passages: Mapping[int, wire.Hit]) -> list[Entry]:
-    out = []
-    for node_id in passages:
-        try:
-            out.append(Entry(*view.at(reading, node_id).node[:7]))
-        except AbsentNode:  # it was moved or deleted meanwhile
-            continue
-    return out
+def seen(reading: Reading, view: View, node_ids: Iterable[int]) -> list[Entry]:
+    """Of these, what this person sees."""
+    found = []
+    for node_id in node_ids:
+        with suppress(AbsentNode):  # it was moved or deleted meanwhile
+            found.append(Entry(*view.at(reading, node_id).node[:7]))
+    return found

@@ -179,8 +179,7 @@ def _groups_of(actor: Actor, view: View) -> Groups:
 
 def _ending(view: View, reading: Reading, actor: Actor, ending: list[Share]) -> list[dict[str, Any]]:
     """Of each share that would end what it shares, as far as this person sees it, and who shares it."""
-    makers = identity.visible_persons(actor).filter(pk__in={one.created_by for one in ending})
-    named = dict(makers.values_list("id", "name"))
+    named = identity.visible_names(actor, {one.created_by for one in ending})
     rows = []
     for one in ending:
         node = look.node(reading, one.node)
@@ -215,6 +214,5 @@ def _page(
     request: HttpRequest, view: View, template: str, change: Groups, context: dict[str, Any]
 ) -> HttpResponse:
     more = {"manages": change.may_manage, "most_chars": MAX_NAME_CHARS}
-    response = drive.drive_page(request, view, template, more | context)
-    response.status_code = HTTPStatus.BAD_REQUEST if context.get("error") else HTTPStatus.OK
-    return response
+    status = HTTPStatus.BAD_REQUEST if context.get("error") else HTTPStatus.OK
+    return drive.drive_page(request, view, template, more | context, status=status)

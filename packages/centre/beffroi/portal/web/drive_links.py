@@ -81,9 +81,7 @@ def of_node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
         if asks_part(request, LEFT):
             return _left(request, rows(reading, view, actor, found, open_only=False))
         context |= _listed(rows(reading, view, actor, found))
-    response = drive.drive_page(request, view, "portal/drive_links.html", context)
-    response.status_code = status
-    return response
+    return drive.drive_page(request, view, "portal/drive_links.html", context, status=status)
 
 
 def facts(reading: Reading, view: View, place: Place) -> dict[str, Any]:
@@ -163,8 +161,7 @@ def rows(
     reading: Reading, view: View, actor: Actor, found: Sequence[Share], *, open_only: bool = True
 ) -> list[dict[str, Any]]:
     """What a list shows of each link; other kinds of shares are left out."""
-    persons = identity.visible_persons(actor).filter(pk__in={one.created_by for one in found})
-    named = dict(persons.values_list("id", "name"))
+    named = identity.visible_names(actor, {one.created_by for one in found})
     out = []
     for one in found:
         if one.kind != "link" or (open_only and one.downloads_left == 0):

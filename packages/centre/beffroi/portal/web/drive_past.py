@@ -72,9 +72,7 @@ def past_of(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
     except BeffroiError as error:
         context["refused"] = drive_past_words.refusal(error)
         status = error.http_status
-    response = drive.drive_page(request, view, "portal/drive_past.html", context)
-    response.status_code = status
-    return response
+    return drive.drive_page(request, view, "portal/drive_past.html", context, status=status)
 
 
 def _put_back(request: HttpRequest, actor: Actor, view: View, node_id: int) -> HttpResponse:

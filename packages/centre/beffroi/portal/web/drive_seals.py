@@ -128,9 +128,7 @@ def one(request: HttpRequest, actor: Actor, seal_id: str) -> HttpResponse:
     if asks_part(request, "state"):
         return page(request, "portal/parts/drive_seal_state.html", context | {"is_part": True})
     context |= {"refused": refused, "form": request.POST}
-    response = drive.drive_page(request, view, "portal/drive_seal.html", context)
-    response.status_code = status
-    return response
+    return drive.drive_page(request, view, "portal/drive_seal.html", context, status=status)
 
 
 @require_POST
@@ -152,9 +150,7 @@ def seda(request: HttpRequest, actor: Actor, seal_id: str) -> HttpResponse:
         give_grants(response, view.who)
         return response
     context |= {"seda": sent, "wrong_seda": {name: words.FAULTS[why] for name, why in faults.items()}}
-    response = drive.drive_page(request, view, "portal/drive_seal.html", context)
-    response.status_code = HTTPStatus.BAD_REQUEST
-    return response
+    return drive.drive_page(request, view, "portal/drive_seal.html", context, status=HTTPStatus.BAD_REQUEST)
 
 
 @require_POST

@@ -86,12 +86,9 @@ def of_node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
         "error": errors,
         "is_held": is_held,
     }
-    response = drive.drive_page(request, view, "portal/drive_share.html", context)
-    if errors:
-        response.status_code = HTTPStatus.BAD_REQUEST
-    elif request.method == "POST":
-        response.status_code = HTTPStatus.FORBIDDEN
-    return response
+    refused = HTTPStatus.BAD_REQUEST if errors else HTTPStatus.FORBIDDEN
+    status = refused if request.method == "POST" else HTTPStatus.OK
+    return drive.drive_page(request, view, "portal/drive_share.html", context, status=status)
 
 
 @require_GET

@@ -19,7 +19,6 @@ from django.views.decorators.http import require_http_methods
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.store import favourites
 from beffroi.drive.store.listing import Entry, by_name
-from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import View
 from beffroi.drive.web import numbered
@@ -63,12 +62,7 @@ def stars(request: HttpRequest, actor: Actor) -> HttpResponse:
 
 def seen(reading: Reading, view: View, node_ids: Iterable[int]) -> list[Entry]:
     """Of these, what this person sees; folders first, by name."""
-    found = []
-    for node_id in node_ids:
-        try:
-            found.append(Entry(*view.at(reading, node_id).node[:7]))
-        except AbsentNode:
-            continue
+    found = drive_found.seen(reading, view, node_ids)
     return sorted(found, key=lambda one: (not one.is_folder, by_name(one.name), one.name))
 
 

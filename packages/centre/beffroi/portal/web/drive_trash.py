@@ -103,8 +103,7 @@ def sought(view: View, reading: Reading, actor: Actor, asked: str) -> list[dict[
 
 def _rows(actor: Actor, items: Sequence[tuple[Trashed, str]], *, is_common: bool) -> list[dict[str, Any]]:
     """``items``: with a name of what lies in each, or "". Who deleted it is named, but to themselves in their own."""
-    persons = identity.visible_persons(actor).filter(pk__in={one.person_id for one, _ in items})
-    named = dict(persons.values_list("id", "name"))
+    named = identity.visible_names(actor, {one.person_id for one, _ in items})
     return [
         {
             "item": one,

@@ -36,7 +36,7 @@ def version(request: HttpRequest, actor: Actor, node_id: int, etag: int, share_i
         if place.node.is_folder:
             raise AbsentNode("file")
         old, every = versions.find(reading, node_id, etag), versions.of(reading, node_id)
-        node = _as_it_was(place.node, old)
+        node = old.of(place.node)
         scan = scan_words.line(reading, actor, place._replace(node=node))
         context: dict[str, Any] = {
             "node": node,
@@ -61,7 +61,7 @@ def listed(reading: Reading, node: Node) -> list[dict[str, Any]]:
     """For the page of a file, newest first."""
     every = versions.of(reading, node.id)
     said = written(every)
-    return [row(_as_it_was(node, one), one, said[one.etag]) for one in every]
+    return [row(one.of(node), one, said[one.etag]) for one in every]
 
 
 def written(every: Sequence[Version]) -> dict[int, str]:
@@ -95,17 +95,6 @@ def row(node: Node, old: Version, said: str) -> dict[str, Any]:
         "replaced": datetime.fromtimestamp(old.replaced_s, UTC),
         "is_shown": bool(shown(node)),
     }
-
-
-def _as_it_was(node: Node, old: Version) -> Node:
-    return node._replace(
-        etag=old.etag,
-        size_bytes=old.size_bytes,
-        mtime_s=old.mtime_s,
-        sha1=old.sha1,
-        sha256=old.sha256,
-        manifest=old.manifest,
-    )
 
 
 def _beside(every: Sequence[Version], old: Version) -> dict[str, int]:
