@@ -92,7 +92,8 @@ def recorded(collectivite_id: str) -> list[tuple[str, dict[str, Any]]]:
 
 
 def test_a_page_without_groups_says_what_they_are_for(drive: Drive, hall: Hall) -> None:
-    assert "Créez le premier ci-dessous" in text(hall.referent, PAGE)
+    page = text(hall.referent, PAGE)
+    assert "Créez le premier ci-dessous" in page and 'maxlength="80"' in page
     page = text(hall.client, PAGE)
     assert "Votre personne référente peut en créer" in page and "Nouveau groupe" not in page
 

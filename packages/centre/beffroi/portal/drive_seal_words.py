@@ -30,6 +30,11 @@ FAULTS = {
     "unknown": gettext_lazy("Choisissez dans la liste."),
 }
 """Of fields of a SEDA transfer (``transfer.wrong``)."""
+SCHEMES = (
+    ("SIREN", gettext_lazy("un SIREN")),
+    ("INSEE", gettext_lazy("un code INSEE")),
+    ("agreed", gettext_lazy("convenu avec les Archives")),
+)
 REFUSALS = {
     "drive.sealed": gettext_lazy("C’est scellé : on peut le lire, le copier et l’exporter, rien n’y change."),
     "drive.seal_refused": gettext_lazy(

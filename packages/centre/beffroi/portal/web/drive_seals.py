@@ -283,7 +283,8 @@ def _context(reading: Reading, actor: Actor, found: Seal) -> dict[str, Any]:
         "organisation": words.called(now),
         "producer": {"name": then["name"], "called": words.called(then)} if then != now else None,
         "seda": words.agency("own", now) | words.agency("producer", then),
-        "seda_versions": transfer.VERSIONS,
+        "seda_schemes": words.SCHEMES,
+        "seda_versions": [(one, one) for one in transfer.VERSIONS],
         "rule_is_kept": final == "keep",
     }
     if found.state == "sealed":
