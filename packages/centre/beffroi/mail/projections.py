@@ -93,6 +93,15 @@ def _routes(config: Config) -> Iterator[sqlite3.Connection]:
         yield routes
 
 
+def _replace(config: Config, table: str, columns: str, wanted: Collection[tuple[str | int, ...]]) -> None:
+    """Make a table of the routes say exactly this; one that does is left alone."""
+    with _routes(config) as routes:
+        if set(routes.execute(f"SELECT {columns} FROM {table}")) != set(wanted):  # noqa: S608 - names of our own
+            routes.execute(f"DELETE FROM {table}")  # noqa: S608
+            marks = ", ".join("?" for _ in columns.split(","))
+            routes.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", wanted)  # noqa: S608
+
+
 def create(config: Config, *, python: Owner, dovecot_gid: int, mail_gid: int) -> None:
     """Make both files and the folder of scripts when they are missing, with their owners and modes."""
     folder = _folder(config)
@@ -165,10 +174,7 @@ def forget_closed(config: Config) -> None:
 
 def put_owners(config: Config, owners: Mapping[str, str]) -> None:
     """Tell the mail door whose each domain is. ``owners``: domain -> collectivité, all of them."""
-    with _routes(config) as routes:
-        if dict(routes.execute("SELECT domain, collectivite_id FROM owner")) != owners:
-            routes.execute("DELETE FROM owner")
-            routes.executemany("INSERT INTO owner (domain, collectivite_id) VALUES (?, ?)", owners.items())
+    _replace(config, "owner", "domain, collectivite_id", owners.items())
 
 
 def remove_domains(config: Config, names: Collection[str]) -> None:
@@ -191,10 +197,7 @@ def tell_of_domains(config: Config, tell: Callable[[], None]) -> None:
 
 def put_held(config: Config, accounts: Collection[str]) -> None:
     """Tell the mail door which accounts may not send until a person gives them back: all of them."""
-    with _routes(config) as routes:
-        if {account for (account,) in routes.execute("SELECT account FROM held")} != set(accounts):
-            routes.execute("DELETE FROM held")
-            routes.executemany("INSERT INTO held (account) VALUES (?)", [(one,) for one in accounts])
+    _replace(config, "held", "account", [(one,) for one in accounts])
 
 
 def put_unscanned(config: Config, until_s: int | None) -> None:
@@ -223,34 +226,19 @@ def put_quota(config: Config, *, address: str, mib: int | None) -> None:
 
 def put_full_domains(config: Config, domains: Collection[str]) -> None:
     """Tell Postfix which domains take no more mail, because their collectivité is over its limit: all of them."""
-    with _routes(config) as routes:
-        if {name for (name,) in routes.execute("SELECT name FROM full_domain")} != set(domains):
-            routes.execute("DELETE FROM full_domain")
-            routes.executemany(
-                "INSERT INTO full_domain (name, answer) VALUES (?, ?)",
-                [(one, FULL_ANSWER) for one in domains],
-            )
+    _replace(config, "full_domain", "name, answer", [(one, FULL_ANSWER) for one in domains])
 
 
 def put_attachment_policies(config: Config, policies: Mapping[str, str]) -> None:
     """Tell the mail door what each collectivité lets pass: codes with spaces between, all of them."""
-    with _routes(config) as routes:
-        if dict(routes.execute("SELECT collectivite_id, allowed FROM attachment_policy")) != policies:
-            routes.execute("DELETE FROM attachment_policy")
-            rows = policies.items()
-            routes.executemany("INSERT INTO attachment_policy (collectivite_id, allowed) VALUES (?, ?)", rows)
+    _replace(config, "attachment_policy", "collectivite_id, allowed", policies.items())
 
 
 def put_relays(config: Config, relays: Mapping[str, tuple[int, int, str]]) -> None:
     """Tell the mail door what each relay of copiers may send: login -> (version of the policy, mails within an hour,
     addresses and ``@domain`` with spaces between), all of them."""
-    with _routes(config) as routes:
-        wanted = {(login, *row) for login, row in relays.items()}
-        if set(routes.execute("SELECT login, version, hour, recipients FROM relay")) != wanted:
-            routes.execute("DELETE FROM relay")
-            routes.executemany(
-                "INSERT INTO relay (login, version, hour, recipients) VALUES (?, ?, ?, ?)", sorted(wanted)
-            )
+    rows = [(login, *row) for login, row in relays.items()]
+    _replace(config, "relay", "login, version, hour, recipients", rows)
 
 
 def relay_version(config: Config, *, login: str) -> int:
