@@ -10,8 +10,9 @@ Source:  docs/internals/feed.md.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import msgspec
 from beffroi_protocol.messages import VERSION, Batch, BulkList, Entry, Snapshot, SnapshotFile
 from beffroi_protocol.signing import payload_hash
 from beffroi_protocol.table import CHANNEL_KINDS, overlay
@@ -96,22 +97,11 @@ class Channel:
         for bulk in batch.lists:
             self.lists[bulk.name] = bulk
         if batch.to_version != batch.from_version:
-            self.version, self.head, self.changed_at = (
-                batch.to_version,
-                payload_hash(payload),
-                batch.issued_at,
-            )
+            self.version, self.head = batch.to_version, payload_hash(payload)
+            self.changed_at = batch.issued_at
 
     def copy(self) -> Channel:
-        return Channel(
-            self.name,
-            self.epoch,
-            self.version,
-            self.head,
-            dict(self.entries),
-            dict(self.lists),
-            self.changed_at,
-        )
+        return replace(self, entries=dict(self.entries), lists=dict(self.lists))
 
 
 def route(event: ChannelEvent) -> tuple[str, ...]:
@@ -142,20 +132,13 @@ def next_batch(channel: Channel, events: Sequence[ChannelEvent], stamp: Stamp) -
     lists_removed = tuple(n for n, b in last_lists.items() if b is None and n in channel.lists)
     if not (added or removed or lists or lists_removed):
         return None
-    return Batch(
-        v=VERSION,
-        channel=channel.name,
-        epoch=channel.epoch,
-        from_version=channel.version,
+    return msgspec.structs.replace(
+        heartbeat(channel, stamp),
         to_version=channel.version + 1,
-        issued_at=stamp.issued_at,
-        valid_until=stamp.valid_until,
-        prev=channel.head,
         added=added,
         removed=removed,
         lists=lists,
         lists_removed=lists_removed,
-        audit_head=stamp.audit_head,
     )
 
 
