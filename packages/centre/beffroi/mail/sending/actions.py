@@ -62,11 +62,7 @@ def note_refusal(payload: Mapping[str, Any]) -> SendingAlarm | None:
     SendingAlarm.objects.filter(pk=alarm.pk).update(**news)
     if made or another:
         _record(SYSTEM, "mail:sending:limited", alarm, **passed)
-        publish(
-            "mail:sending_limited",
-            {"alarm_id": alarm.id, "mailbox_id": mailbox.id},
-            collectivite_id=mailbox.collectivite_id,
-        )
+        _tell("mail:sending_limited", alarm)
     if payload["impossible"] and alarm.contained_at is None:
         contain(actor=SYSTEM, alarm=alarm)
     alarm.refresh_from_db()
@@ -89,11 +85,7 @@ def note_complaints(*, mailbox: Mailbox, count: int) -> SendingAlarm:
     alarm, made = _alarm(mailbox, limit=COMPLAINTS, most=count)
     if made:
         _record(SYSTEM, "mail:sending:complaints", alarm, most=count)
-        publish(
-            "mail:sending_limited",
-            {"alarm_id": alarm.id, "mailbox_id": mailbox.id},
-            collectivite_id=mailbox.collectivite_id,
-        )
+        _tell("mail:sending_limited", alarm)
     else:
         SendingAlarm.objects.filter(pk=alarm.pk, limit=COMPLAINTS).update(most=count, seen_at=clock.now())
     return alarm
@@ -147,7 +139,7 @@ def contain(*, actor: Actor, alarm: SendingAlarm) -> bool:
     if person is not None:
         identity.end_sessions(actor=SYSTEM, person=person, collectivite_id=alarm.collectivite_id)
     _record(actor, "mail:sending:contained", alarm)
-    _changed(alarm)
+    _tell("mail:sending_held", alarm)
     return True
 
 
@@ -164,7 +156,7 @@ def give_back(*, actor: Actor, alarm: SendingAlarm, spared: bool = False) -> boo
         pool_actions.spare_mailbox(
             actor=actor, mailbox_id=alarm.mailbox_id, collectivite_id=alarm.collectivite_id
         )
-    _changed(alarm)
+    _tell("mail:sending_held", alarm)
     return True
 
 
@@ -280,12 +272,9 @@ def forget_listings(*, wanted: Collection[tuple[str, str]]) -> int:
     return AddressListing.objects.filter(pk__in=old).delete()[0]
 
 
-def _changed(alarm: SendingAlarm) -> None:
-    publish(
-        "mail:sending_held",
-        {"alarm_id": alarm.id, "mailbox_id": alarm.mailbox_id},
-        collectivite_id=alarm.collectivite_id,
-    )
+def _tell(kind: str, alarm: SendingAlarm) -> None:
+    told = {"alarm_id": alarm.id, "mailbox_id": alarm.mailbox_id}
+    publish(kind, told, collectivite_id=alarm.collectivite_id)
 
 
 def _record(actor: Actor, verb: str, alarm: SendingAlarm, **details: str | int) -> None:
