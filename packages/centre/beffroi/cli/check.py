@@ -88,14 +88,14 @@ def _parser() -> argparse.ArgumentParser:
 def domain(config: Config, name: str, address: str, port: int, *, as_json: bool) -> int:
     """Errors: ResolverUnclear."""
     enter_centre(config)
-    from beffroi.mail.domains import checking  # noqa: PLC0415 - needs Django's settings
+    from beffroi.mail.domains import checking, queries  # noqa: PLC0415 - needs Django's settings
     from beffroi.mail.domains.asking import Asker  # noqa: PLC0415
 
     try:
         asker = Asker(address, port)
     except ValueError:
         raise ResolverUnclear() from None
-    enrolled = has_database(config) and checking.enrolled(name)
+    enrolled = has_database(config) and queries.is_enrolled(name)
     found = checking.report(checking.subject(name, config, enrolled=enrolled), asker)
     if as_json:
         print(json.dumps(_plain(name, found, enrolled=enrolled), ensure_ascii=False, indent=1))

@@ -33,10 +33,6 @@ def own_resolver(config: Config, *, budget_s: float = BUDGET_S) -> Asker:
     return Asker("127.0.0.1", config.resolver_port, budget_s)
 
 
-def enrolled(name: str) -> bool:
-    return queries.is_enrolled(name)
-
-
 def subject(name: str, config: Config, *, enrolled: bool = True) -> check.Subject:
     """What the domain should say; for one that is not enrolled, what it would with the first choices and no key."""
     domain = Domain.objects.filter(name=name).first() if enrolled else None

@@ -76,7 +76,7 @@ def learn_policies(event: Event) -> None:
     asker = checking.own_resolver(config, budget_s=POLICY_BUDGET_S)
     for name in event.payload["domains"]:
         before = policies.known(config, name)
-        if now_s - before.asked_s > ASK_AGAIN_S and not checking.enrolled(name):
+        if now_s - before.asked_s > ASK_AGAIN_S and not domains.is_enrolled(name):
             policies.put(config, sts.learn(before, asker, site.Way(), now_s=now_s))
 
 
