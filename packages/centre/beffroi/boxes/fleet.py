@@ -167,8 +167,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def policy_history(actor: Actor, collectivite_id: str) -> QuerySet[BoxPolicy]:
     """Newest first. Errors: NotFound if it is not the actor's to see."""
-    if not actor.may_see(collectivite_id):
-        raise NotFound("collectivité")
+    actor.require_sees(collectivite_id)
     return BoxPolicy.objects.filter(collectivite_id=collectivite_id).order_by("-policy_version")
 
 
@@ -212,15 +211,13 @@ def observe(*, actor: Actor, collectivite: Collectivite, days: int, reason: str)
 
 def learned_flows(actor: Actor, collectivite_id: str) -> QuerySet[LearnedFlow]:
     """Most used first. Errors: NotFound if it is not the actor's to see."""
-    if not actor.may_see(collectivite_id):
-        raise NotFound("collectivité")
+    actor.require_sees(collectivite_id)
     return LearnedFlow.objects.filter(collectivite_id=collectivite_id).order_by("-count", "port", "remote")
 
 
 def bypasses(actor: Actor, collectivite_id: str) -> QuerySet[BoxBypass]:
     """Latest first, of the days for which a box knows its labels. Errors: as learned_flows."""
-    if not actor.may_see(collectivite_id):
-        raise NotFound("collectivité")
+    actor.require_sees(collectivite_id)
     since = clock.now() - LABELS_KEPT
     return BoxBypass.objects.filter(collectivite_id=collectivite_id, last_at__gte=since).order_by("-last_at")
 

@@ -17,7 +17,7 @@ from beffroi.core.communes.row_security import unlimited
 from beffroi.core.decisions import rules
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.lib.errors import NotFound, existing
+from beffroi.lib.errors import existing
 
 SILENT_AFTER_S = 180
 
@@ -125,8 +125,7 @@ def visible_notices(actor: Actor) -> QuerySet[BoxNotice]:
 
 def current_policy(actor: Actor, collectivite_id: str) -> tuple[int, Policy] | None:
     """Return (version, policy), None before the first. Errors: NotFound if it is not the actor's to see."""
-    if not actor.may_see(collectivite_id):
-        raise NotFound("collectivité")
+    actor.require_sees(collectivite_id)
     row = BoxPolicy.objects.filter(collectivite_id=collectivite_id).order_by("-policy_version").first()
     return (row.policy_version, msgspec.convert(row.policy, Policy)) if row else None
 

@@ -299,8 +299,7 @@ def open_by_hand(
 ) -> Incident:
     """A person tells what no door saw; ``text`` becomes the first note. ``known_at``: since when the commune knows;
     None for now. Errors: NotFound, Invalid (kind, text, known_at)."""
-    if not actor.may_see(collectivite_id):
-        raise NotFound("collectivité")
+    actor.require_sees(collectivite_id)
     if kind not in BY_HAND:
         raise Invalid("kind")
     now = clock.paced_now()

@@ -46,8 +46,7 @@ def request(
     Errors: NotFound for another collectivité, NotAllowed for those who are no person.
     """
     _a_person(actor)
-    if not actor.may_see(collectivite_id):
-        raise NotFound("collectivité")
+    actor.require_sees(collectivite_id)
     now = clock.now()
     approval = Approval.objects.create(
         verb=verb,

@@ -26,7 +26,7 @@ from beffroi.core.decisions.rules import Held
 from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotAllowed, NotFound
+from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotAllowed
 
 MAX_TTL_S = 90 * 86400
 ATTACK = "attack"
@@ -58,8 +58,7 @@ def allow_locally(
     Errors: NotFound (another commune's), NotAllowed, Invalid, Conflict (too many), ExceptionRefused
     ("command_server", "seen_by_several", "range"), Unavailable (a list cannot be read).
     """
-    if not actor.may_see(collectivite_id):
-        raise NotFound("collectivité")
+    actor.require_sees(collectivite_id)
     departement = actor.sees_all
     if not departement and actor.kind != "person":
         raise NotAllowed("let something through")

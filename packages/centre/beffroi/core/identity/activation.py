@@ -233,8 +233,7 @@ def _waiting(person_ids: list[str]) -> QuerySet[ActivationCode]:
 
 
 def _may(actor: Actor, collectivite_id: str) -> None:
-    if not actor.may_see(collectivite_id):
-        raise NotFound("collectivité")
+    actor.require_sees(collectivite_id)
     if not roles_given_by(actor):
         raise NotAllowed("see who has an account")
 

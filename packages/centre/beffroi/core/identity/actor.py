@@ -60,6 +60,11 @@ class Actor:
         """Whether rows of this collectivité exist for the actor. Rows of nobody are for those who see all."""
         return self.sees_all or (collectivite_id is not None and collectivite_id == self.collectivite_id)
 
+    def require_sees(self, collectivite_id: str | None) -> None:
+        """As ``may_see``. Errors: NotFound, for absent and forbidden alike."""
+        if not self.may_see(collectivite_id):
+            raise NotFound("collectivité")
+
     def visible[M: Model, R](self, rows: QuerySet[M, R], field: str = "collectivite_id") -> QuerySet[M, R]:
         """As ``may_see``, of many: the rows that exist for the actor. ``field``: where they name their collectivité."""
         return rows if self.sees_all else rows.filter(**{field: self.collectivite_id or ""})

@@ -147,8 +147,7 @@ def _state(offer: MembershipOffer, open_: dict[str, bool]) -> str:
 
 
 def _may(actor: Actor, collectivite_id: str) -> None:
-    if not actor.may_see(collectivite_id):
-        raise NotFound("collectivité")
+    actor.require_sees(collectivite_id)
     if not actions.roles_given_by(actor):
         raise NotAllowed("add people")
 

@@ -125,8 +125,7 @@ def access_person(actor: Actor, person_id: str) -> Person:
 
 def memberships_in(actor: Actor, collectivite_id: str) -> list[Membership]:
     """Current memberships of one collectivité. Errors: NotFound if it is not the actor's to see."""
-    if not actor.may_see(collectivite_id):
-        raise NotFound("collectivité")
+    actor.require_sees(collectivite_id)
     return list(_current().filter(collectivite_id=collectivite_id).select_related("person"))
 
 

@@ -28,7 +28,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership, Person
 from beffroi.core.retention import registry
 from beffroi.lib import clock
-from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
+from beffroi.lib.errors import Conflict, Invalid, NotAllowed
 from beffroi.mail import actions as mail
 from beffroi.mail import naming
 from beffroi.mail.aliases.models import Alias
@@ -113,8 +113,7 @@ def arrive(
 
     Errors: NotFound (collectivité), NotAllowed and Invalid (role, domain), AddressUnusable, ArrivalAddressTaken.
     """
-    if not actor.may_see(collectivite.id):
-        raise NotFound("collectivité")
+    actor.require_sees(collectivite.id)
     if role not in Membership.Role.values:
         raise Invalid("role")
     if role not in identity.roles_given_by(actor):

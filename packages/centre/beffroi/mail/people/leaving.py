@@ -234,8 +234,7 @@ def _open_at_engines(departure: Departure) -> str:
 
 
 def _may(actor: Actor, collectivite_id: str) -> None:
-    if not actor.may_see(collectivite_id):
-        raise NotFound("collectivité")
+    actor.require_sees(collectivite_id)
     if not queries.may_manage(actor):
         raise NotAllowed("end somebody's access")
 
