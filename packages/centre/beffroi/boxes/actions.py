@@ -94,7 +94,7 @@ def issue_code(*, actor: Actor, collectivite: Collectivite, replaces: Box | None
         replaces=replaces.id if replaces is not None else "",
     )
     details = {"replaces": replaces.id} if replaces is not None else None
-    audit.record(actor, "box:code_issued", collectivite.id, collectivite_id=collectivite.id, details=details)
+    audit.record_of(actor, "box:code_issued", collectivite, details)
     return code.text()
 
 
@@ -258,19 +258,10 @@ def set_policy(
     details: dict[str, str | int] = {"policy_version": version}
     if restores:
         details["restores"] = restores
-    audit.record(
-        actor,
-        "box:policy_changed",
-        collectivite.id,
-        collectivite_id=collectivite.id,
-        details=details,
-        personal={"why": reason} if reason else None,
-    )
-    outbox.publish(
-        "box:policy_changed",
-        {"collectivite_id": collectivite.id, "policy_version": version},
-        collectivite_id=collectivite.id,
-    )
+    why = {"why": reason} if reason else None
+    audit.record_of(actor, "box:policy_changed", collectivite, details, personal=why)
+    told = {"collectivite_id": collectivite.id, "policy_version": version}
+    outbox.publish("box:policy_changed", told, collectivite_id=collectivite.id)
     return version
 
 

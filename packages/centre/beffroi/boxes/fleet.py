@@ -240,13 +240,8 @@ def accept_flow(*, actor: Actor, collectivite: Collectivite, flow_id: int, label
 def ignore_flow(*, actor: Actor, collectivite: Collectivite, flow_id: int) -> None:
     """Say no to a proposal: it is refused once observation ends. Errors: as accept_flow."""
     flow = _answered(actor, collectivite, flow_id, LearnedFlow.State.IGNORED)
-    audit.record(
-        actor,
-        "box:flow_ignored",
-        collectivite.id,
-        collectivite_id=collectivite.id,
-        details={"protocol": flow.protocol, "port": flow.port, "remote": flow.remote},
-    )
+    details: dict[str, str | int] = {"protocol": flow.protocol, "port": flow.port, "remote": flow.remote}
+    audit.record_of(actor, "box:flow_ignored", collectivite, details)
 
 
 def with_source(rules: tuple[InboundRule, ...], flow: LearnedFlow, label: str) -> tuple[InboundRule, ...]:

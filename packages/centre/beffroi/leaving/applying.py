@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import DatabaseError, transaction
 
@@ -133,7 +133,7 @@ def give_back(*, actor: Actor, leaving: Leaving) -> None:
     actions.tell(locked)
 
 
-def undo_until(leaving: Leaving) -> object:
+def undo_until(leaving: Leaving) -> datetime | None:
     """UTC; None when its time is over, or its erasure has begun."""
     assert leaving.left_at is not None
     until = leaving.left_at + timedelta(days=departures.UNDO_DAYS)

@@ -261,7 +261,7 @@ def again() -> int:
             )
             for membership in Membership.objects.filter(collectivite_id=owner.pk, until=None):
                 identity.end_access(actor=SYSTEM, membership=membership)
-            audit.record(SYSTEM, "communes:erasure:again", owner.pk, collectivite_id=owner.pk)
+            audit.record_of(SYSTEM, "communes:erasure:again", owner)
             publish(LEFT, {"collectivite_id": owner.pk}, collectivite_id=owner.pk)
         keep_rows()
         for box in Mailbox.objects.filter(collectivite_id=owner.pk):  # Dovecot's copy of its key

@@ -61,18 +61,10 @@ def create_collectivite(
     for scheme, value in codes:
         if value:
             _add_code(collectivite, scheme, value)
-    audit.record(
-        actor,
-        "communes:collectivite:enrolled",
-        collectivite.id,
-        collectivite_id=collectivite.id,
-        details={"kind": kind, "insee": insee, "siren": siren},
-    )
-    outbox.publish(
-        "communes:collectivite_enrolled",
-        {"collectivite_id": collectivite.id, "kind": kind},
-        collectivite_id=collectivite.id,
-    )
+    details = {"kind": kind, "insee": insee, "siren": siren}
+    audit.record_of(actor, "communes:collectivite:enrolled", collectivite, details)
+    told = {"collectivite_id": collectivite.id, "kind": kind}
+    outbox.publish("communes:collectivite_enrolled", told, collectivite_id=collectivite.id)
     return collectivite
 
 
@@ -105,18 +97,9 @@ def add_domain(*, actor: Actor, collectivite: Collectivite, name: str) -> Domain
             domain = Domain.objects.create(name=canonical, collectivite=collectivite)
     except IntegrityError:
         raise Conflict("this domain is bound already") from None
-    audit.record(
-        actor,
-        "communes:domain:added",
-        domain.id,
-        collectivite_id=collectivite.id,
-        details={"name": canonical},
-    )
-    outbox.publish(
-        "communes:domain_added",
-        {"domain_id": domain.id, "name": canonical},
-        collectivite_id=collectivite.id,
-    )
+    audit.record_of(actor, "communes:domain:added", domain, {"name": canonical})
+    told = {"domain_id": domain.id, "name": canonical}
+    outbox.publish("communes:domain_added", told, collectivite_id=collectivite.id)
     return domain
 
 
@@ -180,23 +163,15 @@ def rename(*, actor: Actor, collectivite: Collectivite, name: str, insee: str = 
                 )
                 of_who_left.update(until=clock.now().date())
                 _add_code(collectivite, scheme, value)
-    audit.record(
-        actor,
-        queries.RENAMED,
-        collectivite.id,
-        collectivite_id=collectivite.id,
-        details={
-            "name": name,
-            "former": former,
-            **{scheme.value: value for scheme, value in codes.items()},
-            **{f"former_{scheme.value}": value for scheme, value in before.items()},
-        },
-    )
-    outbox.publish(
-        "communes:collectivite_renamed",
-        {"collectivite_id": collectivite.id},
-        collectivite_id=collectivite.id,
-    )
+    details = {
+        "name": name,
+        "former": former,
+        **{scheme.value: value for scheme, value in codes.items()},
+        **{f"former_{scheme.value}": value for scheme, value in before.items()},
+    }
+    audit.record_of(actor, queries.RENAMED, collectivite, details)
+    told = {"collectivite_id": collectivite.id}
+    outbox.publish("communes:collectivite_renamed", told, collectivite_id=collectivite.id)
     return True
 
 

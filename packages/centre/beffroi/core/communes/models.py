@@ -33,6 +33,11 @@ class Collectivite(models.Model):
     class Meta:
         db_table = "collectivite"
 
+    @property
+    def collectivite_id(self) -> str:
+        """As of every row of its own (``audit.record_of``)."""
+        return self.id
+
 
 class CollectiviteCode(models.Model):
     class Scheme(models.TextChoices):

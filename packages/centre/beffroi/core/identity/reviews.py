@@ -79,10 +79,5 @@ def confirm(*, actor: Actor, collectivite_id: str, opened: Opened, read: str) ->
     collectivite = communes.access_collectivite(actor, collectivite_id)
     collectivite.accesses_reviewed_at = clock.now()
     collectivite.save(update_fields=["accesses_reviewed_at"])
-    audit.record(
-        actor,
-        "identity:accesses:reviewed",
-        collectivite.id,
-        collectivite_id=collectivite.id,
-        details={"persons": len(now), "devices": sum(one.devices for one in now)},
-    )
+    details = {"persons": len(now), "devices": sum(one.devices for one in now)}
+    audit.record_of(actor, "identity:accesses:reviewed", collectivite, details)

@@ -185,13 +185,7 @@ def cancel(*, actor: Actor, collectivite: Collectivite, person_id: str) -> list[
         empty = not got and mailbox.created_at > clock.now() - _SURELY_EMPTY
         if not empty:
             kept.append(mailbox.address)
-        audit.record(
-            actor,
-            CANCELLED,
-            mailbox.id,
-            collectivite_id=collectivite.id,
-            details={"person_id": person.id, "empty": empty},
-        )
+        audit.record_of(actor, CANCELLED, mailbox, {"person_id": person.id, "empty": empty})
     for membership in one.memberships:
         identity.end_access(actor=actor, membership=membership)
     if not registry.held("person", [person.id]):

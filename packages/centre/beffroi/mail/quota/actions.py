@@ -23,7 +23,7 @@ def limit_mailbox(*, actor: Actor, mailbox: Mailbox, limit_mib: int | None) -> N
     MailboxRoom.objects.update_or_create(
         pk=mailbox.id, defaults={"collectivite_id": mailbox.collectivite_id, "limit_mib": limit_mib}
     )
-    _record(actor, "mail:quota:mailbox", mailbox.id, mailbox.collectivite_id, limit_mib)
+    _record(actor, "mail:quota:mailbox", mailbox, limit_mib)
     publish(CHANGED, {"mailbox_id": mailbox.id}, collectivite_id=mailbox.collectivite_id)
 
 
@@ -35,7 +35,7 @@ def limit_collectivite(*, actor: Actor, collectivite: Collectivite, limit_mib: i
         CollectiviteRoom.objects.filter(pk=collectivite.id).delete()
     else:
         CollectiviteRoom.objects.update_or_create(pk=collectivite.id, defaults={"limit_mib": limit_mib})
-    _record(actor, "mail:quota:collectivite", collectivite.id, collectivite.id, limit_mib)
+    _record(actor, "mail:quota:collectivite", collectivite, limit_mib)
     publish(CHANGED, {"mailbox_id": ""}, collectivite_id=collectivite.id)
 
 
@@ -45,11 +45,5 @@ def _check(actor: Actor, limit_mib: int | None) -> None:
         raise Invalid("limit")
 
 
-def _record(actor: Actor, verb: str, object_id: str, collectivite_id: str, limit_mib: int | None) -> None:
-    audit.record(
-        actor,
-        verb,
-        object_id,
-        collectivite_id=collectivite_id,
-        details={"limit_mib": "usual" if limit_mib is None else limit_mib},
-    )
+def _record(actor: Actor, verb: str, row: Mailbox | Collectivite, limit_mib: int | None) -> None:
+    audit.record_of(actor, verb, row, {"limit_mib": "usual" if limit_mib is None else limit_mib})
