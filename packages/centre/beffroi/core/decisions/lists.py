@@ -274,20 +274,10 @@ def _let_go(row: IndicatorList) -> None:
 
 
 def _record(row: IndicatorList, *, actor: Actor, account: str, verb: str) -> None:
-    audit.record(
-        actor,
-        verb,
-        row.id,
-        collectivite_id=_collectivite(row),
-        details={
-            "name": row.name,
-            "kind": row.kind,
-            "scope": row.scope,
-            "sha256": row.sha256,
-            "count": row.count,
-        },
-        personal={"account": account} if account else None,
-    )
+    details = {name: getattr(row, name) for name in ("name", "kind", "scope", "sha256", "count")}
+    personal = {"account": account} if account else None
+    owner = _collectivite(row)
+    audit.record(actor, verb, row.id, collectivite_id=owner, details=details, personal=personal)
 
 
 def _tell(row: IndicatorList, kind: str, *, growth_id: int = 0) -> None:

@@ -358,10 +358,6 @@ def _app_password(record: AppPassword) -> dict[str, object]:
 
 
 def _record(actor: Actor, verb: str, membership: Membership, *, object_id: str = "", **details: str) -> None:
-    audit.record(
-        actor,
-        verb,
-        object_id or membership.id,
-        collectivite_id=membership.collectivite_id,
-        details={"person_id": membership.person_id, "membership_id": membership.id, **details},
-    )
+    told = {"person_id": membership.person_id, "membership_id": membership.id, **details}
+    owner = membership.collectivite_id
+    audit.record(actor, verb, object_id or membership.id, collectivite_id=owner, details=told)

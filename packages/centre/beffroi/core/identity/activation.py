@@ -243,10 +243,5 @@ def _digest(email: str, code: str) -> str:
 
 
 def _record(actor: Actor, verb: str, record: ActivationCode) -> None:
-    audit.record(
-        actor,
-        verb,
-        record.person_id,
-        collectivite_id=record.collectivite_id,
-        details={"activation_code_id": record.pk},
-    )
+    owner, details = record.collectivite_id, {"activation_code_id": record.pk}
+    audit.record(actor, verb, record.person_id, collectivite_id=owner, details=details)

@@ -95,13 +95,8 @@ def grant(*, actor: Actor, flow: LoginFlow, membership: Membership) -> None:
     rows = LoginFlow.objects.filter(_waits(), pk=flow.pk, membership=None)
     if not rows.update(membership=membership, granted_at=clock.now()):
         raise NotFound("login flow")
-    audit.record(
-        actor,
-        "identity:login_flow:granted",
-        flow.pk,
-        collectivite_id=membership.collectivite_id,
-        details={"person_id": membership.person_id},
-    )
+    owner, told = membership.collectivite_id, {"person_id": membership.person_id}
+    audit.record(actor, "identity:login_flow:granted", flow.pk, collectivite_id=owner, details=told)
 
 
 @transaction.atomic

@@ -125,10 +125,5 @@ def _digest(person_id: str, code: str) -> str:
 
 
 def _record(actor: Actor, verb: str, record: RescueCode) -> None:
-    audit.record(
-        actor,
-        verb,
-        record.person_id,
-        collectivite_id=record.collectivite_id,
-        details={"rescue_code_id": record.pk},
-    )
+    owner, details = record.collectivite_id, {"rescue_code_id": record.pk}
+    audit.record(actor, verb, record.person_id, collectivite_id=owner, details=details)

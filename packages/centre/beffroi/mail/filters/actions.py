@@ -371,15 +371,10 @@ def _changed(actor: Actor, verb: str, mailbox: Mailbox, **details: str) -> None:
 
 
 def _forward_changed(actor: Actor, verb: str, row: Forward, *, target: str = "") -> None:
-    audit.record(
-        actor,
-        verb,
-        row.mailbox_id,
-        collectivite_id=row.collectivite_id,
-        details={"forward_id": row.id},
-        personal={"target": target} if target else None,
-    )
-    _publish(row.mailbox_id, row.collectivite_id)
+    owner, details = row.collectivite_id, {"forward_id": row.id}
+    personal = {"target": target} if target else None
+    audit.record(actor, verb, row.mailbox_id, collectivite_id=owner, details=details, personal=personal)
+    _publish(row.mailbox_id, owner)
 
 
 def _publish(mailbox_id: str, collectivite_id: str) -> None:

@@ -278,10 +278,5 @@ def _tell(kind: str, alarm: SendingAlarm) -> None:
 
 
 def _record(actor: Actor, verb: str, alarm: SendingAlarm, **details: str | int) -> None:
-    audit.record(
-        actor,
-        verb,
-        alarm.mailbox_id,
-        collectivite_id=alarm.collectivite_id,
-        details={"alarm_id": alarm.id, **details},
-    )
+    told = {"alarm_id": alarm.id, **details}
+    audit.record(actor, verb, alarm.mailbox_id, collectivite_id=alarm.collectivite_id, details=told)

@@ -277,21 +277,10 @@ def _authority(path: str) -> str:
 
 
 def _record(source: FeedSource, actor: Actor, what: str, *, account: str = "") -> None:
-    audit.record(
-        actor,
-        f"source:{what}",
-        source.id,
-        collectivite_id=None,
-        details={
-            "name": source.name,
-            "address": source.address,
-            "format": source.format,
-            "weight": source.weight,
-            "threat": source.threat,
-            "ttl_s": source.ttl_s,
-        },
-        personal={"account": account} if account else None,
-    )
+    told = ("name", "address", "format", "weight", "threat", "ttl_s")
+    details = {name: getattr(source, name) for name in told}
+    personal = {"account": account} if account else None
+    audit.record(actor, f"source:{what}", source.id, collectivite_id=None, details=details, personal=personal)
 
 
 def next_at(pause_s: int) -> datetime:
