@@ -27,20 +27,22 @@ def exception(indicator: Indicator, layers: Layers, *, now: int) -> Entry | None
 
 def match(indicator: Indicator, layers: Layers, *, now: int) -> Entry | None:
     """Return the strictest entry that refuses exactly this canonical indicator."""
-    if exception(indicator, layers, now=now) is not None:
-        return None
-    return strictest(table.match(indicator, now=now) for table in layers)
+    found = strictest(table.match(indicator, now=now) for table in layers)
+    return _unless_opened(found, indicator, layers, now)
 
 
 def match_address(address: str, layers: Layers, *, now: int) -> Entry | None:
     """Return the strictest entry that covers this address. Errors: IndicatorInvalid."""
-    if exception(normalise(Kind.IP, address), layers, now=now) is not None:
-        return None
-    return strictest(table.match_address(address, now=now) for table in layers)
+    found = strictest(table.match_address(address, now=now) for table in layers)
+    return _unless_opened(found, normalise(Kind.IP, address), layers, now)
 
 
 def match_name(name: str, layers: Layers, *, now: int) -> Entry | None:
     """Return the strictest entry for this name or one of its parents. Errors: IndicatorInvalid."""
-    if exception(normalise(Kind.DOMAIN, name), layers, now=now) is not None:
-        return None
-    return strictest(table.match_name(name, now=now) for table in layers)
+    found = strictest(table.match_name(name, now=now) for table in layers)
+    return _unless_opened(found, normalise(Kind.DOMAIN, name), layers, now)
+
+
+def _unless_opened(found: Entry | None, indicator: Indicator, layers: Layers, now: int) -> Entry | None:
+    """Nearly all that is asked is refused by nothing: only of the rest it is asked whether something opens it."""
+    return None if found is None or exception(indicator, layers, now=now) is not None else found

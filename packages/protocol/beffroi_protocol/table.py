@@ -271,7 +271,7 @@ class DecisionTable:
 
     def match(self, indicator: Indicator, *, now: int) -> Entry | None:
         """Return the strictest active entry that refuses exactly this canonical indicator."""
-        return strictest(self._active(indicator, now))
+        return strictest(self._active(indicator, now)) if indicator in self._by_indicator else None
 
     def match_address(self, address: str, *, now: int) -> Entry | None:
         """Return the strictest entry that covers this IPv4 or IPv6 address. Errors: IndicatorInvalid."""

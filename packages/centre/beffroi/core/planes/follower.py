@@ -172,10 +172,11 @@ class Follower:
         for commune in tuple(communes) or ("",):
             with self._lock:
                 tables = self._layers(commune)
-                opened = layers.exception(indicator, tables, now=now) is not None
-                found = None if opened else ask(tables)
-            if found is None and not opened:
-                found = ask_lists([t.channel for t in tables])
+                found = ask(tables)
+            if found is None and (listed := ask_lists([t.channel for t in tables])) is not None:
+                with self._lock:
+                    opened = layers.exception(indicator, tables, now=now) is not None
+                found = None if opened else listed
             answers.append(found)
         return strictest(answers)
 

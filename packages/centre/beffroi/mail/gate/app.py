@@ -126,7 +126,8 @@ class Gate:
         verdict = replace(verdict, lane=self._lane(verdict, facts, recipients))
         facts = msgspec.structs.replace(facts, recipients=self.aliases.expanded(recipients))
         try:
-            self.spool.put(record_of(facts, verdict, self.bank_details(facts, self.owners.known(recipients))))
+            details = self.bank_details(facts, self.owners.known(recipients))
+            self.spool.put(record_of(facts, verdict, seen, details))
         except SpoolUnavailable:
             # A refusal stands without its record; a message that would pass is marked for the sweep instead.
             if verdict.action != "reject":

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import chain, islice, zip_longest
 from urllib.parse import urlsplit
 
@@ -87,7 +86,7 @@ class Auth(msgspec.Struct, frozen=True):
     dmarc: str = "none"
 
 
-class Facts(msgspec.Struct, frozen=True):
+class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
     """One message. Numbers are floats because Lua has no others. An empty Lua list arrives as {} or null.
 
     ``message_id``: its header as it came. ``ibans``: keyed hashes. ``unparseable``: which cap of its shape the message
@@ -124,8 +123,7 @@ class Facts(msgspec.Struct, frozen=True):
         return hash_of_message_id(self.message_id)
 
 
-@dataclass(frozen=True)
-class Observation:
+class Observation(msgspec.Struct, frozen=True):
     """``role``: link, link_parent, shown, sender, sender_domain, client, attachment, carried (a file in one). A verdict
     looks at all of them; ``shown`` is never evidence against whom it names, who may be the one imitated."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,7 +26,7 @@ from beffroi.mail.gate import facts as facts_module
 from beffroi.mail.gate import sending
 from beffroi.mail.gate import sign_ins as sign_ins_module
 from beffroi.mail.gate.bank import Seen
-from beffroi.mail.gate.facts import Facts
+from beffroi.mail.gate.facts import Facts, Observation
 from beffroi.mail.gate.failures import Failures
 from beffroi.mail.gate.rules import Verdict
 from beffroi.mail.gate.sending import Sent
@@ -45,15 +45,19 @@ LONGEST_PAUSE_S = 10.0
 
 
 class Record(msgspec.Struct, frozen=True):
-    """What the spool holds for one message. ``received_at`` in epoch seconds."""
+    """What the spool holds for one message. ``received_at`` in epoch seconds. ``facts``: without what ``observed`` and
+    ``verdict`` say. ``observed``: (kind, value, role) each; None in a spool of earlier software."""
 
     received_at: float
     facts: Facts
     verdict: dict[str, Any]
     bank: tuple[Seen, ...] = ()
+    observed: tuple[tuple[str, str, str], ...] | None = None
 
 
-def record_of(facts: Facts, verdict: Verdict, bank: Sequence[Seen] = ()) -> bytes:
+def record_of(
+    facts: Facts, verdict: Verdict, observed: Sequence[Observation], bank: Sequence[Seen] = ()
+) -> bytes:
     """One message's line of the spool: JSON without a line feed, received now."""
     shown = {
         "action": verdict.action,
@@ -73,7 +77,12 @@ def record_of(facts: Facts, verdict: Verdict, bank: Sequence[Seen] = ()) -> byte
         "rescan": facts.rescan,
         "findings": list(verdict.findings),
     }
-    return msgspec.json.encode(Record(clock.epoch(), facts, shown, tuple(bank)))
+    kept = msgspec.structs.replace(facts, urls=None, attachments=None, symbols=None, ibans=None)
+    return msgspec.json.encode(Record(clock.epoch(), kept, shown, tuple(bank), _rows(observed)))
+
+
+def _rows(observed: Iterable[Observation]) -> tuple[tuple[str, str, str], ...]:
+    return tuple((one.indicator.kind, one.indicator.value, one.role) for one in observed)
 
 
 class Drain:
@@ -118,6 +127,8 @@ class Drain:
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
             if self._wake.wait(pause_s):
                 self._stopped.wait(GATHER_S)
+            else:
+                self._spool.tidy()
             self._wake.clear()
 
     def once(self) -> int:
@@ -128,7 +139,7 @@ class Drain:
         database = self._connected()
         with database.transaction():
             self._insert(database, [msgspec.json.decode(data, type=Record) for _, data in rows])
-        self._spool.remove_to(rows[-1][0])
+        self._spool.taken(rows[-1][0])
         return len(rows)
 
     def tell_failures(self) -> int:
@@ -184,11 +195,7 @@ class Drain:
         database.executemany(
             "INSERT INTO mail_observation (message_id, kind, value, role) VALUES (?, ?, ?, ?)"
             " ON CONFLICT DO NOTHING",
-            [
-                (id_, str(o.indicator.kind), o.indicator.value, o.role)
-                for id_, record in new.items()
-                for o in facts_module.observations(record.facts)
-            ],
+            [(id_, *row) for id_, record in new.items() for row in _observed(record)],
         )
         addresses = {id_: facts_module.recipients(record.facts) for id_, record in new.items()}
         database.executemany(
@@ -200,6 +207,12 @@ class Drain:
             if record.facts.signed_in and self._config.outgoing_mail:
                 domains = sorted({one.rpartition("@")[2] for one in addresses[id_]})[:MAX_DOMAINS]
                 outbox.publish(database, LEAVING, {"domains": domains}, run=self._config.run)
+
+
+def _observed(record: Record) -> tuple[tuple[str, str, str], ...]:
+    if record.observed is None:
+        return _rows(facts_module.observations(record.facts))
+    return record.observed
 
 
 def _message(record: Record) -> tuple[object, ...]:
