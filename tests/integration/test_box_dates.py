@@ -157,6 +157,9 @@ def test_a_clock_before_the_last_signed_time_or_the_software_is_not_plausible(
 ) -> None:
     now = int(time.time())
     assert plausible(0) and plausible(now) and not plausible(now + 86400)
+    with monkeypatch.context() as years:
+        years.setattr(time, "time", lambda: float(now + 8 * 366 * 86400))
+        assert not plausible(now), "a battery that says 2035: every signature would be over"
     store = Store(tmp_path)
     store.prepare()
     (tmp_path / "box.toml").write_text('resolver_user = ""\n')

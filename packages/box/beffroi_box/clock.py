@@ -29,11 +29,14 @@ BOUND_S = 60
 ASK_EVERY_S, FRESH_S = 30.0, 60
 BUILT = int(Path(__file__).stat().st_mtime)
 """The package's files carry the date of its build."""
+MOST_BEHIND_S = 2 * 366 * 86400
+"""A box whose software, and last signed time, are older than that was off for so long, or has a clock of the future."""
 
 
 def plausible(floor: int) -> bool:
-    """Whether the machine's clock may be right: not before the last signed time on disk, nor before this software."""
-    return time.time() >= max(floor, BUILT) - BOUND_S
+    """Whether the machine's clock may be right: not before the last signed time on disk, nor before this software, nor
+    years after both."""
+    return -BOUND_S <= time.time() - max(floor, BUILT) <= MOST_BEHIND_S
 
 
 def set_machine(now: int) -> None:
