@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 import msgspec
 import pytest
+from beffroi_box import update
 from beffroi_box.kernel import Kernel
-from beffroi_box.software import Shelf, UpdateFailed
+from beffroi_box.software import Plan, Shelf, UpdateFailed
 from beffroi_box.status import Report
 from beffroi_box.update import Installer, agent_healthy
 
@@ -95,6 +98,24 @@ def test_a_package_that_dpkg_refuses_leaves_the_former_one(state: Path, root: Pa
     planned(state, package(tmp_path, "2.0", broken=True), 5, "2.0")
     plan = installer(state, root, lambda: True).run()
     assert (plan.outcome, installed(root)) == ("rolled_back", "1.0")
+
+
+def test_while_another_program_changes_packages_an_update_waits_and_is_not_called_refused_by_dpkg(
+    state: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = planned(state, package(tmp_path, "2.0"), 5, "2.0")
+    hold = "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.lockf(f, fcntl.LOCK_EX); print(flush=True); input()"
+    command = [sys.executable, "-c", hold, str(root / "var/lib/dpkg/lock-frontend")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as apt:
+        assert apt.stdout is not None and apt.stdout.readline()
+        monkeypatch.setattr(update, "BUSY_S", 0.0)
+        with pytest.raises(UpdateFailed, match="packages"):
+            installer(state, root, lambda: True).run()
+        assert shelf.plan() == Plan(5, "2.0") and not shelf.floor(), "it is tried again"
+        monkeypatch.setattr(update, "BUSY_S", 60.0)
+        threading.Timer(1.0, apt.kill).start()
+        assert installer(state, root, lambda: True).run().outcome == "installed"
+    assert installed(root) == "2.0"
 
 
 @pytest.mark.parametrize("content", [b"no package", b""])

@@ -15,6 +15,8 @@ Source:  dpkg(1), dpkg-deb(1); the way of packing what is installed is that of d
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
 import logging
 import os
 import shutil
@@ -23,7 +25,7 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -39,6 +41,8 @@ log = logging.getLogger("beffroi_box.update")
 HEALTH_S = 180.0
 POLL_S = 1.0
 DPKG_TIMEOUT_S = 300.0
+BUSY_S = 300.0
+"""For apt, or a person's dpkg, that is at work; then the agent starts the installer again."""
 DECIDED = 3
 """Exit status: the plan has its outcome, and the new software is not what runs. Known to deploy/deb/update-resume."""
 MAX_TRIES = 3
@@ -72,6 +76,10 @@ class Installer:
         plan = self._shelf.plan()
         if plan is None or plan.outcome:
             raise UpdateFailed("there is no plan")
+        with _alone(self._root / "var/lib/dpkg"):
+            return self._carry_out(plan)
+
+    def _carry_out(self, plan: Plan) -> Plan:
         if plan.number <= self._shelf.floor() and not self._shelf.former.exists() and not plan.tries:
             return self._end(plan, "refused", "it is older than what was tried here")
         if not self._shelf.former.exists():
@@ -163,6 +171,25 @@ class Installer:
         _output("dpkg", f"--root={self._root}", "--force-confold", "--force-downgrade", *arguments)
 
 
+@contextlib.contextmanager
+def _alone(admin: Path) -> Iterator[None]:
+    """No other program changes packages meanwhile: what dpkg refused because of one would pass for a package that
+    cannot be installed. ``admin``: dpkg's directory; its lock is the one of its front ends (dpkg(1), apt).
+
+    Errors: UpdateFailed (one is at work for long)."""
+    with (admin / "lock-frontend").open("a") as lock:
+        end = time.monotonic() + BUSY_S
+        while True:
+            try:
+                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except (BlockingIOError, PermissionError):
+                if time.monotonic() >= end:
+                    raise UpdateFailed("another program changes packages") from None
+                time.sleep(POLL_S)
+        yield
+
+
 def _control(status: str) -> str:
     """The control fields of an installed package: without its state and its list of conffiles."""
     kept, skipping = [], False
@@ -188,7 +215,12 @@ def _copy(source: Path, target: Path) -> None:
 
 def _output(*command: str) -> str:
     """Errors: UpdateFailed."""
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
+    environment = {
+        **os.environ,
+        "DEBIAN_FRONTEND": "noninteractive",
+        "DPKG_FRONTEND_LOCKED": "1",
+        "LC_ALL": "C",
+    }
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=DPKG_TIMEOUT_S, env=environment, check=False
