@@ -180,6 +180,17 @@ def test_a_plan_that_is_not_proved_gives_way_to_the_next(place: Site) -> None:
     assert place.pc_reaches_the_internet()
 
 
+def test_proofs_of_a_bridge_take_one_address_from_the_operator_however_many_there_are(place: Site) -> None:
+    """One for the box, one for the proof: each one more would be missing for a PC, for a day."""
+    place.plug(router="p0", pc="p1")
+    place.give(PRIVATE, pool=2)
+    assert place.choose()["proved"]
+    code = "from beffroi_box.bridgeprobe import bridged_machine_reaches as r; "
+    for _ in range(3):
+        asked = code + f"print(r('br0', '{FAR}:{FAR_PORT}', 6.0))"
+        assert place.box.run("/usr/bin/python3", "-c", asked).strip() == "True"
+
+
 def test_cables_exchanged_later_are_noticed(place: Site) -> None:
     place.plug(router="p0", pc="p1")
     place.give(PRIVATE)

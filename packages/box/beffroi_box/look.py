@@ -11,6 +11,7 @@ Source:  RFC 2131, 2132 (DHCP), RFC 4861 (router discovery), RFC 826 (ARP), RFC 
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import os
 import select
@@ -19,6 +20,7 @@ import struct
 import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 ETH_P_ALL = 3
 _SOL_PACKET, _ADD_MEMBERSHIP, _PROMISCUOUS = 263, 1, 1
@@ -62,12 +64,12 @@ class Seen:
 
 
 class Port:
-    """A packet socket on one interface, asking as a machine of its own, with a random address."""
+    """A packet socket on one interface, asking as a machine of its own, with a random address unless one is given."""
 
-    def __init__(self, name: str) -> None:
-        """Errors: OSError (no such interface, or down)."""
+    def __init__(self, name: str, mac: bytes = b"") -> None:
+        """``mac``: six bytes. Errors: OSError (no such interface, or down)."""
         self.name = name
-        self.mac = bytes([0x02, *os.urandom(5)])
+        self.mac = mac or bytes([0x02, *os.urandom(5)])
         self.xid = os.urandom(4)
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
         try:
@@ -153,8 +155,9 @@ def look(names: Iterable[str], seconds: float, known: Collection[str] = ()) -> d
 
 
 def lease(name: str, seconds: float) -> Offer | None:
-    """Take an address by DHCP, for a proof; None when nobody gives one in time. It is not given back: it ends."""
-    port = Port(name)
+    """Take an address by DHCP, for a proof; None when nobody gives one in time. It is not given back: it ends, and the
+    next proof asks as the same machine, so that a box never holds more than one."""
+    port = Port(name, _prover())
     try:
         end = time.monotonic() + seconds
         asked: Offer | None = None
@@ -173,6 +176,14 @@ def lease(name: str, seconds: float) -> Offer | None:
     finally:
         port.close()
     return None
+
+
+def _prover(identity: Path = Path("/etc/machine-id")) -> bytes:
+    """A locally administered address of this machine's own; none where it has no identity."""
+    try:
+        return b"\2" + hashlib.sha256(b"beffroi-box proof " + identity.read_bytes()).digest()[:5]
+    except OSError:
+        return b""
 
 
 def _routers(seen: Mapping[str, Seen]) -> set[str]:
