@@ -10,6 +10,7 @@ import pytest
 from beffroi.scan import kinds, looking, rtf, rules, values
 from beffroi.scan.values import Report
 
+from tests import scan_lures_documents as documents
 from tests import scan_samples as samples
 from tests.mail_files import EXE, LNK, packed
 from tests.scan_lures import (
@@ -22,6 +23,7 @@ from tests.scan_lures import (
     WEEKLY,
     calendar,
     page,
+    pressed,
     with_template,
 )
 
@@ -41,6 +43,37 @@ def test_where_a_lure_leads_is_told(name: str) -> None:
     led = {link.rstrip("/") for link in look(LEADS[name]).links}
     hosts = {f"http://{EVIL[8:24]}:443", f"http://{EVIL[8:24]}"}
     assert led & hosts if name in BY_HOST else EVIL in led, look(LEADS[name])
+
+
+@pytest.mark.parametrize("name", documents.LEADS)
+def test_where_a_document_leads_is_told(name: str) -> None:
+    assert EVIL in look(documents.LEADS[name]).links, look(documents.LEADS[name])
+
+
+@pytest.mark.parametrize("name", documents.NOWHERE)
+def test_an_honest_document_leads_nowhere_and_passes(name: str) -> None:
+    report = look(documents.NOWHERE[name])
+    assert report.links == [] and report.found == {}
+
+
+def test_an_address_that_a_pdf_leaves_the_scheme_of_is_the_one_that_acrobat_opens() -> None:
+    assert look(pressed("/S/URI/URI(www.evil.example.net/go)")).links == ["http://www.evil.example.net/go"]
+
+
+def test_a_command_in_a_document_in_one_xml_is_malware() -> None:
+    said = b"<?mso-application progid='Word.Document'?><w:instrText>DDEAUTO cmd</w:instrText>"
+    assert "malware" in look(said).found
+
+
+@pytest.mark.parametrize("sign", [b"\\fldinst", b"\\fldinst" + b"{}" * 2000, b'\\fldinst HYPERLINK "'])
+def test_fields_of_rtf_without_an_end_cost_no_more_than_their_length(sign: bytes) -> None:
+    def cost_s(count: int) -> float:
+        begun_s = time.process_time()
+        rtf.links(b"{\\rtf1" + sign * count)
+        return time.process_time() - begun_s
+
+    count = 4_000_000 // len(sign)
+    assert cost_s(4 * count) < 10 * cost_s(count)
 
 
 @pytest.mark.parametrize(

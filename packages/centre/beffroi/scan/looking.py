@@ -24,6 +24,7 @@ from beffroi.scan import (
     letter,
     normal,
     office,
+    older,
     pages,
     pdf,
     rtf,
@@ -39,12 +40,13 @@ from beffroi.scan.kinds import File
 from beffroi.scan.telling import Matches, Telling
 from beffroi.scan.values import Report
 
-READER = 5
-"""To be raised when more is looked into: what is stored is looked at once more, as by newer rules. 5: files in notes of
-OneNote, slides that start a program, forms in XML of PDFs, pages that are written in percents, 7z and RAR behind a
-password, CMS in any spelling."""
+READER = 6
+"""To be raised when more is looked into: what is stored is looked at once more, as by newer rules. 6: pages and
+drawings that a document takes in, commands in fields of documents in one XML."""
 _OF_DOCUMENTS = ("", "html", "eml")
 """What parts of a document look like: texts and pictures."""
+_WHOLE_PAGES = ("mht", "mhtml", "eml")
+"""What Word takes in as a part of its text."""
 _CARRIERS = ("", "pdf")
 """What an archive is put behind: pictures, sounds, texts, PDFs."""
 _MOST_BEHIND = 8
@@ -185,8 +187,8 @@ class _Look(Telling):
             self._embedded((("", one) for one in office.in_notes(data)), depth)
         elif data.startswith(_PROPERTIES):
             self.told.lead_on(letter.WEB.findall(scripts.readable(data)))
-        elif office.is_flat(data):
-            self.tied(office.readable(data))
+        elif older.is_flat(kinds.plain(data[: older.FLAT_WITHIN_BYTES])):
+            self.flat(office.readable(data))
         elif kind == "" and not kinds.is_binary(data):
             data = data[: self._texts_left]
             self._texts_left -= len(data)
@@ -254,6 +256,7 @@ class _Look(Telling):
         self._macros(found.macros, seen)
         if found.encrypted:
             seen.flags.add("encrypted")
+        self.told.lead(found.links)
         for page in found.pages:
             self.told.lead_on(pages.links(page))
         for text in found.texts:
@@ -374,20 +377,25 @@ class _Look(Telling):
         part = office.readable(member.data)
         if part != member.data:
             self.rules(part)
-        fields = office.fields_of(member.name, part)
-        if office.has_command(fields):
-            self.told.add(kinds.MALWARE, office.COMMAND)
+        if office.is_text(member.name):
+            self.fields(office.fields_of(part))
         if office.starts_program(member.name, part):
             self.told.add(kinds.PROGRAM, office.STARTS)
         if member.name.lower().endswith(".rels"):
             self.tied(part)
         self._queries(member.name, part)
-        self.told.lead((*office.links_of(member.name, part), *office.field_links(fields)))
+        self.told.lead(office.links_of(member.name, part))
         self.say(office.text_of(member.name, part, self.told.text_left))
         self.picture(member.data)
         extension, _ = kinds.extensions(member.name)
         if office.is_embedded(member.name):
             self.file(member.data, "", depth + 1)
-        elif kinds.detect(member.data) not in _OF_DOCUMENTS or kinds.found([File(extension)]):
+        elif (
+            (kind := kinds.detect(member.data)) not in _OF_DOCUMENTS
+            or kinds.found([File(extension)])
+            or extension in _WHOLE_PAGES
+        ):
             # It stands in a document's place and is none of its parts.
             self.file(member.data, member.name, depth + 1)
+        elif kind == "html":  # a drawing, or a page that the document takes in (altChunk)
+            self._page(kinds.text(member.data), depth)

@@ -18,8 +18,9 @@ from ipaddress import ip_address
 
 import olefile
 
-from beffroi.scan import bodies, kinds
+from beffroi.scan import bodies, kinds, older
 from beffroi.scan.bodies import Body
+from beffroi.scan.older import FIELD_LINKS
 
 VBA, EXCEL4, BASIC = "Vba", "Excel4", "Basic"
 _VBA_NAMES = tuple(name.encode("utf-16-le") for name in ("_VBA_PROJECT", "Macros"))
@@ -27,7 +28,6 @@ _SEALED = "EncryptedPackage".encode("utf-16-le")
 _MSI = "000C1084-0000-0000-C000-000000000046"
 _BOUND_SHEET, _FILE_PASS, _END_OF_FILE = 0x85, 0x2F, 0x0A
 _MACRO_SHEET = 1
-_FLAT_WITHIN_BYTES = 4096
 _STREAM_BYTES = 32 * 1024 * 1024
 _MAX_RECORDS = 20_000
 # An atom of version 2 and type 0x400, 12 bytes long: a number, whether there are macros, a version.
@@ -36,13 +36,14 @@ _PPT_MACROS = re.compile(rb"\x02\x00\x00\x04\x0c\x00\x00\x00.{4}(.{4})", re.S)
 
 @dataclass
 class Inside:
-    """``macros``: VBA, EXCEL4, BASIC; ``embedded``: (name or "", content); ``pages``, ``texts``,
-    ``packed`` (RTF, packed): of a saved mail."""
+    """``macros``: VBA, EXCEL4, BASIC; ``embedded``: (name or "", content); ``links``: of a
+    document; ``pages``, ``texts``, ``packed`` (RTF, packed): of a saved mail."""
 
     kind: str = "doc"
     macros: set[str] = field(default_factory=set)
     encrypted: bool = False
     embedded: list[tuple[str, bytes]] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
     pages: list[str] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     packed: list[bytes] = field(default_factory=list)
@@ -76,15 +77,18 @@ def _stream(name: str, path: list[str], ole: olefile.OleFileIO, found: Inside) -
 
     match name.upper():
         case "WORKBOOK" | "BOOK":
-            for kind, body in _records(content()):
+            found.links += older.of_book(book := content())
+            for kind, body in _records(book):
                 found.encrypted |= kind == _FILE_PASS
                 if kind == _BOUND_SHEET and len(body) >= 6 and body[5] == _MACRO_SHEET:
                     found.macros.add(EXCEL4)
         case "WORDDOCUMENT":
-            head = content()[:12]
+            found.links += older.of_text(text := content())
+            head = text[:12]
             found.encrypted |= len(head) == 12 and bool(struct.unpack_from("<H", head, 10)[0] & 0x100)
         case "POWERPOINT DOCUMENT":
-            if any(any(match[1]) for match in _PPT_MACROS.finditer(content())):
+            found.links += older.of_slides(slides := content())
+            if any(any(match[1]) for match in _PPT_MACROS.finditer(slides)):
                 found.macros.add(VBA)
         case "\x01OLE10NATIVE":
             found.embedded.append(native(content()))
@@ -92,8 +96,8 @@ def _stream(name: str, path: list[str], ole: olefile.OleFileIO, found: Inside) -
             found.embedded.append(("", content()))
         case page if page in _SAVED_PAGES:
             found.pages.append(content().decode(_SAVED_PAGES[page], "replace"))
-        case text if text in _SAVED_TEXTS:
-            found.texts.append(content().decode(_SAVED_TEXTS[text], "replace"))
+        case saved if saved in _SAVED_TEXTS:
+            found.texts.append(content().decode(_SAVED_TEXTS[saved], "replace"))
         case "__SUBSTG1.0_10090102":
             found.packed.append(content())
         case "__SUBSTG1.0_37010102":
@@ -149,11 +153,6 @@ def is_document(names: Iterable[str]) -> bool:
     return "[content_types].xml" in lower or {"content.xml", "meta-inf/manifest.xml"} <= lower
 
 
-def is_flat(data: bytes) -> bool:
-    """Whether it is a new document in one XML, as Word opens it, too."""
-    return b"<pkg:package" in kinds.plain(data[:_FLAT_WITHIN_BYTES])
-
-
 def is_list(name: str) -> bool:
     """Whether it is the part of a new document that tells the kinds of the others."""
     return name.lower() == "[content_types].xml"
@@ -206,9 +205,6 @@ _FIELDS = re.compile(
     re.I,
 )
 _COMMAND = re.compile(r"^\s*DDE(?:AUTO)?\s", re.I | re.M)
-_FIELD_LINKS = re.compile(
-    r"(?:HYPERLINK|INCLUDE(?:TEXT|PICTURE)|IMPORT)\s*(?:\\\w\s*)*[\"“”]\s*(https?:[^\"“”]*)", re.I
-)
 _FORMULA = re.compile(rb"HYPERLINK\(|WEBSERVICE\(|&#", re.I)
 _FORMULAS = re.compile(r'(?:HYPERLINK|WEBSERVICE)\(\s*"{1,2}(https?:[^"]*)', re.I)
 _JOINED = re.compile(r'"\s{0,99}&\s{0,99}"')
@@ -296,11 +292,13 @@ def readable(part: bytes) -> bytes:
     return b"".join((*pieces, part[at:]))
 
 
-def fields_of(name: str, part: bytes) -> str:
-    """What the fields of a part of a text say, one after the other; one may be split over tags. "" for other parts."""
-    lower = name.lower()
-    if not (lower.startswith("word/") and lower.endswith(".xml")):
-        return ""
+def is_text(name: str) -> bool:
+    """Whether a part is one of a text (Word)."""
+    return name.lower().startswith("word/") and name.lower().endswith(".xml")
+
+
+def fields_of(part: bytes) -> str:
+    """What the fields of a part of a text say, one after the other; one may be split over tags."""
     told = _FIELDS.findall(part.decode("utf-8", "replace"))
     return "".join(
         "\n" if begins else unescape(one) or f"\n{unescape(a or b)}\n" for one, a, b, begins in told
@@ -314,20 +312,21 @@ def has_command(fields: str) -> bool:
 
 def field_links(fields: str) -> list[str]:
     """Where a click on a field leads, or what it fetches by itself."""
-    return _FIELD_LINKS.findall(fields)
+    return FIELD_LINKS.findall(fields)
 
 
 def links_of(name: str, part: bytes) -> list[str]:
     """The web addresses that a click on a document opens, or that it fetches by itself, as far as this part of it names
     them (``readable``); those of fields: ``field_links``. Pictures are none: what is shown leads nowhere."""
     lower = name.lower()
-    if lower == "content.xml":
-        return [unescape(one[1:-1].decode("utf-8", "replace")) for one in _REFERENCES.findall(part)]
+    if lower in ("content.xml", "styles.xml"):
+        told = [unescape(one[1:-1].decode("utf-8", "replace")) for one in _REFERENCES.findall(part)]
+        return [*told, *(formulas(part.decode("utf-8", "replace")) if _FORMULA.search(part) else ())]
     if lower.startswith("xl/worksheets/") and _FORMULA.search(part):
         return formulas(part.decode("utf-8", "replace"))
     if lower == "xl/connections.xml":
-        told = _CONNECTIONS.findall(part.decode("utf-8", "replace"))
-        return [place for one, other in told for place in _SOURCES.findall(unescape(one or other))]
+        sources = _CONNECTIONS.findall(part.decode("utf-8", "replace"))
+        return [place for one, other in sources for place in _SOURCES.findall(unescape(one or other))]
     if ".fpage" in lower:
         return [unescape(one or other) for one, other in _NAVIGATE.findall(part.decode("utf-8", "replace"))]
     if lower.startswith("visio/pages/"):

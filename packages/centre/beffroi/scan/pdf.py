@@ -25,7 +25,7 @@ from PIL import Image
 from pypdf import PdfReader
 from pypdf.generic import DictionaryObject, StreamObject
 
-from beffroi.scan import bodies, codes, office
+from beffroi.scan import bodies, codes, office, scripts
 from beffroi.scan.bodies import Body
 
 TEXT_CPU_S = 1.5
@@ -124,26 +124,26 @@ def _actions(reader: PdfReader) -> Iterator[tuple[DictionaryObject, bool]]:
     root = reader.root_object
     for own in (
         _chain(root.get("/OpenAction")),
-        _of_events(root),
+        (action for _, actions in _of_events(root) for action in actions),
         _named_scripts(_dictionary(_dictionary(root.get("/Names")).get("/JavaScript"))),
     ):
         yield from ((action, False) for action in own)
     yield from ((action, True) for action in _bookmarks(root))
     for number in range(min(len(reader.pages), _MAX_PAGES)):
         page = reader.pages[number]
-        yield from ((action, False) for action in _of_events(page))
+        yield from ((action, False) for _, actions in _of_events(page) for action in actions)
         annotations = _resolved(page.get("/Annots"))
         for annotation in annotations if isinstance(annotations, list) else []:
             one = _dictionary(annotation)
-            yield from ((action, False) for action in _of_events(one, _BY_THEMSELVES))
+            for event, actions in _of_events(one):
+                yield from ((action, event not in _BY_THEMSELVES) for action in actions)
             yield from ((action, True) for action in _chain(one.get("/A")))
 
 
-def _of_events(holder: DictionaryObject, events: tuple[str, ...] = ()) -> Iterator[DictionaryObject]:
-    """``events``: these alone; () for all."""
+def _of_events(holder: DictionaryObject) -> Iterator[tuple[str, Iterator[DictionaryObject]]]:
+    """(name of the event, its actions)."""
     for event, action in _dictionary(holder.get("/AA")).items():
-        if not events or event in events:
-            yield from _chain(action)
+        yield event, _chain(action)
 
 
 def _named_scripts(tree: DictionaryObject) -> Iterator[DictionaryObject]:
@@ -191,11 +191,15 @@ def _is_share(place: str) -> bool:
 def _places(action: DictionaryObject) -> list[str]:
     """What it opens, sends a form to, or names in a script."""
     if action.get("/S") == "/JavaScript":
-        return _WEB.findall(_script(action))
+        return _WEB.findall(scripts.written_out(_script(action)))
+    if command := _dictionary(action.get("/Win")).get("/P"):
+        return list(scripts.addresses(_written(command)))
     place = _resolved(action.get("/URI" if action.get("/S") == "/URI" else "/F"))
     if isinstance(place, DictionaryObject):  # a file specification
         place = _resolved(place.get("/UF") or place.get("/F"))
-    return [_written(place)] if place else []
+    link = _written(place) if place else ""
+    # As Acrobat opens it.
+    return [f"http://{link}" if link.lower().startswith("www.") else link] if link else []
 
 
 def _written(link: Any) -> str:

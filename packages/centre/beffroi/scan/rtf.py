@@ -13,9 +13,9 @@ import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 
-from beffroi.scan import letter, office, pages
+from beffroi.scan import letter, office, older, pages
 
 MOST_DEPTH = 1000
 _TOKEN = re.compile(
@@ -58,7 +58,7 @@ _LINKS = re.compile(
     rb'(?:HYPERLINK|INCLUDE(?:TEXT|PICTURE)|IMPORT)\b[^"{}\r\n]{0,40}"([^"{}\r\n]{1,12288})', re.I
 )
 _TEMPLATE = re.compile(rb"\\template\s*([^{}]{1,12288})", re.I)
-_MOST_PLACE = 2048
+_MOST_PLACE, _MOST_FIELDS, _MOST_FIELD_BYTES = 2048, 5000, 512 * 1024
 _OBJECTS = re.compile(rb"\\objdata\b ?((?:[0-9a-fA-F\s]++|\{[^{}]{0,80}\}|\\[a-z]{1,32}-?\d{0,9} ?)+)")
 _NO_HEX = re.compile(rb"\{[^{}]*\}|\\[a-z]+-?\d* ?|\s+")
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -74,8 +74,21 @@ _BEGIN = (
 
 
 def links(data: bytes) -> list[str]:
-    """Of its fields, and its template."""
-    return [_written(one) for one in dict.fromkeys(_LINKS.findall(data))] + templates(data)
+    """Of its fields, also such as are split over groups, and its template."""
+    told = [_written(one) for one in dict.fromkeys(_LINKS.findall(data))]
+    split = map(older.FIELD_LINKS.findall, _fields(data))
+    return [*told, *chain.from_iterable(split), *templates(data)]
+
+
+def _fields(data: bytes) -> Iterator[str]:
+    """What they say, whatever stands between its letters."""
+    left = _MOST_FIELD_BYTES
+    for begun in data.split(b"\\fldinst", _MOST_FIELDS)[1:]:
+        field = begun[: 2 * _MOST_PLACE].partition(b"\\fldrslt")[0]
+        left -= len(field)
+        if left < 0:
+            return
+        yield _written(field)
 
 
 def templates(data: bytes) -> list[str]:

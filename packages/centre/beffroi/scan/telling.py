@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from urllib.parse import unquote
 
-from beffroi.scan import codes, drawn, kinds, normal, office, pages, pdf, scripts, values
+from beffroi.scan import codes, drawn, kinds, normal, office, older, pages, pdf, scripts, values
 from beffroi.scan.findings import Findings
 
 _FORM_SIGNS = 1024 * 1024
@@ -90,6 +90,19 @@ class Telling:
         self.fetches(one.finding for one in relations)
         places = [one.target for one in relations if one.kind != "image"]
         self.told.lead((*places, *(link for place in places for link in scripts.commanded(unquote(place)))))
+
+    def flat(self, part: bytes) -> None:
+        """A document in one XML. ``part``: as ``office.readable``."""
+        self.tied(part)
+        self.fields(office.fields_of(part))
+        text = part.decode("utf-8", "replace")
+        self.told.lead((*older.of_flat(text), *office.formulas(text)))
+
+    def fields(self, fields: str) -> None:
+        """``fields``: as ``office.fields_of``."""
+        if office.has_command(fields):
+            self.told.add(kinds.MALWARE, office.COMMAND)
+        self.told.lead(office.field_links(fields))
 
     def fetches(self, findings: Iterable[str]) -> None:
         for finding in filter(None, findings):
