@@ -14,6 +14,9 @@ ONE_WALK_EACH = re.compile(r"FREQ=(?:SECONDLY|MINUTELY|HOURLY)|BY(?:SECOND|MINUT
 """The same as one pattern, which takes minutes for a rule as long as an item may be."""
 
 
+DAYS = ",".join(str(day) for day in range(1, 367))
+
+
 def entry(rule: str) -> str:
     lines = (
         "BEGIN:VCALENDAR",
@@ -60,6 +63,8 @@ def test_any_rule_is_judged_as_the_pattern_says(pieces: list[str]) -> None:
         ("FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30", True), ("FREQ=DAILY;COUNT=2;BYMONTH=2;BYMONTHDAY=30", True),
         ("FREQ=WEEKLY;BYMONTH=2;BYMONTHDAY=30;UNTIL=20270101T000000Z", True),
         ("FREQ=DAILY\r\nRRULE:FREQ=DAILY" * 11, True),
+        (f"FREQ=YEARLY;BYYEARDAY={DAYS};BYSETPOS={DAYS}", False),
+        ("FREQ=YEARLY;BYDAY=MO;BYSETPOS=" + "1," * 2100 + "1", True),
     ],
 )  # fmt: skip
 def test_a_rule_that_never_comes_again_is_found(rule: str, expected: bool) -> None:

@@ -287,6 +287,12 @@ def test_a_line_is_read_with_folds_quotes_and_groups() -> None:
         ("NOTE;ENCODING=QUOTED-PRINTABLE:" + "a=\r\n" * 1000 + "b\n", False),
         ("NOTE;ENCODING=QUOTED-PRINTABLE:" + "a=\r\n" * 1001 + "b\n", True),
         ("NOTE:quoted-printable" + "\n =\x01" * 1002 + "\n", True),
+        ("TEL:1\r\n" * 20_000, False),
+        ("TEL:1\r\n" * 20_001, True),
+        ("PHOTO:" + "QUJD\r\n " * 40_000 + "\r\n", False),
+        ("EXDATE:20261203" + ",20261203" * 9_999 + "\r\nCATEGORIES:" + "a," * 20_000, False),
+        ("EXDATE:20261203" + ",20261203" * 10_000, True),
+        ("exdate;VALUE=DATE:20261203\r\na.RDATE:20261203,20261203\r\n" * 3_334, True),
     ],
 )
 def test_what_keeps_vobject_busy_is_seen_before_it_reads(text: str, *, busy: bool) -> None:

@@ -247,7 +247,9 @@ def _bounded(
 def _require_quick(text: str) -> None:
     """An entry that keeps nobody busy who reads it. Errors: Refused."""
     if lines.keeps_busy(text):
-        raise Refused(HTTPStatus.BAD_REQUEST, "A line with so many parameters is not taken.\n")
+        raise Refused(
+            HTTPStatus.BAD_REQUEST, "So many lines, dates, or parameters of a line are not taken.\n"
+        )
     if rules.repeats_within_a_day(text):
         raise Refused(HTTPStatus.FORBIDDEN, "A rule that repeats within a day is not taken.\n")
     if rules.walks_far(text):

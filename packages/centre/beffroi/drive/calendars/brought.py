@@ -16,11 +16,12 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from radicale import item as radicale_item
-from radicale.item import check_and_sanitize_items, read_components
+from radicale.item import check_and_sanitize_items
 
 from beffroi.drive.calendars import (
     blocks,
     cards,
+    components,
     csv_cards,
     effort,
     groups,
@@ -150,7 +151,7 @@ def _made(shape: Shape, text: str) -> Piece:
     uid = ids.new_id(shape.prefix)
     stored = text if told.uid else _with_uid(text, uid)
     try:
-        whole = read_components(stored)
+        whole = components.read(stored)
         check_and_sanitize_items(whole, MAX_OCCURRENCES, tag=shape.tag)
         written = whole[0].serialize()
         # What vobject does not know of a card, it does not change either: a card is kept as it came.

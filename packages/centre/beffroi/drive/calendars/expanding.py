@@ -20,10 +20,9 @@ from typing import Any
 
 import vobject
 from radicale.app import report
-from radicale.item import read_components
 from radicale.item.filter import date_to_datetime
 
-from beffroi.drive.calendars import effort
+from beffroi.drive.calendars import components, effort
 from beffroi.drive.calendars.items import UNREADABLE
 from beffroi.drive.calendars.single_dates import visit_time_ranges
 
@@ -55,7 +54,7 @@ def _expand(element: Any, item: Any, **options: Any) -> Any:
     effort.require()
     element.text = item.serialize()
     try:
-        (whole,) = read_components(element.text)  # anew: what is expanded is taken apart
+        (whole,) = components.read(element.text)  # anew: what is expanded is taken apart
         if _can_be_expanded(whole):
             dates = _dates(whole, since, until, options["max_occurrence"])
             repeats = any({"rrule", "rdate"} & one.contents.keys() for one in whole.vevent_list)

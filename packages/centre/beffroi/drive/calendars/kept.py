@@ -15,10 +15,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from radicale import item as radicale_item
-from radicale.item import check_and_sanitize_items, read_components
+from radicale.item import check_and_sanitize_items
 from radicale.storage import BaseCollection
 
-from beffroi.drive.calendars import carried, effort, entries, inviting, itip, itip_text, wire
+from beffroi.drive.calendars import carried, components, effort, entries, inviting, itip, itip_text, wire
 from beffroi.drive.calendars.items import UNREADABLE, require_place
 from beffroi.drive.calendars.itip import MAX_EVENTS, Event, Message, Moment, Unreadable
 from beffroi.drive.calendars.store import MAX_OCCURRENCES
@@ -118,7 +118,7 @@ def _item(
 ) -> Any:
     """As Radicale takes it: with no more occurrences than it would take from a program. Errors: Unreadable."""
     try:
-        whole = read_components(itip_text.calendar("", events))
+        whole = components.read(itip_text.calendar("", events))
         if found is not None:
             carried.onto(whole[0], events, found.item.vobject_item, found.message, ours=ours)
         check_and_sanitize_items(whole, MAX_OCCURRENCES, tag="VCALENDAR")

@@ -26,6 +26,11 @@ AS_VOBJECT = re.compile(
 )
 _FOLD = re.compile(r"\r?\n[ \t]")
 MAX_SOFT = 1000
+MAX_LINES = 20_000
+"""Of an entry or card. A group of all contacts of a book has half as many."""
+MAX_DATES = 10_000
+"""That are added to a series, or left out of it."""
+_DATES = re.compile(r"(?:[A-Z0-9-]+\.)?(?:RDATE|EXDATE)[;:]", re.ASCII | re.IGNORECASE)
 _SOFT = re.compile(r"=[\x00-\x09\x0b-\x1f]*+\n")
 _CARETED = re.compile(r"\^([n'^])")
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
@@ -90,11 +95,18 @@ def read(text: str) -> list[Component]:
 
 
 def keeps_busy(text: str) -> bool:
-    """Whether a line has more parameters without a value than anybody writes, or so many end in "=" that vobject, which
-    looks at all of an encoded line with each of them, would be long."""
+    """Whether there are more lines, dates, or in a line parameters without a value than anybody writes, or so many
+    lines end in "=" that vobject, which looks at all of an encoded line with each of them, would be long."""
     if sum(1 for _ in _SOFT.finditer(text)) > MAX_SOFT:
         return True
-    return any(_bare(raw) > MAX_BARE for raw in _logical(text) if raw.count(";") > MAX_BARE)
+    dates = 0
+    for number, raw in enumerate(_logical(text), 1):
+        dates += raw.count(",") + 1 if _DATES.match(raw) else 0
+        if number > MAX_LINES or dates > MAX_DATES:
+            return True
+        if raw.count(";") > MAX_BARE and _bare(raw) > MAX_BARE:
+            return True
+    return False
 
 
 def unfolded(text: str) -> str:

@@ -12,8 +12,8 @@ from datetime import MAXYEAR, date, datetime, time
 from typing import Any
 
 from dateutil.rrule import rrule, rrulestr
-from radicale.item import read_components
 
+from beffroi.drive.calendars import components
 from beffroi.drive.calendars.questions import LAST_YEAR
 
 _NAMES = ("rrule", "exrule")
@@ -29,6 +29,8 @@ _PARTS = {
 _LOOK_YEARS = 20
 MAX_RULES = 10
 """Of an entry: each is walked through for each question."""
+MAX_CHARS = 4096
+"""Of a rule: all of it is looked at for each date. One that names each day of a year twice has 3,000."""
 MAX_STEPS = 100_000
 """From its start to LAST_YEAR, as far as its first two dates say: a daily one since 1827."""
 _CYCLE_YEARS, _LEFT_YEARS = 400, 40
@@ -46,7 +48,9 @@ def walks_far(text: str) -> bool:
     """Whether who looks for dates of an entry walks for long: through more than anybody lives to see, or to none at
     all, for which dateutil goes to the year 9999, and with an interval of 0 nowhere."""
     found = [one for one in _rules(_components(text)) if one[1] is not None]
-    return len(found) > MAX_RULES or any(_hardly_comes(value, starts) for value, starts in found)
+    if len(found) > MAX_RULES or any(len(value) > MAX_CHARS for value, _ in found):
+        return True
+    return any(_hardly_comes(value, starts) for value, starts in found)
 
 
 def _components(text: str) -> list[Any]:
@@ -54,7 +58,7 @@ def _components(text: str) -> list[Any]:
     if not any(name in _FOLDED.sub("", text).lower() for name in _NAMES):
         return []
     try:
-        return read_components(text)
+        return components.read(text)
     except Exception:  # noqa: BLE001 - whatever vobject makes of it: Radicale refuses it for the same reason
         return []
 
@@ -96,7 +100,7 @@ def is_bounded(rule: str, starts: date) -> bool:
     """Whether the dates of a rule that came by mail lie so close together that nobody looks for them long: only parts
     that people's calendars write, a second date within ``_LOOK_YEARS``, and with COUNT an end within five times that.
     """
-    if not _PLAIN.fullmatch(rule):
+    if len(rule) > MAX_CHARS or not _PLAIN.fullmatch(rule):
         return False
     parts = dict(piece.split("=", 1) for piece in rule.split(";"))
     if len(parts) != rule.count(";") + 1 or not parts.keys() <= _PARTS.get(
