@@ -7,10 +7,11 @@ import time
 from hashlib import sha256
 
 import pytest
-from beffroi.scan import kinds, looking, rtf, rules, values
+from beffroi.scan import composed, kinds, looking, rtf, rules, values
 from beffroi.scan.values import Report
 
 from tests import scan_lures_documents as documents
+from tests import scan_lures_pages as attached_pages
 from tests import scan_samples as samples
 from tests.mail_files import EXE, LNK, packed
 from tests.scan_lures import (
@@ -54,6 +55,29 @@ def test_where_a_document_leads_is_told(name: str) -> None:
 def test_an_honest_document_leads_nowhere_and_passes(name: str) -> None:
     report = look(documents.NOWHERE[name])
     assert report.links == [] and report.found == {}
+
+
+@pytest.mark.parametrize("name", attached_pages.LEADS)
+def test_where_a_page_leads_that_puts_its_address_together_is_told(name: str) -> None:
+    assert EVIL in look(attached_pages.LEADS[name]).links, look(attached_pages.LEADS[name])
+
+
+@pytest.mark.parametrize("name", attached_pages.ACTIVE)
+def test_a_page_whose_document_type_makes_it_active_is_held(name: str) -> None:
+    assert kinds.ACTIVE_PAGE in look(attached_pages.ACTIVE[name]).found
+
+
+@pytest.mark.parametrize("name", attached_pages.NOWHERE)
+def test_an_honest_page_leads_nowhere(name: str) -> None:
+    report = look(attached_pages.NOWHERE[name])
+    assert report.links == [] and set(report.found) <= {kinds.ACTIVE_PAGE}
+
+
+def test_entities_and_names_that_grow_without_end_are_not_written_out_to_it() -> None:
+    page = kinds.text(attached_pages.BOMB)
+    assert len(page) < len(composed.declared(page)) < 2 * 1024 * 1024
+    script = f"a='{'x' * 1900}';b='{'${a}' * 400}';" + "${b}" * 9999
+    assert len(script) < max(map(len, composed.spellings(script))) < 2 * 1024 * 1024
 
 
 def test_an_address_that_a_pdf_leaves_the_scheme_of_is_the_one_that_acrobat_opens() -> None:

@@ -17,6 +17,8 @@ from beffroi.scan.values import Report
 _WEB = re.compile(r"[\0- ]*https?:", re.IGNORECASE)
 _ELSEWHERE = re.compile(r"[\0- ]*(?:(?!mailto:|data:|javascript:)[a-z][\w+.-]+:|\\\\)", re.IGNORECASE)
 """What Windows hands to another program, with the address to open ("ms-word:ofe|u|https:…", "search-ms:…"); a share."""
+_CALENDAR = re.compile(r"[\0- ]*webcals?:", re.IGNORECASE)
+"""One that is subscribed to."""
 _HOST = re.compile(r"\s*//[\w-]+\.\w")
 """The scheme is that of the page."""
 
@@ -25,6 +27,8 @@ def _places(link: str) -> Iterable[str]:
     """Web addresses that a link has in it, or is one itself."""
     if _WEB.match(link):
         return (link,)
+    if _CALENDAR.match(link):
+        return (_CALENDAR.sub("https:", link),)
     if _ELSEWHERE.match(link):
         return scripts.addresses(unquote(link[: values.MAX_LINK]))
     return (f"https:{link.lstrip()}",) if _HOST.match(link) else ()

@@ -172,7 +172,7 @@ _WORDS = (b"MZ", b"FWS", b"CWS", b"ZWS", b"ITSF", b"MSCF", b"LZIP", b"xar!")
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _FIRST_BYTES = 64
 _PAGE = re.compile(
-    rb"^(?:\s|<\?xml[^>]*>|<!--.{0,400}?-->)*<(?:!doctype\s+html|html|svg|script)\b", re.I | re.S
+    rb"^(?:\s|<\?xml[^>]*>|<!--.{0,400}?-->)*<(?:!doctype\s+(?:html|svg)|html|svg|script)\b", re.I | re.S
 )
 # The headers of a mail that carries more than a text, wherever they stand before its first empty line.
 _MAIL = re.compile(rb"^(?:mime-version|content-(?:type|transfer-encoding|disposition))[ \t]*:", re.I | re.M)

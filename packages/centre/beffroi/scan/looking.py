@@ -20,6 +20,7 @@ from beffroi.scan import (
     bodies,
     cards,
     codes,
+    composed,
     kinds,
     letter,
     normal,
@@ -42,7 +43,7 @@ from beffroi.scan.values import Report
 
 READER = 6
 """To be raised when more is looked into: what is stored is looked at once more, as by newer rules. 6: pages and
-drawings that a document takes in, commands in fields of documents in one XML."""
+drawings that a document takes in, commands in fields of documents in one XML, entities of drawings."""
 _OF_DOCUMENTS = ("", "html", "eml")
 """What parts of a document look like: texts and pictures."""
 _WHOLE_PAGES = ("mht", "mhtml", "eml")
@@ -138,9 +139,13 @@ class _Look(Telling):
     def _inside(self, body: Body, ends: bytes, name: str, seen: _Seen, depth: int) -> None:
         extension, _ = kinds.extensions(name)
         if kinds.is_page(extension, seen.kind):
-            if kinds.is_active(ends):
+            text = kinds.text(ends)
+            page = composed.declared(text)
+            if kinds.is_active(ends) or (
+                page is not text and kinds.is_active(page.encode("utf-8", "replace"))
+            ):
                 seen.flags.add("active")
-            self._page(kinds.text(ends), depth)
+            self._page(page, depth)
         if seen.kind == "ole":
             self._ole(body, seen, depth)
         elif seen.kind == "pdf":

@@ -7,10 +7,10 @@ import re
 from base64 import b64decode
 from collections.abc import Iterator
 from html import unescape
-from itertools import islice
+from itertools import chain, islice
 from urllib.parse import unquote, urljoin
 
-from beffroi.scan import scripts
+from beffroi.scan import composed, scripts
 
 MARKUP = re.compile(r"<(?:a|area|base|body|button|form|head|iframe|img|meta|script|svg)[\s/>]", re.I)
 """A browser shows what has a page's name as a page, whatever it begins with."""
@@ -30,7 +30,11 @@ _FRAMES = re.compile(
     r"""<(?:i?frame|embed|object)\b[^<>]*?\s(?:src|data)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.I
 )
 SCRIPT, _SCRIPT_END = re.compile(r"<script\b[^<>]*>", re.I), re.compile(r"</script", re.I)
-_HANDLERS = re.compile(r"""\son[a-z]+\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.I)
+_HANDLERS = re.compile(r"""\son[a-z]+\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>][^\s>]*))""", re.I)
+_OWN_DATA = re.compile(
+    r"""(?:src|href|url)\s*=\s*["']?\s*data:(?!image/(?!svg))([^,"'<>]{0,99}),([^"'<>\s]*)""", re.IGNORECASE
+)
+"""A script, or a page, that stands in an address."""
 _QUOTED = re.compile(r"""["'`]\s*((?:https?:\\?/\\?/|(?:search-ms|search|ms-[a-z-]+):)[^"'`\s<>]+)""", re.I)
 _SUPPLIES = re.compile(r"\.(?:m?js|css|json|png|jpe?g|gif|svg|ico|webp|woff2?|ttf)(?:[?#].*)?$", re.I)
 """What a script loads, and nobody is led to: libraries, logos."""
@@ -39,6 +43,14 @@ _ENCODED = re.compile(r"(?:aHR0c(?:HM6L|DovL)|YUhSMGN)[\w+/-]*", re.ASCII)
 _BACKWARDS, _MOST_BACKWARDS = re.compile(r"L(?:6MH|voD)c0RHa"), 2048
 """The same from its end."""
 _WEB = re.compile(r"https?://[^\s\0<>\"']+", re.I)
+_HEX = re.compile(r"68747470(?:73)?3a2f(?:[0-9a-f]{2})+", re.IGNORECASE)
+"""The same by the numbers of its signs."""
+_WIDE = re.compile(r"%u([0-9a-f]{4})", re.IGNORECASE)
+_ASKS_FOR_CODE = re.compile(
+    r"""\ssrc\s*=\s*["']?(https?:(?=[^\s"'<>]*qr)[^\s"'<>]*?[?&;]\w+=(https?[:%&][^\s"'<>#]*)[^\s"'<>]*)""",
+    re.I,
+)
+"""A picture that a service draws as a QR code: from its address, as beffroi-links.lua reads it of a mail's own text."""
 _ESCAPED = re.compile(r"""(?:unescape|decodeURI(?:Component)?)\(\s*["'`]([^"'`]*)["'`]""")
 _CARRIED = re.compile(
     r"(?<![\w+/])(?:UEsDB|TV[opqr]|N3q8r|UmFyIR|JVBERi|0M8R4K|TVNDR|H4sI|TAAAAAEUAg|PGh0bW|PEhUTU|PHNjcm|PHN2Zy|PCFET0|PCFkb2)"
@@ -66,19 +78,33 @@ def links(page: str) -> Iterator[str]:
     for pattern in (_FOLLOWED, _FRAMES, _SET):
         for found in pattern.finditer(page):
             yield _based(base, _value(found))
-    for script in map(scripts.written_out, _scripts(page)):
+    for script in chain.from_iterable(map(composed.spellings, _scripts(page))):
         for link in _QUOTED.findall(script):
             if not _SUPPLIES.search(plain := link.replace("\\", "")):
                 yield plain
         yield from scripts.commanded(script)
+        yield from _packed(script)
+    yield from _packed(page)
+    for escaped in _ESCAPED.findall(page):
+        yield _unescaped(escaped)
+    for _, asked in _ASKS_FOR_CODE.findall(page):
+        yield unquote(unescape(asked).partition("&")[0])
+    yield from scripts.commanded(unescape(page))
+
+
+def _packed(page: str) -> Iterator[str]:
+    """In base64, or by the numbers of its signs."""
     for token in _tokens(page):
         plain = decoded(token)
         if plain.startswith(b"aHR0c"):
             plain = decoded(plain.decode("ascii", "ignore"))
         yield from _WEB.findall(plain.decode("utf-8", "ignore"))[:1]
-    for escaped in _ESCAPED.findall(page):
-        yield unquote(escaped)
-    yield from scripts.commanded(unescape(page))
+    for numbers in _HEX.findall(page):
+        yield from _WEB.findall(bytes.fromhex(numbers).decode("utf-8", "ignore"))[:1]
+
+
+def _unescaped(text: str) -> str:
+    return unquote(_WIDE.sub(lambda found: chr(int(found[1], 16)), text))
 
 
 def _tokens(page: str) -> Iterator[str]:
@@ -109,7 +135,7 @@ def carried(page: str) -> Iterator[tuple[str, bytes]]:
     for found in islice(_CARRIED.finditer(page), _MOST_CARRIED):
         yield name[1] if name else "", decoded(found[0])
     for found in islice(_ESCAPED.finditer(page), _MOST_CARRIED):
-        if MARKUP.search(plain := unquote(found[1])):
+        if MARKUP.search(plain := _unescaped(found[1])):
             yield "", plain.encode("utf-8", "replace")
 
 
@@ -123,6 +149,11 @@ def _scripts(page: str) -> Iterator[str]:
         yield _SCRIPT_END.split(begun, maxsplit=1)[0]
     for one in _HANDLERS.finditer(page):
         yield unescape(one[one.lastindex or 0])
+    for kind, data in islice(_OWN_DATA.findall(page), _MOST_CARRIED):
+        if kind.lower().endswith("base64"):
+            yield decoded(unquote(data)).decode("utf-8", "replace")
+        else:
+            yield unquote(data)
 
 
 def decoded(token: str) -> bytes:

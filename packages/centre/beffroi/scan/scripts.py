@@ -66,6 +66,7 @@ _ENCODED = re.compile(r"[-/]e[a-z]{0,14}\s+[\"']?([\w+/]{40,}=*)", re.IGNORECASE
 _SIGN = re.compile(r"\\x([0-9a-f]{2})|\\u\{?([0-9a-f]{4})\}?|\bchrw?\(\s*(\d{2,3})\s*\)", re.IGNORECASE)
 _JOINED = re.compile(r"""["'`]\s*[+&]\s*["'`]""")
 _NUMBERS = re.compile(r"(?:(?:0x[0-9a-f]{2}|\d{2,3})\s*,\s*){8,}(?:0x[0-9a-f]{2}|\d{2,3})", re.IGNORECASE)
+_OCTAL = re.compile(r"(?:\\[0-7]{2,3}){8,}")
 _BACKWARDS = re.compile(r"//:s?ptth")
 _QUOTE = re.compile(r"[\"'`\s]")
 _REACH, _MOST = 400, 2000
@@ -82,7 +83,10 @@ def written_out(script: str) -> str:
     backwards = (
         _turned(script[max(0, found.end() - _REACH) : found.end()]) for found in _BACKWARDS.finditer(script)
     )
-    return "\n".join((script, *(f'"{one}"' for one in (*numbers, *islice(backwards, _MOST)))))
+    octal = (
+        "".join(chr(int(one, 8)) for one in found[0].split("\\")[1:]) for found in _OCTAL.finditer(script)
+    )
+    return "\n".join((script, *(f'"{one}"' for one in (*numbers, *octal, *islice(backwards, _MOST)))))
 
 
 def _turned(text: str) -> str:
