@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import struct
 import threading
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from beffroi_box.found import Found
+from beffroi_box.modes import Plan
+from beffroi_box.store import write_atomic
 from beffroi_protocol.facts import LookBack, Sighting
 
 from tests.box_watching import facts, read_by_the_box
@@ -203,3 +208,26 @@ def test_a_machine_that_plays_the_router_or_the_box_takes_neither_from_anybody(
         thread.join()
         lan.close()
         net.close()
+
+
+def test_where_nobody_gives_addresses_a_policy_is_proved_by_the_box_itself(hall: TownHall) -> None:
+    """Fixed ones, or a machine of the LAN that took all that there are: one machine more would have none."""
+    centre, settings = hall.centre, hall.state / "box.toml"
+    text = settings.read_text()
+    settings.write_text(f'{text}mode = "bridge"\n')
+    write_atomic(
+        hall.state / "network.json", msgspec.json.encode(Found(Plan("bridge", "wan", "lan"), proved=True))
+    )
+    hall.kill("agent", signal.SIGTERM)
+    hall.start_agent()
+    try:
+        hall.connected()
+        version = centre.set_policy(good_policy(bridge=True, honeyports=(23,)))
+        until(lambda: version in (centre.policy_versions[-1], hall.status()["rolled_back"]), "not tried")
+        assert centre.policy_versions[-1] == version, hall.log()
+    finally:
+        settings.write_text(text)
+        (hall.state / "network.json").unlink()
+        hall.kill("agent", signal.SIGTERM)
+        hall.start_agent()
+        hall.connected()

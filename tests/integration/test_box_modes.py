@@ -276,3 +276,6 @@ def test_the_probe_of_a_bridge_tells_a_way_out_from_none(place: Site) -> None:
     for target, reached in ((f"{FAR}:{FAR_PORT}", True), (f"{FAR}:1", False)):
         asked = code + f"print(r('br0', {target!r}, 6.0))"
         assert place.box.run("/usr/bin/python3", "-c", asked).strip() == str(reached), target
+    policy = "from beffroi_box.bridgeprobe import lan_gets_out as r; "
+    asked = policy + f"print(r('br0', 'p0', '{FAR}:1', 6.0))"
+    assert place.box.run("/usr/bin/python3", "-c", asked).strip() == "False"

@@ -16,7 +16,9 @@ import sys
 import time
 
 from beffroi_box.lanprobe import CONNECT_TIMEOUT_S, FAR, NEAR, split_target
-from beffroi_box.look import lease
+from beffroi_box.look import lease, look
+
+LOOK_S = 3.0
 
 
 def bridged_machine_reaches(bridge: str, target: str, seconds: float) -> bool:
@@ -40,6 +42,14 @@ def bridged_machine_reaches(bridge: str, target: str, seconds: float) -> bool:
         return False
     finally:
         _ip("link", "del", NEAR)
+
+
+def lan_gets_out(bridge: str, wan: str, target: str, seconds: float) -> bool:
+    """Whether the rules let the LAN out, as far as it can be seen: where nobody gives an address at the internet's port
+    either (fixed ones; a machine that took all that there are), one more machine has none, and proves nothing."""
+    if bridged_machine_reaches(bridge, target, seconds):
+        return True
+    return not target.startswith("[") and look((wan,), LOOK_S)[wan].offer is None
 
 
 def main(target: str, seconds: float) -> int:

@@ -21,7 +21,7 @@ from beffroi_protocol.messages import Entry, Policy, PolicyMessage
 from beffroi_protocol.protected import Floor
 from beffroi_protocol.table import Change, DecisionTable
 
-from beffroi_box.bridgeprobe import bridged_machine_reaches
+from beffroi_box.bridgeprobe import lan_gets_out
 from beffroi_box.client import Centre
 from beffroi_box.config import BoxConfig
 from beffroi_box.desired import Delta, Desired, Own, extras_of, lives_ms
@@ -355,7 +355,8 @@ class Enforcer:
         if not target and (not bridged or read_network(self._config.state).proved):
             target = probe_target(self._centre.addresses(), self._config.centre_port)
         if target and self._config.mode == "bridge":
-            return bridged_machine_reaches(self._config.own_interface, target, max(seconds, BRIDGE_PROBE_S))
+            bridge, wan = self._config.own_interface, self._config.wan
+            return lan_gets_out(bridge, wan, target, max(seconds, BRIDGE_PROBE_S))
         return not target or lan_reaches(target, seconds)
 
     # -- this box ----------------------------------------------------------------------------------------
