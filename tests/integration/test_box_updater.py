@@ -205,6 +205,20 @@ def test_a_full_disk_is_told_once_and_the_release_is_taken_when_there_is_room(
     assert launched == [state]
 
 
+def test_on_a_disk_that_takes_nothing_any_more_an_outcome_is_told_once(updater: Updater, state: Path) -> None:
+    place = str(state / "software")
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place], check=True)
+    try:
+        planned(state, b"x", 5, "2.0").save_plan(Plan(5, "2.0", "installed"))
+        subprocess.run(["mount", "-o", "remount,ro", place], check=True)
+        for _ in range(3):
+            with pytest.raises(OSError, match="Read-only"):
+                updater._tell()
+        assert told(updater) == [("installed", "")]
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
 def test_without_room_for_the_way_back_the_number_stays_free_and_is_taken_when_there_is_some(  # noqa: PLR0917 - fixtures
     updater: Updater, centre: Centre, launched: list[Path], state: Path, root: Path, tmp_path: Path
 ) -> None:

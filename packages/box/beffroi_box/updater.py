@@ -58,7 +58,7 @@ class Updater:
         self._wanted: Release | None = None
         self._started: Release | None = None
         self._launched_at = float("-inf")
-        self._complained = 0
+        self._complained = self._told = 0
         self._news = threading.Event()
 
     def offer(self, release: Release) -> None:
@@ -161,7 +161,9 @@ class Updater:
     def _tell(self) -> None:
         plan = self._shelf.plan()
         if plan is not None and plan.outcome and plan.outcome != AGAIN:
-            self._report(plan)
+            if plan.number != self._told:  # the disk may not let go of the plan
+                self._told = plan.number
+                self._report(plan)
             self._spool.keep()
             self._shelf.clear()
 
