@@ -9,6 +9,7 @@ import re
 import subprocess
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from beffroi_protocol.facts import EntryRefused, FlowsBlocked, NamesRefused
@@ -295,16 +296,18 @@ def test_a_policy_change_never_opens_what_is_listed(hall: TownHall) -> None:
     assert not connects(LAN, EVIL)
 
 
+def filled(hall: TownHall) -> Path:
+    filler = hall.state / "filler"
+    with filler.open("wb") as file, suppress(OSError):
+        while True:
+            os.write(file.fileno(), bytes(4096))
+    return filler
+
+
 def test_a_full_disk_keeps_the_list_before_and_says_so(hall: TownHall) -> None:
     hall.listed(addresses(hall, EVIL))
     kept = hall.in_force()
-    filler = hall.state / "filler"
-    with filler.open("wb") as file:
-        try:
-            while True:
-                os.write(file.fileno(), bytes(4096))
-        except OSError:
-            pass
+    filler = filled(hall)
     hall.centre.publish(lists=(addresses(hall, GOOD, count=50_000),))
     until(lambda: "lists: No space left" in hall.log(), "nothing is said")
     assert hall.in_force() == kept and not connects(LAN, EVIL) and connects(LAN, GOOD)
@@ -338,6 +341,23 @@ def test_a_disk_that_takes_nothing_any_more_stops_no_start(hall: TownHall) -> No
         hall.kill("agent")  # it has the mount as it was when it began
         hall.start_agent()
     hall.connected()
+
+
+def test_a_full_disk_stops_no_start(hall: TownHall) -> None:
+    hall.listed(addresses(hall, EVIL))
+    hall.block(EVIL6)
+    until(lambda: EVIL6 in (hall.state / "tables" / "box.state").read_text(), "not saved")
+    hall.kill("agent")
+    run(*inside(BOX, "nft", "flush", "ruleset"))
+    filler = filled(hall)
+    command(hall, "resolver-config")
+    command(hall, "boot")
+    assert not connects(LAN, EVIL) and not connects(LAN, EVIL6)
+    hall.start_agent()
+    hall.block(GOOD)
+    assert not connects(LAN, GOOD)
+    filler.unlink()
+    until(lambda: hall.status().get("disk_trouble") == "", "the disk is sound again")
 
 
 def test_a_snapshot_that_is_a_file_is_fetched(hall: TownHall) -> None:
