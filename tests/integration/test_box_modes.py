@@ -203,6 +203,23 @@ def test_cables_exchanged_later_are_noticed(place: Site) -> None:
     assert place.pc_reaches_the_internet()
 
 
+def test_a_disk_that_takes_nothing_any_more_leaves_the_network_in_force(place: Site) -> None:
+    place.plug(router="p0", pc="p1")
+    place.give(PRIVATE)
+    assert place.choose()["plan"]["wan"] == "p0"
+    place.plug(router="p1", pc="p0")
+    place.give(PRIVATE)
+    place.box.run("mount", "-o", "remount,bind,ro", "/etc/systemd/network")
+    assert not place.choose()["proved"]
+    place.box.run("kill", "-0", (place.state / "networkd.pid").read_text())
+    assert place.restarts() == 1, "what cannot be written is not begun"
+    place.plug(router="p0", pc="p1")
+    place.give(PRIVATE)
+    place.pc_asks()
+    assert place.pc_reaches_the_internet(), "it is a bridge as before"
+    assert place.choose()["proved"]
+
+
 def test_both_cables_in_one_network_are_never_bridged(place: Site) -> None:
     place.plug(router="p0", pc="p1")
     ip(f"-n {BOX} link del p1")

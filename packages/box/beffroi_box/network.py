@@ -111,6 +111,14 @@ class Network:
 
     def step(self) -> None:
         """Look once; keep the plan in force where it still proves itself, else try others."""
+        try:
+            self._look()
+        except OSError as error:
+            log.error("what is in force stays: %s", error.strerror)
+            self._note(proved=False)
+
+    def _look(self) -> None:
+        """Errors: OSError (disk)."""
         for port in self.ports:
             _ip("link", "set", port, "up")
         seen = look(self.ports, LOOK_S, _routers())
@@ -151,14 +159,9 @@ class Network:
     # -- in force ----------------------------------------------------------------------------------------
 
     def _apply(self, plan: Plan) -> None:
+        """Errors: OSError (disk; nothing was taken apart)."""
+
         def before() -> None:
-            for path in self._directory.glob(PREFIX + "*.net*"):
-                if path.is_file():  # what a person added stays, in a directory beside it (systemd.network(5))
-                    path.unlink()
-            mac = next((link.address for link in _json("link", "show", "dev", plan.wan)), "")
-            for name, text in files(plan, mac).items():
-                write_atomic(self._directory / name, text.encode(), mode=0o644)
-            write_atomic(self._state / "network.toml", _toml(plan))
             if plan.mode == "router":
                 _ip("link", "del", BRIDGE)
             for port in self.ports:
@@ -167,9 +170,26 @@ class Network:
                 _ip("addr", "flush", "dev", port, "scope", "global")
                 _ip("link", "set", port, "up")
 
-        self._directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        self._write(plan)
         self._restart(before)
         self._note(plan=plan, proved=False)
+
+    def _write(self, plan: Plan) -> None:
+        """All of it or nothing, as far as the disk allows. Errors: OSError."""
+        self._directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        mac = next((link.address for link in _json("link", "show", "dev", plan.wan)), "")
+        made = {self._directory / name: text for name, text in files(plan, mac).items()}
+        coming = {path: path.with_name(f"{path.name}.next") for path in made}  # which networkd does not read
+        for path, text in made.items():
+            write_atomic(coming[path], text.encode(), mode=0o644)
+        write_atomic(self._state / "network.toml", _toml(plan))
+        for path in made:
+            coming[path].replace(path)
+        for path in self._directory.glob(PREFIX + "*.net*"):
+            if (
+                path not in made and path.is_file()
+            ):  # a directory beside one is a person's (systemd.network(5))
+                path.unlink()
 
     def _is_real(self, plan: Plan) -> bool:
         """Also whether the box's other processes read this plan: what the disk damaged is written again."""
