@@ -111,7 +111,8 @@ def _date(of: Any, starts: datetime, ends: datetime) -> Any:
     for name in _OF_SERIES & one.contents.keys():
         del one.contents[name]
     length = max(of.duration.value, _SECOND) if "duration" in of.contents else _DAY if all_day else _SECOND
-    has_own_end = "dtend" in of.contents or ends - starts != length
+    lasts = ends.astimezone(_UTC) - starts.astimezone(_UTC)  # days are longer, or shorter, when clocks change
+    has_own_end = "dtend" in of.contents or lasts != length
     moments = {"dtstart": starts, "recurrence-id": starts}
     if "recurrence-id" in of.contents:
         moments["recurrence-id"] = date_to_datetime(of.contents["recurrence-id"][0].value)

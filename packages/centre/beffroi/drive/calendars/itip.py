@@ -326,13 +326,21 @@ def _end(part: Component, starts: Moment, zones: Zones) -> Moment:
         ends = _moment(told_end, zones)[0]
     elif told := _DURATION.fullmatch(part.value("DURATION")):
         weeks, days, hours, minutes, seconds = (int(one or 0) for one in told.groups()[1:])
-        length = timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
-        ends = starts + length if told[1] != "-" else starts
+        of_days = timedelta(weeks=weeks, days=days)
+        of_hours = timedelta(hours=hours, minutes=minutes, seconds=seconds)
+        if told[1] != "-":
+            of_all = of_days + of_hours
+            ends = after(starts, of_days, of_hours) if isinstance(starts, datetime) else starts + of_all
     if isinstance(ends, datetime) is whole_day:
         raise Unreadable("time")
     if whole_day:
         return max(ends, starts + timedelta(days=1))
     return max(ends, starts)
+
+
+def after(starts: datetime, days: timedelta, hours: timedelta) -> datetime:
+    """Days are those of the calendar, hours pass, also in a night on which clocks change (RFC 5545, 3.3.6)."""
+    return ((starts + days).astimezone(UTC) + hours).astimezone(starts.tzinfo)
 
 
 def _moments(found: Sequence[Line], zones: Zones) -> tuple[Moment, ...]:

@@ -2,13 +2,15 @@
 
 Why:    Radicale takes one date without its series, and refuses several. Of a series of whole days it tells a changed
         date twice, also where it was: it compares the date of RECURRENCE-ID with midnight; and days without an end
-        last a second each, in free time, too.
+        last a second each, in free time, too. Hours of a length it counts on the clock: in the night on which clocks
+        change, eight were nine.
 Process: calendars; ``install`` once, before anything is asked.
 Source:  RFC 4791, 4.1; radicale.item.filter.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from types import SimpleNamespace
@@ -17,7 +19,10 @@ from typing import Any
 from radicale.item import filter as radicale_filter
 from radicale.item.filter import date_to_datetime
 
+from beffroi.drive.calendars import itip
+
 _DAY = timedelta(days=1)
+_DAYS = re.compile(r"([0-9]+)([DW])", re.ASCII)
 _KINDS = ("VEVENT", "VTODO", "VJOURNAL")
 _visit_all = radicale_filter.visit_time_ranges
 
@@ -32,6 +37,8 @@ def visit_time_ranges(
 ) -> None:
     """In the place of Radicale's. Each date is told as a recurrence: the next one may lie before it."""
     dates = whole.contents.get(kind.lower(), ()) if kind in _KINDS else ()
+    if kind == "VEVENT":
+        visit = _of_hours(dates, visit)
     if len(dates) < 2 or not _are_single(dates):
         _visit_all(whole, kind, _of_days(dates, visit), *functions)
         return
@@ -68,6 +75,26 @@ def _of_days(dates: Any, visit: Callable[[datetime, datetime, bool], bool]) -> C
         return visit(start, start + _DAY if is_bare else ends.get(start, end), is_recurrence)
 
     return visit_day
+
+
+def _of_hours(dates: Any, visit: Callable[[datetime, datetime, bool], bool]) -> Callable[..., bool]:
+    """``visit`` with the ends of what says its length."""
+    series: dict[str, Any] = next((one.contents for one in dates if "recurrence-id" not in one.contents), {})
+    changed = {
+        date_to_datetime(one.dtstart.value): one.contents
+        for one in dates
+        if {"recurrence-id", "dtstart"} <= one.contents.keys()
+    }
+
+    def visit_hours(start: datetime, end: datetime, is_recurrence: bool) -> bool:
+        said = series if series and not is_recurrence else changed.get(start, {})
+        length = said["duration"][0] if "duration" in said else None
+        if length is not None and end - start == length.value:
+            days = sum(int(count) * (7 if of == "W" else 1) for count, of in _DAYS.findall(length.said))
+            end = itip.after(start, timedelta(days), length.value - timedelta(days))
+        return visit(start, end, is_recurrence)
+
+    return visit_hours
 
 
 def _are_single(dates: Any) -> bool:
