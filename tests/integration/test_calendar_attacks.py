@@ -141,6 +141,31 @@ def test_a_question_that_asks_for_nothing_is_refused(agent: Person) -> None:
         assert agent.ask(method, "/caldav/")[0] in (403, 405)
 
 
+def test_a_question_that_asks_for_more_than_anybody_is_refused(agent: Person) -> None:
+    agent.put("agenda/un.ics", event("un", "Un"))
+    deep = '<D:propfind xmlns:D="DAV:"><D:prop>' + "<D:a>" * 5000 + "</D:a>" * 5000 + "</D:prop></D:propfind>"
+    wide = '<D:propfind xmlns:D="DAV:"><D:prop>' + "<D:a/>" * 5000 + "</D:prop></D:propfind>"
+    filters = '<C:comp-filter name="VCALENDAR">' * 2000 + "</C:comp-filter>" * 2000
+    nested = re.sub("<C:filter>.*</C:filter>", f"<C:filter>{filters}</C:filter>", QUERY)
+    update = '<D:propertyupdate xmlns:D="DAV:"><D:set>' + deep + "</D:set></D:propertyupdate>"
+    for method, body in (("PROPFIND", deep), ("PROPFIND", wide), ("REPORT", nested), ("PROPPATCH", update)):
+        assert agent.ask(method, agent.at("agenda/"), body, HTTP_DEPTH="1")[0] == 400
+    names = "".join(f"<D:href>{agent.at('agenda/')}{number}.ics</D:href>" for number in range(500))
+    asked = f'<C:calendar-multiget xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav"><D:prop/>{names}'
+    assert agent.ask("REPORT", agent.at("agenda/"), f"{asked}</C:calendar-multiget>")[0] == 207
+
+
+def test_a_question_about_thousands_of_addresses_ends_for_its_time(
+    agent: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(effort, "MOST_CPU_S", 0.0)
+    names = "".join(f"<D:href>{agent.at('contacts/')}{number}.vcf</D:href>" for number in range(500))
+    asked = (
+        f'<A:addressbook-multiget xmlns:D="DAV:" xmlns:A="urn:ietf:params:xml:ns:carddav"><D:prop/>{names}'
+    )
+    assert agent.ask("REPORT", agent.at("contacts/"), f"{asked}</A:addressbook-multiget>")[0] == 507
+
+
 def test_in_another_encoding_nothing_is_taken_that_is_refused_in_utf_8(agent: Person) -> None:
     """Radicale reads what is no UTF-8 as Latin-1, where a blank may stand within a word, and no XML by its encoding."""
     often = event("often", "À midi", more="RRULE:FREQ=SECOND\xa0LY")

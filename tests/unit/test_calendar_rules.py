@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from beffroi.drive.calendars.questions import is_far
+from beffroi.drive.calendars.questions import is_far, is_vast
 from beffroi.drive.calendars.rules import repeats_within_a_day, walks_far
 from hypothesis import given
 from hypothesis import strategies as st
@@ -105,3 +105,17 @@ def test_a_question_about_a_far_time_is_found(span: str, expected: bool) -> None
     )
     assert is_far(body) is is_far(f'<?xml version="1.0" encoding="utf-7"?>{body}') is expected
     assert not is_far("<no xml")
+
+
+@pytest.mark.parametrize(
+    ("inner", "expected"),
+    [
+        ("<a/>" * 199, False), ("<a/>" * 200, True), ("<D:href>/caldav/x</D:href>" * 50_000, False),
+        ("<a>" * 49 + "</a>" * 49, False), ("<a>" * 50 + "</a>" * 50, True), ("<D:href>" * 50 + "</D:href>" * 50, True),
+        ("<a>" * 300, True), ("<a", False),
+    ],
+)  # fmt: skip
+def test_a_question_of_more_than_anybody_asks_is_found(inner: str, *, expected: bool) -> None:
+    """Each property is told of each entry, and what is nested deep is read by functions that call themselves."""
+    body = f'<D:propfind xmlns:D="DAV:">{inner}</D:propfind>'
+    assert is_vast(body) is is_vast(f'<?xml version="1.0" encoding="utf-7"?>{body}') is expected

@@ -132,6 +132,8 @@ class Calendars:
         if method != "PUT" and _DECLARED.search(body):
             # In another encoding it meets defusedxml, by which Radicale parses: refused too, in worse words.
             raise Refused(HTTPStatus.BAD_REQUEST, "XML without a document type, please.\n")
+        if method != "PUT" and body and questions.is_vast(body.decode()):
+            raise Refused(HTTPStatus.BAD_REQUEST, "Nobody asks for so much at once.\n")
         if method == "REPORT" and questions.is_far(body.decode()):
             raise Refused(
                 HTTPStatus.FORBIDDEN, questions.TOO_FAR, Content_Type="application/xml; charset=utf-8"

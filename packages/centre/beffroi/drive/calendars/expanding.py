@@ -34,6 +34,7 @@ _DAY_S = 86400
 _OF_SERIES = frozenset({"rrule", "rdate", "exrule", "exdate"})
 _NOT_OF_THE_QUESTION = tuple(set(UNREADABLE) - {ValueError, RuntimeError})
 _periods_of_one, _matches_all = report.freebusy_periods, report.test_filter
+_tell = report.xml_item_response
 
 
 def install() -> None:
@@ -41,6 +42,7 @@ def install() -> None:
     report._expand = _expand  # type: ignore[assignment]
     report.freebusy_periods = _periods  # type: ignore[assignment]
     report.test_filter = _matches  # type: ignore[assignment]
+    report.xml_item_response = _told
 
 
 def _expand(element: Any, item: Any, **options: Any) -> Any:
@@ -132,8 +134,15 @@ def _periods(item: Any, *asked: Any) -> Any:
         return []
 
 
+def _told(*asked: Any, **options: Any) -> Any:
+    """Of each address that is asked for, also of those where nothing is."""
+    effort.require()
+    return _tell(*asked, **options)
+
+
 def _matches(*asked: Any) -> bool:
     """Of a time that cannot be told, no: a ValueError is of what was asked."""
+    effort.require()
     try:
         return _matches_all(*asked)
     except _NOT_OF_THE_QUESTION:

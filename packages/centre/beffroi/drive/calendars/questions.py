@@ -1,17 +1,23 @@
-"""Questions about a time: none so far away that all occurrences before it are walked through. Pure.
+"""Questions: none about a time so far away that all occurrences before it are walked through, none for more than any
+program asks. Pure.
 
-Why:    a rule without an end has thousands of dates until 2100, and millions until 9999; each is made on the way.
+Why:    a rule without an end has thousands of dates until 2100, and millions until 9999; each is made on the way. Each
+        property that is asked for is answered of each entry; what is nested is read by functions that call themselves.
 Hostile: the XML, whose document types were refused.
 Source: RFC 4791, 7.8 to 7.10 (the precondition CALDAV:max-date-time).
 """
 
 from __future__ import annotations
 
+from io import StringIO
 from xml.etree.ElementTree import ParseError
 
-from defusedxml.ElementTree import fromstring  # type: ignore[import-untyped] # by which Radicale reads it
+from defusedxml.ElementTree import fromstring, iterparse  # type: ignore[import-untyped] # by which Radicale reads it
 
 LAST_YEAR = 2100
+MAX_DEPTH = 50
+MAX_NAMED = 200
+"""Elements but addresses. Apple's programs ask for some fifty properties."""
 _SPANS = ("time-range", "expand", "limit-recurrence-set", "limit-freebusy-set")
 TOO_FAR = (
     b'<?xml version="1.0" encoding="utf-8"?>\n<D:error xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav">'
@@ -32,3 +38,17 @@ def is_far(text: str) -> bool:
         if isinstance(one.tag, str) and one.tag.rpartition("}")[2] in _SPANS
     )
     return any(not one.startswith(("0", "1", "20", str(LAST_YEAR))) for one in starts if one)
+
+
+def is_vast(text: str) -> bool:
+    """Whether it is nested deeper, or names more but addresses, than any program does; False for what is no XML."""
+    depth = named = 0
+    try:
+        for event, one in iterparse(StringIO(text), events=("start", "end")):
+            depth += 1 if event == "start" else -1
+            named += event == "start" and one.tag != "{DAV:}href"
+            if depth > MAX_DEPTH or named > MAX_NAMED:
+                return True
+    except (ParseError, ValueError, LookupError):
+        return False
+    return False
