@@ -34,7 +34,7 @@ from beffroi.drive.calendars import effort, homes, lines, portal_door, questions
 from beffroi.drive.calendars.counted import MAX_PROPS_BYTES, PropsTooLong
 from beffroi.drive.calendars.fullness import Fullness
 from beffroi.drive.calendars.items import MAX_ITEMS
-from beffroi.drive.calendars.programs import LOGIN_KEY
+from beffroi.drive.calendars.programs import LOGIN_KEY, ItemTooLong
 from beffroi.drive.calendars.store import MAX_ITEM_BYTES, WHO_KEY, Store, Stores
 from beffroi.drive.calendars.warming import Warmer
 from beffroi.drive.credentials import Credentials
@@ -242,6 +242,8 @@ def _bounded(
     except effort.Spent:
         spent()
         raise Refused(HTTPStatus.INSUFFICIENT_STORAGE, TOO_BUSY) from None
+    except ItemTooLong:
+        raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE) from None
     except PropsTooLong:
         raise Refused(HTTPStatus.INSUFFICIENT_STORAGE, PROPS_TOO_LONG) from None
 

@@ -14,6 +14,7 @@ from xml.etree.ElementTree import Element, tostring
 
 from defusedxml.ElementTree import fromstring  # type: ignore[import-untyped]
 from radicale import app, httputils
+from radicale.app import put
 
 LOGIN_KEY = "beffroi.login"
 """Of the WSGI environment: the address of sign-in of who asks."""
@@ -23,6 +24,29 @@ _ADDRESSES = "{urn:ietf:params:xml:ns:caldav}calendar-user-address-set"
 _HREF = "{DAV:}href"
 _OF_ADDRESSES = "@!$'*+"
 """Signs of an address that stand in mailto: as they are (RFC 6068)."""
+
+
+_prepare = put.prepare
+
+
+class ItemTooLong(BaseException):
+    """As it would be stored. No ``Exception``: Radicale would answer it as a mistake of its own (``effort.Spent``)."""
+
+
+def install() -> None:
+    """Twice does nothing more than once."""
+    put.prepare = _prepared  # type: ignore[assignment]
+
+
+def _prepared(*asked: Any) -> Any:
+    """What is too long Radicale marks by an OverflowError that says nothing, and answers as a conflict; so it did with
+    those of times that no calendar has. A program takes that for changed elsewhere, and drops what was typed."""
+    *made, error = _prepare(*asked)
+    if error is not None and error[0] is OverflowError:
+        if not error[1].args:
+            raise ItemTooLong
+        error = (ValueError, *error[1:])
+    return (*made, error)
 
 
 class Application(app.Application):

@@ -25,7 +25,17 @@ from radicale.auth import AuthContext, BaseAuth
 from radicale.rights import BaseRights
 from radicale.storage import BaseStorage
 
-from beffroi.drive.calendars import components, effort, expanding, homes, lenient, single_dates, values, zones
+from beffroi.drive.calendars import (
+    components,
+    effort,
+    expanding,
+    homes,
+    lenient,
+    programs,
+    single_dates,
+    values,
+    zones,
+)
 from beffroi.drive.calendars.counted import Storage
 from beffroi.drive.calendars.programs import Application
 from beffroi.drive.store.keys import KeysErased, is_erased
@@ -100,6 +110,7 @@ class Stores:
     def __init__(self, config: Config, grown: Grown) -> None:
         zones.install()
         components.install()
+        programs.install()
         effort.install()
         lenient.install()
         values.install()
