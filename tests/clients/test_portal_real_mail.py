@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import re
 
 import pytest
 from beffroi.core.events.models import OutboxEvent
@@ -248,11 +250,20 @@ def test_who_opens_a_mail_enclosed_in_its_signature_reads_its_text(post: Post, b
     )
     assert post.send(letter, box.address)[0] == 250
     post.wait_count(box, 1)
-    shown = portal_client(beaune.agent_membership).get(f"/courrier/{box.id}/1/").content.decode()
+    client = portal_client(beaune.agent_membership)
+    shown = client.get(f"/courrier/{box.id}/1/").content.decode()
     assert "enfermé dans sa signature" in shown and "que cette page ne vérifie pas" in shown
     assert (
         "Le conseil est" in shown and "ordre du jour.pdf" in shown and "Ce courriel est chiffré" not in shown
     )
+    file = re.search(r'href="(/courrier/[^"]+/piece/1/contenu/0/)"', shown)
+    assert file is not None
+    saved = client.get(file[1])
+    assert saved.content == samples.pdf() and "ordre du jour.pdf" in saved["Content-Disposition"]
+    for nothing in ("1/contenu/1", "1/contenu/99999999999", "2/contenu/0"):
+        assert client.get(f"/courrier/{box.id}/1/piece/{nothing}/").status_code == 404, nothing
+    post.block("sha256", hashlib.sha256(samples.pdf()).hexdigest())
+    assert client.get(file[1]).status_code == 403
 
 
 @pytest.mark.parametrize(

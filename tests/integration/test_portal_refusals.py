@@ -209,6 +209,7 @@ PORTAL = {
     "mail_read": Rule("thing", mail(uid=1)),
     "mail_content": Rule("thing", mail(uid=1)),
     "mail_attachment": Rule("thing", mail(uid=1, part="2")),
+    "mail_enclosed": Rule("thing", mail(uid=1, part="2", number=0)),
     "mail_attached": Rule("thing", mail(uid=1, part="2")),
     "mail_report": Rule("thing", mail(uid=1), REPORT),
     "mail_drive": Rule("thing", mail()),
@@ -378,7 +379,7 @@ def test_what_belongs_to_another_is_no_such_page(name: str, world: World) -> Non
 def test_what_belongs_to_oneself_is_found(name: str, world: World) -> None:
     """Otherwise the refusals above would prove nothing."""
     expected = 405 if name in POSTED else 302 if name in STEP_UP or name == "drive_opened" else 200
-    if name in ("drive_compare", "drive_visit_compare"):
+    if name in ("drive_compare", "drive_visit_compare", "mail_enclosed"):
         expected = 503  # found; no process gives its contents here
     beaune = world.beaune
     owner = beaune.referent_membership if PORTAL[name].kind == "led" else beaune.agent_membership

@@ -263,6 +263,29 @@ def test_codes_in_pictures_of_mail_are_read_and_those_of_files_are_not(scanner: 
         assert values.decode(asked).links == []
 
 
+def test_a_file_of_a_signed_mail_is_handed_on_by_its_number_and_nothing_where_there_is_none(
+    scanner: Scanner,
+) -> None:
+    path, picture = wire.files_socket_path(scanner.state), random.Random(1).randbytes(3_000_000)
+    inside = samples.attached_mail(
+        samples.PLAIN,
+        samples.part(picture, samples.named("../plan\u202e.png")),
+        samples.part(EXE, kind="application/x-msdownload"),
+    )
+    for data in (samples.signed(inside), samples.signed(inside, in_parts=True)):
+        told = values.decode(wire.ask(path, wire.WORDS, data), most_text=values.MOST_WORDS_TEXT)
+        names = [name for name, _ in told.attached]
+        assert (names[1:], [size for _, size in told.attached]) == ([""], [len(picture), len(EXE)])
+        found = [wire.ask_piece(path, number, data, timeout_s=PATIENCE_S) for number in (0, 1)]
+        assert found == [(names[0], picture), ("", EXE)]
+        with pytest.raises(wire.Ended):
+            wire.ask_piece(path, 2, data, timeout_s=PATIENCE_S)
+    for broken in (b"", b"\x30\x80" * 500_000, samples.signed(b""), inside, data[:-2000]):
+        with pytest.raises(wire.Ended):
+            wire.ask_piece(path, 0, broken, timeout_s=PATIENCE_S)
+    assert wire.ask(path, wire.PING) == b"PONG"
+
+
 def test_more_files_than_children_wait_their_turn(scanner: Scanner) -> None:
     answers: list[str] = []
     threads = [

@@ -143,6 +143,9 @@ def test_what_was_found_before_a_cap_is_told_besides() -> None:
         b'{"found":"macro"}',
         b'{"found":{},"links":[' + b",".join([b'""'] * (values.MAX_LINKS + 1)) + b"]}",
         b'{"found":{},"links":["' + b"x" * (values.MAX_LINKS_TEXT + 1) + b'"]}',
+        b'{"found":{},"attached":[["' + b"x" * (values.MAX_NAME + 1) + b'",1]]}',
+        b'{"found":{},"attached":[' + b",".join([b'["x",1]'] * (values.MAX_ATTACHED + 1)) + b"]}",
+        b'{"found":{},"attached":[["x","1"]]}',
     ],
 )
 def test_a_child_that_was_taken_over_says_nothing_but_names_of_ours(said: bytes) -> None:

@@ -1,20 +1,47 @@
-"""The text of a mail that is enclosed in its signature (S/MIME, signed-data): Dovecot sees one attached file.
+"""A mail that is enclosed in its signature (S/MIME, signed-data): Dovecot sees one attached file.
 
-Process: web. The file is opened in the process ``scan``; here its text alone arrives.
+Process: web. The file is opened in the process ``scan``; here its text arrives, and one of
+         its files as bytes that a person saves.
 Hostile: the file. Nobody checks the signature: who signs is known to no list of ours, and the mail door has proved, or
          not, who sent it.
-Fails:   towards no text.
+Fails:   towards no text and no file.
 Source:  RFC 8551, 3.5.2.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from beffroi.lib.config import Config
+from beffroi.lib.errors import NotFound, Unavailable
+from beffroi.mail import compose
 from beffroi.mail.reader import MAX_ATTACHMENT_BYTES, Attachment, MessageView
 from beffroi.scan import values, wire
 
 KINDS = ("application/pkcs7-mime", "application/x-pkcs7-mime")
 _PATIENCE_S = 15.0
+
+
+@dataclass(frozen=True)
+class File:
+    """``number``: its place in the mail, from 0 on; ``name``: hostile."""
+
+    number: int
+    name: str
+    size_bytes: int
+
+    @property
+    def file_name(self) -> str:
+        return compose.file_name(self.name)
+
+
+@dataclass(frozen=True)
+class Enclosed:
+    """``part``: its IMAP section; ``text``: with the names of its files."""
+
+    part: str = ""
+    text: str = ""
+    files: tuple[File, ...] = ()
 
 
 def part_of(view: MessageView) -> Attachment | None:
@@ -25,10 +52,26 @@ def part_of(view: MessageView) -> Attachment | None:
     return next((one for one in found if one.size_bytes <= MAX_ATTACHMENT_BYTES), None)
 
 
-def text(config: Config, data: bytes) -> str:
-    """With the names of its files; "" for what is encrypted, or where ``scan`` does not answer."""
+def read(config: Config, data: bytes, part: str) -> Enclosed:
+    """Nothing of what is encrypted, or where ``scan`` does not answer."""
     try:
         answer = wire.ask(wire.files_socket_path(config.state), wire.WORDS, data, timeout_s=_PATIENCE_S)
-        return values.decode(answer, most_text=values.MOST_WORDS_TEXT).text.strip()
+        found = values.decode(answer, most_text=values.MOST_WORDS_TEXT)
     except (OSError, wire.Ended, ValueError):
-        return ""
+        return Enclosed()
+    files = (File(nth, name, size) for nth, (name, size) in enumerate(found.attached))
+    return Enclosed(part, found.text.strip(), tuple(files))
+
+
+def piece(config: Config, data: bytes, number: int) -> tuple[str, bytes]:
+    """(name to save it under, content) of one of its files; hostile. Errors: NotFound, Unavailable."""
+    if number >= values.MAX_ATTACHED:
+        raise NotFound("attachment")
+    try:
+        path = wire.files_socket_path(config.state)
+        name, content = wire.ask_piece(path, number, data, timeout_s=_PATIENCE_S)
+    except OSError:
+        raise Unavailable("The scanner") from None
+    except wire.Ended:
+        raise NotFound("attachment") from None
+    return compose.file_name(name), content

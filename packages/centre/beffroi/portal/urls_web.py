@@ -373,6 +373,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
         "courrier/<str:mailbox_id>/<int:uid>/piece/<section:part>/", mail.attachment, name="mail_attachment"
     ),
     path(
+        "courrier/<str:mailbox_id>/<int:uid>/piece/<section:part>/contenu/<int:number>/",
+        mail.attachment,
+        name="mail_enclosed",
+    ),
+    path(
         "courrier/<str:mailbox_id>/<int:uid>/piece/<section:part>/lire/", mail.attached, name="mail_attached"
     ),
     path("v1/enrol", api.enrol, name="box_enrol"),

@@ -109,12 +109,9 @@ def text(data: bytes) -> str:
     mail = email.message_from_bytes(data)
     told = [_header(str(mail.get(name, ""))[:_MAX_HEADER]) for name in ("Subject", "From", "To", "Cc")]
     texts: dict[bool, list[str]] = {True: [], False: []}
-    for part in mail.walk():
-        if part.is_multipart() or any(len(str(part.get(name, ""))) > _MAX_HEADER for name in _ONCE):
-            continue
-        names = list(dict.fromkeys(_names(part)))
-        content = part.get_payload(decode=True) if part.get_content_maintype() == "text" else None
-        if names or not isinstance(content, bytes) or part.get_content_disposition() == "attachment":
+    for part, names, is_file in _leaves(mail):
+        content = None if is_file else part.get_payload(decode=True)
+        if not isinstance(content, bytes):
             told += names
             continue
         written = _in(part.get_content_charset(), content)
@@ -122,6 +119,24 @@ def text(data: bytes) -> str:
         texts[is_page].append(pages.said(written) if is_page else written)
     body = texts[False] if any(one.strip() for one in texts[False]) else texts[True]
     return "\n".join((*told, *body))
+
+
+def attached(data: bytes) -> Iterator[tuple[str, bytes]]:
+    """(name, content) of each file of a mail, as programs save them. Errors: as ``look``."""
+    for part, names, is_file in _leaves(email.message_from_bytes(data)):
+        content = part.get_payload(decode=True) if is_file else None
+        if isinstance(content, bytes):
+            yield next(iter(names), ""), content
+
+
+def _leaves(mail: Message) -> Iterator[tuple[Message, list[str], bool]]:
+    """(part, its names, whether it is a file) of what stands in a mail and in the mails in it."""
+    for part in mail.walk():
+        if part.is_multipart() or any(len(str(part.get(name, ""))) > _MAX_HEADER for name in _ONCE):
+            continue
+        names = list(dict.fromkeys(_names(part)))
+        is_text = part.get_content_maintype() == "text" and part.get_content_disposition() != "attachment"
+        yield part, names, bool(names) or not is_text
 
 
 def _header(value: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from itertools import islice
 
 from beffroi.scan import archives, kinds, letter, office, pdf, rtf, signed, values
 from beffroi.scan.archives import Budget, TooMuch
@@ -23,13 +24,24 @@ _SIGNS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]+")
 def read(data: bytes) -> Report:
     """``text``: at most MOST_WORDS_TEXT characters. Errors: MemoryError, RecursionError."""
     text = ""
+    attached: list[tuple[str, int]] = []
     try:
         text = _text(data)
+        attached = [(name[: values.MAX_NAME], len(content)) for name, content in enclosed(data)]
     except (MemoryError, RecursionError):
         raise
     except Exception:  # noqa: BLE001 - the libraries' errors have no common base, and all mean: not readable
-        text = ""
-    return Report({}, _SIGNS.sub(" ", text)[: values.MOST_WORDS_TEXT], hashlib.sha256(data).hexdigest())
+        attached = []
+    text = _SIGNS.sub(" ", text)[: values.MOST_WORDS_TEXT]
+    return Report({}, text, hashlib.sha256(data).hexdigest(), attached=attached)
+
+
+def enclosed(data: bytes) -> list[tuple[str, bytes]]:
+    """(name, content) of the files of a mail within its signature, the first ones. Errors: those of the libraries."""
+    if kinds.detect(data) != "p7m":
+        return []
+    mail = signed.content(data)
+    return list(islice(letter.attached(mail), values.MAX_ATTACHED)) if _is_mail(mail, is_signed=True) else []
 
 
 def _text(data: bytes, *, is_signed: bool = False) -> str:
@@ -42,8 +54,12 @@ def _text(data: bytes, *, is_signed: bool = False) -> str:
         return rtf.text(data, values.MOST_WORDS_TEXT)
     if kind == "p7m" and not is_signed:
         return _text(signed.content(data), is_signed=True)
-    is_mail = kind == "eml" or (is_signed and not kind and not kinds.is_binary(data))
-    return letter.text(data) if is_mail else ""
+    return letter.text(data) if _is_mail(data, is_signed=is_signed) else ""
+
+
+def _is_mail(data: bytes, *, is_signed: bool) -> bool:
+    kind = kinds.detect(data)
+    return kind == "eml" or (is_signed and not kind and not kinds.is_binary(data))
 
 
 def _of_parts(data: bytes) -> str:

@@ -26,6 +26,8 @@ MAX_FILES, FEWEST_BYTES = 20, 32
 """Files in a file that are told; shorter ones say nothing."""
 MAX_CODES = 20
 """Of links in QR codes: so many are told as such."""
+MAX_ATTACHED, MAX_NAME = 100, 255
+"""Files of a mail within its signature: how many, characters of a name."""
 MAX_ANSWER_BYTES = 640 * 1024
 MAX_DETAILS = 20
 _DETAIL = re.compile(r"[A-Za-z0-9_]{1,64}")
@@ -40,6 +42,7 @@ class Report(msgspec.Struct, frozen=True):
     ``files``: SHA-256 of the files in it, without pictures, and of normal forms (``normal``); first those in which
     something was found. An archive is packed anew for each reader, what is in it is not. ``malware``: those of
     them that are known as such themselves.
+    ``attached``: (name, bytes) of the files of a mail within its signature; never to a log.
     ``is_whole``: False where a part was left out that nothing is known of."""
 
     found: dict[str, list[str]] = {}
@@ -51,6 +54,7 @@ class Report(msgspec.Struct, frozen=True):
     codes: list[str] = []
     files: list[str] = []
     malware: list[str] = []
+    attached: list[tuple[str, int]] = []
 
     def names(self) -> Iterator[str]:
         """Names of the findings as clamd would tell them, strongest first: "Beffroi.Macro.Excel4"."""
@@ -90,6 +94,8 @@ def decode(data: bytes, *, most_text: int = MAX_TEXT) -> Report:
         raise ValueError("sha256")
     if len(report.files) > MAX_FILES or not all(re.fullmatch(r"[0-9a-f]{64}", one) for one in report.files):
         raise ValueError("files")
+    if len(report.attached) > MAX_ATTACHED or any(len(name) > MAX_NAME for name, _ in report.attached):
+        raise ValueError("attached")
     if not set(report.malware) <= set(report.files):
         raise ValueError("files: malware")
     return report

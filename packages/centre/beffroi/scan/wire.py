@@ -10,8 +10,11 @@ A command is ``zNAME`` and a zero, or ``nNAME`` and a newline; the answer ends i
 | FACTS | as INSTREAM | one line of JSON: a ``values.Report``, with all findings and the text |
 | CODES | as INSTREAM, a text of a mail | one line of JSON: a ``values.Report`` with the QR codes that it draws alone |
 | WORDS | as INSTREAM | one line of JSON: a ``values.Report`` without findings, with more of the text, for an index |
+| PIECE | as INSTREAM, a number (4 bytes, big-endian) before a signed mail | name and content of this file of it |
 | LONG | a length (8 bytes, big-endian), answers to questions | as FACTS, after questions |
 
+Of PIECE name and content have their length (4 bytes, big-endian) before them, and come from the child itself: they are
+hostile bytes all the same. Nothing comes where there is no such file.
 A question is "r", an offset (8 bytes), a length (4), all big-endian; its answer is exactly those bytes of the content.
 The name is that of the strongest finding. A stream that is too long is told "INSTREAM size limit exceeded. ERROR", an
 unknown command "UNKNOWN COMMAND".
@@ -29,14 +32,15 @@ from beffroi.scan import values
 from beffroi.scan.values import Report
 
 PING, VERSION, INSTREAM, FACTS, WORDS = "PING", "VERSION", "INSTREAM", "FACTS", "WORDS"
-CODES, LONG = "CODES", "LONG"
-WITH_STREAM = (INSTREAM, FACTS, WORDS, CODES)
+CODES, LONG, PIECE = "CODES", "LONG", "PIECE"
+WITH_STREAM = (INSTREAM, FACTS, WORDS, CODES, PIECE)
 TOO_LONG, UNKNOWN = b"INSTREAM size limit exceeded. ERROR", b"UNKNOWN COMMAND"
 _MAX_COMMAND = 32
 _PIECE_BYTES = 1024 * 1024
 _LONG_PAUSE_S = 300.0
 """Between two questions about a long file."""
 MOST_ASKED_BYTES = 64 * 1024 * 1024
+_NUMBER = struct.Struct(">I")
 _QUESTION = struct.Struct(">cQI")
 
 
@@ -126,6 +130,17 @@ def answer(command: str, report: Report) -> bytes:
     return f"stream: {name} FOUND".encode() if name else b"stream: OK"
 
 
+def send_piece(connection: socket.socket, name: str, content: bytes) -> None:
+    """Errors: OSError."""
+    for one in (name.encode("utf-8", "replace"), content):
+        connection.sendall(_NUMBER.pack(len(one)) + one)
+
+
+def numbered(data: bytes) -> tuple[int, bytes]:
+    """What PIECE is about. Errors: struct.error."""
+    return _NUMBER.unpack_from(data)[0], data[_NUMBER.size :]
+
+
 # -- who asks ------------------------------------------------------------------------------------------------
 
 
@@ -133,14 +148,35 @@ def ask(path: Path, command: str, data: bytes = b"", *, timeout_s: float = 30.0)
     """The answer of the process behind a socket, without its end. Errors: OSError, Ended."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout_s)
-        connection.connect(str(path))
-        connection.sendall(b"z" + command.encode("ascii") + b"\0")
-        if command in WITH_STREAM:
-            if data:
-                connection.sendall(struct.pack(">I", len(data)))
-                connection.sendall(data)
-            connection.sendall(struct.pack(">I", 0))
+        _ask(connection, path, command, data)
         return _answer(connection)
+
+
+def ask_piece(path: Path, number: int, data: bytes, *, timeout_s: float) -> tuple[str, bytes]:
+    """(name, content) of the file with this number, from 0 on, of a signed mail; hostile. Errors: OSError, Ended (there
+    is none)."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout_s)
+        _ask(connection, path, PIECE, _NUMBER.pack(number) + data)
+        name, content = _counted(connection), _counted(connection)
+        return name.decode("utf-8", "replace"), content
+
+
+def _counted(connection: socket.socket) -> bytes:
+    (length,) = _NUMBER.unpack(_exactly(connection, _NUMBER.size))
+    if length > values.MAX_FILE_BYTES:
+        raise Ended
+    return _exactly(connection, length)
+
+
+def _ask(connection: socket.socket, path: Path, command: str, data: bytes) -> None:
+    connection.connect(str(path))
+    connection.sendall(b"z" + command.encode("ascii") + b"\0")
+    if command in WITH_STREAM:
+        if data:
+            connection.sendall(_NUMBER.pack(len(data)))
+            connection.sendall(data)
+        connection.sendall(_NUMBER.pack(0))
 
 
 def ask_long(path: Path, length: int, read: Callable[[int, int], bytes]) -> bytes:

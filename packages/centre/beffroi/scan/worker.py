@@ -131,6 +131,10 @@ def _serve(connection: socket.socket, pipe: int, rules: Rules, version: bytes, c
     except wire.Refused as refusal:
         connection.sendall(refusal.answer + b"\0")
         return
+    if command == wire.PIECE:  # whoever asks takes it for what it is: the parent has nothing to say about it
+        number, mail = wire.numbered(data)
+        wire.send_piece(connection, *texts.enclosed(mail)[number])
+        return
     _write(pipe, HEADS[command, end])
     if command == wire.WORDS:
         _tell(pipe, _quietly(texts.read, data))

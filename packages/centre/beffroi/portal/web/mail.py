@@ -175,7 +175,7 @@ def read(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpR
     card = invitations.card(request, box, view, folder, calendar)
     if card is not None:
         view = invitations.without_part(view)
-    view = replace(view, text=signed or view.text)
+    view = replace(view, text=signed.text or view.text)
     safe = safe_html.clean(view.html) if view.html else None
     links = safe.links if safe else safe_html.links_in_text(view.text)
     deceptions = list(dict.fromkeys((link.shown_host, link.host) for link in links if link.deceptive))
@@ -190,7 +190,8 @@ def read(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> HttpR
         "message": view.summary,
         "safe": safe,
         "frame_size": _frame_size(view.html),
-        "signed": bool(signed),
+        "signed": bool(signed.text),
+        "enclosed": signed,
         "encrypted": any(one.content_type in ENCRYPTED for one in view.attachments),
         "too_large_bytes": reader.MAX_ATTACHMENT_BYTES,
         # The deceptive ones first: the list shows no more than its beginning.
@@ -244,14 +245,14 @@ def content(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int) -> Ht
 
 def _signed(
     opened: reader.MailboxReader, view: reader.MessageView, uid: int, folder: str, actor: Actor
-) -> str:
-    """The text within the signature, unless a decision holds it."""
+) -> enclosed.Enclosed:
+    """What stands within the signature, unless a decision holds it."""
     part = enclosed.part_of(view)
     if part is None:
-        return ""
+        return enclosed.Enclosed()
     data = opened.attachment(uid, part.part, folder)[1]
     held = queries.holds_file(actor, view.summary.beffroi_id, data)
-    return "" if held else enclosed.text(settings.BEFFROI, data)
+    return enclosed.Enclosed() if held else enclosed.read(settings.BEFFROI, data, part.part)
 
 
 def _pictures(
@@ -273,8 +274,11 @@ def _pictures(
 
 @require_GET
 @for_agents
-def attachment(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int, part: str) -> HttpResponse:
-    """One attached file, to save and never to show, unless a decision holds it.
+def attachment(
+    request: HttpRequest, actor: Actor, mailbox_id: str, uid: int, part: str, *, number: int | None = None
+) -> HttpResponse:
+    """One attached file, to save and never to show, unless a decision holds it. ``number``: of a file within the
+    signature that the part is.
 
     ``vers=coffre``: the page keeps it in the Coffre. Errors: AttachmentBlocked, NotKept, AttachmentTooLarge, NotFound.
     """
@@ -286,9 +290,14 @@ def attachment(request: HttpRequest, actor: Actor, mailbox_id: str, uid: int, pa
             mail_files.require_keepable(view, folder)
         beffroi_id = view.summary.beffroi_id
         found, data = opened.attachment(uid, part, folder)
-    if queries.holds_file(actor, beffroi_id, data):
+    name = found.file_name
+    blocked = queries.holds_file(actor, beffroi_id, data)
+    if number is not None and not blocked:
+        name, data = enclosed.piece(settings.BEFFROI, data, number)
+        blocked = queries.holds_file(actor, beffroi_id, data)
+    if blocked:
         raise AttachmentBlocked("attachment")
-    disposition = content_disposition_header(True, found.file_name) or "attachment"
+    disposition = content_disposition_header(True, name) or "attachment"
     return HttpResponse(
         data,
         content_type="application/octet-stream",
