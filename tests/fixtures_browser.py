@@ -264,6 +264,13 @@ def press(page: Any, wanted: str) -> None:
         page.keyboard.press("Enter")
 
 
+def begins(page: Any, said: str, *, then: str) -> None:
+    """The page put the keyboard on what it says of what was done, so that it is read aloud; one step on is ``then``."""
+    page.wait_for_selector(f":focus:has-text('{said}')")
+    page.keyboard.press("Tab")
+    assert page.evaluate(FOCUSED) == then
+
+
 def tab_to(page: Any, field: str) -> None:
     """Go to the field of this id with the keyboard, where the page did not put it there."""
     for _ in range(80):

@@ -19,7 +19,7 @@ from django.contrib.sessions.models import Session
 
 from tests.conftest import Commune
 from tests.effort import counted
-from tests.fixtures_browser import browser, inspect, press
+from tests.fixtures_browser import FOCUSED, begins, browser, inspect, press
 from tests.fixtures_portal import no_door, portal_client
 from tests.mail_post import Post, needs_engines, until
 
@@ -85,13 +85,14 @@ def test_a_person_writes_sends_calls_back_and_sends_again(post: Post, desk: Any)
     inspect(page, "w-erreur")
     page.fill("#id_to", other.address)
     page.click("button:has-text('Envoyer')")
-    page.wait_for_selector("text=Votre message part dans quelques secondes")
+    begins(page, "Votre message part dans quelques secondes", then="Annuler l’envoi")
     from beffroi.lib import clock
     from beffroi.mail import outgoing
 
     Sending.objects.filter(state="waiting").update(due_at=clock.now())
     outgoing.send_due()
     page.wait_for_selector("text=Votre message est parti")
+    assert "Votre message est parti" in page.evaluate(FOCUSED), "what the keyboard was on has gone"
     post.wait_count(other, 1)
     with reader.open_mailbox(post.config, other.address) as opened:
         view = opened.read(opened.list()[0].uid)
@@ -230,11 +231,11 @@ def test_a_person_reads_finds_and_files_by_the_keyboard(post: Post, desk: Any) -
     page.keyboard.press("a")
     page.keyboard.type("Mettre")
     press(page, "Appliquer aux courriels cochés")
-    page.wait_for_selector("text=1 courriel déplacé vers Corbeille")
+    begins(page, "1 courriel déplacé vers Corbeille", then="Annuler")
     assert until(lambda: post.count(box, "Trash") == 1, "it lies in the trash") is None
     inspect(page, "w-corbeille")
     press(page, "Annuler")
-    page.wait_for_selector("text=C’est annulé : 1 courriel est de nouveau à sa place.")
+    begins(page, "C’est annulé : 1 courriel est de nouveau à sa place.", then="Nouveau message")
     assert (post.count(box), post.count(box, "Trash")) == (3, 0)
     assert page.locator("button:has-text('Annuler')").count() == 0
 

@@ -189,8 +189,12 @@ def test_a_message_leaves_after_its_undo_time_signed_in_as_its_owner(post: Post,
         text="Été\n.\nFin",
     )
     assert status == 200, found
-    assert found["goto"] == f"/courrier/{box.id}/"
+    assert found["goto"] == f"/courrier/{box.id}/#sending-{Sending.objects.get().id}"
     assert "Annuler" in writer.client.get(found["goto"]).content.decode()
+    state = f"/courrier/{box.id}/envoi/{Sending.objects.get().id}/?part=state"
+    for seen, status in (("waiting-False", 204), ("sent-False", 200)):  # what stands there is not said again
+        answer = writer.client.get(f"{state}&seen={seen}", headers={"HX-Request": "true"})
+        assert answer.status_code == status
     assert outgoing.send_due() == 0 and post.count(other) == 0
     after_undo()
     assert Sending.objects.get().state == "sent"

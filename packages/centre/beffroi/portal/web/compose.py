@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any
 
 from django.conf import settings
@@ -173,14 +174,14 @@ def save(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
         return _not_saved(request, box, error)
     _presence(request, actor, mailbox, what)
     if what == "send":
-        sendings.schedule(
+        leaving = sendings.schedule(
             actor=actor,
             mailbox=mailbox,
             place=saved.place,
             message_id=written.message_id,
             recipients=len(compose.recipients(written)),
         )
-        return _went(request, reverse("mail_list", args=[mailbox.id]))
+        return _went(request, f"{reverse('mail_list', args=[mailbox.id])}#sending-{leaving.id}")
     return _kept_answer(request, box, saved, written, left_out)
 
 
@@ -383,8 +384,13 @@ def sending(request: HttpRequest, actor: Actor, mailbox_id: str, sending_id: str
     """How a message on its way stands; asked again by htmx while it may still be called back."""
     found = sendings.access_sending(actor, mailbox_id, sending_id)
     mailbox = access.access(actor, mailbox_id, Right.ANSWER).mailbox
-    context = {"place": "mail", "mailbox": mailbox, "one": shown(found)}
+    one = shown(found)
+    context = {"place": "mail", "mailbox": mailbox, "one": one}
     part = asks_part(request, "state")
+    if part and request.GET.get("seen") == one["mark"]:
+        return HttpResponse(
+            status=HTTPStatus.NO_CONTENT
+        )  # what is read aloud is not said again every two seconds
     return page(request, "portal/parts/mail_sending.html" if part else "portal/mail_sending.html", context)
 
 
@@ -406,6 +412,7 @@ def shown(one: Sending) -> dict[str, Any]:
         "id": one.id,
         "uid": one.uid,
         "state": one.state,
+        "mark": f"{one.state}-{one.attempts > 0}",
         "due_at": one.due_at,
         "late": one.attempts > 0,
         "gone": one.reason in ("changed", "closed"),

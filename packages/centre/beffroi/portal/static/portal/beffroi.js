@@ -46,7 +46,7 @@
   if (body.dataset.listens && "EventSource" in window) listen();
 
   // After a part of the page was replaced, the keyboard stays where it was: by its id, or on what reads the same and leads
-  // to the same place, if there is one such thing alone.
+  // to the same place, if there is one such thing alone; else on what came in its place.
   let held = body;
   const means = (one) => JSON.stringify([one.outerHTML, one.form ? one.form.action : ""]);
   const successor = (one) => {
@@ -55,10 +55,13 @@
     return alike.length === 1 ? alike[0] : null;
   };
   body.addEventListener("htmx:beforeSwap", () => { if (held.isConnected) held = document.activeElement; });
-  body.addEventListener("htmx:afterSettle", () => {
+  const begin = (one) => {
+    if (one.tabIndex < 0) one.tabIndex = -1;
+    one.focus();
+  };
+  body.addEventListener("htmx:afterSettle", (event) => {
     if (document.activeElement !== body || held.isConnected) return;
-    const next = successor(held);
-    if (next) next.focus();
+    begin(successor(held) || event.target);
     held = body;
   });
   // A frame in which the keyboard is, such as a mail's, is no focus of this page to its style.
@@ -68,6 +71,19 @@
   if (navigator.clipboard) for (const button of document.querySelectorAll("[data-copy]")) {
     button.hidden = false;
     button.addEventListener("click", () => navigator.clipboard.writeText((({ value, textContent }) => value ?? textContent)(document.getElementById(button.dataset.copy))).then(() => { button.textContent = button.dataset.done; }));
+  }
+  // A list that stands whole in its page is narrowed while one types; what is ticked in it stays ticked.
+  const bare = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
+  for (const field of document.querySelectorAll("[data-narrows]")) {
+    const lines = [...document.getElementById(field.dataset.narrows).children], texts = lines.map((line) => bare(line.textContent));
+    field.parentElement.hidden = false;
+    field.addEventListener("input", () => {
+      const words = bare(field.value).split(/\s+/);
+      lines.forEach((line, n) => { line.hidden = !words.every((word) => texts[n].includes(word)); });
+      const shown = lines.filter((line) => !line.hidden).length;
+      field.nextElementSibling.textContent = field.value.trim() && field.dataset.said.replace("{shown}", shown).replace("{all}", lines.length);
+    });
+    field.addEventListener("keydown", (event) => { if (event.key === "Enter") event.preventDefault(); });  // it would send the form around it
   }
   // What somebody typed is not lost to a session that ended, to another collectivité that they chose in another tab, or to
   // a line that is down: before it is sent the page is asked for once more, which says whose it is and gives a new token.
@@ -118,6 +134,9 @@
   };
   document.addEventListener("error", (event) => leaves(event.target), true);
   for (const image of document.querySelectorAll(".thumb img, img[data-broken]")) if (image.complete && !image.naturalWidth) leaves(image);
-  const error = document.querySelector("[aria-invalid='true']") || document.querySelector("[data-focus]");
-  if (error) error.focus();
+  // A page begins at what is wrong, and after something was done at what it says of it: it is read aloud, and its way back
+  // is one step on.
+  const done = () => performance.getEntriesByType("navigation")[0].redirectCount && !document.querySelector("[autofocus]") && document.querySelector("[data-done]");
+  const first = document.querySelector("[aria-invalid='true']") || document.querySelector("[data-focus]") || done();
+  if (first) first.focus();
 })();
