@@ -13,7 +13,7 @@ from beffroi.core.identity.models import Membership
 
 from tests.calendar_pages import desk, fill, without_scripts
 from tests.conftest import Commune
-from tests.fixtures_browser import browser, inspect, press
+from tests.fixtures_browser import begins, browser, inspect, press
 from tests.fixtures_portal import no_door
 
 __all__ = ["browser", "desk", "no_door"]
@@ -31,7 +31,7 @@ def test_an_entry_is_added_changed_and_deleted(desk: Callable[[Membership], Any]
     page.wait_for_selector("#id_title_error:has-text('Donnez un titre')")
     inspect(page, "a-erreur", status=400)
     fill(page, title="Conseil municipal", end="20:00", place="Salle des fêtes")
-    page.wait_for_selector("[role=status]:has-text('enregistré')")
+    begins(page, "enregistré", then="Ajouter un rendez-vous")
     page.goto("/agenda/ajouter/")
     page.check("input[value=prive]")
     fill(page, title=LONG, day="2030-05-02", last="2030-05-04")

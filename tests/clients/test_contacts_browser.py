@@ -13,7 +13,7 @@ from beffroi.core.identity.models import Membership
 
 from tests.calendar_pages import desk, fill, without_scripts
 from tests.conftest import Commune
-from tests.fixtures_browser import browser, inspect, press
+from tests.fixtures_browser import begins, browser, inspect, press
 from tests.fixtures_portal import no_door, own_mailbox
 
 __all__ = ["browser", "desk", "no_door"]
@@ -41,7 +41,7 @@ def test_a_contact_is_added_found_changed_and_deleted(
         phones="03 80 22 22 22",
         note="Le matin",
     )
-    page.wait_for_selector("[role=status]:has-text('enregistré')")
+    begins(page, "enregistré", then="Ajouter un contact")
     page.goto("/contacts/ajouter/")
     page.check("input[value=prive]")
     fill(page, organisation=LONG, emails=f"{'accueil' * 8}@assainissement-du-pays-beaunois.test")
@@ -70,11 +70,11 @@ def test_a_contact_is_added_found_changed_and_deleted(
         page.click("li:has-text('Charton') a:has-text('Supprimer')")
     inspect(page, "k-supprimer")
     press(page, "Supprimer")
-    page.wait_for_selector("[role=status]:has-text('supprimé')")
+    begins(page, "supprimé", then="Annuler la suppression")
     assert page.locator("li:has-text('Charton')").count() == 0
     assert page.locator("li:has-text('Syndicat')").count() == 1
     inspect(page, "k-supprime")
-    press(page, "Annuler")
+    page.keyboard.press("Enter")
     page.wait_for_selector("li:has-text('Charton')")
 
 
@@ -120,6 +120,38 @@ def test_a_group_is_made_by_the_keyboard_and_written_to(
     page.wait_for_selector("[role=status]:has-text('Ses contacts restent')")
 
 
+def test_a_long_group_is_narrowed_while_one_types_and_ticks_stay(
+    desk: Callable[[Membership], Any], beaune: Commune
+) -> None:
+    page = desk(beaune.agent_membership)
+    for n, family in enumerate(("Église", "Petit", "Vernet", "Roy", "Bon", "Lux", "Roux", "Noël", "Martin")):
+        page.goto("/contacts/ajouter/")
+        fill(page, family=family, emails=f"nom{n}@x.test")
+    page.goto("/contacts/groupes/commun/")
+    page.fill("#id_title", "Conseil municipal")
+    page.check("label:has-text('Petit') input")
+    page.focus("#id_narrow")
+    page.keyboard.type("eglise")
+    page.wait_for_selector("[role=status]:has-text('1 sur 9')")
+    page.keyboard.press("Enter")  # sends nothing
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    assert page.locator("#members label:visible").all_inner_texts() == ["Église nom0@x.test"]
+    inspect(page, "g-filtre")
+    page.fill("#id_narrow", "")
+    assert page.locator("#members label:visible").count() == 9
+    press(page, "Enregistrer")
+    assert page.locator("#members strong").all_inner_texts() == ["Église", "Petit"]
+    assert page.locator("#id_narrow").count() == 0, "two stand in one window"
+    press(page, "Modifier")
+    for name in page.locator("#members label").all():
+        name.locator("input").check()
+    press(page, "Enregistrer")
+    page.fill("#id_narrow", "nom3")
+    assert page.locator("#members li:visible strong").all_inner_texts() == ["Roy"]
+    inspect(page, "g-groupe-filtre")
+
+
 def test_without_javascript_it_is_the_same(
     desk: Callable[[Membership], Any], beaune: Commune, browser: Any, live_server: Any
 ) -> None:
@@ -127,7 +159,7 @@ def test_without_javascript_it_is_the_same(
         page.goto("/contacts/ajouter/")
         fill(page, family="Sans script")
         page.wait_for_selector("li:has-text('Sans script')")
-        for words in ("Supprimer", "Supprimer", "Annuler"):
+        for words in ("Supprimer", "Supprimer", "Annuler la suppression"):
             with page.expect_navigation():
                 page.click(f"main :is(a, button):has-text('{words}')")
         page.wait_for_selector("li:has-text('Sans script')")

@@ -29,6 +29,11 @@ def test_a_line_of_a_template_holds_little_beside_its_sentence() -> None:
     assert found == []
 
 
+def test_no_attribute_ends_in_a_stray_sign() -> None:
+    found = [one.name for one in sorted(TEMPLATES.rglob("*.html")) if '\\"' in one.read_text("utf-8")]
+    assert found == []
+
+
 def test_an_hour_alone_stands_behind_no_word_that_asks_for_a_day() -> None:
     found = []
     for path in sorted(TEMPLATES.rglob("*.html")):
