@@ -33,7 +33,7 @@ def test_the_page_says_which_path_fails_and_what_to_look_at(administrator: Actor
         page = text(client.get("/sonde/"))
         assert "1 chemin du courrier ne fonctionne plus." in page
         assert "Accepté, mais pas arrivé à temps" in page
-        assert "d’ordinaire 850 ms" in page
+        assert "d’ordinaire 850\N{NO-BREAK SPACE}ms" in page and "45,0\N{NO-BREAK SPACE}s" in page
         assert "1 chemin du courrier ne fonctionne plus" in text(client.get("/"))
 
 

@@ -142,6 +142,7 @@ def test_a_month_before_the_enrolment_is_not_told_as_one_in_which_nothing_happen
         console = console_client(administrator.id)
         page = text(console.get("/meteo/mois/", {"mois": before.code}))
         assert "1 collectivité n’était pas encore raccordée Beaune" in page and "Le mois en chiffres" in page
+        assert "refusés par les boîtiers" in page and "par le boîtier" not in page
         assert "raccordé" not in text(console.get("/meteo/"))
         Collectivite.objects.filter(pk=nuits.id).update(enrolled_at=clock.now())
         page = text(console.get("/meteo/mois/", {"mois": first.code}))

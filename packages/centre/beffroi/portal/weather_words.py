@@ -29,6 +29,12 @@ FIGURES = {
     "mails_withdrawn": gettext_lazy("courriels retirés après coup des boîtes"),
 }
 """What is shown to people, each for itself. Packets stand apart: they are no attempts."""
+OF_ALL_BOXES = {
+    "flows_in": gettext_lazy("connexions venues d’internet arrêtées par les boîtiers"),
+    "flows_out": gettext_lazy("connexions parties des mairies arrêtées par les boîtiers"),
+    "names": gettext_lazy("noms de sites refusés par les boîtiers"),
+}
+"""The same where they are sums of a whole département."""
 REASONS: dict[str, _StrPromise] = {
     Reason.SEVERE_INCIDENT: ngettext_lazy(
         "%(n)s dossier grave est ouvert : ouvrez-le et suivez ses étapes.",
@@ -166,7 +172,11 @@ def territory_conditions() -> list[tuple[dict[str, str], str]]:
     return [(level(name), text % numbers) for name, text in rows]
 
 
-def figures(counted: Mapping[str, int], *, box: bool = True) -> list[tuple[str, int]]:
+def figures(
+    counted: Mapping[str, int], *, box: bool = True, territory: bool = False
+) -> list[tuple[str, int]]:
     """(words, number), never a sum. ``box`` False: without what only a boîtier counts."""
-    of_box = ("flows_in", "flows_out", "names")
-    return [(str(text), counted.get(name, 0)) for name, text in FIGURES.items() if box or name not in of_box]
+    said = FIGURES | OF_ALL_BOXES if territory else FIGURES
+    return [
+        (str(text), counted.get(name, 0)) for name, text in said.items() if box or name not in OF_ALL_BOXES
+    ]

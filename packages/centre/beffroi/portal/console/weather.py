@@ -65,7 +65,7 @@ def month(request: HttpRequest, actor: Actor) -> HttpResponse:
     context = {
         "place": "weather",
         "month": asked,
-        "figures": weather_words.figures(total),
+        "figures": weather_words.figures(total, territory=True),
         "total": total,
         "sign_ins": months.sign_ins_refused(asked),
         "not_yet": not_yet,
