@@ -19,6 +19,7 @@ from dataclasses import replace
 from hashlib import blake2b
 
 from beffroi.drive import receiving
+from beffroi.drive.crossing import Crossing, What
 from beffroi.drive.places import COMMON_NAME, SHARED_NAME, Mount, Place, Rights, best
 from beffroi.drive.receiving import Elsewhere, Here
 from beffroi.drive.store import look, schema, shares, tree
@@ -310,6 +311,12 @@ class Visit(View):
     def path(self) -> tuple[str, ...]:
         """Of what is shared, from the person's root."""
         return SHARED_NAME, self._name
+
+    def crossing(self, what: What, node_id: int) -> Crossing:
+        """An access of this person, as its owner is told of it. ``node_id``: 0 where nothing is there."""
+        who, owner = self.who, self.collectivite_id
+        device_id = who.app_password_id
+        return Crossing(self.share_id, owner, who.collectivite_id, who.person_id, device_id, what, node_id)
 
     def mount(self, reading: Reading) -> Mount | None:
         """``reading``: of the owner's metadata. None when the owner ended it. Errors: ShareLost."""

@@ -80,16 +80,6 @@ def enter(
     home: View, share_id: str, what: What, node_id: int, crossed: Callable[[Crossing], object]
 ) -> Visit:
     """A visit that was told. Errors: AbsentNode, Unavailable."""
-    visit, who = accepted(home, share_id), home.who
-    crossed(
-        Crossing(
-            share_id,
-            visit.collectivite_id,
-            who.collectivite_id,
-            who.person_id,
-            who.app_password_id,
-            what,
-            node_id,
-        )
-    )
+    visit = accepted(home, share_id)
+    crossed(visit.crossing(what, node_id))
     return visit

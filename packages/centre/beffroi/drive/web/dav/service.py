@@ -136,15 +136,4 @@ class Dav:
             what = "read"
         with visit.database.reading() as reading:
             found = visit.find(reading, target.path)
-        self._told(
-            crossing.Crossing(
-                visit.share_id,
-                visit.collectivite_id,
-                who.collectivite_id,
-                who.person_id,
-                who.app_password_id,
-                what,
-                found.node.id if found is not None else 0,
-            ),
-            self._crossed,
-        )
+        self._told(visit.crossing(what, found.node.id if found is not None else 0), self._crossed)
