@@ -115,27 +115,6 @@ LISTS: dict[str, tuple[LiteralString, tuple[str, ...]]] = {
 }
 """File -> a statement and the names of its columns: rows as they are, but for what opens something (hashes of links and
 passwords) and for what names somebody else's files. Tables of names are short beside those of files."""
-NOT_LISTED = {
-    "meta": "of the store itself", "node": "each file, in fichiers.json", "version": "with its file",
-    "chunk": "where contents lie", "doomed": "of the collection", "trash": "what was thrown away",
-    "upload": "under way", "part": "under way", "part_name": "under way", "dav_lock": "a moment's",
-    "lock_by": "a moment's",
-    "change": "who changed what when: the past of folders, kept as long as versions",
-    "received": "what others share belongs to them", "mount": "what others share belongs to them",
-    "favourite_abroad": "a person's own marks", "favourite": "a person's own marks",
-    "looked": "when somebody read a list",
-    "quota": "of the Département's disk", "beside": "of the Département's disk", "weight": "made of the files",
-    "judged": "made of the changes", "scanned": "made of the contents", "scanning": "a position",
-    "scan_due": "a position", "carried": "made of the contents", "carried_due": "a position",
-    "found_inside": "a position",
-    "seal_text": "in the seal's own folder", "seal_reading": "a position",
-    "word": "the index", "word_name": "the index", "word_file": "the index", "word_due": "the index",
-    "node_kind": "the index", "sent_file": "a mail names it", "tagged": "with its file",
-    "departed": "to undo a departure", "handover_folder": "to undo a departure",
-    "handover_file": "to undo a departure", "handover_collection": "to undo a departure",
-    "way_portion": "a position", "alarm_since": "a position",
-}  # fmt: skip
-"""Tables that are no list of the export, and why."""
 
 
 class Place(NamedTuple):
