@@ -13,15 +13,13 @@ import shutil
 from contextlib import closing
 from pathlib import Path
 
-import msgspec
-
 from beffroi.drive import projections, upkeep
 from beffroi.drive.backup.places import open_place
 from beffroi.drive.backup.turns import backing_up, collecting
 from beffroi.drive.store import keys
 from beffroi.drive.store.keys import Certificate
 from beffroi.drive.store.object_store import open_objects
-from beffroi.lib import durable
+from beffroi.lib import durable, json_file
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Unavailable
 
@@ -89,7 +87,7 @@ def _forget_damages(config: Config, collectivite_id: str) -> None:
     before = upkeep.read_report(config).damages
     after = tuple(one for one in before if one.collectivite_id != collectivite_id)
     if after != before:
-        durable.write(upkeep.report_path(config), (msgspec.json.encode(upkeep.Report(after)),), mode=0o600)
+        json_file.write(upkeep.report_path(config), upkeep.Report(after))
 
 
 def _folder(config: Config, collectivite_id: str) -> Path:

@@ -22,7 +22,7 @@ from beffroi.drive.store.object_store import open_objects
 from beffroi.drive.store.resealing import Resealing, Step
 from beffroi.drive.store.stock import Stock
 from beffroi.drive.working import Worker
-from beffroi.lib import clock, durable, json_file
+from beffroi.lib import clock, json_file
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 
@@ -163,6 +163,6 @@ class Renewal(Worker):
         report = Report(tuple(going))
         if read_report(self._config) != report:
             try:
-                durable.write(report_path(self._config), (msgspec.json.encode(report),), mode=0o600)
+                json_file.write(report_path(self._config), report)
             except OSError as error:  # a full disk ends no thread
                 log.error("how far keys are is not written down: %s", error.strerror)

@@ -56,7 +56,7 @@ from beffroi.drive.store.scrub import Cursor, Damage, Scrub
 from beffroi.drive.store.stock import Stock
 from beffroi.drive.store.writing import Writing
 from beffroi.drive.working import Worker
-from beffroi.lib import clock, durable, json_file
+from beffroi.lib import clock, json_file
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 
@@ -344,7 +344,7 @@ class Upkeep(Worker):
         ]
         after = (*kept, *fresh)[-MOST_TOLD:]
         if after != before:
-            durable.write(report_path(self._config), (msgspec.json.encode(Report(after)),), mode=0o600)
+            json_file.write(report_path(self._config), Report(after))
 
 
 def _log(collectivite_id: str, damages: Sequence[Damage]) -> None:

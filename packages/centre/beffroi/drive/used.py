@@ -15,7 +15,7 @@ import msgspec
 
 from beffroi.drive.store import room
 from beffroi.drive.store.commune import Communes
-from beffroi.lib import clock, durable, json_file
+from beffroi.lib import clock, json_file
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 
@@ -49,7 +49,7 @@ def tell(config: Config, communes: Communes) -> None:
     """What cannot be written is told an hour later; the page says of when its figures are."""
     told = Told(clock.epoch_s(), {one: _used(communes, one) for one in communes.ids()})
     try:
-        durable.write(path(config), (msgspec.json.encode(told),), mode=0o600)
+        json_file.write(path(config), told)
     except OSError as error:
         log.error("use is not told: %s", error.strerror)
 

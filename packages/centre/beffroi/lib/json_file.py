@@ -10,6 +10,8 @@ from pathlib import Path
 import msgspec
 from beffroi_protocol.errors import UNDECODABLE
 
+from beffroi.lib import durable
+
 
 def read[T](path: Path, kind: type[T]) -> T | None:
     """None where there is none, or none that can be read."""
@@ -17,3 +19,8 @@ def read[T](path: Path, kind: type[T]) -> T | None:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except (OSError, *UNDECODABLE):
         return None
+
+
+def write(path: Path, value: object, *, mode: int = 0o600) -> None:
+    """Whole or not at all. Errors: OSError."""
+    durable.write(path, (msgspec.json.encode(value),), mode=mode)

@@ -24,7 +24,7 @@ from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.keys import Keys, KeysMissing
 from beffroi.drive.store.stock import Stock
 from beffroi.drive.working import Worker
-from beffroi.lib import clock, durable, json_file
+from beffroi.lib import clock, json_file
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 
@@ -142,7 +142,7 @@ class Drills(Worker):
 
     def _keep(self, drills: Mapping[str, Drill]) -> None:
         try:
-            durable.write(path(self._config), (msgspec.json.encode(drills),), mode=0o600)
+            json_file.write(path(self._config), drills)
         except OSError as error:  # a full disk: it is read again next time
             log.error("the result of a drill is not written: %s", error.strerror)
 

@@ -32,7 +32,7 @@ from beffroi.drive.store.stock import Stock
 from beffroi.drive.store.writing import Writing
 from beffroi.drive.web.sync import push
 from beffroi.drive.working import Worker
-from beffroi.lib import clock, durable, json_file
+from beffroi.lib import clock, json_file
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 
@@ -324,7 +324,7 @@ class Backups(Worker):
 
     def _keep(self, state: State) -> None:
         try:
-            durable.write(state_path(self._config), (msgspec.json.encode(state),), mode=0o600)
+            json_file.write(state_path(self._config), state)
         except OSError as error:  # a full disk: what was backed up is, and the next round says so
             log.error("the state of the backups is not written down: %s", error.strerror)
 

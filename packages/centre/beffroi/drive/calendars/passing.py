@@ -26,7 +26,7 @@ from beffroi_protocol.errors import UNDECODABLE
 
 from beffroi.drive.calendars import homes, lines
 from beffroi.drive.store.passed import Going, Kind
-from beffroi.lib import durable
+from beffroi.lib import durable, json_file
 from beffroi.lib.errors import Invalid
 from beffroi.lib.personal import is_personal_name, says, words_of
 
@@ -123,7 +123,7 @@ def hand_over(home: Path, was: str, heirs: Path, made: str, title: str) -> int:
     heirs.mkdir(mode=0o700, exist_ok=True)
     target.mkdir(mode=0o700, exist_ok=True)
     durable.sync_directory(heirs)
-    durable.write(target / homes.HANDED, (msgspec.json.encode(sorted(names)),), mode=0o600)
+    json_file.write(target / homes.HANDED, sorted(names))
     if not (target / homes.PROPS).exists():
         durable.write(
             target / homes.PROPS, (msgspec.json.encode(_props(source) | {_TITLE: title}),), mode=0o600
@@ -140,7 +140,7 @@ def give_back(home: Path, was: str, heirs: Path, made: str, onward: Collection[t
     names = {name for name in _handed(source) for place in places if (place / name).is_file()}
     if names and not target.is_dir():  # deleted by who is back
         target.mkdir(mode=0o700)
-        durable.write(target / homes.PROPS, (msgspec.json.encode(_props(source)),), mode=0o600)
+        json_file.write(target / homes.PROPS, _props(source))
         durable.sync_directory(home)
     for place in places if names else ():
         if place.is_dir():

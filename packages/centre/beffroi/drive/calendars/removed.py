@@ -19,7 +19,7 @@ from radicale.storage import BaseStorage
 from beffroi.drive.calendars import entries, homes, wire
 from beffroi.drive.calendars.items import bytes_of, collection_at, require_place
 from beffroi.drive.calendars.wire_bringing import Kind, Which
-from beffroi.lib import durable
+from beffroi.lib import json_file
 from beffroi.lib.errors import Conflict, NotFound
 
 
@@ -34,7 +34,7 @@ def keep(home: Path, kind: Kind, calendar: wire.Calendar, item: Any) -> bool:
     """Whether it can be put back: a full disk keeps nobody from deleting."""
     kept = _Kept(calendar, item.href, item.etag, item.serialize())
     try:
-        durable.write(homes.deleted(home, kind), (msgspec.json.encode(kept),), mode=0o600)
+        json_file.write(homes.deleted(home, kind), kept)
     except OSError:
         return False
     return True

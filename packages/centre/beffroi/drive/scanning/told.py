@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from beffroi.lib import clock, durable, json_file
+from beffroi.lib import clock, json_file
 from beffroi.lib.config import Config
 
 LATE_S = 300.0
@@ -34,7 +34,7 @@ def path(config: Config) -> Path:
 
 def write(config: Config, told: Told) -> None:
     """Errors: OSError."""
-    durable.write(path(config), [msgspec.json.encode(told)], mode=0o600)
+    json_file.write(path(config), told)
 
 
 def read(config: Config) -> Told:

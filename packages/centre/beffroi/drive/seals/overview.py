@@ -17,7 +17,7 @@ import msgspec
 from beffroi.drive.store import seal_alarms, seal_checks
 from beffroi.drive.store.seals import Stamp
 from beffroi.drive.store.writing import Reading
-from beffroi.lib import durable, json_file
+from beffroi.lib import json_file
 from beffroi.lib.config import Config
 
 log = logging.getLogger("beffroi.drive.seals")
@@ -150,7 +150,7 @@ class Overview:
     def _write(self) -> None:
         shown = {name: one for name, one in sorted(self._known.items()) if one != Sums()}
         try:
-            durable.write(self._path, (msgspec.json.encode(shown),), mode=0o600)
+            json_file.write(self._path, shown)
             self._is_written = True
         except OSError as error:
             self._is_written = False
