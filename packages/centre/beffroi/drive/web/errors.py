@@ -7,10 +7,10 @@ Rule:    a body names the kind of the error (``s:exception``, as sync clients kn
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from xml.sax.saxutils import escape
 
-from beffroi.drive.web.messages import Answer, Header
+from beffroi.drive.web.messages import Answer, Handler, Header, Request
 from beffroi.lib.errors import BeffroiError
 
 log = logging.getLogger("beffroi.drive")
@@ -117,6 +117,16 @@ def note(method: str, error: BeffroiError) -> None:
     """For the log what is ours to mend, by its code alone."""
     if error.http_status >= 500 and error.http_status not in _OF_WHO_ASKS:
         log.warning("%s: %s", method, error.code)
+
+
+async def told(handler: Handler, said: Callable[[Request, BeffroiError], Answer], request: Request) -> Answer:
+    """What the handler answers, or ``said`` of what it refuses."""
+    try:
+        return await handler(request)
+    except BeffroiError as error:
+        note(request.method, error)
+        await request.drain()
+        return said(request, error)
 
 
 def words(error: BeffroiError) -> str:

@@ -16,6 +16,7 @@ import asyncio
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 from beffroi_protocol.errors import UNDECODABLE
@@ -31,7 +32,7 @@ from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import View
 from beffroi.drive.web import granted
 from beffroi.drive.web.bodies import BodiesOf
-from beffroi.drive.web.errors import note
+from beffroi.drive.web.errors import told
 from beffroi.drive.web.messages import Answer, Enter, Request, Routes
 from beffroi.drive.web.visiting import enter
 from beffroi.drive.who import Who
@@ -56,24 +57,19 @@ class Found:
     _at_once: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_READ_AT_ONCE))
 
     def add_to(self, routes: Routes) -> None:
-        routes.add(wire.PATH, self.answer, is_open=True)
+        routes.add(wire.PATH, partial(told, self.answer, _refused), is_open=True)
 
     async def answer(self, request: Request) -> Answer:
-        """JSON: ``wire.Hits`` or ``wire.Text``; of an error its code alone."""
-        try:
-            if request.method != "POST":
-                raise NotFound("question")
-            who = granted.who_asks(self.key, request, wire.PATH)
-            self.enter(request, who)
-            body = await request.body(wire.MOST_ASKED_BYTES)
-            if request.path == wire.TEXT_PATH:
-                return _json(await self.text(who, _decoded(body, wire.Which)))
-            asked = _decoded(body, wire.Asked).words[: wire.MOST_ASKED_CHARS]
-            return _json(await asyncio.to_thread(self.find, who, asked))
-        except BeffroiError as error:
-            note(request.method, error)
-            await request.drain()
-            return Answer(error.http_status, (), msgspec.json.encode({"code": error.code}))
+        """JSON: ``wire.Hits`` or ``wire.Text``. Errors: GrantRefused, NotFound, Invalid, TooLarge, those of both."""
+        if request.method != "POST":
+            raise NotFound("question")
+        who = granted.who_asks(self.key, request, wire.PATH)
+        self.enter(request, who)
+        body = await request.body(wire.MOST_ASKED_BYTES)
+        if request.path == wire.TEXT_PATH:
+            return _json(await self.text(who, _decoded(body, wire.Which)))
+        asked = _decoded(body, wire.Asked).words[: wire.MOST_ASKED_CHARS]
+        return _json(await asyncio.to_thread(self.find, who, asked))
 
     async def text(self, who: Who, which: wire.Which) -> wire.Text:
         """Errors: AbsentNode, Frozen, TooLarge, Unavailable (scan), those of the store."""
@@ -140,6 +136,11 @@ def _decoded[T](body: bytes, form: type[T]) -> T:
 
 def _json(value: object) -> Answer:
     return Answer(200, ((b"content-type", b"application/json"),), msgspec.json.encode(value))
+
+
+def _refused(request: Request, error: BeffroiError) -> Answer:
+    """The code alone."""
+    return Answer(error.http_status, (), msgspec.json.encode({"code": error.code}))
 
 
 def _hit(sealer: Sealer, node: int, text_id: bytes, sealed: bytes, wanted: frozenset[str]) -> wire.Hit:

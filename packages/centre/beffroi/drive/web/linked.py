@@ -37,7 +37,7 @@ from beffroi.drive.store.shares import NO_LIMIT, LinkClosed, Share
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.web import granted
 from beffroi.drive.web.bodies import Bodies, BodiesOf
-from beffroi.drive.web.errors import note, words
+from beffroi.drive.web.errors import told, words
 from beffroi.drive.web.given import MOST_ZIPPED, Body, archive, below, download, image, nothing, number
 from beffroi.drive.web.granted import Visit
 from beffroi.drive.web.making import Maker
@@ -123,12 +123,7 @@ class Linked:
     _of_visitors: Places = field(default_factory=lambda: Places(MOST_AT_ONCE, MOST_OF_A_VISITOR), init=False)
 
     async def __call__(self, request: Request) -> Answer:
-        try:
-            return await self.answer(request)
-        except BeffroiError as error:
-            note(request.method, error)
-            await request.drain()
-            return _refused(request, error)
+        return await told(self.answer, _refused, request)
 
     async def answer(self, request: Request) -> Answer:
         """Errors: GrantRefused, LinkClosed, Frozen, TooManyFiles, Unavailable."""

@@ -19,11 +19,11 @@ from beffroi.drive.views import View
 from beffroi.drive.web import granted, numbered
 from beffroi.drive.web.bodies import BodiesOf
 from beffroi.drive.web.desk import Desk, upload_of
-from beffroi.drive.web.errors import note
+from beffroi.drive.web.errors import told
 from beffroi.drive.web.given import Given, back
 from beffroi.drive.web.linked import Linked, Standing, Tell
 from beffroi.drive.web.making import Maker
-from beffroi.drive.web.messages import Answer, Enter, Handler, Request, Routes, json_answer, led_to
+from beffroi.drive.web.messages import Answer, Enter, Request, Routes, json_answer, led_to
 from beffroi.drive.web.visiting import Visits
 from beffroi.drive.who import Who
 from beffroi.lib import clock, digits
@@ -58,19 +58,8 @@ class Portal:
         linked = Linked(self.communes, self.bodies, self.key, self.tell, self.maker, self.standing)
         routes.add(granted.LINK_PATH, linked, is_open=True)
         given = Given(self.visits, self.key, self.enter)
-        routes.add(granted.OUT_PATH, self._told(given), is_open=True)
-        routes.add(granted.IN_PATH, self._told(self.receive), is_open=True)
-
-    def _told(self, handler: Handler) -> Handler:
-        async def told(request: Request) -> Answer:
-            try:
-                return await handler(request)
-            except BeffroiError as error:
-                note(request.method, error)
-                await request.drain()
-                return _said(request, error)
-
-        return told
+        routes.add(granted.OUT_PATH, partial(told, given, _said), is_open=True)
+        routes.add(granted.IN_PATH, partial(told, self.receive, _said), is_open=True)
 
     async def receive(self, request: Request) -> Answer:
         """Errors: GrantRefused, ForeignOrigin, Invalid, TooLarge, those of the store."""

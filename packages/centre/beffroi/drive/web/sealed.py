@@ -30,7 +30,7 @@ from beffroi.drive.store.stock import Stock
 from beffroi.drive.views import View
 from beffroi.drive.web import granted
 from beffroi.drive.web.bodies import BodiesOf
-from beffroi.drive.web.errors import note
+from beffroi.drive.web.errors import told
 from beffroi.drive.web.given import FORM_BYTES, HARMLESS, attachment
 from beffroi.drive.web.messages import Answer, Enter, Request, led_to
 from beffroi.drive.web.places import Places
@@ -57,17 +57,11 @@ class Sealed:
     _places: Places = field(default_factory=lambda: Places(MOST_AT_ONCE, MOST_OF_ONE), init=False)
 
     async def __call__(self, request: Request) -> Answer:
-        seal_id, _, kind = request.path.removeprefix(PATH).strip("/").partition("/")
-        try:
-            return await self._answer(request, seal_id, kind)
-        except BeffroiError as error:
-            note(request.method, error)
-            await request.drain()
-            page = f"{PAGE}{seal_id}/" if is_id(seal_id, "seal") else PAGE
-            return led_to(f"{page}?refus={error.code}")
+        return await told(self._answer, _refused, request)
 
-    async def _answer(self, request: Request, seal_id: str, kind: str) -> Answer:
+    async def _answer(self, request: Request) -> Answer:
         """Errors: GrantRefused, ForeignOrigin, AbsentNode, Frozen, TransferInvalid, Unavailable."""
+        seal_id, kind = _asked(request)
         who = granted.who(self.key, request, granted.OUT_PATH)
         self.enter(request, who)
         if request.method != "POST" or kind not in ("bagit", "seda") or who.role != "referent":
@@ -116,6 +110,18 @@ class Sealed:
         days = [_day(min(one.node.mtime_s, seal.begun_s)) for one in found] or [_day(seal.begun_s)]
         made = transfer.of(seal, about, min(days), max(days))
         return seda.package(entries, made), f"{seal.name} (SEDA)", seal
+
+
+def _asked(request: Request) -> tuple[str, str]:
+    """(identifier of the seal, kind of package), whatever somebody sent."""
+    seal_id, _, kind = request.path.removeprefix(PATH).strip("/").partition("/")
+    return seal_id, kind
+
+
+def _refused(request: Request, error: BeffroiError) -> Answer:
+    seal_id, _ = _asked(request)
+    page = f"{PAGE}{seal_id}/" if is_id(seal_id, "seal") else PAGE
+    return led_to(f"{page}?refus={error.code}")
 
 
 async def _streamed(pieces: Iterator[bytes]) -> AsyncGenerator[bytes]:
