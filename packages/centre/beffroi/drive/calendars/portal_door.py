@@ -84,20 +84,17 @@ class PortalDoor:
         return cards.search(storage, self._seen(grant, "contacts"), asked)
 
     def contact(self, grant: Grant, asked: wire.Named) -> wire_contacts.Contact:
-        _check(grant, asked.calendar)
-        place = _collection(grant, asked.calendar, "contacts")
+        place = _open(grant, asked.calendar, "contacts")
         return cards.get(self._storage(grant), asked.calendar, place, asked.name)
 
     def save_contact(self, grant: Grant, asked: wire_contacts.ContactDraft) -> wire.Done:
-        _check(grant, asked.calendar, write=True)
-        place = _collection(grant, asked.calendar, "contacts")
+        place = _open(grant, asked.calendar, "contacts", write=True)
         self._require_room(grant, place, len(msgspec.json.encode(asked)))
         return cards.save(self._storage(grant), place, asked)
 
     def delete_contact(self, grant: Grant, asked: wire.Named) -> wire.Done:
-        _check(grant, asked.calendar, write=True)
-        place, keep = _collection(grant, asked.calendar, "contacts"), self._keep(grant, asked, "contacts")
-        return cards.delete(self._storage(grant), place, asked, keep)
+        place = _open(grant, asked.calendar, "contacts", write=True)
+        return cards.delete(self._storage(grant), place, asked, self._keep(grant, asked, "contacts"))
 
     def groups(self, grant: Grant, asked: wire_contacts.Grouping) -> wire_contacts.Groups:
         storage = self._storage(grant)
@@ -108,21 +105,18 @@ class PortalDoor:
         return groups.get(self._storage(grant), asked.calendar, place, asked.name)
 
     def save_group(self, grant: Grant, asked: wire_contacts.GroupDraft) -> wire.Done:
-        _check(grant, asked.calendar, write=True)
-        place = _collection(grant, asked.calendar, "contacts")
+        place = _open(grant, asked.calendar, "contacts", write=True)
         self._require_room(grant, place, len(msgspec.json.encode(asked)))
         return groups.save(self._storage(grant), place, asked)
 
     def delete_group(self, grant: Grant, asked: wire.Named) -> wire.Done:
-        _check(grant, asked.calendar, write=True)
-        place, keep = _collection(grant, asked.calendar, "contacts"), self._keep(grant, asked, "contacts")
-        return groups.delete(self._storage(grant), place, asked, keep)
+        place = _open(grant, asked.calendar, "contacts", write=True)
+        return groups.delete(self._storage(grant), place, asked, self._keep(grant, asked, "contacts"))
 
     def put_back(self, grant: Grant, asked: wire_bringing.Which) -> wire.Done:
         home = self._home(grant)
         calendar = removed.where(home, asked)
-        _check(grant, calendar, write=True)
-        place = _collection(grant, calendar, asked.kind)
+        place = _open(grant, calendar, asked.kind, write=True)
         require = partial(self._require_room, grant, place)
         return removed.put_back(self._storage(grant), home, place, asked, require)
 
@@ -130,8 +124,7 @@ class PortalDoor:
         return partial(removed.keep, self._home(grant), kind, asked.calendar)
 
     def bring(self, grant: Grant, asked: wire_bringing.Brought) -> wire_bringing.File:
-        _check(grant, asked.calendar, write=True)
-        storage, place = self._storage(grant), _collection(grant, asked.calendar, asked.kind)
+        place, storage = _open(grant, asked.calendar, asked.kind, write=True), self._storage(grant)
         # It waits in this person's home, wherever it goes.
         require = partial(self._require_room, grant, _collection(grant, "own", asked.kind))
         return bringing.look(storage, self._home(grant), place, asked, require)
@@ -155,9 +148,7 @@ class PortalDoor:
 
     def _brought_to(self, grant: Grant, asked: wire_bringing.Which) -> str:
         """Errors: NotFound, NotAllowed (a role may have changed since)."""
-        calendar = bringing.waiting(self._home(grant), asked)
-        _check(grant, calendar, write=True)
-        return _collection(grant, calendar, asked.kind)
+        return _open(grant, bringing.waiting(self._home(grant), asked), asked.kind, write=True)
 
     def give(self, grant: Grant, asked: wire_bringing.Given) -> wire_bringing.Text:
         storage = self._storage(grant)
@@ -183,8 +174,7 @@ class PortalDoor:
             if handed not in passing.handed(self._home(grant), kind):
                 raise NotFound("calendar")
             return _own_path(grant, handed)
-        _check(grant, calendar)
-        return _collection(grant, calendar, kind)
+        return _open(grant, calendar, kind)
 
     def _require_room(self, grant: Grant, place: str, growth_bytes: int, *, moved_bytes: int = 0) -> None:
         """As ``Fullness.require``."""
@@ -207,20 +197,16 @@ class PortalDoor:
         return homes.folder(self._config, grant.collectivite_id) / homes.ROOT / grant.subject_id
 
     def get(self, grant: Grant, asked: wire.Named) -> wire.Entry:
-        _check(grant, asked.calendar)
-        return entries.get(
-            self._storage(grant), asked.calendar, _collection(grant, asked.calendar), asked.name, asked.mine
-        )
+        place = _open(grant, asked.calendar, "agenda")
+        return entries.get(self._storage(grant), asked.calendar, place, asked.name, asked.mine)
 
     def save(self, grant: Grant, asked: wire.Draft) -> wire.Done:
-        _check(grant, asked.calendar, write=True)
-        place = _collection(grant, asked.calendar)
+        place = _open(grant, asked.calendar, "agenda", write=True)
         return entries.save(self._storage(grant), place, asked, partial(self._require_room, grant, place))
 
     def delete(self, grant: Grant, asked: wire.Named) -> wire.Done:
-        _check(grant, asked.calendar, write=True)
-        place, keep = _collection(grant, asked.calendar), self._keep(grant, asked, "agenda")
-        return entries.delete(self._storage(grant), place, asked, keep)
+        place = _open(grant, asked.calendar, "agenda", write=True)
+        return entries.delete(self._storage(grant), place, asked, self._keep(grant, asked, "agenda"))
 
     def look(self, grant: Grant, asked: wire_invitations.Received) -> wire_invitations.Invitation:
         return invitations.look(self._storage(grant), _written(grant), asked)
@@ -265,12 +251,13 @@ def _opens(grant: Grant, calendar: str, *, write: bool = False) -> bool:
     return (wire.WRITE_SHARED if write else wire.READ_SHARED) in grant.paths
 
 
-def _check(grant: Grant, calendar: str, *, write: bool = False) -> None:
-    """Errors: NotFound for what is not shown or not changed here, NotAllowed for what is only shown."""
+def _open(grant: Grant, calendar: str, kind: Kind, *, write: bool = False) -> str:
+    """The path. Errors: NotFound for what is not shown or not changed here, NotAllowed for what is only shown."""
     if not _opens(grant, calendar):
         raise NotFound("entry")
     if write and not _opens(grant, calendar, write=True):
         raise NotAllowed("change what is shared")
+    return _collection(grant, calendar, kind)
 
 
 def _body(environ: dict[str, Any], most_bytes: int) -> bytes:
