@@ -67,20 +67,34 @@ def back(content: SafeString, view: str, *arguments: object) -> SafeString:
 
 
 @register.simple_block_tag
-def say(content: SafeString, tone: str, drawing: str, *, role: str = "", focus: bool = False) -> SafeString:
-    """A notice of one paragraph. ``tone``: "good", "warn", "bad", or "" for what is only said; ``role``: "alert" or
-    "status" where it is read aloud by itself; ``focus``: the page begins at it."""
+def notice(
+    content: SafeString, tone: str, drawing: str, *, role: str = "", focus: bool = False
+) -> SafeString:
+    """Several paragraphs that are to be noticed. ``tone``: "good", "warn", "bad", or "" for what is only said;
+    ``role``: "alert" or "status" where it is read aloud by itself; ``focus``: the page begins at it."""
     style = f"say {tone}".strip()
     told = format_html(' role="{}"', role) if role else ""
     begins = mark_safe(' tabindex="-1" data-focus') if focus else ""
-    notice = '<div class="{}"{}{}>{}<div><p>{}</p></div></div>'
-    return format_html(notice, style, told, begins, icon(drawing), content)
+    box = '<div class="{}"{}{}>{}<div>{}</div></div>'
+    return format_html(box, style, told, begins, icon(drawing), content)
+
+
+@register.simple_block_tag
+def say(content: SafeString, tone: str, drawing: str, *, role: str = "", focus: bool = False) -> SafeString:
+    """A notice of one paragraph."""
+    return notice(format_html("<p>{}</p>", content), tone, drawing, role=role, focus=focus)
 
 
 @register.simple_block_tag
 def nothing(content: SafeString, drawing: str) -> SafeString:
     """What stands where a list has no entry yet."""
     return format_html('<p class="empty">{}<span>{}</span></p>', icon(drawing), content)
+
+
+@register.simple_block_tag
+def fact(content: SafeString, label: str) -> SafeString:
+    """One of several things that are told of something, in its list (dl)."""
+    return format_html("<div><dt>{}</dt><dd>{}</dd></div>", label, content)
 
 
 @register.simple_tag
