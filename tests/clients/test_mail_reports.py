@@ -62,7 +62,7 @@ def test_mails_wait_while_nothing_of_ours_runs(post: Post, beaune: Commune) -> N
     assert post.send(mail("3"), post.config.reports_address, sender=SENDER)[0] == 250
     new = values.maildir(post.config.state) / "new"
     until(lambda: new.exists() and len(list(new.iterdir())) == 1, "the mail in its folder")
-    intake.Intake(post.config.state).step()
+    intake.read_waiting(post.config.state)
     assert taken(post) == 1
 
 

@@ -121,25 +121,19 @@ def _child(path: Path, sending: int) -> None:
         os._exit(status)
 
 
-class Intake:
-    """Opens what Postfix put into the Maildir. ``step`` does what is due now."""
-
-    def __init__(self, state: Path) -> None:
-        self._state = state
-
-    def step(self) -> int:
-        """Read every mail that waits; return how many."""
-        count = 0
-        new = values.maildir(self._state) / "new"
-        waiting = len(list(values.read_folder(self._state).iterdir()))
-        for path in sorted(new.iterdir()) if new.exists() else []:
-            if waiting + count >= MOST_WAITING:
-                break
-            result = values.read_folder(self._state) / f"{clock.epoch_s()}-{path.name[:120]}.json"
-            durable.write(result, (read_apart(path),), mode=0o640)
-            path.unlink()
-            count += 1
-        return count
+def read_waiting(state: Path) -> int:
+    """Read every mail that Postfix put into the Maildir; return how many."""
+    count, results = 0, values.read_folder(state)
+    new = values.maildir(state) / "new"
+    waiting = len(list(results.iterdir()))
+    for path in sorted(new.iterdir()) if new.exists() else []:
+        if waiting + count >= MOST_WAITING:
+            break
+        result = results / f"{clock.epoch_s()}-{path.name[:120]}.json"
+        durable.write(result, (read_apart(path),), mode=0o640)
+        path.unlink()
+        count += 1
+    return count
 
 
 def wake_socket(state: Path) -> Path:
@@ -151,10 +145,9 @@ def main() -> int:
     config = load()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     os.umask(0o007)
-    intake = Intake(config.state)
 
     def step() -> float:
-        intake.step()
+        read_waiting(config.state)
         return POLL_S
 
     waking.look(wake_socket(config.state), step)
