@@ -121,27 +121,26 @@ PLANS: dict[Kind, Plan] = {
         ),
         "incident-leak",
     ),
-}
-
-PLANS[Kind.LISTED_MET] = Plan(
-    Severity.LOW,
-    (*_commune("ask_who_opened", "declare_if_typed"), *_departement("call_commune")),
-    "incident-phishing",
-)
-PLANS[Kind.MALICIOUS_FILE] = Plan(
-    Severity.MEDIUM,
-    (*_commune("ask_who_opened_file", "ask_where_file_from"), *_departement("call_commune")),
-    "incident-file",
-)
-PLANS[Kind.DATA_LOST] = Plan(
-    Severity.HIGH,
-    (
-        *_commune("write_down_which_data", "ask_to_erase", "lock_lost_device", "call_about_data"),
-        *_LEGAL,
-        *_departement("call_commune"),
+    Kind.LISTED_MET: Plan(
+        Severity.LOW,
+        (*_commune("ask_who_opened", "declare_if_typed"), *_departement("call_commune")),
+        "incident-phishing",
     ),
-    "incident-data",
-)
+    Kind.MALICIOUS_FILE: Plan(
+        Severity.MEDIUM,
+        (*_commune("ask_who_opened_file", "ask_where_file_from"), *_departement("call_commune")),
+        "incident-file",
+    ),
+    Kind.DATA_LOST: Plan(
+        Severity.HIGH,
+        (
+            *_commune("write_down_which_data", "ask_to_erase", "lock_lost_device", "call_about_data"),
+            *_LEGAL,
+            *_departement("call_commune"),
+        ),
+        "incident-data",
+    ),
+}
 PLANS[Kind.SUSPECT_MACHINE] = PLANS[Kind.COMMAND_SERVER]
 BY_HAND = (Kind.SUSPECT_MACHINE, Kind.PASSWORD_TYPED, Kind.DATA_LOST)
 """What a person may open: of a machine that behaves strangely no door knows anything."""

@@ -167,8 +167,7 @@ def undo(*, actor: Actor, job: ImportJob) -> None:
 @transaction.atomic
 def finished(job: ImportJob) -> None:
     """All chosen folders are copied: collect for a while, or end and forget the password."""
-    outbox.serialise()
-    locked = ImportJob.objects.select_for_update().get(pk=job.pk)
+    locked = _locked(job)
     if locked.state not in (_State.RUNNING, _State.COLLECTING):
         return
     first = locked.state == _State.RUNNING
@@ -193,8 +192,7 @@ def finished(job: ImportJob) -> None:
 
 @transaction.atomic
 def undone(job: ImportJob) -> None:
-    outbox.serialise()
-    locked = ImportJob.objects.select_for_update().get(pk=job.pk)
+    locked = _locked(job)
     if locked.state == _State.UNDOING:
         _end(locked, _State.UNDONE)
         _record(ACTOR, "undone", locked, taken=locked.taken, stayed=locked.stayed)
@@ -203,8 +201,7 @@ def undone(job: ImportJob) -> None:
 @transaction.atomic
 def interrupted(job: ImportJob, error: ImportStopped) -> None:
     """Something is in the way: try again after a growing pause, or stop and ask the person."""
-    outbox.serialise()
-    locked = ImportJob.objects.select_for_update().get(pk=job.pk)
+    locked = _locked(job)
     if locked.state not in (_State.LISTING, _State.RUNNING, _State.COLLECTING, _State.UNDOING):
         return
     attempts = locked.attempts + 1
@@ -250,8 +247,7 @@ def end_archive(
     job: ImportJob, *, complete: bool, passed_over: int = 0, names: Sequence[str] = ()
 ) -> ImportJob:
     """``passed_over``: files of it that are no mails; ``names``: of some of them."""
-    outbox.serialise()
-    locked = ImportJob.objects.select_for_update().get(pk=job.pk)
+    locked = _locked(job)
     for folder in locked.folders.all():
         locked.folders.filter(pk=folder.pk).update(total=folder.copied + folder.present + folder.failed)
     _set(locked, passed_over=passed_over, passed_names="\n".join(names))
@@ -333,6 +329,10 @@ def _own(actor: Actor, job: ImportJob) -> ImportJob:
     if mailbox is None:
         raise NotFound("import")
     queries.access_import(actor, mailbox, job.id)
+    return _locked(job)
+
+
+def _locked(job: ImportJob) -> ImportJob:
     outbox.serialise()
     return ImportJob.objects.select_for_update().get(pk=job.pk)
 

@@ -72,7 +72,7 @@ def bring(state: Path, ask: Ask) -> None:
 def _bring(state: Path, ask: Ask) -> tuple[Brought, Found | None]:
     if ask.given:
         answer = web.Answer(_given(handover.given_file(state, ask.source_id), ask.max_bytes))
-        found = parse(ask, answer.body, None)
+        found, size_bytes = parse(ask, answer.body, None), len(answer.body)
     else:
         client = web.Web(ask)
         if ask.format == "taxii":
@@ -83,8 +83,6 @@ def _bring(state: Path, ask: Ask) -> tuple[Brought, Found | None]:
                 return Brought(ask.number, ask.source_id, not_modified=True), None
             found = parse(ask, answer.body, client)
         size_bytes = ask.max_bytes - client.bytes_left
-    if ask.given:
-        size_bytes = len(answer.body)
     brought = Brought(
         ask.number,
         ask.source_id,
