@@ -8,14 +8,16 @@ import json
 import re
 import shutil
 import signal
+import smtplib
 import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import LiteralString
 from urllib.parse import urlencode
@@ -117,6 +119,30 @@ def delivered(centre: Centre) -> int:
     return centre.count("SELECT COUNT(*) FROM mail_delivery")
 
 
+@contextmanager
+def asking_at_the_door(answers: set[int]) -> Iterator[None]:
+    """A server that has mail for the mailbox asks again and again, from before Postfix listens; its answers."""
+    ended = threading.Event()
+
+    def ask() -> None:
+        while not ended.wait(0.05):
+            with (
+                suppress(OSError, smtplib.SMTPException),
+                smtplib.SMTP("127.0.0.1", PORTS["smtp_port"]) as smtp,
+            ):
+                smtp.ehlo("mail.sender.example.net")
+                if smtp.mail("maire@sender.example.net")[0] == 250:
+                    answers.add(smtp.rcpt(whole.MAILBOX)[0])
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        asking.join()
+
+
 def test_all_is_back_after_the_disk_of_the_database_is_gone() -> None:
     state = Path(tempfile.mkdtemp(prefix="bfr-"))
     state.chmod(0o755)
@@ -150,12 +176,15 @@ def test_all_is_back_after_the_disk_of_the_database_is_gone() -> None:
             restore(state, "--undo")
             assert asked(state, empty, people) == 0, "as it was installed"
             restore(state, "--undo")
-            with up(state, empty) as centre:
+            answers: set[int] = set()
+            with asking_at_the_door(answers), up(state, empty) as centre:
                 assert signs_in(state)
                 assert centre.count("SELECT MAX(epoch) FROM feed_channel") > epoch
                 until(lambda: refuses(centre, "three"), "the door enforces the decision")
                 before = delivered(centre)
                 until(lambda: _takes_mail(centre), "the mailbox takes mail again")
+                until(lambda: 250 in answers, "the waiting server's mail is taken")
+                assert answers <= {250, 450}, "nobody was told that the mailbox does not exist"
                 until(lambda: delivered(centre) > before, "it is delivered, and opens with the mailbox's key")
                 done_ = "SELECT COUNT(*) FROM audit_entry WHERE verb = 'database:restored'"
                 until(lambda: centre.count(done_) == 1, "the audit log says so")

@@ -50,7 +50,11 @@ def main(arguments: Sequence[str]) -> int:
             print("nothing was changed: its backup was not made", file=sys.stderr)
             return 1
         call_command("migrate", verbosity=0, interactive=False)
-        return _plant(config, options.demo) if options.demo else 0
+        code = _plant(config, options.demo) if options.demo else 0
+        from beffroi.mail import awaited  # noqa: PLC0415
+
+        awaited.begin()
+        return code
 
 
 def refuse_unwritable(directory: Path) -> None:

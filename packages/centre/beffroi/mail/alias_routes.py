@@ -54,6 +54,11 @@ SENDERS_QUERY = (
     " UNION ALL SELECT login.login FROM alias_live JOIN login ON login.address=alias_live.target"
     " WHERE alias_live.address='%s' AND sends=1"
 )
+# Asked for whole addresses alone: without a domain, %d asks nothing.
+AWAITED_QUERY = (
+    "SELECT '450 4.3.2 Mailboxes of this server are being opened, try again later' FROM awaited"
+    " WHERE until_s > unixepoch() AND '%d' <> '' AND NOT EXISTS (SELECT 1 FROM mailbox WHERE address='%s')"
+)
 # A domain that is moving: who is not here yet has the mailbox on the old server. Postfix asks for the whole address,
 # then without "+detail", last for the domain; what is here ends the search.
 MOVING_MAILBOXES_QUERY = "SELECT domain FROM moving WHERE '@' || domain='%s'"

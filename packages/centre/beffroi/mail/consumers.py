@@ -19,6 +19,7 @@ from beffroi.core.identity.queries import current_memberships
 from beffroi.lib import clock, envelopes
 from beffroi.lib.errors import Unavailable
 from beffroi.mail import (
+    awaited,
     deleted,
     doveadm,
     journal,
@@ -105,6 +106,11 @@ def look_up_anew() -> None:
     """A domain came or went. Each smtpd keeps for its life where the addresses that it met lead: it would refuse those
     of who left as unknown, and those of who came as not ours."""
     projections.tell_of_domains(settings.BEFFROI, lambda: queue.look_up_anew(settings.BEFFROI))
+
+
+@periodic("mail.awaited", every_s=5.0)
+def end_awaited() -> None:
+    awaited.end(look_up_anew)
 
 
 def project_passwords(mailbox: Mailbox) -> None:

@@ -41,6 +41,7 @@ CREATE TABLE IF NOT EXISTS login (login TEXT PRIMARY KEY, address TEXT NOT NULL)
 CREATE INDEX IF NOT EXISTS login_address ON login (address);
 CREATE TABLE IF NOT EXISTS attachment_policy (collectivite_id TEXT PRIMARY KEY, allowed TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS unscanned (until_s INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS awaited (until_s INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS untold (id INTEGER PRIMARY KEY AUTOINCREMENT);
 CREATE TRIGGER IF NOT EXISTS domain_came AFTER INSERT ON domain BEGIN INSERT INTO untold VALUES (NULL); END;
 CREATE TRIGGER IF NOT EXISTS domain_went AFTER DELETE ON domain BEGIN INSERT INTO untold VALUES (NULL); END;
@@ -213,6 +214,35 @@ def unscanned_until_s(config: Config) -> int | None:
     with _routes(config) as routes:
         row = routes.execute("SELECT MAX(until_s) FROM unscanned").fetchone()
     return None if row[0] is None else int(row[0])
+
+
+def await_mailboxes(config: Config, addresses: Collection[str], *, until_s: int) -> None:
+    """Until then (epoch seconds) mail for unknown addresses is to come again later. Domains are said at once: Postfix
+    remembers of an address that its domain is not ours."""
+    domains = {one.rpartition("@")[2] for one in addresses}
+    with _routes(config) as routes:
+        routes.execute("DELETE FROM awaited")
+        routes.execute("INSERT INTO awaited (until_s) VALUES (?)", (until_s,))
+        routes.executemany("INSERT OR IGNORE INTO domain (name) VALUES (?)", [(one,) for one in domains])
+
+
+def await_no_more(config: Config) -> None:
+    """Mail for unknown addresses is refused again."""
+    with _routes(config) as routes:
+        routes.execute("DELETE FROM awaited")
+
+
+def awaited_until_s(config: Config) -> int | None:
+    """The term that stands there, over or not."""
+    with _routes(config) as routes:
+        row = routes.execute("SELECT MAX(until_s) FROM awaited").fetchone()
+    return None if row[0] is None else int(row[0])
+
+
+def routed(config: Config) -> set[str]:
+    """Addresses of mailboxes that Postfix knows."""
+    with _routes(config) as routes:
+        return {address for (address,) in routes.execute("SELECT address FROM mailbox")}
 
 
 def put_quota(config: Config, *, address: str, mib: int | None) -> None:

@@ -116,6 +116,7 @@ def write(config: Config) -> None:
     _write_map(etc / "aliases.cf", paths.routes, alias_routes.ALIASES_QUERY)
     _write_map(etc / "senders.cf", paths.routes, alias_routes.SENDERS_QUERY)
     _write_map(etc / "closed.cf", paths.routes, alias_routes.CLOSED_QUERY)
+    _write_map(etc / "awaited.cf", paths.routes, alias_routes.AWAITED_QUERY)
     _write_map(etc / "full.cf", paths.routes, alias_routes.FULL_QUERY)
     _write_map(etc / "moving.cf", paths.routes, alias_routes.MOVING_MAILBOXES_QUERY)
     _write_map(etc / "moving-transport.cf", paths.routes, alias_routes.MOVING_TRANSPORT_QUERY)

@@ -1,0 +1,101 @@
+"""Mailboxes that Postfix does not know yet, as after a restore on another machine: mail for them waits at its senders,
+that for open ones comes."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from beffroi.core.events import run_pending
+from beffroi.lib import clock
+from beffroi.mail import awaited, consumers, projections
+from beffroi.mail.models import Mailbox
+
+from tests.conftest import Commune
+from tests.mail_post import Post, lure, needs_engines
+from tests.waiting import until
+
+pytest_plugins = ["tests.fixtures_mail"]
+pytestmark = needs_engines
+STRANGER = "x@ailleurs.example"
+
+
+@pytest.fixture
+def queued(post: Post) -> Iterator[Post]:
+    """With the hand that tells Postfix to look addresses up anew."""
+    post.engines.start("queue")
+    yield post
+    projections.await_no_more(post.config)
+    post.engines.kill("queue")
+
+
+def lose_routes(post: Post) -> None:
+    with closing(sqlite3.connect(post.config.state / "projections" / "routes.sqlite")) as routes, routes:
+        routes.execute("DELETE FROM mailbox")
+        routes.execute("DELETE FROM domain")
+
+
+def answer(post: Post, address: str) -> tuple[int, str]:
+    return post.send(lure(address, "attendu"), address)
+
+
+def forgotten(post: Post) -> None:
+    """End all that Postfix remembers of addresses."""
+    log = post.config.log / "postfix.log"
+    before = set(re.findall(r"smtpd\[(\d+)\]", log.read_text("utf-8", "replace")))
+    consumers.look_up_anew()
+    until(lambda: not any(Path(f"/proc/{one}").exists() for one in before), "who knew it before is gone")
+
+
+def test_mail_waits_at_its_sender_until_lost_mailboxes_are_open_again(
+    queued: Post, beaune: Commune, nuits: Commune
+) -> None:
+    boxes = [queued.mailbox(beaune, beaune.agent, "perdue"), queued.mailbox(nuits, nuits.agent, "aussi")]
+    lose_routes(queued)
+    awaited.begin()
+    forgotten(queued)  # Postfix starts after that
+    for address in (*(one.address for one in boxes), f"personne@{beaune.domain}", STRANGER):
+        code, said = answer(queued, address)
+        assert (code, said[:5]) == (450, "4.3.2"), said
+    consumers.end_awaited()
+    assert answer(queued, STRANGER)[0] == 450
+    run_pending("main")  # what was lost was told anew
+    assert answer(queued, boxes[0].address)[0] == 250
+    assert answer(queued, STRANGER)[0] == 450
+    consumers.end_awaited()
+    assert answer(queued, boxes[1].address)[0] == 250
+    assert answer(queued, f"personne@{beaune.domain}")[0] == 550
+    assert answer(queued, STRANGER)[0] == 554
+
+
+def test_a_mailbox_that_never_opens_holds_up_what_is_unknown_for_a_day_and_nothing_that_is_open(
+    queued: Post, beaune: Commune
+) -> None:
+    box = queued.mailbox(beaune, beaune.agent, "ouverte")
+    Mailbox.objects.create(
+        collectivite_id=beaune.id, address=f"jamais@{beaune.domain}", crypt_key="-", ready_at=None
+    )
+    awaited.begin()
+    consumers.end_awaited()
+    assert answer(queued, box.address)[0] == 250
+    assert answer(queued, f"jamais@{beaune.domain}")[0] == 450
+    until_s = projections.awaited_until_s(queued.config)
+    assert until_s is not None
+    assert 0 < until_s - clock.epoch_s() <= awaited.LONGEST_S
+    projections.await_mailboxes(queued.config, [], until_s=clock.epoch_s() - 1)  # as a day later
+    assert answer(queued, f"jamais@{beaune.domain}")[0] == 550
+
+
+def test_a_start_with_all_mailboxes_known_refuses_as_ever(queued: Post, beaune: Commune) -> None:
+    box = queued.mailbox(beaune, beaune.agent, "connue")
+    Mailbox.objects.create(
+        collectivite_id=beaune.id, address=f"partie@{beaune.domain}", crypt_key="-", closed_at=clock.now()
+    )
+    awaited.begin()
+    assert projections.awaited_until_s(queued.config) is None
+    assert answer(queued, f"personne@{beaune.domain}")[0] == 550
+    assert answer(queued, box.address)[0] == 250
