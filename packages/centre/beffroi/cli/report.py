@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 
+from beffroi.cli import answering
 from beffroi.cli.options import Parser, parsed
 from beffroi.core.audit import told as audited
 from beffroi.core.retention import told
@@ -52,7 +53,9 @@ _WRONG: dict[str, Callable[[Config], str]] = {
     "purge": lambda config: told.problem(config, now=clock.epoch_s()),
     "probe": lambda config: probed.problem(config, now=clock.epoch_s(), alarm_after=2),
     "backup": lambda config: backed_up.problem(config, now=clock.epoch_s()),
-    "database": lambda config: backed_up.database_problem(config, now=clock.epoch_s()),
+    "database": lambda config: (
+        answering.problem(config) or backed_up.database_problem(config, now=clock.epoch_s())
+    ),
     "certificates": _certificates,
     "files": lambda config: (
         upkeep.problem(config)
