@@ -17,8 +17,8 @@ from beffroi.supervise import children
 
 PATIENCE_S = 10.0
 _NEXT = (
-    "Pages and new decisions wait for it (files, too, with drive_on_server); mail for known addresses and what is enforced go on. Next: {}."
-    " Nothing of the centre has to be restarted"
+    "Pages and new decisions wait for it (files, too, with drive_on_server); mail for known addresses and what is"
+    " enforced go on. Next: {}. Nothing of the centre has to be restarted"
 )
 _AWAY = "look at its server (systemctl status postgresql, its log, its disk) and at database_url"
 _READ_ONLY = (
