@@ -1,10 +1,9 @@
-"""Plain words for the Coffre: why something was not done and what to do next, how much room is left, what was done."""
+"""Plain words for the Coffre: why something was not done and what to do next, and what was done."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
@@ -12,7 +11,6 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from beffroi.drive.store.model import NO_LIMIT
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 from beffroi.portal.counts import Count
@@ -271,56 +269,6 @@ def sealed(names: Sequence[str]) -> str:
 def held() -> str:
     """Of a file that a decision holds."""
     return _("Ce fichier a été reconnu comme dangereux : le Département le retient, pour vous protéger.")
-
-
-@dataclass(frozen=True)
-class RoomLine:
-    """``percent``: 0 without a limit. ``tone``: "", "warn" or "bad"."""
-
-    sentence: str
-    percent: int
-    tone: str
-
-
-def room(used_bytes: int, limit_bytes: int) -> RoomLine:
-    """How full a root or the collectivité is. ``limit_bytes``: NO_LIMIT for none."""
-    if limit_bytes == NO_LIMIT:
-        return RoomLine(_("%(used)s utilisés, sans limite fixée") % {"used": size(used_bytes)}, 0, "")
-    percent = 100 if not limit_bytes else used_bytes * 100 // limit_bytes
-    words = {"used": size(used_bytes), "limit": size(limit_bytes), "percent": percent}
-    tone = "bad" if percent >= 100 else "warn" if percent >= 90 else ""
-    return RoomLine(_("%(used)s utilisés sur %(limit)s (%(percent)s %%)") % words, min(percent, 100), tone)
-
-
-def room_advice(used_bytes: int, limit_bytes: int) -> str:
-    """For a référent and the Département; "" while there is room."""
-    tone = room(used_bytes, limit_bytes).tone
-    if tone == "bad":
-        return _(
-            "La place de la collectivité est épuisée : plus rien ne peut être envoyé. Videz la corbeille, supprimez ce "
-            "qui ne sert plus, ou demandez de la place au Département."
-        )
-    if tone == "warn":
-        return _(
-            "Le Coffre de la collectivité est presque plein : bientôt, plus rien ne pourra être envoyé. Videz la "
-            "corbeille et supprimez ce qui ne sert plus, ou demandez de la place au Département."
-        )
-    return ""
-
-
-def own_advice(used_bytes: int, limit_bytes: int) -> str:
-    """For whose folder it is; "" while there is room."""
-    tone = room(used_bytes, limit_bytes).tone
-    if tone == "bad":
-        return _(
-            "Votre place est épuisée : plus rien ne peut être envoyé ni modifié ici. Supprimez ce qui ne sert plus, ou "
-            "demandez de la place à la personne référente."
-        )
-    if tone == "warn":
-        return _(
-            "Votre place est presque épuisée. Supprimez ce qui ne sert plus, ou demandez-en à la personne référente."
-        )
-    return ""
 
 
 def done(what: str, count: int) -> str:

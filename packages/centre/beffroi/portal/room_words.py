@@ -1,13 +1,15 @@
-"""Plain words for how full a mailbox or a collectivité is, and what to do."""
+"""Plain words for how full a mailbox, a folder of the Coffre or a collectivité is, and what to do."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from beffroi.drive.store.model import NO_LIMIT
 from beffroi.lib import gigabytes
 from beffroi.lib.errors import Invalid
 from beffroi.mail.quota.rules import FULL, NEARLY, SOON, Room
@@ -41,7 +43,7 @@ def typed(limit_gb: Decimal) -> str:
 
 @dataclass(frozen=True)
 class RoomLine:
-    """``tone``: "", "warn" or "bad"; ``advice``: "" while there is room."""
+    """``percent``: 0 without a limit; ``tone``: "", "warn" or "bad"; ``advice``: "" while there is room."""
 
     sentence: str
     percent: int
@@ -84,8 +86,49 @@ def collectivite(room: Room) -> RoomLine:
     return _line(room, advice.get(room.level, ""))
 
 
+def folder(used_bytes: int, limit_bytes: int) -> RoomLine:
+    """A root of the Coffre, for whose it is. ``limit_bytes``: NO_LIMIT for none."""
+    advice = {
+        "warn": _(
+            "Votre place est presque épuisée. Supprimez ce qui ne sert plus, ou demandez-en à la personne référente."
+        ),
+        "bad": _(
+            "Votre place est épuisée : plus rien ne peut être envoyé ni modifié ici. Supprimez ce qui ne sert plus, ou "
+            "demandez de la place à la personne référente."
+        ),
+    }
+    return _files(used_bytes, limit_bytes, advice)
+
+
+def coffre(used_bytes: int, limit_bytes: int) -> RoomLine:
+    """The Coffre of a collectivité, for a référent and the Département. ``limit_bytes``: NO_LIMIT for none."""
+    advice = {
+        "warn": _(
+            "Le Coffre de la collectivité est presque plein : bientôt, plus rien ne pourra être envoyé. Videz la "
+            "corbeille et supprimez ce qui ne sert plus, ou demandez de la place au Département."
+        ),
+        "bad": _(
+            "La place de la collectivité est épuisée : plus rien ne peut être envoyé. Videz la corbeille, supprimez ce "
+            "qui ne sert plus, ou demandez de la place au Département."
+        ),
+    }
+    return _files(used_bytes, limit_bytes, advice)
+
+
+def _files(used_bytes: int, limit_bytes: int, advice: Mapping[str, str]) -> RoomLine:
+    if limit_bytes == NO_LIMIT:
+        return RoomLine(_("%(used)s utilisés, sans limite fixée") % {"used": size(used_bytes)}, 0, "", "")
+    percent = 100 if not limit_bytes else used_bytes * 100 // limit_bytes
+    tone = "bad" if percent >= 100 else "warn" if percent >= 90 else ""
+    return _said(used_bytes, limit_bytes, percent, tone, advice.get(tone, ""))
+
+
 def _line(room: Room, advice: str) -> RoomLine:
-    words = {"used": size(room.used_bytes), "limit": size(room.limit_bytes), "percent": room.percent}
-    sentence = _("%(used)s utilisés sur %(limit)s (%(percent)s %%)") % words
     tone = {SOON: "warn", NEARLY: "warn", FULL: "bad"}.get(room.level, "")
-    return RoomLine(sentence, min(room.percent, 100), tone, advice)
+    return _said(room.used_bytes, room.limit_bytes, room.percent, tone, advice)
+
+
+def _said(used_bytes: int, limit_bytes: int, percent: int, tone: str, advice: str) -> RoomLine:
+    words = {"used": size(used_bytes), "limit": size(limit_bytes), "percent": percent}
+    sentence = _("%(used)s utilisés sur %(limit)s (%(percent)s %%)") % words
+    return RoomLine(sentence, min(percent, 100), tone, advice)

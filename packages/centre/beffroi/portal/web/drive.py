@@ -34,6 +34,7 @@ from beffroi.portal import (
     drive_share_words,
     drive_tag_words,
     drive_words,
+    room_words,
     words,
 )
 from beffroi.portal.drive_access import give_grants, view_of, who_of
@@ -111,11 +112,8 @@ def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) ->
             "newest_first": newest_first,
             "is_tiled": request.session.get("drive_view") == "vignettes",
             "is_pictured": any(one["is_pictured"] for one in context["rows"]),
-            "room": drive_words.room(*room.room(reading, root_id)),
-            "whole": drive_words.room(*room.room(reading, 0)),
-            "room_advice": drive_words.own_advice(*room.room(reading, root_id))
-            if at_of(place) == "own"
-            else "",
+            "room": room_words.folder(*room.room(reading, root_id)),
+            "whole": room_words.coffre(*room.room(reading, 0)),
             "sees_space": actor.manages(view.who.collectivite_id),
         }
         context |= drive_seal_words.of_place(reading, actor, place)

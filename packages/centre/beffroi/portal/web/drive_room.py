@@ -23,7 +23,7 @@ from beffroi.drive.store.model import NO_LIMIT, NOTHING
 from beffroi.drive.store.writing import Reading
 from beffroi.lib import gigabytes
 from beffroi.lib.errors import NotAllowed, NotFound
-from beffroi.portal import drive_words, room_words, words
+from beffroi.portal import room_words, words
 from beffroi.portal.drive_access import view_of
 from beffroi.portal.pages import for_agents, page
 
@@ -76,8 +76,7 @@ def shown(reading: Reading, named: dict[str, str]) -> dict[str, Any]:
     bins = [lines[name].use.used_bytes for name in (schema.TRASH, schema.GONE) if name in lines]
     amount = words.size
     return {
-        "whole": drive_words.room(whole.used_bytes, room.limit(reading, room.WHOLE)),
-        "advice": drive_words.room_advice(whole.used_bytes, room.limit(reading, room.WHOLE)),
+        "whole": room_words.coffre(whole.used_bytes, room.limit(reading, room.WHOLE)),
         "entries": whole.weight.entries,
         "most_entries": usual.entries if usual.entries != NO_LIMIT else None,
         "usual": amount(usual.person_bytes) if usual.person_bytes != NO_LIMIT else "",
@@ -104,7 +103,7 @@ def _person(person_id: str, name: str, line: room.Line) -> dict[str, Any]:
     return {
         "id": person_id,
         "name": name,
-        "line": drive_words.room(use.used_bytes, line.limit_bytes),
+        "line": room_words.folder(use.used_bytes, line.limit_bytes),
         "used": use.used_bytes,
         "files": use.weight.size_bytes,
         "versions": use.weight.version_bytes,
