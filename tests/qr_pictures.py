@@ -114,3 +114,25 @@ def svg(
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 41 41">{around.format("".join(shapes))}</svg>'
     )
+
+
+def pdf_of_shapes(
+    text: str, *, shape: str = "{x} {y} 1 1 re f", around: str = "{}", in_form: bool = False
+) -> bytes:
+    """A page that draws the code without a picture. ``shape``: of one square, y upwards; ``x2``, ``y2``: its end."""
+    rows = squares(text)
+    shapes = "\n".join(
+        shape.format(x=x, y=len(rows) - y, x2=x + 1, y2=len(rows) - y + 1)
+        for y, row in enumerate(rows)
+        for x, one in enumerate(row)
+        if one
+    )
+    content = f"q 3 0 0 3 400 60 cm 0 g\n{around.format(shapes)}\nQ\n"
+    stream = b"<<%s/Length %d>>stream\n%s\nendstream" % (
+        b"/Subtype/Form/BBox[0 0 595 842]" if in_form else b"",
+        len(content),
+        content.encode(),
+    )
+    if in_form:
+        return samples.pdf(resources="/XObject<</F 6 0 R>>", more=(stream,))
+    return samples.pdf(more=(stream,)).replace(b"/Contents 4 0 R", b"/Contents[4 0 R 6 0 R]")

@@ -8,7 +8,7 @@ import struct
 from base64 import b64encode
 
 import pytest
-from beffroi.scan import codes, kinds, looking, rules, values
+from beffroi.scan import codes, filled, kinds, looking, rules, values
 from beffroi.scan import drawn as drawings
 from beffroi.scan.values import Report
 from PIL import Image, ImageChops
@@ -207,6 +207,15 @@ DRAWN: dict[str, str | bytes] = {
     "svg in base64": f"<html><img src='data:image/svg+xml;base64,{b64encode(SVG.encode()).decode()}'></html>",
     "picture in base64": f"<img alt=x src='data:image/png;base64,{b64encode(written(CODE)).decode()}'>",
     "attached mail": samples.attached_mail(f"Content-Type: text/html; charset=utf-8\n\n{pictures.table(EVIL)}"),
+    "pdf": pictures.pdf_of_shapes(EVIL),
+    "pdf, in a form": pictures.pdf_of_shapes(EVIL, in_form=True),
+    "pdf, lines around squares": pictures.pdf_of_shapes(EVIL, shape="{x} {y} m {x2} {y} l {x2} {y2} l {x} {y2} l h f*"),
+    "pdf, one path for all": pictures.pdf_of_shapes(EVIL, shape="{x} {y} 1 1 re", around="{}\nf"),
+    "pdf, upside down": pictures.pdf_of_shapes(EVIL, around="1 0 0 -1 0 60 cm {}"),
+    "pdf, in colours of print": pictures.pdf_of_shapes(EVIL, around="0.9 0.8 0.1 0.6 k {}"),
+    "pdf, beside a table and a title": pictures.pdf_of_shapes(
+        EVIL, around="q 1 1 1 rg -130 -20 198 280 re f Q q 0 70 50 9 re S 0 80 60 .1 re f Q BT (re f \\)) Tj ET\n{}"
+    ),
     "document": samples.docx(
         **{"word/document__xml": "".join(f"<w:p><w:t>{line}</w:t></w:p>" for line in SIGNS.splitlines()).encode()}
     ),
@@ -236,6 +245,34 @@ def test_what_is_drawn_costs_files_of_the_drive_nothing_and_a_table_is_no_code()
         f"<tr>{''.join(f'<td bgcolor=#eee>{n}</td>' for n in range(30))}</tr>" for _ in range(40)
     )
     assert look(f"<html><table>{budget}</table></html>".encode()).links == []
+
+
+def test_a_plan_and_a_table_of_a_pdf_are_no_codes() -> None:
+    cells = " ".join(f"{x} {y} 4 1 re S {x} {y} 4 0.05 re f" for x in range(20) for y in range(30))
+    assert look(pictures.pdf_of_shapes(EVIL, shape="", around=cells)).links == []
+    plan = "0 0 1 1 re f\n" * (filled.MOST_BYTES // 13)
+    assert not filled.may_draw(f"{plan} 0 0 1 1 re f".encode()) and filled.may_draw(plan[:-99].encode())
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        b"(\\",
+        b"(",
+        b"<",
+        b"/",
+        b"1",
+        b"1.",
+        b"q ",
+        b"1 1 9 9 re f ",
+        b"1 1 m 9 9 l 5 5 l f ",
+        b"9 0 0 9 0 0 cm ",
+    ],
+)
+def test_a_page_of_a_pdf_is_read_once_whatever_is_in_it(one: bytes) -> None:
+    content = b"0 0 1 1 re f " * 60 + one * (filled.MOST_BYTES // len(one) - 999)
+    image = drawings.painted(filled.pieces(content))
+    assert image is None or image.width * image.height < codes.MOST_PIXELS
 
 
 MANY = 1_000_000

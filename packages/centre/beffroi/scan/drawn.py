@@ -10,7 +10,7 @@ Source:  ISO/IEC 18004; SVG 1.1, 8.3 (path data); docs/decisions/0190-codes-that
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
 from html import unescape
 from itertools import islice
@@ -202,13 +202,18 @@ _TAKES = {"M": 2, "L": 2, "H": 1, "V": 1, "C": 6, "S": 4, "Q": 4, "T": 2, "A": 7
 _MOST_SHAPES, _MOST_STEPS, _FEWEST_PIECES = 20_000, 200_000, 60
 _EDGE, _MOST_PAINTED = 800, 10_000_000
 """Pixels of the picture's edge; of what is painted, what takes time."""
-type _Points = list[tuple[float, float]]
-type _Piece = tuple[_Points, int | None, float]
+type Points = list[tuple[float, float]]
+type Piece = tuple[Points, int | None, float]
 """Points, shade where one is told, breadth of a line; 0 for what is filled."""
 
 
 def _by_shapes(text: str) -> Image.Image | None:
-    pieces = list(islice(_pieces(text), _MOST_SHAPES))
+    return painted(_pieces(text))
+
+
+def painted(told: Iterable[Piece]) -> Image.Image | None:
+    """None where that is no code."""
+    pieces = list(islice(told, _MOST_SHAPES))
     if len(pieces) < _FEWEST_PIECES:
         return None
     corners = [point for points, *_ in pieces for point in points]
@@ -234,12 +239,12 @@ def _by_shapes(text: str) -> Image.Image | None:
     return image
 
 
-def _spread(points: _Points) -> tuple[float, float]:
+def _spread(points: Points) -> tuple[float, float]:
     across, down = zip(*points, strict=True)
     return max(across) - min(across), max(down) - min(down)
 
 
-def _pieces(text: str) -> Iterator[_Piece]:
+def _pieces(text: str) -> Iterator[Piece]:
     of_class, left = dict(_OF_CLASS.findall(text)), _MOST_STEPS
     named: dict[str, tuple[str, dict[str, str]]] = {}
     for shape, attributes in _SHAPES.findall(text):
@@ -258,11 +263,11 @@ def _pieces(text: str) -> Iterator[_Piece]:
             return
 
 
-def _of_shape(kind: str, told: dict[str, str]) -> Iterator[_Piece]:
+def _of_shape(kind: str, told: dict[str, str]) -> Iterator[Piece]:
     moved = _MOVED.search(told.get("transform", ""))
     dx, dy = (_number(one) for one in (moved[1], moved[2])) if moved else (0.0, 0.0)
     dx, dy = dx + _number(told.get("dx", "")), dy + _number(told.get("dy", ""))
-    contours: list[_Points] = []
+    contours: list[Points] = []
     if kind == "rect":
         x, y, width, height = (_number(told.get(one, "")) for one in ("x", "y", "width", "height"))
         contours = [[(x, y), (x + width, y), (x + width, y + height), (x, y + height)]]
@@ -282,7 +287,7 @@ def _of_shape(kind: str, told: dict[str, str]) -> Iterator[_Piece]:
             yield placed, _shade(stroke) or _BLACK, _number(told.get("stroke-width", "1"))
 
 
-def _turns(points: _Points) -> bool:
+def _turns(points: Points) -> bool:
     pairs = zip(points, points[1:] + points[:1], strict=True)
     return sum(x * y2 - x2 * y for (x, y), (x2, y2) in pairs) < 0
 
@@ -292,9 +297,9 @@ def _number(text: str) -> float:
     return float(found[2]) if found and found[2] else 0.0
 
 
-def _contours(path: str) -> Iterator[_Points]:
+def _contours(path: str) -> Iterator[Points]:
     """Of curves their ends."""
-    points: _Points = []
+    points: Points = []
     command, numbers = "", list[float]()
     x = y = 0.0
     for letter, number in islice(((one[1], one[2]) for one in _STEPS.finditer(path)), _MOST_STEPS):

@@ -25,7 +25,7 @@ from PIL import Image
 from pypdf import PdfReader
 from pypdf.generic import DictionaryObject, StreamObject
 
-from beffroi.scan import bodies, codes, office, scripts
+from beffroi.scan import bodies, codes, drawn, filled, office, scripts
 from beffroi.scan.bodies import Body
 
 TEXT_CPU_S = 1.5
@@ -275,8 +275,10 @@ def _quietly(step: Callable[[], str]) -> str:
 
 
 def _pictures(reader: PdfReader) -> Iterator[Picture]:
-    """Each once. Inline ones, and what is drawn by lines, are none."""
-    waiting = [_dictionary(reader.pages[number].get("/Resources")) for number in reversed(_foremost(reader))]
+    """Each once, and behind them what pages and forms draw without one. Inline ones are none."""
+    pages = [reader.pages[number] for number in _foremost(reader)]
+    waiting = [_dictionary(page.get("/Resources")) for page in reversed(pages)]
+    drawings: list[Picture] = [partial(_drawn, page.get_contents) for page in pages]
     seen: set[int] = set()
     while waiting and len(seen) < _MAX_PICTURES:
         for one in map(_resolved, _dictionary(waiting.pop().get("/XObject")).values()):
@@ -285,8 +287,16 @@ def _pictures(reader: PdfReader) -> Iterator[Picture]:
             seen.add(id(one))
             if one.get("/Subtype") == "/Form":
                 waiting.append(_dictionary(one.get("/Resources")))
+                drawings.append(partial(_drawn, partial(_resolved, one)))
             elif one.get("/Subtype") == "/Image":
                 yield partial(_picture, one)
+    yield from drawings
+
+
+def _drawn(content: Callable[[], StreamObject | None]) -> Image.Image | None:
+    stream = content()
+    data = stream.get_data() if stream is not None else b""
+    return drawn.painted(filled.pieces(data)) if filled.may_draw(data) else None
 
 
 def _picture(stream: StreamObject) -> bytes | Image.Image | None:
