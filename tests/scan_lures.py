@@ -372,6 +372,9 @@ HELD: dict[str, tuple[bytes, str]] = {
     "sandbox": (zipped(("a.wsb", b"<Configuration/>")), kinds.PROGRAM),
     "update of Windows": (zipped(("a.msu", b"MSCF")), kinds.PROGRAM),
     "remote desktop": (packed(bureau__rdp=b"full address:s:evil.example.net\r\n"), kinds.PROGRAM),
+    "profile of a telephone": (zipped(("messagerie.mobileconfig", b"<x/>")), kinds.PROGRAM),
+    "script of a Mac": (zipped(("facture.scpt", b"tell")), kinds.PROGRAM),
+    "extension of a browser": (packed(signature__crx=b"Cr24"), kinds.PROGRAM),
     "search": (zipped(("dossier.searchconnector-ms", b"<x/>")), kinds.PROGRAM),
     "settings": (zipped(("a.settingcontent-ms", b"<x/>")), kinds.PROGRAM),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import email.policy
 import os
+from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from beffroi.portal import safe_html
 from beffroi_protocol.errors import IndicatorInvalid
 from beffroi_protocol.indicators import normalise
 
+from tests import scan_samples as samples
 from tests.conftest import Commune
 from tests.mail_post import Post, needs_engines, until
 
@@ -124,6 +126,33 @@ def test_what_is_blocked_already_is_refused_also_where_it_is_only_shown(post: Po
     hidden = [("plain", EVIL), ("html", f'<a href="https://www.franc.example.com/">{EVIL}</a>')]
     assert post.send(alternative(box.address, 90, *hidden), box.address)[0] == 554
     assert post.send(alternative(box.address, 91, ("plain", "Bonjour")), box.address)[0] == 250
+
+
+def test_an_address_in_the_text_of_a_document_is_only_shown(post: Post, beaune: Commune) -> None:
+    """Readers make a link of it, and a line's end may have cut it."""
+    box = post.mailbox(beaune, beaune.agent, "agent")
+
+    def letter(number: int) -> bytes:
+        made = EmailMessage()
+        made["From"], made["To"], made["Subject"] = "billing@sender.example.net", box.address, "Avis"
+        made["Message-ID"] = f"<document{number}@sender.example.net>"
+        made.set_content("Voir le document.")
+        made.add_attachment(
+            samples.pdf(f"Consultez {EVIL}, merci."),
+            maintype="application",
+            subtype="pdf",
+            filename="avis.pdf",
+        )
+        return made.as_bytes(policy=email.policy.SMTP)
+
+    assert post.send(letter(1), box.address)[0] == 250
+    post.wait_count(box, 1)
+    post.settle(1)
+    message = MailMessage.objects.get(message_id__contains="document1@")
+    assert hosts(message.id, "link") == set() and "pay.evil.example.com" in hosts(message.id, "shown")
+    post.block("url", EVIL)
+    post.wait_gate(1)
+    assert post.send(letter(2), box.address)[0] == 554
 
 
 @pytest.mark.corpus

@@ -29,6 +29,8 @@ _PROGRAMS = _set(
     " vbe js jse wsf wsh wsc sct hta jar class apk elf run sh bash reg inf scf chm hlp gadget xll wll xlam ppam one"
     " onepkg swf ade adp mde msc diagcab pyz pyw library-ms settingcontent-ms search-ms searchconnector-ms command"
     " wsb msu xbap ps1xml psc1 udl webpnp dqy mda mdw accde accdr contact ws pyc pyo pyzw shb shs"
+    " mobileconfig ppkg scpt scptd applescript terminal pkg mpkg crx xpi vsix ahk au3 a3x maf mam maq maw mav xnk"
+    " appcontent-ms"
     " action rdp jnlp theme themepack deskthemepack appref-ms msixbundle appxbundle vsto iqy oqy rqy"
 )
 _PROGRAM_CONTENT = _set("exe elf class jar apk bat chm swf msi one")

@@ -27,7 +27,7 @@ local N = "beffroi"
 local ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 -- rspamd itself shows us 1024 addresses (max_lua_urls), some of them where there are more. What is longer than MAX_FACTS
 -- mailgate does not read.
-local MAX_URLS, MAX_RECIPIENTS, MAX_SYMBOLS = 1000, 1000, 100
+local MAX_URLS, MAX_RECIPIENTS, MAX_SYMBOLS, MAX_SHOWN = 1000, 1000, 100, 200
 local MAX_TEXT, MAX_FACTS = 2048, 2 * 1024 * 1024
 
 -- 48 bits of milliseconds and 82 random bits, 5 bits a character: the same shape as lib.ids.new_id.
@@ -162,6 +162,15 @@ local function links(task)
   more = more or #urls + #of_documents > MAX_URLS
   for one in pairs(written) do
     if #out < MAX_URLS then out[#out + 1] = { url = text_of(one) } end
+  end
+  -- Readers of documents make links of addresses in their text. A line's end may cut one, so it is no evidence.
+  local left = MAX_SHOWN
+  for _, text in ipairs(scanning.documents(task)) do
+    for place in text:gmatch("%f[%w][hH][tT][tT][pP][sS]?://[^%s%z<>\"')]+") do
+      if left == 0 or #out >= MAX_URLS then break end
+      left = left - 1
+      out[#out + 1] = { url = text_of((place:gsub("[.,;:!?]+$", ""))), only_shown = true }
+    end
   end
   return out, more
 end
