@@ -10,10 +10,11 @@ from datetime import timedelta
 
 import pytest
 from beffroi.core.events import registry, retention, run_forever, run_pending, run_periodic
+from beffroi.core.events import running as running_module
 from beffroi.core.events.models import ConsumerCursor, OutboxEvent, ParkedEvent
 from beffroi.core.events.outbox import publish
 from beffroi.core.events.registry import ConsumerNameTaken, Event, consumer, periodic
-from beffroi.core.events.running import PARK_AFTER, TURN_S
+from beffroi.core.events.running import BATCH, PARK_AFTER, TURN_S
 from beffroi.core.identity.models import Person
 from beffroi.core.planes import db as planes_db
 from beffroi.core.planes import outbox as plane_outbox
@@ -348,6 +349,34 @@ def test_consumers_without_news_are_not_asked_one_by_one() -> None:
     with CaptureQueriesContext(connection) as asked:
         assert run_pending("main") == 0
     assert len(asked) < len(registry.consumers()) / 4
+
+
+@pytest.mark.usefixtures("committed")
+def test_a_turn_of_a_consumer_asks_for_its_place_and_for_its_events_once() -> None:
+    """What a turn costs is what each mail costs: two consumers have one for each."""
+    taken = collector()
+    tell(1)
+    tell(2, "test:nobody_wants_it")
+    run_pending(GROUP)
+    tell(3)
+    one = registry.consumers()["tests.collect"]
+    with CaptureQueriesContext(connection) as asked:
+        assert running_module._guarded(one, threading.Event()) is None
+    read = [query["sql"] for query in asked if query["sql"].startswith("SELECT")]
+    assert sum('FROM "outbox" ' in one for one in read) == 1
+    # Its own once, and once under the lock under which it moves.
+    assert sum('FROM "outbox_cursor"' in one for one in read) == 2
+    assert taken == [1, 3]
+
+
+@pytest.mark.usefixtures("committed")
+def test_a_turn_goes_on_to_the_end_of_what_waited() -> None:
+    taken = collector()
+    with transaction.atomic():
+        for number in range(BATCH + 1):
+            publish("test:told", {"number": number})
+    run_pending(GROUP)
+    assert taken == list(range(BATCH + 1))
 
 
 @pytest.mark.usefixtures("committed")

@@ -261,6 +261,9 @@ def test_waiting_copies_are_tied_to_late_evidence_all_at_once(
     assert taken() == list(range(150, 200))
     assert sorted(MailDelivery.objects.values_list("message_id", flat=True)) == sorted(messages)
     assert journal.settle([]) == []
+    PendingDelivery.objects.all().delete()
+    with django_assert_max_num_queries(1):
+        assert sweep.sweep() == 0, "each second, and no transaction while nothing waits"
 
 
 def test_a_copy_whose_message_id_is_none_is_tied_without_a_search_of_its_mailbox(

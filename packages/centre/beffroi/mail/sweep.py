@@ -59,6 +59,8 @@ _TIMEOUT_S = 30.0
 def sweep() -> int:
     """Work through waiting copies; return how many were settled. Errors: DoveadmUnavailable."""
     waiting = list(PendingDelivery.objects.order_by("attempts", "id")[:WAITING])
+    if not waiting:  # nearly each second: a transaction would hold up whoever writes
+        return 0
     settled = journal.settle(waiting)
     _unmark([one for one in settled if one.attempts])  # else its evidence was only on its way
     left = {one.pk for one in waiting} - {one.pk for one in settled}

@@ -48,7 +48,7 @@ def run_pending(group: str) -> int:
         before, newest, positions = total, _newest(), _positions(group)
         for one in _of(group):  # most have nothing, and are not asked one by one
             if any(newest.get(kind, 0) > positions[one.name] for kind in one.kinds):
-                total += _drain(one)[0]
+                total += _drain(one, positions[one.name])[0]
                 newest = _newest()
         if total == before:
             return total
@@ -149,7 +149,7 @@ def _guarded(one: Consumer, stopping: threading.Event) -> float | None:
         if 0 < pause_s <= LONGEST_PAUSE_S:  # nobody waits longer: the clock was set back since
             return pause_s
         end = time.monotonic() + TURN_S
-        _, whole = _drain(one, lambda: stopping.is_set() or time.monotonic() > end)
+        _, whole = _drain(one, cursor.position, lambda: stopping.is_set() or time.monotonic() > end)
         return None if whole else 0.0
     except Exception as error:  # noqa: BLE001 - outermost loop of the process
         log.error("consumer %s: %s", one.name, type(error).__name__)
@@ -172,20 +172,20 @@ def _cursor(one: Consumer) -> ConsumerCursor:
     return found or ConsumerCursor.objects.get_or_create(consumer=one.name)[0]
 
 
-def _drain(one: Consumer, enough: Callable[[], bool] = lambda: False) -> tuple[int, bool]:
-    """Take pending events until none is left, or ``enough`` says so; return how many, and whether none is left."""
+def _drain(one: Consumer, position: int, enough: Callable[[], bool] = lambda: False) -> tuple[int, bool]:
+    """Take events behind ``position`` until none is left, or ``enough`` says so; return how many, and whether none is
+    left. What comes meanwhile is news to whoever called."""
     taken = 0
-    position = _cursor(one).position
     while True:
         rows = _after(position).filter(kind__in=one.kinds)[:BATCH]
         events = [_event(row) for row in rows]
-        if not events:
-            return taken, True
         for event in events:
             taken += _take(one, event)
             position = event.id
             if enough():
                 return taken, False
+        if len(events) < BATCH:
+            return taken, True
 
 
 def _take(one: Consumer, event: Event) -> bool:
