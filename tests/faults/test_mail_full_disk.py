@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from beffroi.mail.models import Mailbox
+from beffroi.core.decisions import actions as decisions
+from beffroi.core.events import run_pending
+from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
+from beffroi.mail import remediation
+from beffroi.mail.models import Mailbox, RemediationItem, RemediationJob
 
 from tests.conftest import Commune
-from tests.mail_post import Post, needs_engines, until
+from tests.mail_post import Post, lure, needs_engines, until
 
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
@@ -38,6 +45,19 @@ def small(folder: Path, *, mib: float) -> Iterator[None]:
     finally:
         subprocess.run(["/bin/umount", "--lazy", folder], check=True)
         subprocess.run(["/bin/rm", "-r", aside], check=True)
+
+
+@contextmanager
+def full(folder: Path) -> Iterator[None]:
+    """Not a byte is free on its file system while the block runs."""
+    ballast = folder / "ballast"
+    with ballast.open("wb", buffering=0) as handle, contextlib.suppress(OSError):
+        while True:
+            handle.write(bytes(4096))
+    try:
+        yield
+    finally:
+        ballast.unlink()
 
 
 def resize(folder: Path, *, mib: int) -> None:
@@ -97,3 +117,45 @@ def test_a_queue_without_disk_says_later_and_goes_on_by_itself(post: Post, box: 
         post.wait_count(box, 2)
         post.engines.kill("postfix", "dovecot")
     post.engines.start("dovecot", "postfix")
+
+
+COPIES = 60
+
+
+def again(direction: str, after: timedelta) -> int:
+    """How many items failed, once so much time has passed and ``resume`` ran."""
+    items = RemediationItem.objects.filter(job__direction=direction)
+    items.update(changed_at=clock.now() - after)
+    RemediationJob.objects.update(created_at=clock.now() - 2 * after)
+    remediation.try_again()
+    remediation.resume()
+    return items.filter(state="failed").count()
+
+
+def test_what_a_full_disk_kept_from_being_withdrawn_or_given_back_is_when_there_is_room(
+    post: Post, box: Mailbox
+) -> None:
+    for number in range(COPIES):
+        assert post.send(lure(box.address, str(number)), box.address)[0] == 250
+    post.wait_count(box, COPIES)
+    post.settle(COPIES)
+    home = post.config.state / "mailboxes" / box.id
+    with small(home, mib=64):
+        with full(home):
+            decision = post.block("domain", "pay.evil.example.com")
+            run_pending("remediation")
+            failed = RemediationItem.objects.filter(state="failed").count()
+            assert failed
+            remediation.try_again()
+            assert remediation.resume() == 0, "not at once"
+            assert again("withdraw", timedelta(minutes=2)) == failed
+        assert again("withdraw", timedelta(seconds=50)) == failed, "not within a minute"
+        assert again("withdraw", timedelta(minutes=2)) == 0
+        post.wait_count(box, 0)
+        with full(home):
+            decisions.revoke(actor=Actor.system("tests"), decision=decision, reason="test")
+            run_pending("remediation")
+            states = RemediationItem.objects.filter(job__direction="restore").values_list("state", flat=True)
+            assert "failed" in states, sorted(states)
+        assert again("restore", timedelta(hours=1)) == 0
+        post.wait_count(box, COPIES)

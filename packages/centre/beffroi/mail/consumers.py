@@ -254,6 +254,11 @@ def resume() -> None:
     remediation.resume()
 
 
+@periodic("mail.remediation_again", every_s=30.0, group="remediation")
+def try_again() -> None:
+    remediation.try_again()
+
+
 @periodic("mail.webmail", every_s=0.5, group="webmail")
 def send_from_webmail() -> None:
     outgoing.send_due()

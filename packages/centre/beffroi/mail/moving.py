@@ -106,10 +106,12 @@ def out_of_quarantine(engine: Doveadm, items: list[RemediationItem], addresses: 
     was_in = origins.of([(i.message_id, i.mailbox_id) for i in found])
     several = origins.of_several(engine, was_in, addresses)
     groups: list[list[Command]] = []
+    moves: list[int] = []
     for item in found:
         user, copy = addresses[item.mailbox_id], (item.message_id, item.mailbox_id)
         item.folder = was_in.get(copy, ["INBOX"])[0]
         back = several.get(copy) or [(item.folder, "")]
+        moves.append(len(back))
         groups.append(
             [
                 # The folder may be gone; creating one that exists is refused and changes nothing.
@@ -118,8 +120,8 @@ def out_of_quarantine(engine: Doveadm, items: list[RemediationItem], addresses: 
                 doveadm.find(user, item.message_id, item.folder),
             ]
         )
-    for item, answers in zip(found, engine.run_groups(groups), strict=True):
-        if answers[-1] is None:
+    for item, moved, answers in zip(found, moves, engine.run_groups(groups), strict=True):
+        if None in answers[-1 - moved :]:  # a folder that is there already was refused before
             _conclude(item, None)
         else:
             item.state = _Item.MOVED if doveadm.copies(answers[-1]) else _Item.ABSENT

@@ -11,12 +11,12 @@ Source:  docs/internals/remediation.md; header identifier, never Message-ID: an 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from beffroi_protocol.indicators import Indicator
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.decisions import queries as decisions
@@ -26,13 +26,15 @@ from beffroi.core.events import publish
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.mail import holding, moving, queries, unclaimed
-from beffroi.mail.models import MailDelivery, RemediationItem, RemediationJob
+from beffroi.mail.models import Mailbox, MailDelivery, RemediationItem, RemediationJob
 
 _ACTOR = Actor.system("remediation")
 _Item, _Job = RemediationItem.State, RemediationJob.State
 FREE_MESSAGES = 100
 FREE_SHARE = 0.005
 SHARE_DAYS = 30
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)
+AGAIN_FOR = timedelta(days=7)
 
 
 def needs_second_person(decision: Decision, copies: int) -> bool:
@@ -160,6 +162,30 @@ def open_again(mailbox_id: str) -> None:
     jobs = list(items.values_list("job_id", flat=True))
     items.update(state=_Item.PENDING, attempts=0)
     RemediationJob.objects.filter(pk__in=jobs, state=_Job.DONE).update(state=_Job.RUNNING)
+
+
+@transaction.atomic
+def try_again() -> None:
+    """What was not confirmed, as on a full disk, is asked for again by the next ``resume``: after a minute, then each
+    time after as long as it has lasted, at most an hour, for a week."""
+    now = clock.now()
+    rows = RemediationItem.objects.filter(
+        state=_Item.FAILED,
+        job__state=_Job.DONE,
+        job__created_at__gt=now - AGAIN_FOR,
+        mailbox_id__in=Mailbox.objects.filter(closed_at=None).values("id"),
+    ).filter(
+        Q(job__direction=RemediationJob.Direction.RESTORE)
+        | Q(job__decision_id__in=Decision.objects.filter(state=Decision.State.ACTIVE).values("id"))
+    )
+    due = [one for one in rows.select_related("job") if _is_due(one, now)]
+    RemediationItem.objects.filter(pk__in=[one.pk for one in due]).update(state=_Item.PENDING, attempts=0)
+    RemediationJob.objects.filter(pk__in={one.job_id for one in due}).update(state=_Job.RUNNING)
+
+
+def _is_due(item: RemediationItem, now: datetime) -> bool:
+    pause = min(max(item.changed_at - item.job.created_at, FIRST_PAUSE), LONGEST_PAUSE)
+    return not timedelta(0) <= now - item.changed_at < pause  # in the future: of a clock that was ahead
 
 
 def restore(decision_id: str) -> RemediationJob | None:
