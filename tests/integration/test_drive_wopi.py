@@ -332,8 +332,10 @@ def test_a_new_name_keeps_the_lock_and_a_taken_one_is_counted_on(centre: Centre,
     assert session.put(b"goes on").status == 200
     answer = session.do("RENAME_FILE", X_WOPI_RequestedName="Budget", X_WOPI_Lock=LOCK)
     assert answer.json == {"Name": "Budget (2)"}
-    refused = session.do("RENAME_FILE", X_WOPI_RequestedName="a/b", X_WOPI_Lock=LOCK)
-    assert refused.status == 400 and refused.headers["x-wopi-invalidfilenameerror"]
+    for no_name in ("a/b", "", " "):
+        refused = session.do("RENAME_FILE", X_WOPI_RequestedName=no_name, X_WOPI_Lock=LOCK)
+        assert refused.status == 400 and refused.headers["x-wopi-invalidfilenameerror"]
+    assert session.info()["BaseFileName"] == "Budget (2).odt"
     session.do("RENAME_FILE", X_WOPI_RequestedName="Delib", X_WOPI_Lock=LOCK)
 
 

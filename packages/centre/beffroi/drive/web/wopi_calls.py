@@ -248,9 +248,11 @@ class Call:
     async def rename(self) -> Answer:
         """RenameFile. Its lock stays: whoever renames goes on writing."""
         lock_id = wire.lock_id(self.request.headers.get(b"x-wopi-lock", b""))
-        wanted = wire.name(self.request.headers.get(b"x-wopi-requestedname", b""))
 
         def change(writing: Writing) -> str:
+            wanted = wire.name(self.request.headers.get(b"x-wopi-requestedname"))
+            if not wanted.strip():
+                raise names.NameRefused  # its ending alone would be left
             node, now_s = self._writable(writing).node, clock.epoch_s()
             held = editor_locks.of(writing, node.id, now_s=now_s)
             if held != ("", False):
