@@ -15,6 +15,7 @@ from tests.effort import counted
 from tests.fixtures_browser import (
     ARGUMENTS,
     CHROMIUM,
+    FOCUSED,
     PATIENCE_MS,
     Centre,
     administrator,
@@ -387,8 +388,12 @@ def test_a_task_is_ticked_and_the_file_taken_with_the_keyboard(centre: Centre, a
     agent.wait_for_selector("h1:has-text('serveur d’attaquants')")
     first = agent.locator("#incident form button").first
     first.focus()
+    ticked = agent.evaluate("document.activeElement.id")
     agent.keyboard.press("Enter")
     agent.wait_for_selector("#incident .tag:has-text('Fait')")
+    assert agent.evaluate("document.activeElement.id") == ticked
+    agent.keyboard.press("Tab")
+    assert agent.evaluate(FOCUSED).startswith("C’est fait "), "the next step is one on"
     agent.get_by_role("link", name="Télécharger le dossier").focus()
     agent.keyboard.press("Enter")
     agent.wait_for_selector("h1:has-text('Télécharger le dossier')")

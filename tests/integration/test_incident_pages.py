@@ -79,7 +79,7 @@ def test_the_commune_ticks_writes_and_sees_the_countdown(agent: Client, beaune: 
     assert "Premier contact avec 185.203.116.9 (41 connexions sur 3 jours, avant le blocage)" in page
     assert words.task("reinstall_machine") not in page  # the Département's
     first = queries.tasks(incident)[0]
-    assert agent.post(address, {"done": first.id}).status_code == 302
+    assert agent.post(address, {"done": first.id})["Location"] == f"{address}#t-{first.id}"
     assert agent.post(address, {"note": "Câble <b>débranché</b> à 10 h"}).status_code == 302
     page = agent.get(address).content.decode()
     assert "Câble &lt;b&gt;débranché&lt;/b&gt;" in page

@@ -75,9 +75,10 @@ def incident(request: HttpRequest, actor: Actor, incident_id: str) -> HttpRespon
     """Read it; take it, change state or gravity, reopen, tick, write. Errors: NotFound, Invalid, Conflict."""
     found = queries.access_incident(actor, incident_id)
     if request.method == "POST":
-        _lead(request, actor, found)
-        back = "incident_close" if request.POST.get("back") == "close" else "incident"
-        return HttpResponseRedirect(reverse(back, args=[found.id]))
+        at = _lead(request, actor, found)
+        if request.POST.get("back") == "close":
+            return HttpResponseRedirect(reverse("incident_close", args=[found.id]))
+        return HttpResponseRedirect(reverse("incident", args=[found.id]) + at)
     context = {
         "place": "incidents",
         **incident_view.full(actor, found),
@@ -92,7 +93,8 @@ def incident(request: HttpRequest, actor: Actor, incident_id: str) -> HttpRespon
     return page(request, "console/parts/incident.html" if part else "console/incident.html", context)
 
 
-def _lead(request: HttpRequest, actor: Actor, found: Incident) -> None:
+def _lead(request: HttpRequest, actor: Actor, found: Incident) -> str:
+    """As ``write``, and what the Département may."""
     if "take" in request.POST:
         actions.take(actor=actor, incident=found)
     elif "state" in request.POST:
@@ -104,7 +106,8 @@ def _lead(request: HttpRequest, actor: Actor, found: Incident) -> None:
     elif "reopen" in request.POST:
         actions.reopen(actor=actor, incident=found)
     else:
-        write(request, actor, found)
+        return write(request, actor, found)
+    return ""
 
 
 def mail_devices(actor: Actor, found: Incident) -> int:

@@ -56,8 +56,8 @@ def incident(request: HttpRequest, actor: Actor, incident_id: str) -> HttpRespon
     """Read it; tick a task or add a note. Errors: NotFound, Invalid, Conflict."""
     found = queries.access_incident(actor, incident_id)
     if request.method == "POST":
-        write(request, actor, found)
-        return HttpResponseRedirect(reverse("incident", args=[found.id]))
+        at = write(request, actor, found)
+        return HttpResponseRedirect(reverse("incident", args=[found.id]) + at)
     context = {"place": "incidents", **incident_view.full(actor, found)}
     context |= {
         "sees_alarm": incident_drive.sees_alarm(actor, found),
@@ -68,20 +68,22 @@ def incident(request: HttpRequest, actor: Actor, incident_id: str) -> HttpRespon
     return page(request, "portal/parts/incident.html" if part else "portal/incident.html", context)
 
 
-def write(request: HttpRequest, actor: Actor, found: Incident) -> None:
-    """What both sides may do. Errors: NotFound, Invalid, Conflict."""
+def write(request: HttpRequest, actor: Actor, found: Incident) -> str:
+    """What both sides may do; where the page goes on, "" at its head: who ticks one step is before the next. Errors:
+    NotFound, Invalid, Conflict."""
     if "note" in request.POST:
         actions.add_note(actor=actor, incident=found, text=typed(request, "note"))
-        return
+        return ""
     if "not_needed" in request.POST:
         task = queries.access_task(actor, found, request.POST["not_needed"])
         actions.not_needed(actor=actor, incident=found, task=task, why=request.POST.get("why", ""))
-        return
+        return f"#t-{task.id}"
     word = "done" if "done" in request.POST else "undone"
     if word not in request.POST:
         raise Invalid("action")
     task = queries.access_task(actor, found, request.POST[word])
     actions.tick(actor=actor, incident=found, task=task, done=word == "done")
+    return f"#t-{task.id}"
 
 
 @require_http_methods(["GET", "POST"])
