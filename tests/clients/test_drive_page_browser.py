@@ -46,7 +46,7 @@ def test_a_folder_is_sent_previewed_renamed_and_downloaded(drive: Drive, page: A
     inspect(page, "d-coffre-vide")
     with page.expect_navigation():
         page.set_input_files("#desk input[webkitdirectory]", str(photos))
-    page.wait_for_selector(".say:has-text('2 fichiers sont arrivés.')")
+    page.wait_for_selector(".say:focus:has-text('2 fichiers sont arrivés.')")
     page.wait_for_selector(".files >> text=Photos du marché")
     inspect(page, "d-coffre")
     page.click(".files >> text=Photos du marché")
