@@ -136,7 +136,7 @@
   for (const image of document.querySelectorAll(".thumb img, img[data-broken]")) if (image.complete && !image.naturalWidth) leaves(image);
   // A page begins at what is wrong, and after something was done at what it says of it, else at its title: it is read aloud,
   // and the way back is one step on. A page that leads to a place of its own begins there.
-  const done = () => performance.getEntriesByType("navigation")[0].redirectCount && (document.querySelector("[data-done]") || document.querySelector("h1"));
+  const done = () => performance.getEntriesByType("navigation")[0].redirectCount && (document.querySelector("[data-outcome]") || document.querySelector("h1"));
   const first = document.querySelector("[aria-invalid='true']") || document.querySelector("[data-focus]") || document.getElementById(location.hash.slice(1)) || document.querySelector("[autofocus]") || done();
   if (first) begin(first);
 })();
