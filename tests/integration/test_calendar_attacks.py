@@ -25,7 +25,7 @@ from beffroi.lib import ids
 from beffroi.lib.config import Config
 
 from tests import waiting
-from tests.fixtures_calendars import event
+from tests.fixtures_calendars import card, event
 from tests.fixtures_drive import new_config
 
 BEAUNE, NUITS = "col_" + "1" * 26, "col_" + "2" * 26
@@ -290,6 +290,41 @@ def test_a_collection_that_is_to_be_read_anew_is_read_on_after_the_question_that
     assert agent.ask("REPORT", agent.at("agenda/"), QUERY)[0] == 507
     waiting.until(lambda: cache.is_dir() and len(list(cache.iterdir())) >= 60, "all entries read")
     waiting.until(lambda: not agent.calendars._warmer._is_running, "the end")
+
+
+@pytest.mark.parametrize("place", ["contacts/", ""])
+def test_a_book_that_is_to_be_read_anew_ends_for_its_time_and_is_read_on(
+    agent: Person, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    for number in range(30):
+        agent.put(f"contacts/c{number}.vcf", card(f"c{number}", "Nom"))
+    folder = homes.folder(agent.config, BEAUNE) / homes.ROOT / agent.id / homes.CONTACTS
+    cache = folder / ".Radicale.cache" / "item"
+    shutil.rmtree(cache)
+    monkeypatch.setattr(effort, "MOST_CPU_S", 0.0)
+    assert agent.ask("PROPFIND", agent.at(place), HTTP_DEPTH="1")[0] == 507
+    waiting.until(lambda: cache.is_dir() and len(list(cache.glob("c*.vcf"))) == 30, "all cards read")
+    waiting.until(lambda: not agent.calendars._warmer._is_running, "the end")
+    assert agent.ask("PROPFIND", agent.at("contacts/"), HTTP_DEPTH="1")[0] == 207
+
+
+def test_what_can_be_read_anew_is_not_waited_for_and_a_torn_copy_is_none(
+    agent: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a power cut a file that was not synced may be empty."""
+    synced: list[Path] = []
+    monkeypatch.setattr(
+        "radicale.pathutils.fsync", lambda number: synced.append(Path(f"/proc/self/fd/{number}").readlink())
+    )
+    agent.put("agenda/un.ics", event("un", "Un"))
+    folder = homes.folder(agent.config, BEAUNE) / homes.ROOT / agent.id / homes.AGENDA
+    assert folder in synced and not any(
+        one.is_relative_to(folder / ".Radicale.cache" / "item") for one in synced
+    )
+    copy = folder / ".Radicale.cache" / "item" / "un.ics"
+    copy.write_bytes(b"")
+    status, answer = agent.ask("PROPFIND", agent.at("agenda/"), HTTP_DEPTH="1")
+    assert status == 207 and b"un.ics" in answer and copy.stat().st_size
 
 
 def test_daily_entries_of_centuries_end_the_look_for_what_clashes_with_an_invitation(

@@ -152,7 +152,7 @@ class Calendars:
             if method == "PUT":
                 _require_quick(body.decode())
             inner = _passed_on(environ, who, parts, target, body)
-            return _bounded(store, inner, start_response, partial(self._read_on, store, parts))
+            return _bounded(store, inner, start_response, partial(self._read_on, store, who, parts))
         except BeffroiError as error:
             raise Refused(HTTPStatus(error.http_status), f"{words(error)}\n") from None
         except OSError as error:
@@ -178,9 +178,10 @@ class Calendars:
         self.sign_ins.succeeded(address, who.login, who.app_password_id)
         return who
 
-    def _read_on(self, store: Store, parts: list[str]) -> None:
-        if len(parts) > 1:
-            self._warmer.want(store.storage, f"/{parts[0]}/{parts[1]}/")
+    def _read_on(self, store: Store, who: Who, parts: list[str]) -> None:
+        home = homes.folder(self._config, who.collectivite_id) / homes.ROOT / who.person_id
+        for name in parts[1:2] or [one.name for one in home.iterdir() if not one.name.startswith(".")]:
+            self._warmer.want(store.storage, f"/{who.person_id}/{name}/")
 
     def _size(self, who: Who, parts: list[str]) -> int:
         home = homes.folder(self._config, who.collectivite_id) / homes.ROOT / who.person_id

@@ -12,14 +12,15 @@ from __future__ import annotations
 import json
 import logging
 import os
+import threading
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from radicale.storage import multifilesystem
 
-from beffroi.drive.calendars import homes
+from beffroi.drive.calendars import effort, homes
 from beffroi.lib.errors import BeffroiError
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 type Told = Callable[[str, int], object]
 """(whose home, bytes more). Errors: those of the metadata."""
 _DRAFT = ".Beffroi.draft"
+_COPIES = ".Radicale.cache/item"
 MAX_PROPS_BYTES = 32 * 1024
 """A calendar of a phone, with a description, alarms and the text of its zone, has some 7 KiB."""
 log = logging.getLogger("beffroi.calendars")
@@ -84,18 +86,30 @@ class Collection(multifilesystem.Collection):
 
     @contextmanager
     def _atomic_write(self, path: str, mode: str = "w", newline: str | None = None) -> Iterator[IO[Any]]:
-        """Of many, without a directory for each."""
+        """Of many, without a directory for each. What was read of an item is not waited for: it can be read anew."""
         file: IO[Any]
-        if not self._storage.are_many:
+        is_copy = Path(path).parent == Path(self._filesystem_path) / _COPIES
+        if not self._storage.are_many and not is_copy:
             with super()._atomic_write(path, mode, newline) as file:
                 yield file
             return
-        draft = Path(path).with_name(_DRAFT)
+        # Readers write copies side by side; what one leaves behind goes as any copy without an item does.
+        draft = Path(f"{path}.{threading.get_ident()}") if is_copy else Path(path).with_name(_DRAFT)
         with draft.open(mode, newline=newline, encoding=None if "b" in mode else self._encoding) as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if not is_copy:
+                os.fsync(file.fileno())
         draft.replace(path)
+
+    def _load_item_cache(self, href: str, cache_hash: str) -> Any:
+        """None also for a copy that a power cut left empty. Errors: Spent, where an item is to be read anew."""
+        found = None
+        with suppress(EOFError):
+            found = super()._load_item_cache(href, cache_hash)
+        if found is None:
+            effort.require()
+        return found
 
 
 class Storage(multifilesystem.Storage):
