@@ -41,7 +41,7 @@ def sign_in(commune: Commune, person_id: str, *, door: str = "imap", address: st
 
 def lines(client: Client) -> list[list[str]]:
     """The table's rows, without tags."""
-    body = client.get("/communes/usage/").content.decode().partition("<tbody>")[2].partition("</tbody>")[0]
+    body = client.get("/communes/usage/").content.decode().partition("<tbody ")[2].partition("</tbody>")[0]
     rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in body.split("</tr>")[:-1]]
     return [[" ".join(re.sub(r"<[^>]+>", " ", cell).split()) for cell in row] for row in rows]
 
