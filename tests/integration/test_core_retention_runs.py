@@ -245,7 +245,7 @@ def test_every_category_has_words_settings_and_its_place(config: Config) -> None
         (400, "400 jours"),
         (730, "2 ans"),
         (2192, "6 ans"),
-        (2195, "2195 jours"),
+        (2195, "2\xa0195 jours"),
         (0, "jusqu’à leur terme"),
     ],
 )
