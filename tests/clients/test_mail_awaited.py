@@ -77,7 +77,7 @@ def test_a_mailbox_that_never_opens_holds_up_what_is_unknown_for_a_day_and_nothi
 ) -> None:
     box = queued.mailbox(beaune, beaune.agent, "ouverte")
     Mailbox.objects.create(
-        collectivite_id=beaune.id, address=f"jamais@{beaune.domain}", crypt_key="-", ready_at=None
+        collectivite_id=beaune.id, address=f"jamais@{beaune.domain}", crypt_key="-", ready_at=clock.now()
     )
     awaited.begin()
     consumers.end_awaited()
@@ -95,6 +95,7 @@ def test_a_start_with_all_mailboxes_known_refuses_as_ever(queued: Post, beaune: 
     Mailbox.objects.create(
         collectivite_id=beaune.id, address=f"partie@{beaune.domain}", crypt_key="-", closed_at=clock.now()
     )
+    Mailbox.objects.create(collectivite_id=beaune.id, address=f"neuve@{beaune.domain}", crypt_key="-")
     awaited.begin()
     assert projections.awaited_until_s(queued.config) is None
     assert answer(queued, f"personne@{beaune.domain}")[0] == 550

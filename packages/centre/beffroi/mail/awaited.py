@@ -24,10 +24,12 @@ LONGEST_S = 24 * 3600
 
 
 def _missing() -> list[Mailbox]:
-    """Open, with a key to open them by, and unknown to Postfix."""
+    """Open, with a key to open them by, once known to Postfix, and unknown to it now. One that is new has no mail."""
     known = projections.routed(settings.BEFFROI)
-    rows = Mailbox.objects.filter(closed_at=None).exclude(crypt_key="").order_by("id")
-    return [one for one in rows if one.address not in known]
+    opened = (
+        Mailbox.objects.filter(closed_at=None).exclude(ready_at=None).exclude(crypt_key="").order_by("id")
+    )
+    return [one for one in opened if one.address not in known]
 
 
 def begin() -> None:
@@ -43,8 +45,7 @@ def begin() -> None:
     projections.await_mailboxes(config, addresses, until_s=clock.epoch_s() + LONGEST_S)
     with transaction.atomic():
         for one in missing:
-            if one.ready_at is not None:
-                publish("mail:mailbox_created", {"mailbox_id": one.id}, collectivite_id=one.collectivite_id)
+            publish("mail:mailbox_created", {"mailbox_id": one.id}, collectivite_id=one.collectivite_id)
 
 
 def end(look_up_anew: Callable[[], None]) -> None:
