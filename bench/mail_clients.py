@@ -169,10 +169,17 @@ def fill(address: str, first: int, count: int, size_bytes: int) -> Answer:
 
 
 def settled(address: str, word: str) -> Answer:
-    """Ask the index of words once, which brings it up to date."""
+    """Ask the index of words until it is up to date, which the first question brings about; Dovecot waits for it some
+    twenty seconds at a time."""
     client = _open(address)
     client.select_folder("INBOX", readonly=True)
-    found = client.search(["TEXT", word])
+    while True:
+        try:
+            found = client.search(["TEXT", word])
+            break
+        except imapclient.exceptions.IMAPClientError as error:
+            if "[INUSE]" not in str(error):
+                raise
     client.logout()
     return {"ok": True, "found": len(found)}
 
