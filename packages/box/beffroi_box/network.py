@@ -186,9 +186,8 @@ class Network:
         for path in made:
             coming[path].replace(path)
         for path in self._directory.glob(PREFIX + "*.net*"):
-            if (
-                path not in made and path.is_file()
-            ):  # a directory beside one is a person's (systemd.network(5))
+            # A directory beside one is a person's (systemd.network(5)).
+            if path not in made and path.is_file():
                 path.unlink()
 
     def _is_real(self, plan: Plan) -> bool:

@@ -19,8 +19,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from beffroi.lib import clock, durable, json_file
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
@@ -110,7 +108,7 @@ def _tell(config: Config, domains: list[str]) -> None:
         return
     if domains:
         log.error("the signing key does not open: %s", ", ".join(domains))
-    durable.write(_unreadable(config), (msgspec.json.encode(domains),), mode=0o644)
+    json_file.write(_unreadable(config), domains, mode=0o644)
 
 
 def _write(path: Path, text: str) -> None:

@@ -218,7 +218,7 @@ def painted(told: Iterable[Piece]) -> Image.Image | None:
         return None
     corners = [point for points, *_ in pieces for point in points]
     left, top = min(x for x, _ in corners), min(y for _, y in corners)
-    size = max(_spread(corners))
+    size = max(spread(corners))
     if not isfinite(size) or size <= 0:
         return None
     scale = _EDGE / size
@@ -226,7 +226,7 @@ def painted(told: Iterable[Piece]) -> Image.Image | None:
     pen, left_over = ImageDraw.Draw(image), float(_MOST_PAINTED)
     for number, (points, shade, breadth) in enumerate(pieces):
         placed = [((x - left) * scale + _MARGIN, (y - top) * scale + _MARGIN) for x, y in points]
-        width, height = _spread(placed)
+        width, height = spread(placed)
         left_over -= len(points) * height + width * height / _MARGIN
         if left_over < 0:
             break
@@ -239,7 +239,7 @@ def painted(told: Iterable[Piece]) -> Image.Image | None:
     return image
 
 
-def _spread(points: Points) -> tuple[float, float]:
+def spread(points: Points) -> tuple[float, float]:
     across, down = zip(*points, strict=True)
     return max(across) - min(across), max(down) - min(down)
 

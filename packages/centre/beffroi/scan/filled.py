@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from beffroi.scan.drawn import Piece, Points
+from beffroi.scan.drawn import Piece, Points, spread
 
 MOST_BYTES = 1024 * 1024
 """Of a page; a plan has more, a page with a code 30 to 200 kB."""
@@ -38,8 +38,7 @@ def may_draw(content: bytes) -> bool:
 def pieces(content: bytes) -> Iterator[Piece]:
     """The small shapes, with y downwards."""
     for points, shade in _shapes(content):
-        across, down = zip(*points, strict=True)
-        edges = max(across) - min(across), max(down) - min(down)
+        edges = spread(points)
         if min(edges) >= _SMALL_PT[0] and max(edges) <= _SMALL_PT[1]:
             yield points, shade, 0.0
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from beffroi.lib import durable, json_file
+from beffroi.lib import json_file
 
 NAME = "epoch"
 LEAP = 1000
@@ -26,4 +26,4 @@ def leap(folder: Path, epoch: int) -> None:
     mark = json_file.read(folder / NAME, Mark) or Mark()
     mark.epoch = max(mark.epoch, epoch) + LEAP
     folder.mkdir(mode=0o700, exist_ok=True)
-    durable.write(folder / NAME, (msgspec.json.encode(mark),), mode=0o600)
+    json_file.write(folder / NAME, mark)

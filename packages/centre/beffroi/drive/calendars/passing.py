@@ -125,9 +125,7 @@ def hand_over(home: Path, was: str, heirs: Path, made: str, title: str) -> int:
     durable.sync_directory(heirs)
     json_file.write(target / homes.HANDED, sorted(names))
     if not (target / homes.PROPS).exists():
-        durable.write(
-            target / homes.PROPS, (msgspec.json.encode(_props(source) | {_TITLE: title}),), mode=0o600
-        )
+        json_file.write(target / homes.PROPS, _props(source) | {_TITLE: title})
     _move(source, target, moving)
     return len(names)
 

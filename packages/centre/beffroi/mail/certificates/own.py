@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 from cryptography import x509
 
-from beffroi.lib import durable
+from beffroi.lib import json_file
 from beffroi.lib.config import Config
 
 FILES = ("portal.pem", "mail.pem")
@@ -38,7 +38,7 @@ def note(config: Config) -> None:
     """Look and write down. Errors: OSError."""
     folder(config).mkdir(exist_ok=True)
     found = [_end(folder(config) / name, folder(config) / "ca.pem") for name in FILES]
-    durable.write(folder(config) / "ends.json", (msgspec.json.encode(found),), mode=0o644)
+    json_file.write(folder(config) / "ends.json", found, mode=0o644)
 
 
 def soon(config: Config, *, now: int) -> list[End]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from beffroi.lib import durable, json_file
+from beffroi.lib import json_file
 from beffroi.lib.config import Config
 
 
@@ -41,4 +41,4 @@ def remember(config: Config, sent: Sent | None) -> None:
     if sent is None:
         _path(config).unlink(missing_ok=True)
     else:
-        durable.write(_path(config), (msgspec.json.encode(sent),), mode=0o600)
+        json_file.write(_path(config), sent)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from beffroi.lib import durable, json_file
+from beffroi.lib import json_file
 from beffroi.lib.config import Config
 
 LATE_AFTER_S = 3600
@@ -43,7 +43,7 @@ def read(config: Config) -> Told | None:
 
 def write(config: Config, told: Told) -> None:
     """Errors: OSError."""
-    durable.write(_path(config), (msgspec.json.encode(told),), mode=0o644)
+    json_file.write(_path(config), told, mode=0o644)
 
 
 def problem(config: Config, *, now: int, alarm_after: int) -> str:

@@ -68,13 +68,21 @@ def back(content: SafeString, view: str, *arguments: object) -> SafeString:
 
 @register.simple_block_tag
 def notice(
-    content: SafeString, tone: str, drawing: str, *, role: str = "", focus: bool = False
+    content: SafeString,
+    tone: str,
+    drawing: str,
+    *,
+    role: str = "",
+    focus: bool = False,
+    outcome: bool = False,
 ) -> SafeString:
     """Several paragraphs that are to be noticed. ``tone``: "good", "warn", "bad", or "" for what is only said;
-    ``role``: "alert" or "status" where it is read aloud by itself; ``focus``: the page begins at it."""
+    ``role``: "alert" or "status" where it is read aloud by itself; ``focus``: the page begins at it;
+    ``outcome``: so it does where it answers what was done."""
     style = f"say {tone}".strip()
     told = format_html(' role="{}"', role) if role else ""
     begins = mark_safe(' tabindex="-1" data-focus') if focus else ""
+    begins = mark_safe(' tabindex="-1" data-outcome') if outcome else begins
     box = '<div class="{}"{}{}>{}<div>{}</div></div>'
     return format_html(box, style, told, begins, icon(drawing), content)
 

@@ -388,9 +388,8 @@ def sending(request: HttpRequest, actor: Actor, mailbox_id: str, sending_id: str
     context = {"place": "mail", "mailbox": mailbox, "one": one}
     part = asks_part(request, "state")
     if part and request.GET.get("seen") == one["mark"]:
-        return HttpResponse(
-            status=HTTPStatus.NO_CONTENT
-        )  # what is read aloud is not said again every two seconds
+        # What is read aloud is not said again every two seconds.
+        return HttpResponse(status=HTTPStatus.NO_CONTENT)
     return page(request, "portal/parts/mail_sending.html" if part else "portal/mail_sending.html", context)
 
 

@@ -25,7 +25,7 @@ from typing import IO
 import msgspec
 
 from beffroi.core.planes import feed_mark
-from beffroi.lib import clock, durable
+from beffroi.lib import clock, durable, json_file
 from beffroi.lib.config import DATABASE_PASSWORD, Config, load
 from beffroi.lib.errors import BeffroiError
 from beffroi.mail.backup.database import form
@@ -64,7 +64,7 @@ def take(config: Config) -> About:
         with tarfile.open(folder(config) / form.PICTURE, "w") as archive:
             archive.add(made, ".", filter=_without_times)
     today = Today(rows, erased=sorted(one.name for one in (config.state / ERASED).glob("[!.]*")))
-    durable.write(folder(config) / form.TODAY, (msgspec.json.encode(today),), mode=0o600)
+    json_file.write(folder(config) / form.TODAY, today)
     return about
 
 

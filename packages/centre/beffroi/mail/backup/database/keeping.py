@@ -25,7 +25,7 @@ from beffroi_protocol.errors import UNDECODABLE
 
 from beffroi.core.audit import heads
 from beffroi.core.audit.heads import Head
-from beffroi.lib import clock, durable
+from beffroi.lib import clock, durable, json_file
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 from beffroi.mail.backup import hands as children
@@ -125,7 +125,7 @@ class Databases:
         keep_s = self._config.backup_keep_days * 86400
         till_s = self.store.counted_to_s()
         kept = form.merged(before, now, now_s=clock.epoch_s(), till_s=till_s, keep_s=keep_s)
-        durable.write(place, (msgspec.json.encode(kept),), mode=0o600)
+        json_file.write(place, kept)
         settings = self._config.state / "beffroi.toml"
         if settings.exists():
             durable.write(root(self._config) / "beffroi.toml", (settings.read_bytes(),), mode=0o600)
@@ -141,7 +141,7 @@ class Databases:
                 if not row[column] and rows.get(row[one.key], {}).get(column):
                     rows[row[one.key]], is_changed = {column: ""}, True
         if is_changed:
-            durable.write(place, (msgspec.json.encode(kept),), mode=0o600)
+            json_file.write(place, kept)
 
     def list(self) -> Answer:
         """Oldest first. Errors: StoreFailed."""
