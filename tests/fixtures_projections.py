@@ -28,5 +28,5 @@ def engines(config: Config) -> Iterator[Config]:
     project(config)
     yield config
     shutil.rmtree(config.state / "projections" / "sieve")
-    for path in (config.state / "projections").glob("*.sqlite"):
+    for path in (config.state / "projections").glob("*.sqlite*"):
         path.unlink()

@@ -43,8 +43,9 @@ def engines_of(
         alter(config)
     engines = Engines(config)
     try:
-        engines.start(*names)
-        yield engines
+        with setup.held(config):
+            engines.start(*names)
+            yield engines
     finally:
         engines.stop()
         if not os.environ.get("BEFFROI_KEEP"):

@@ -111,7 +111,7 @@ def _run(config: Config, options: argparse.Namespace, first: bool) -> int:
     _say("starting")
     supervisor = Supervisor(config, centre.processes(config), say=_say, addresses=addresses(config))
     supervisor.status.notices = notices
-    with supervisor.signals():
+    with centre.held(config), supervisor.signals():
         try:
             supervisor.start()
             if not supervisor.wait_ready():

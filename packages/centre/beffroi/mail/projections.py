@@ -5,8 +5,8 @@ Purpose: routes.sqlite (no secrets) tells Postfix which domains and mailboxes ex
          while every Python process is stopped. sieve/ holds one script a mailbox, where its owner set something.
 Process: written by the worker's consumers only; read by ``postfix``, ``dovecot`` and ``mailgate``; scripts by delivery.
 Hostile: nothing; values come from our own tables.
-Format:  journal_mode DELETE: a reader without write permission cannot open a WAL database. Never replaced by
-         rename: proxymap and auth-worker hold the file open.
+Format:  routes.sqlite as ``lookup_tables`` writes it; auth.sqlite in journal_mode DELETE: Dovecot waits for a lock,
+         and no key stays in a log. Never replaced by rename: proxymap and auth-worker hold the file open.
 Source:  docs/internals/mail-engines.md.
 """
 
@@ -21,7 +21,7 @@ from typing import Protocol
 
 from beffroi.lib import durable
 from beffroi.lib.config import Config
-from beffroi.mail import alias_routes
+from beffroi.mail import alias_routes, lookup_tables
 from beffroi.mail.alias_routes import MailRoutes
 from beffroi.mail.key_pairs import KeyPair
 
@@ -71,25 +71,30 @@ def _folder(config: Config) -> Path:
     return config.state / "projections"
 
 
+def routes_path(config: Config) -> Path:
+    return _folder(config) / "routes.sqlite"
+
+
+def auth_path(config: Config) -> Path:
+    return _folder(config) / "auth.sqlite"
+
+
 @contextmanager
-def _open(path: Path) -> Iterator[sqlite3.Connection]:
+def _auth(config: Config) -> Iterator[sqlite3.Connection]:
     """One transaction, on disk when the block ends."""
-    connection = sqlite3.connect(path, timeout=10)
-    try:
-        connection.execute("PRAGMA journal_mode = delete")
-        connection.execute("PRAGMA synchronous = full")
+    with closing(sqlite3.connect(auth_path(config), timeout=10)) as auth:
+        auth.execute("PRAGMA journal_mode = delete")
+        auth.execute("PRAGMA synchronous = full")
         # A key that was taken out must not stay in the file's free pages.
-        connection.execute("PRAGMA secure_delete = on")
-        with connection:
-            yield connection
-    finally:
-        connection.close()
+        auth.execute("PRAGMA secure_delete = on")
+        with auth:
+            yield auth
 
 
 @contextmanager
 def _routes(config: Config) -> Iterator[sqlite3.Connection]:
     """Whoever comes first makes the tables: nothing in them is secret."""
-    with _open(_folder(config) / "routes.sqlite") as routes:
+    with lookup_tables.writing(routes_path(config)) as routes:
         routes.executescript(_ROUTES)
         yield routes
 
@@ -109,17 +114,10 @@ def create(config: Config, *, python: Owner, dovecot_gid: int, mail_gid: int) ->
     folder.mkdir(parents=True, exist_ok=True)
     os.chown(folder, python.uid, python.gid)
     folder.chmod(0o711)
-    for name, schema, mode, gid in (
-        ("routes.sqlite", _ROUTES, 0o644, python.gid),
-        ("auth.sqlite", _AUTH, 0o640, dovecot_gid),
-    ):
-        path = folder / name
-        if not path.exists():
-            path.touch(mode=0o600)
-        with _open(path) as connection:
-            connection.executescript(schema)
-        os.chown(path, python.uid, gid)
-        path.chmod(mode)
+    lookup_tables.give(routes_path(config), uid=python.uid, gid=python.gid, mode=0o644)
+    lookup_tables.give(auth_path(config), uid=python.uid, gid=dovecot_gid, mode=0o640)
+    with _auth(config) as auth:
+        auth.executescript(_AUTH)
     _put_logins(config)
     # What lies in it is of the folder's group (setgid), so that delivery, which is nobody else, may read it.
     scripts = folder / "sieve"
@@ -130,7 +128,7 @@ def create(config: Config, *, python: Owner, dovecot_gid: int, mail_gid: int) ->
 
 def _put_logins(config: Config) -> None:
     """Tell Postfix of each app password that Dovecot knows for submission."""
-    with _open(_folder(config) / "auth.sqlite") as auth:
+    with _auth(config) as auth:
         known = auth.execute("SELECT address, id FROM app_password WHERE protocol = 'smtp'").fetchall()
     with _routes(config) as routes:
         for address, app_password_id in known:
@@ -144,7 +142,7 @@ def _put_login(routes: sqlite3.Connection, address: str, app_password_id: str) -
 
 def put_mailbox_auth(config: Config, *, mailbox_id: str, address: str, pair: KeyPair) -> None:
     """Let Dovecot know a mailbox; Postfix learns of it only when Dovecot has opened it (``put_route``)."""
-    with _open(_folder(config) / "auth.sqlite") as auth:
+    with _auth(config) as auth:
         auth.execute("DELETE FROM mailbox WHERE address = ? AND id <> ?", (address, mailbox_id))
         auth.execute(
             "INSERT INTO mailbox (id, address, private_key, public_key) VALUES (?, ?, ?, ?)"
@@ -156,7 +154,7 @@ def put_mailbox_auth(config: Config, *, mailbox_id: str, address: str, pair: Key
 
 def open_closed(config: Config, *, mailbox_id: str, name: str, pair: KeyPair) -> bool:
     """Let Dovecot know a closed mailbox under ``name``; False where it knows it by its address."""
-    with _open(_folder(config) / "auth.sqlite") as auth:
+    with _auth(config) as auth:
         auth.execute(
             "INSERT OR IGNORE INTO mailbox (id, address, private_key, public_key) VALUES (?, ?, ?, ?)",
             (mailbox_id, name, pair.private, pair.public),
@@ -167,9 +165,8 @@ def open_closed(config: Config, *, mailbox_id: str, name: str, pair: KeyPair) ->
 
 def forget_closed(config: Config) -> None:
     """Take every closed mailbox out again; one that was reopened meanwhile has its address, and stays."""
-    path = _folder(config) / "auth.sqlite"
-    if path.exists():
-        with _open(path) as auth:
+    if auth_path(config).exists():
+        with _auth(config) as auth:
             auth.execute("DELETE FROM mailbox WHERE address LIKE ?", (f"%{CLOSED_NAME}",))
 
 
@@ -247,7 +244,7 @@ def routed(config: Config) -> set[str]:
 
 def put_quota(config: Config, *, address: str, mib: int | None) -> None:
     """Let a mailbox have another limit than the usual one; None takes it back. Dovecot asks at each sign-in."""
-    with _open(_folder(config) / "auth.sqlite") as auth:
+    with _auth(config) as auth:
         if mib is None:
             auth.execute("DELETE FROM quota WHERE address = ?", (address,))
         else:
@@ -273,7 +270,7 @@ def put_relays(config: Config, relays: Mapping[str, tuple[int, int, str]]) -> No
 
 def relay_version(config: Config, *, login: str) -> int:
     """Of which version of its policy the mail door knows what this relay may send; 0 for none."""
-    path = _folder(config) / "routes.sqlite"
+    path = routes_path(config)
     if not path.exists():
         return 0
     try:
@@ -299,16 +296,15 @@ def put_route(config: Config, *, address: str) -> None:
 
 def has_mailbox(config: Config, *, address: str) -> bool:
     """Whether Dovecot knows it."""
-    with _open(_folder(config) / "auth.sqlite") as auth:
+    with _auth(config) as auth:
         return auth.execute("SELECT 1 FROM mailbox WHERE address = ?", (address,)).fetchone() is not None
 
 
 def has_route(config: Config, *, address: str) -> bool:
     """Whether Postfix accepts mail for it; False before the engines were ever prepared."""
-    path = _folder(config) / "routes.sqlite"
-    if not path.exists():
+    if not routes_path(config).exists():
         return False
-    with _open(path) as routes:
+    with _routes(config) as routes:
         return routes.execute("SELECT 1 FROM mailbox WHERE address = ?", (address,)).fetchone() is not None
 
 
@@ -322,7 +318,7 @@ def remove_mailbox(config: Config, *, mailbox_id: str, address: str) -> None:
             "INSERT OR IGNORE INTO reserved SELECT ? WHERE NOT EXISTS (SELECT 1 FROM alias WHERE address = ?)",
             (address, address),
         )
-    with _open(_folder(config) / "auth.sqlite") as auth:
+    with _auth(config) as auth:
         auth.execute("DELETE FROM app_password WHERE address = ?", (address,))
         auth.execute("DELETE FROM quota WHERE address = ?", (address,))
         auth.execute("DELETE FROM mailbox WHERE id = ?", (mailbox_id,))
@@ -330,7 +326,7 @@ def remove_mailbox(config: Config, *, mailbox_id: str, address: str) -> None:
 
 def known(config: Config) -> tuple[dict[str, str], list[str]]:
     """What Dovecot knows by now: mailbox -> address, and app passwords."""
-    with _open(_folder(config) / "auth.sqlite") as auth:
+    with _auth(config) as auth:
         mailboxes = dict(auth.execute("SELECT id, address FROM mailbox").fetchall())
         return mailboxes, [one for (one,) in auth.execute("SELECT DISTINCT id FROM app_password")]
 
@@ -338,21 +334,23 @@ def known(config: Config) -> tuple[dict[str, str], list[str]]:
 def opens(config: Config, *, addresses: Collection[str], app_passwords: Collection[str]) -> bool:
     """Whether an engine would still let one of these mailboxes be opened, take mail for it or know such a password.
     Where a file is missing no engine was prepared, and it knows nobody."""
-    asked = (
-        ("routes.sqlite", "mailbox", "address", addresses),
-        ("auth.sqlite", "mailbox", "address", addresses),
-        ("auth.sqlite", "app_password", "address", addresses),
-        ("auth.sqlite", "app_password", "id", app_passwords),
-    )
-    return any(_any(_folder(config) / name, table, column, values) for name, table, column, values in asked)
-
-
-def _any(path: Path, table: str, column: str, values: Collection[str]) -> bool:
-    if not path.exists():
+    if routes_path(config).exists():
+        with _routes(config) as routes:
+            if _any(routes, "mailbox", "address", addresses):
+                return True
+    if not auth_path(config).exists():
         return False
+    with _auth(config) as auth:
+        return (
+            _any(auth, "mailbox", "address", addresses)
+            or _any(auth, "app_password", "address", addresses)
+            or _any(auth, "app_password", "id", app_passwords)
+        )
+
+
+def _any(database: sqlite3.Connection, table: str, column: str, values: Collection[str]) -> bool:
     asked = f"SELECT 1 FROM {table} WHERE {column} = ?"  # noqa: S608 - names of our own
-    with _open(path) as database:
-        return any(database.execute(asked, (one,)).fetchone() for one in values)
+    return any(database.execute(asked, (one,)).fetchone() for one in values)
 
 
 def put_app_password(
@@ -366,7 +364,7 @@ def put_app_password(
         with _routes(config) as routes:
             for address in addresses:
                 _put_login(routes, address, app_password_id)
-    with _open(_folder(config) / "auth.sqlite") as auth:
+    with _auth(config) as auth:
         auth.execute("DELETE FROM app_password WHERE id = ?", (app_password_id,))
         auth.executemany(
             "INSERT OR REPLACE INTO app_password (id, address, sha256, protocol) VALUES (?, ?, ?, ?)",
@@ -376,7 +374,7 @@ def put_app_password(
 
 def remove_app_password(config: Config, *, app_password_id: str) -> None:
     """An open submission session of it sends no further mail: Postfix asks at each."""
-    with _open(_folder(config) / "auth.sqlite") as auth:
+    with _auth(config) as auth:
         auth.execute("DELETE FROM app_password WHERE id = ?", (app_password_id,))
     with _routes(config) as routes:
         routes.execute(

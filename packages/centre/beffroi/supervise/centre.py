@@ -13,6 +13,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -76,6 +77,11 @@ def write_files(config: Config) -> None:
     """Write every engine's configuration. Errors: those of the engines, each one sentence."""
     mail.write(config)
     front.write(config)
+
+
+def held(config: Config) -> AbstractContextManager[None]:
+    """What must stay in use for as long as the engines run."""
+    return mail.held(config)
 
 
 def _python(config: Config, name: str, argv: Sequence[str], *, settings: str = "", **more: Any) -> Process:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime
 import os
 import sys
+from contextlib import AbstractContextManager
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -21,7 +22,7 @@ from cryptography.x509.oid import NameOID
 from beffroi.lib import clock, pem
 from beffroi.lib.config import Config
 from beffroi.lib.process import Process
-from beffroi.mail import projections, signing, tokens
+from beffroi.mail import lookup_tables, projections, signing, tokens
 from beffroi.mail.engines import dovecot, layout, postfix, probes, rspamd, unbound
 from beffroi.mail.sending import policies
 from beffroi.scan import rules, wire
@@ -65,6 +66,11 @@ def write(config: Config) -> None:
     layout.directory(rules.directory(config.state), 0o755)
     for engine in (postfix, dovecot, rspamd, unbound):
         engine.write(config)
+
+
+def held(config: Config) -> AbstractContextManager[None]:
+    """Keep in use what Postfix looks up in: as long as it runs."""
+    return lookup_tables.held((projections.routes_path(config), policies.path(config)))
 
 
 def processes(config: Config) -> list[Process]:

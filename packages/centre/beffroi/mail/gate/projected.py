@@ -22,8 +22,9 @@ class Projected[T]:
 
     def __init__(self, path: Path, what: str, read: Callable[[Path], T], *, may_lack: bool = False) -> None:
         self._path, self._what, self._read, self._may_lack = path, what, read, may_lack
-        self._kept: tuple[tuple[int, int], T] | None = None
-        """(time and number of the file, what was made of it)."""
+        self._log_path = path.with_name(f"{path.name}-wal")
+        self._kept: tuple[tuple[int, ...], T] | None = None
+        """(times and numbers of the file and of its log, what was made of it)."""
 
     def current(self) -> T | None:
         """None while it cannot be read."""
@@ -35,12 +36,23 @@ class Projected[T]:
             return None
 
     def _current(self) -> T:
-        status = self._path.stat()
-        mark = (status.st_mtime_ns, status.st_ino)
+        mark = (*_mark(self._path), *self._mark_of_log())
         kept = self._kept
         if kept is None or kept[0] != mark:
             kept = self._kept = mark, self._read(self._path)
         return kept[1]
+
+    def _mark_of_log(self) -> tuple[int, ...]:
+        """What was written to an SQLite file stands here alone while someone reads the file."""
+        try:
+            return _mark(self._log_path)
+        except FileNotFoundError:
+            return ()
+
+
+def _mark(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_mtime_ns, status.st_ino
 
 
 def opened(path: Path) -> sqlite3.Connection:

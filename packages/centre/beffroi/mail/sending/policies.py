@@ -4,18 +4,16 @@ encryption: projections/tls-policy.sqlite.
 Purpose: MTA-STS holds while every Python process is stopped.
 Process: written by sources; read by ``postfix`` (proxymap), as the other projections are.
 Format:  one row a domain, kept also where it demands nothing: when it was asked. What is over answers nothing.
-Source:  mail/projections.py for why it is never replaced by rename.
+Source:  mail/projections.py for why it is never replaced by rename; mail/lookup_tables.py for how it is written.
 """
 
 from __future__ import annotations
 
-import os
-import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 from beffroi.lib.config import Config
+from beffroi.mail import lookup_tables
 from beffroi.mail.projections import Owner
 from beffroi.mail.sending.sts import Known
 
@@ -38,33 +36,21 @@ def path(config: Config) -> Path:
     return config.state / "projections" / "tls-policy.sqlite"
 
 
-@contextmanager
-def _open(config: Config) -> Iterator[sqlite3.Connection]:
-    connection = sqlite3.connect(path(config), timeout=10)
-    try:
-        connection.execute("PRAGMA journal_mode = delete")
-        with connection:
-            yield connection
-    finally:
-        connection.close()
-
-
 def create(config: Config, *, python: Owner) -> None:
     """Make the file where it is missing; the folder is ``projections.create``'s."""
-    with _open(config) as connection:
+    lookup_tables.give(path(config), uid=python.uid, gid=python.gid, mode=0o644)
+    with lookup_tables.writing(path(config)) as connection:
         connection.executescript(_SCHEMA)
-    os.chown(path(config), python.uid, python.gid)
-    path(config).chmod(0o644)
 
 
 def known(config: Config, domain: str) -> Known:
-    with _open(config) as connection:
+    with lookup_tables.writing(path(config)) as connection:
         found = connection.execute("SELECT * FROM policy WHERE domain = ?", (domain,)).fetchone()
     return Known(*found) if found else Known(domain)
 
 
 def put(config: Config, one: Known) -> None:
-    with _open(config) as connection:
+    with lookup_tables.writing(path(config)) as connection:
         connection.execute(
             "INSERT OR REPLACE INTO policy (domain, id, row, until_s, asked_s) VALUES (?, ?, ?, ?, ?)",
             (one.domain, one.id, one.row, one.until_s, one.asked_s),
@@ -73,13 +59,13 @@ def put(config: Config, one: Known) -> None:
 
 def chosen(config: Config) -> dict[str, str]:
     """Partners with whom mail passes encrypted or not at all, with Postfix's row for what we send."""
-    with _open(config) as connection:
+    with lookup_tables.writing(path(config)) as connection:
         return dict(connection.execute("SELECT domain, row FROM chosen"))
 
 
 def put_chosen(config: Config, rows: Mapping[str, str]) -> None:
     """Make the projection say exactly these."""
-    with _open(config) as connection:
+    with lookup_tables.writing(path(config)) as connection:
         before = dict(connection.execute("SELECT domain, row FROM chosen"))
         if before == rows:
             return
@@ -89,7 +75,7 @@ def put_chosen(config: Config, rows: Mapping[str, str]) -> None:
 
 def due(config: Config, *, asked_before_s: int, limit: int) -> list[Known]:
     """Those with something demanded that were not asked since; the oldest first."""
-    with _open(config) as connection:
+    with lookup_tables.writing(path(config)) as connection:
         rows = connection.execute(
             "SELECT * FROM policy WHERE row <> '' AND asked_s < ? ORDER BY asked_s LIMIT ?",
             (asked_before_s, limit),
