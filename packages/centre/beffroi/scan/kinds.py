@@ -9,6 +9,7 @@ Source:  docs/decisions/0039-scanning-of-attachments.md, 0046-scanner-process.md
 from __future__ import annotations
 
 import re
+from binascii import a2b_base64
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from html import unescape
@@ -105,6 +106,11 @@ ORDER = (MALWARE, *(code for code, _ in RULES), ACTIVE_PDF, UNREADABLE)
 """Every finding, strongest first: a page shows the first."""
 
 
+def is_extension(name: str) -> bool:
+    """Whether files are called so; of names of hosts that end in it one is taken for a file."""
+    return name in _PROGRAMS | _SHORTCUTS | _DISK_IMAGES | _ARCHIVES | _INNOCENT | _PAGES and name != "com"
+
+
 def found(files: Iterable[File]) -> frozenset[str]:
     """Every code of ``RULES`` that one of the files gives."""
     return frozenset(code for file in files for code, applies in RULES if applies(file))
@@ -192,6 +198,10 @@ _SIGNED = re.compile(
 )
 """CMS that is not encrypted: data, signed, digested, authenticated, compressed. Programs take a length that is written
 longer than it need be."""
+_ARMOUR = re.compile(
+    rb"(?:[^-]{0,4096}-----BEGIN (?:CMS|PKCS7|PKCS #7 SIGNED DATA)-----[^\S\n]*\n)?\s{0,99}(?=MI)", re.S
+)
+_ARMOUR_SIGNS, _NOT_BASE64 = 120, re.compile(rb"[^A-Za-z0-9+/]")
 UNPACKED = _set("zip gz bz2 xz zst lz lz4 z 7z rar cab tar iso xar lha")
 """Kinds, by content, that are opened to see what is inside."""
 SHUT = _set("arj ace egg")
@@ -219,7 +229,7 @@ def detect(data: bytes) -> str:
     for magic, kind in _MAGIC:
         if data.startswith(magic) and not (magic in _WORDS and _is_words(data)):
             return kind
-    if _SIGNED.match(data):
+    if _SIGNED.match(data) or _is_armoured(data):
         return "p7m"
     for place, marks, kind in _PLACES:
         if data[place : place + len(marks[0])] in marks:
@@ -231,6 +241,23 @@ def detect(data: bytes) -> str:
     if data.find(b"%PDF-", 0, 1024) >= 0:
         return "pdf"
     return _of_text(data)
+
+
+def _is_armoured(data: bytes) -> bool:
+    armour = _ARMOUR.match(data)
+    head = data[armour.end() : armour.end() + _ARMOUR_SIGNS] if armour else b""
+    return _SIGNED.match(_of_base64(head)) is not None
+
+
+def unarmoured(data: bytes) -> bytes:
+    """CMS as it is, also where it came in base64, with or without the lines of PEM around it (RFC 7468)."""
+    armour = _ARMOUR.match(data)
+    return _of_base64(data[armour.end() :].partition(b"-----END")[0]) if armour else data
+
+
+def _of_base64(text: bytes) -> bytes:
+    signs = _NOT_BASE64.sub(b"", text)
+    return a2b_base64(signs[: -1 if len(signs) % 4 == 1 else None] + b"==")
 
 
 def _of_text(data: bytes) -> str:

@@ -31,7 +31,12 @@ _UNCLEAR = (
     errors.MultipartInvariantViolationDefect,
     errors.InvalidMultipartContentTransferEncodingDefect,
 )
-WEB = re.compile(r"https?://[^\s\0<>\"']+[^\s\0<>\"'.,;:!?)]", re.IGNORECASE)
+WEB = re.compile(
+    r"(?:https?://|(?:\bfile:[/\\]{2,5}|\\\\)(?=[\w-]+\.))[^\s\0<>\"']+[^\s\0<>\"'.,;:!?)]", re.IGNORECASE
+)
+"""What programs make a link of in a text, shares among it."""
+_CUT = re.compile(r"(?<!\n--) \r?\n>* ?")
+"""Where a line of ``format=flowed; delsp=yes`` goes on (RFC 3676, 4.2)."""
 _MOST_UUENCODED = 10
 
 
@@ -73,6 +78,8 @@ def look(data: bytes) -> Inside:
         ):
             found.clear &= not kinds.UUENCODED.search(content) and not kinds.ENCODED_OTHERWISE.search(content)
             written = _in(part.get_content_charset(), content)
+            if str(part.get_param("delsp")).lower() == "yes":
+                written = _CUT.sub("", written)
             is_page = part.get_content_subtype() == "html"
             found.links += pages.links(written) if is_page else WEB.findall(written)
             found.texts.append(written)

@@ -13,6 +13,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, field, replace
 from functools import partial
+from html import unescape
 from itertools import islice
 
 from beffroi.scan import (
@@ -41,9 +42,9 @@ from beffroi.scan.kinds import File
 from beffroi.scan.telling import Matches, Telling
 from beffroi.scan.values import Report
 
-READER = 6
-"""To be raised when more is looked into: what is stored is looked at once more, as by newer rules. 6: pages and
-drawings that a document takes in, commands in fields of documents in one XML, entities of drawings."""
+READER = 7
+"""To be raised when more is looked into: what is stored is looked at once more, as by newer rules. 7: signed files in
+PEM."""
 _OF_DOCUMENTS = ("", "html", "eml")
 """What parts of a document look like: texts and pictures."""
 _WHOLE_PAGES = ("mht", "mhtml", "eml")
@@ -75,10 +76,13 @@ def examine(
     return look.report(digest(body).hex() if isinstance(body, bytes) else "")
 
 
-def drawn_in(text: bytes, codes_cpu_s: float) -> Report:
-    """Of a text of a mail, in UTF-8: where the QR codes lead that it draws. ``codes_cpu_s``: as ``examine``."""
+def led_by(text: bytes, codes_cpu_s: float) -> Report:
+    """Of a text of a mail, in UTF-8: where the QR codes lead that it draws, and the commands that it tells to paste.
+    ``codes_cpu_s``: as ``examine``."""
     look = _Look(lambda _: (), Budget(), lambda _: None, codes_cpu_s)
-    look.text(text.decode("utf-8", "replace"))
+    written = text.decode("utf-8", "replace")
+    look.told.lead_on(scripts.commanded(unescape(written)))
+    look.text(written)
     return look.report("")
 
 

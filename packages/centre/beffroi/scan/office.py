@@ -205,8 +205,8 @@ _FIELDS = re.compile(
     re.I,
 )
 _COMMAND = re.compile(r"^\s*DDE(?:AUTO)?\s", re.I | re.M)
-_FORMULA = re.compile(rb"HYPERLINK\(|WEBSERVICE\(|&#", re.I)
-_FORMULAS = re.compile(r'(?:HYPERLINK|WEBSERVICE)\(\s*"{1,2}(https?:[^"]*)', re.I)
+_FORMULA = re.compile(rb"HYPERLINK\(|WEBSERVICE\(|IMAGE\(|&#", re.I)
+_FORMULAS = re.compile(r'(?:HYPERLINK|WEBSERVICE|IMAGE)\(\s*"{1,2}(https?:[^"]*)', re.I)
 _JOINED = re.compile(r'"\s{0,99}&\s{0,99}"')
 _CONNECTIONS = re.compile(r"""\b(?:url|connection|sourceFile|odcFile)\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.I)
 _SOURCES = re.compile(r"""(?:https?:|file:|\\\\)[^\s;"']+""", re.I)
@@ -324,6 +324,8 @@ def links_of(name: str, part: bytes) -> list[str]:
         return [*told, *(formulas(part.decode("utf-8", "replace")) if _FORMULA.search(part) else ())]
     if lower.startswith("xl/worksheets/") and _FORMULA.search(part):
         return formulas(part.decode("utf-8", "replace"))
+    if lower.startswith("xl/worksheets/") and lower.endswith(".bin"):
+        return list(older.of_formulas(part, wide=True))
     if lower == "xl/connections.xml":
         sources = _CONNECTIONS.findall(part.decode("utf-8", "replace"))
         return [place for one, other in sources for place in _SOURCES.findall(unescape(one or other))]

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from beffroi.scan import office
+from beffroi.scan import kinds, office
 
 _COMMAND = re.compile(
     r"\b(?:powershell|pwsh|cmd(?:\.exe)?\s*/|mshta|msiexec|rundll32|regsvr32|[cw]script|bitsadmin|certutil|curl|wget|iwr|irm"
@@ -51,6 +51,13 @@ _SHARE = (
     r"(?P<path>[/\\][^\s\0<>\"'|]*)"
 )
 _PLACES = re.compile(f"(?:{_WEB})|{_SHARE}", re.IGNORECASE)
+_BARE = re.compile(
+    r"\b(?:iwr|irm|curl|wget|invoke-(?:webrequest|restmethod)|mshta|download(?:string|file|data)\(|start-bitstransfer)"
+    r"(?:\.exe)?\s*(?:-[a-z]{1,20}\s{1,9}){0,6}[\"'(]{0,3}((?:[\w-]{1,63}\.){1,8}([a-z]{2,24})(?::\d{1,5})?"
+    r"(/[^\s\0<>\"'`|;)]*)?)(?=[\s\"'|;)]|\Z)",
+    re.IGNORECASE,
+)
+"""Programs that fetch take an address without its scheme."""
 _DESKTOP = re.compile(
     r"^(?:(?:alternate )?full address|gatewayhostname):s:\s*(?P<host>[\w-]+(?:\.[\w-]+)+)(?P<ssl>)"
     r"(?::(?P<port>\d{1,5}))?(?P<path>)",
@@ -115,11 +122,12 @@ def addresses(text: str) -> Iterator[str]:
     """Those of the web, and shares elsewhere as the web would have them."""
     for one in _unpacked(text):
         yield from map(_address, islice(_PLACES.finditer(one), _MOST))
+        yield from _bare(one)
 
 
 def commanded(text: str) -> Iterator[str]:
     """Each address behind a command, in whatever text."""
-    lower = text.lower()
+    lower = _unmarked(text).lower()
     if not any(word in lower for word in _WORDS_OF_COMMANDS):  # a tenth of what the expression takes
         return
     for one in _unpacked(text):
@@ -127,11 +135,22 @@ def commanded(text: str) -> Iterator[str]:
             # Once for each address, and not over the whole text for each command.
             if _COMMAND.search(one, max(0, found.start() - _REACH), found.start()):
                 yield _address(found)
+        yield from _bare(one)
+
+
+def _unmarked(text: str) -> str:
+    """Without the signs that the command line and PowerShell leave out."""
+    return text.replace("^", "").replace("`", "")
+
+
+def _bare(text: str) -> Iterator[str]:
+    for found in islice(_BARE.finditer(text), _MOST):
+        if found[3] or not kinds.is_extension(found[2].lower()):
+            yield f"http://{found[1]}"
 
 
 def _unpacked(text: str) -> Iterator[str]:
-    # Signs that the command line and PowerShell leave out.
-    yield written_out(text.replace("^", "").replace("`", ""))
+    yield written_out(_unmarked(text))
     for token in islice(_ENCODED.findall(text), _MOST):
         yield b64decode(token[: len(token) // 4 * 4]).decode("utf-16-le", "ignore")
 

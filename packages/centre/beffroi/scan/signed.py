@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from beffroi.scan import kinds
+
 MAX_DEPTH = 12
 _SEQUENCE, _SET, _INTEGER, _OID, _OCTETS, _OCTETS_IN_PARTS, _FIRST = 0x30, 0x31, 0x02, 0x06, 0x04, 0x24, 0xA0
 _IN_PARTS = 0x20
@@ -28,6 +30,7 @@ class _Element(NamedTuple):
 
 def content(data: bytes) -> bytes:
     """b"" where the signature stands alone."""
+    data = kinds.unarmoured(data)
     named, inner = _inside(data, _at(data, 0, _SEQUENCE))[:2]
     kind = data[named.start : named.end]
     if kind == _DATA:

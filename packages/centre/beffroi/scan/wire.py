@@ -8,7 +8,7 @@ A command is ``zNAME`` and a zero, or ``nNAME`` and a newline; the answer ends i
 | VERSION | | "Beffroi scan", mark and number of the rules in force, the reader (``looking``), refused files of rules |
 | INSTREAM | pieces: length (4 bytes, big-endian), bytes; length 0 ends | "stream: OK" or "stream: NAME FOUND" |
 | FACTS | as INSTREAM | one line of JSON: a ``values.Report``, with all findings and the text |
-| CODES | as INSTREAM, a text of a mail | one line of JSON: a ``values.Report`` with the QR codes that it draws alone |
+| CODES | as INSTREAM, a text of a mail | one line of JSON: a ``values.Report``: where its QR codes and commands lead |
 | WORDS | as INSTREAM | one line of JSON: a ``values.Report`` without findings, with more of the text, for an index |
 | PIECE | as INSTREAM, a number (4 bytes, big-endian) before a signed mail | name and content of this file of it |
 | LONG | a length (8 bytes, big-endian), answers to questions | as FACTS, after questions |

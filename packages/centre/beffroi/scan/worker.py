@@ -139,7 +139,7 @@ def _serve(connection: socket.socket, pipe: int, rules: Rules, version: bytes, c
     if command == wire.WORDS:
         _tell(pipe, _quietly(texts.read, data))
     elif command == wire.CODES:
-        _tell(pipe, _quietly(looking.drawn_in, data, codes_cpu_s))
+        _tell(pipe, _quietly(looking.led_by, data, codes_cpu_s))
     else:
         _tell(pipe, _examined(data, rules, pipe, codes_cpu_s))
 

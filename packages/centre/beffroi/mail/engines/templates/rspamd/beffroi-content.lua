@@ -201,6 +201,10 @@ function M.pictures(html)
   return out
 end
 
+-- What a reader is told to paste (ClickFix): scan/scripts.py reads it as Windows does.
+local COMMAND = regexp.create("/\\b(?:powershell|pwsh|cmd(?:\\.exe)?\\s*\\/|mshta|msiexec|rundll32|regsvr32|[cw]script|bitsadmin"
+  .. "|certutil|curl|wget|iwr|irm|iex|invoke-\\w+|osascript|bash\\s+-c|conhost)\\b|\\w\\^\\w\\^\\w/ir")
+
 -- Whether a text may draw a QR code itself (scan/drawn.py): by block signs or cells, as many as the smallest code has.
 local BLOCKS = { "\226\150", "\226\172", "&#96", "&#x25", "block;", "hblk;" }
 local CELLS, MAX_DRAWN = { "<td", "<th", "background" }, 1024 * 1024
@@ -217,7 +221,8 @@ local function has(text, words, count)
   return false
 end
 
-function M.draws(text)
+function M.leads_by_itself(text)
+  if COMMAND:match(text) then return true end
   local lower = tostring(text):sub(1, MAX_DRAWN):lower()
   return has(lower, BLOCKS, 60) or has(lower, CELLS, 441) or lower:find("<svg", 1, true) ~= nil
 end

@@ -1,8 +1,8 @@
 --[[
-Where the HTML of a mail leads, as a browser reads it.
+Where the HTML of a mail leads, as a browser reads it, and where its texts do, as mail programs do.
 
 Purpose:  links for the facts (beffroi.lua) beside those that rspamd's own parser tells.
-Hostile:  the HTML. It is gone over by two compiled expressions, neither of which goes back far.
+Hostile:  the texts. They are gone over by a few compiled expressions, none of which goes back far.
 Fails:    an error is caught by the caller of the facts, which holds the message as unparseable.
 ]]
 local regexp = require "rspamd_regexp"
@@ -12,7 +12,7 @@ local M = {}
 
 -- What browsers follow: links, forms and their buttons, a page that leads on by itself, scripts of one word.
 local VALUE = "\\s*=\\s*(\"[^\"]*+\"|'[^']*+'|[^\\s\"'>]++)/ir"
-local FOLLOWED = regexp.create("/(?:href|action|location|[;,]\\s*url)" .. VALUE)
+local FOLLOWED = regexp.create("/(?:href|action(?:-xhr)?|location|[;,]\\s*url)" .. VALUE)
 local BASE = regexp.create("/<base\\s(?:[^>]{0,300}?[\\s\"'\\/])?href" .. VALUE)
 
 -- Pictures whose address has another one in it, as that of a QR code that a service draws has.
@@ -36,18 +36,28 @@ local function unescaped(text)
   return (text:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
 end
 
--- A share elsewhere ("\\host@SSL\DavWWWRoot\a") as the page that Windows asks for (scan/scripts.py); nil for one near by.
+-- A share elsewhere ("\\host@SSL\DavWWWRoot\a", "file://host/a") as the page that Windows asks for (scan/scripts.py); nil
+-- for one near by.
 local NEAR_NAMES = { ["local"] = true, lan = true, intra = true, intranet = true, internal = true }
 local NEAR_NUMBERS = { "^10%.", "^127%.", "^169%.254%.", "^172%.", "^192%.168%." }
 local function share(text)
-  local host, ports, path = text:match("\\\\([%w-]+%.[%w.-]+)([@%w]*)(\\[^%s\"'<>]*)")
+  text = text:gsub("^[fF][iI][lL][eE]:[\\/]+", "\\\\")
+  local host, ports, path = text:match("\\\\([%w-]+%.[%w.-]+)([@%w]*)([\\/][^%s\"'<>]*)")
   if not host or NEAR_NAMES[host:match("[^.]*$"):lower()] then return nil end
   for _, near in ipairs(NEAR_NUMBERS) do
     if host:find(near) and not host:find("%a") then return nil end
   end
   local number = ports:match("@(%d+)")
-  path = path:gsub("\\+", "/"):gsub("^/[dD][aA][vV][wW][wW][wW][rR][oO][oO][tT]/", "/")
+  path = path:gsub("[\\/]+", "/"):gsub("^/[dD][aA][vV][wW][wW][wW][rR][oO][oO][tT]/", "/")
   return (ports:lower():find("^@ssl") and "https://" or "http://") .. host .. (number and ":" .. number or "") .. path
+end
+
+-- Wherever a text has one: programs make a link of it, ask for a picture there, or the reader is told to paste it.
+local SHARES = regexp.create([[/(?:\bfile:[\\\/]{2,5}|(?<!\w:)(?<![\w\\])\\{2})[\w-]++\.[\w.@-]++[\\\/][^\s"'<>|]*/ir]])
+function M.shares(text)
+  local out = {}
+  for _, found in ipairs(SHARES:search(text, true) or {}) do out[#out + 1] = share(tostring(found)) end
+  return out
 end
 
 -- What Windows hands to another program, with the address that it opens ("ms-word:ofe|u|https:…", "search-ms:…").
@@ -71,7 +81,8 @@ local function address(value, base)
   -- A calendar that is subscribed to.
   value = value:gsub("^[wW][eE][bB][cC][aA][lL][sS]?:", "https:")
   if value:find("^[hH][tT][tT][pP][sS]?:") then return value end
-  if value:find("^[\\/][\\/]") then return "https:" .. value end
+  if value:find("^[fF][iI][lL][eE]:") then return share(value) end
+  if value:find("^[\\/][\\/]") then return value:find("^\\\\[^\\/]*@") and share(value) or "https:" .. value end
   if value:find("^%a[%w+.-]*:") then return handed_on(value) end
   if not base or value == "" or value:find("^#") then return nil end
   local place, path = base:match("^(%a+:[\\/]*[^\\/?#]+)([^?#]*)")
@@ -111,16 +122,48 @@ function M.key(url)
   return text:sub(1, #host):lower() .. text:sub(#host + 1)
 end
 
+-- Addresses that lie over the end of a line for who writes format=flowed with DelSp, and for who reads it (RFC 3676, 4.2);
+-- and the pieces before and behind it, which rspamd may take for addresses of somebody else.
+function M.unflowed(text)
+  local whole, pieces = {}, {}
+  text = text:gsub("\n%-%- \r?\n", "\n\n"):gsub(" \r?\n>* ?", "\1")
+  for word in text:gmatch("[^%s<>\"'()]+") do
+    if word:find("\1", 1, true) then
+      whole[#whole + 1] = word:gsub("\1", ""):match("[hH][tT][tT][pP][sS]?://.*[^.,;:!?]")
+      for piece in word:gmatch("[^\1]+") do
+        local bare = piece:gsub("^%a+://", ""):gsub("/$", ""):lower()
+        pieces[bare], pieces[bare:gsub("[.,;:!?]+$", "")] = true, true
+      end
+    end
+  end
+  return whole, pieces
+end
+
+local function is_unflowed(part)
+  local kind = tostring(part:get_header("Content-Type") or ""):lower()
+  return kind:find("format=\"?flowed") ~= nil and kind:find("delsp=\"?yes") ~= nil
+end
+
 -- Where the HTML really leads, addresses and hosts: what is a target is one, whatever else shows it. And what is written
--- for a browser to follow, where rspamd does not read it or does not see it (written), or is fetched as a file.
+-- for a program to follow, where rspamd does not read it or does not see it (written), or is fetched as a file; and keys
+-- of what is only a piece of such an address (cut).
 function M.targets(task)
-  local found, hosts, written = {}, {}, {}
+  local found, hosts, written, cut = {}, {}, {}, {}
+  local function add(places)
+    for _, one in ipairs(places) do written[one] = true end
+  end
   for _, part in ipairs(task:get_parts() or {}) do
-    local place = elsewhere(part)
-    if place then written[place] = true end
+    add({ elsewhere(part) })
+    local text = part:is_text() and part:get_text()
+    if text and not text:is_html() and is_unflowed(part) then
+      local whole, pieces = M.unflowed(tostring(text:get_content("raw_utf") or ""))
+      add(whole)
+      for piece in pairs(pieces) do cut[piece] = true end
+    end
   end
   for _, part in ipairs(task:get_text_parts() or {}) do
-    local html = part:is_html() and part:get_html()
+    local html, raw = part:is_html() and part:get_html(), part:get_content("raw_utf") or ""
+    add(M.shares(raw))
     if html then
       html:foreach_tag({ "a", "area" }, function(tag)
         local target = tag:get_extra()
@@ -130,10 +173,10 @@ function M.targets(task)
         end
         return false
       end)
-      for _, one in ipairs(M.written(tostring(part:get_content("raw_utf") or ""))) do written[one] = true end
+      add(M.written(tostring(raw)))
     end
   end
-  return found, hosts, written
+  return found, hosts, written, cut
 end
 
 return M

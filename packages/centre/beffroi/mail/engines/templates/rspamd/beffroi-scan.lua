@@ -1,6 +1,6 @@
 --[[
 Attached files before the process scan: one question for each, by clamd's protocol and the command FACTS (scan/wire.py);
-and a text that may draw a QR code, by CODES.
+and a text that may draw a QR code, or have a command to paste, by CODES.
 
 Purpose:  its findings, the text of documents and where they lead, for the facts (beffroi.lua). No text is logged or kept.
 Hostile:  the files. What the scanner says is parsed as JSON; mailgate lets through only codes that it knows.
@@ -44,14 +44,14 @@ return function(settings, content_of)
         for _, picture in ipairs(html and content_of.pictures(html) or {}) do
           if not add({ names = {}, flags = {}, content = picture }) then break end
         end
-        if written and content_of.draws(written) and not add({ is_text = true, content = written }) then break end
+        if written and content_of.leads_by_itself(written) and not add({ is_text = true, content = written }) then break end
       end
     end
     return out
   end
 
   -- The attached files: {part, name, names, flags, content}; and whether there are more than we look at. `part` is nil
-  -- for one that stands in a text, as pictures may, too. `is_text`: it is none, but a text that may draw a code.
+  -- for one that stands in a text, as pictures may, too. `is_text`: it is none, but a text that may lead elsewhere by itself.
   function S.attached(task)
     local found = task:cache_get("beffroi_attached")
     if not found then

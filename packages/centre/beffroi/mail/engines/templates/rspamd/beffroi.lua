@@ -137,7 +137,7 @@ end
 -- Links as facts, and whether there are more than we look at: what is blocked may be among the others.
 local function links(task)
   local out, urls, shown = {}, task:get_urls({ "http", "https" }) or {}, {}
-  local targets, target_hosts, written = links_of.targets(task)
+  local targets, target_hosts, written, cut = links_of.targets(task)
   for _, url in ipairs(urls) do
     local imitated = url:is_phished() and url:get_phished()
     if imitated then shown[tostring(imitated:get_host() or ""):lower()] = true end
@@ -150,7 +150,8 @@ local function links(task)
     -- What a link only shows is the name of the one it imitates, never where it leads; nor is it a landing where the
     -- plain text of the same mail repeats it. It is told apart, so that what is blocked already stays blocked.
     local repeated = shown[host] and not target_hosts[host] or false
-    link.only_shown = (url:is_html_displayed() or repeated) and not targets[links_of.key(url)]
+    local key = links_of.key(url)
+    link.only_shown = (url:is_html_displayed() or repeated or cut[key:lower()] or false) and not targets[key]
     if url:is_phished() and not link.only_shown then
       local imitated = url:get_phished()
       link.shown_host = imitated and text_of(imitated:get_host()) or ""
