@@ -8,9 +8,10 @@ from base64 import b64encode
 from hashlib import sha256
 
 import pytest
-from beffroi.scan import composed, kinds, looking, rtf, rules, values
+from beffroi.scan import composed, computed, kinds, looking, rtf, rules, values
 from beffroi.scan.values import Report
 
+from tests import scan_lures_computed as computed_lures
 from tests import scan_lures_documents as documents
 from tests import scan_lures_pages as attached_pages
 from tests import scan_samples as samples
@@ -66,6 +67,61 @@ def test_where_a_page_leads_that_puts_its_address_together_is_told(name: str) ->
 @pytest.mark.parametrize("name", attached_pages.ACTIVE)
 def test_a_page_whose_document_type_makes_it_active_is_held(name: str) -> None:
     assert kinds.ACTIVE_PAGE in look(attached_pages.ACTIVE[name]).found
+
+
+@pytest.mark.parametrize("name", computed_lures.LEADS)
+def test_where_a_script_leads_that_computes_its_address_is_told(name: str) -> None:
+    assert EVIL in look(computed_lures.LEADS[name]).links, look(computed_lures.LEADS[name])
+
+
+@pytest.mark.parametrize("name", computed_lures.NOWHERE)
+def test_an_honest_script_that_computes_leads_nowhere(name: str) -> None:
+    assert look(computed_lures.NOWHERE[name]).links == []
+
+
+LONG = "a" * 200_000
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        f"x=['{LONG}'];" + "x.join('');" * 40_000,
+        f"x=['{LONG}'];" + "x[0]+" * 40_000,
+        f"x={{y:'{LONG}'}};" + "x.y+" * 40_000,
+        f"'{LONG}'.replace('a','{LONG}')",
+        "['a'" + ",'a'" * 40_000 + f"].join('{LONG}')",
+        f"'{'{0}' * 40_000}' -f '{LONG}'",
+        f"set a={'b' * 2000}\n" + "%a%" * 40_000,
+    ],
+)
+def test_what_a_script_computes_does_not_grow_without_end(script: str) -> None:
+    for made in (computed.texts(script), computed.command(script)):
+        assert len(made) <= len(script) + 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    "sign",
+    [
+        "'",
+        "['a',",
+        "atob('",
+        "'a'+",
+        "%a",
+        "x=['a','b'];x[0]+",
+        "{a:'b',",
+        "1,2,3,4,5,6,7,8,9,",
+        "'k';'abcdefghijkl'",
+    ],
+)
+def test_scripts_without_an_end_cost_no_more_than_their_length(sign: str) -> None:
+    def cost_s(count: int) -> float:
+        begun_s = time.process_time()
+        made = computed.command(computed.texts(sign * count))
+        assert made and list(computed.links(sign * count)) == []
+        return time.process_time() - begun_s
+
+    count = 250_000 // len(sign)
+    assert cost_s(4 * count) < 10 * cost_s(count)
 
 
 @pytest.mark.parametrize("name", attached_pages.NOWHERE)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from html import unescape
 from itertools import islice
 
-from beffroi.scan import scripts
+from beffroi.scan import computed, scripts
 
 _TEXT = r"""(?:"([^"\\\n]{0,2000})"|'([^'\\\n]{0,2000})'|`([^`\\]{0,2000})`)"""
 _GIVEN = re.compile(rf"(?<![\w$.])([\w$]{{1,40}})\s{{0,9}}=\s{{0,9}}{_TEXT}")
@@ -54,6 +54,8 @@ def spellings(script: str) -> Iterator[str]:
             named = named.replace(one, "")
     if taken_out:
         yield scripts.written_out(named)
+    if (computed_ := computed.texts(named)) != named:
+        yield scripts.written_out(computed_)
 
 
 def _without_names(script: str) -> str:

@@ -44,7 +44,7 @@ from beffroi.scan.values import Report
 
 READER = 7
 """To be raised when more is looked into: what is stored is looked at once more, as by newer rules. 7: signed files in
-PEM."""
+PEM, addresses that a script computes."""
 _OF_DOCUMENTS = ("", "html", "eml")
 """What parts of a document look like: texts and pictures."""
 _WHOLE_PAGES = ("mht", "mhtml", "eml")

@@ -10,7 +10,7 @@ from html import unescape
 from itertools import chain, islice
 from urllib.parse import unquote, urljoin
 
-from beffroi.scan import composed, scripts
+from beffroi.scan import composed, computed, scripts
 
 MARKUP = re.compile(r"<(?:a|area|base|body|button|form|head|iframe|img|meta|script|svg)[\s/>]", re.I)
 """A browser shows what has a page's name as a page, whatever it begins with."""
@@ -89,6 +89,8 @@ def links(page: str) -> Iterator[str]:
         yield _unescaped(escaped)
     for _, asked in _ASKS_FOR_CODE.findall(page):
         yield unquote(unescape(asked).partition("&")[0])
+    if SCRIPT.search(page):
+        yield from computed.links(page)
     yield from scripts.commanded(unescape(page))
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from beffroi.scan import kinds, office
+from beffroi.scan import computed, kinds, office
 
 _COMMAND = re.compile(
     r"\b(?:powershell|pwsh|cmd(?:\.exe)?\s*/|mshta|msiexec|rundll32|regsvr32|[cw]script|bitsadmin|certutil|curl|wget|iwr|irm"
@@ -116,6 +116,7 @@ def links(text: str) -> Iterator[str]:
     if is_script(text):
         yield from addresses(_NAMES.sub("", text))
         yield from map(_address, islice(_DESKTOP.finditer(text), _MOST))
+        yield from computed.links(text)
 
 
 def addresses(text: str) -> Iterator[str]:
@@ -150,7 +151,7 @@ def _bare(text: str) -> Iterator[str]:
 
 
 def _unpacked(text: str) -> Iterator[str]:
-    yield written_out(_unmarked(text))
+    yield written_out(computed.command(_unmarked(text)))
     for token in islice(_ENCODED.findall(text), _MOST):
         yield b64decode(token[: len(token) // 4 * 4]).decode("utf-16-le", "ignore")
 
