@@ -30,7 +30,7 @@ PIECES = [IN_BASE64[at : at + 6] for at in range(0, len(IN_BASE64), 6)]
 LEADS: dict[str, bytes] = {
     "xor, a list": page(f"location={list(by_xor(b'!'))}.map(c=>String.fromCharCode(c^33)).join('')"),
     "xor, a loop": page(
-        f"var d='{by_xor(b'Z').hex()}',s='';for(var i=0;i<d.length;i+=2)s+=String.fromCharCode(parseInt(d.substr(i,2),16)^90)"
+        f"var d='{by_xor(b'Z').hex()}',s='';for(i=0;i<d.length;i+=2)s+=chr(parseInt(d.substr(i,2),16)^90)"
     ),
     "xor, base64": page(f"e=atob('{in_base64(by_xor(b'*'))}');for(c of e)o+=chr(c.charCodeAt(0)^42)"),
     "xor, a word": page(f"const k='secret',e=atob('{in_base64(by_xor(b'secret'))}')"),

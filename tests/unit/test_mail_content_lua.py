@@ -96,6 +96,7 @@ SHARES = {
     "\\\\a." * 200_000: "",
 }
 """Of any text, the shares elsewhere."""
+MANY_PICTURES = "".join(f"<img src=https://p{n}.example/1>" for n in range(200))
 UNFLOWED = {
     "Voir https://a.exam \nple/go, merci": "https://a.example/go",
     "> Voir <https://a. \r\n> example/> et\nwww": "https://a.example/",
@@ -106,6 +107,17 @@ UNFLOWED = {
 }
 """Of format=flowed with DelSp, the addresses that lie over an end of line."""
 
+PICTURE_HOSTS = {
+    "<img width=1 src=\"https://a.example/1.png?x\"> <IMG SRC=//B.example/2> <img\nsrc='http:\\\\c.example:8080\\x'>": (
+        "a.example b.example c.example"
+    ),
+    '<td background="https://a.example/1"> <p style="background:URL( \'https://b.example/2\')">': "a.example b.example",
+    '<img src="https://a.example/1"><img src="https://a.example/2"><img src="//x@b.example">': "a.example b.example",
+    '<a href="https://a.example">x</a> <img src="cid:1"> <img src="/a.b/c"> <img data-src="https://a.example">': "",
+    '<img src="https://a.example/1">' * 9_000: "a.example",
+    " src=" * 200_000: "",
+}
+"""Of HTML, whose pictures it shows."""
 PICTURES = {
     '<img src="data:image/png;base64,QUJD"> <img src=data:image/gif;base64,REVG>': ["ABC", "DEF"],
     "<img src='DATA: image/x-any;charset=utf-8; BASE64 ,QU\r\n JD'>": ["ABC"],
@@ -149,6 +161,13 @@ def test_words_that_announce_new_bank_details(tmp_path: Path) -> None:
 
 def test_every_address_that_a_browser_would_follow_is_read(tmp_path: Path) -> None:
     assert dict(zip(LINKS, run(tmp_path, "written", list(LINKS), "links"), strict=True)) == LINKS
+
+
+def test_hosts_of_pictures_are_read_each_once(tmp_path: Path) -> None:
+    told = run(tmp_path, "picture_hosts", list(PICTURE_HOSTS), "links")
+    assert dict(zip(PICTURE_HOSTS, told, strict=True)) == PICTURE_HOSTS
+    (many,) = run(tmp_path, "picture_hosts", [MANY_PICTURES], "links")
+    assert str(many).split() == [f"p{n}.example" for n in range(50)]
 
 
 def test_shares_elsewhere_are_read_in_any_text_and_those_near_by_are_none(tmp_path: Path) -> None:

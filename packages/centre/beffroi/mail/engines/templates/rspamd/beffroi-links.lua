@@ -104,6 +104,20 @@ function M.written(html)
   return out
 end
 
+-- Hosts whose pictures an HTML shows, each once, the first ones.
+local PICTURE = regexp.create([[/(?:[\s"'](?:src|background|poster)\s*=\s*["']?\s*|\burl\(\s*["']?)(?:https?:)?[\\\/]{2}]]
+  .. [[(?:[^\s"'<>\\\/?#@]{0,200}@)?([\w-]++(?:\.[\w-]++)++)/ir]])
+local MAX_PICTURES = 50
+function M.picture_hosts(html)
+  local out, known = {}, {}
+  for _, found in ipairs(PICTURE:search(html, false, true) or {}) do
+    local host = tostring(found[2]):lower()
+    if not known[host] and #out < MAX_PICTURES then out[#out + 1] = host end
+    known[host] = true
+  end
+  return out
+end
+
 -- Where a part says that its content is elsewhere: programs show it as an attached file, and fetch it on a click. What
 -- lies in a share is asked for as a page, too.
 local function elsewhere(part)
@@ -146,9 +160,9 @@ end
 
 -- Where the HTML really leads, addresses and hosts: what is a target is one, whatever else shows it. And what is written
 -- for a program to follow, where rspamd does not read it or does not see it (written), or is fetched as a file; and keys
--- of what is only a piece of such an address (cut).
+-- of what is only a piece of such an address (cut); and hosts of pictures.
 function M.targets(task)
-  local found, hosts, written, cut = {}, {}, {}, {}
+  local found, hosts, written, cut, pictures = {}, {}, {}, {}, {}
   local function add(places)
     for _, one in ipairs(places) do written[one] = true end
   end
@@ -174,9 +188,10 @@ function M.targets(task)
         return false
       end)
       add(M.written(tostring(raw)))
+      for _, host in ipairs(M.picture_hosts(raw)) do pictures[#pictures + 1] = host end
     end
   end
-  return found, hosts, written, cut
+  return found, hosts, written, cut, pictures
 end
 
 return M

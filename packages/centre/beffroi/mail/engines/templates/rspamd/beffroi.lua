@@ -137,7 +137,7 @@ end
 -- Links as facts, and whether there are more than we look at: what is blocked may be among the others.
 local function links(task)
   local out, urls, shown = {}, task:get_urls({ "http", "https" }) or {}, {}
-  local targets, target_hosts, written, cut = links_of.targets(task)
+  local targets, target_hosts, written, cut, pictures = links_of.targets(task)
   for _, url in ipairs(urls) do
     local imitated = url:is_phished() and url:get_phished()
     if imitated then shown[tostring(imitated:get_host() or ""):lower()] = true end
@@ -163,6 +163,11 @@ local function links(task)
   more = more or #urls + #of_documents > MAX_URLS
   for one in pairs(written) do
     if #out < MAX_URLS then out[#out + 1] = { url = text_of(one) } end
+  end
+  -- A campaign's pictures may be all that stays the same of it, and a newsletter's are those of a service that everybody
+  -- uses: what is blocked holds the mail, none is evidence.
+  for _, host in ipairs(pictures) do
+    if #out < MAX_URLS then out[#out + 1] = { host = text_of(host), only_shown = true } end
   end
   -- Readers of documents make links of addresses in their text. A line's end may cut one, so it is no evidence.
   local left = MAX_SHOWN
