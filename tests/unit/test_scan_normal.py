@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import struct
+import zipfile
+import zlib
 from base64 import b64encode
 from collections.abc import Callable
 from lzma import LZMAError
@@ -63,6 +67,16 @@ def protected(n: int, content: bytes = b"WScript.Echo(1)" * 9) -> bytes:
     return locked(packed(**{f"facture{n}__js": content, f"{n}__txt": b"%d" % n}))
 
 
+def sealed(n: int, content: bytes = b"WScript.Echo(1)" * 90, name: str = "facture.js") -> bytes:
+    """By AE-2, which tells no sum: the name, how long it is and how long it is packed."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(zipfile.ZipInfo(name, (2026, 1, 1 + n, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
+        archive.writestr(f"{n}.txt", b"%d" % n)
+    sum_of_it = struct.pack("<I", zlib.crc32(content))
+    return locked(out.getvalue()).replace(sum_of_it, bytes(4))
+
+
 PADDED: dict[str, Callable[[int], bytes]] = {
     "JavaScript": javascript,
     "VBScript": vbscript,
@@ -72,6 +86,10 @@ PADDED: dict[str, Callable[[int], bytes]] = {
     "page in an archive": lambda n: packed(**{f"{n}__html": page(n)}),
     "shortcut": shortcut,
     "behind a password": protected,
+    "behind a better password": sealed,
+    "behind the password of a RAR": lambda n: samples.rar(
+        "a\\facture.js", EXE * 99 + b"%d" % n, password="file"
+    ),
 }
 OTHERS: dict[str, tuple[bytes, bytes]] = {
     "another address in a script": (javascript(0), javascript(0, "https://other.example.net/a")),
@@ -81,6 +99,8 @@ OTHERS: dict[str, tuple[bytes, bytes]] = {
     "another text of a page": (page(0), page(0, "Votre colis")),
     "another token of a page": (page(0), page(0, token="Zm9vYmFyYmF6cXV4Zm9v")),
     "other arguments": (shortcut(0), shortcut(0, FETCH.replace("evil", "other"))),
+    "longer, behind a better password": (sealed(0), sealed(0, b"WScript.Echo(1)" * 91)),
+    "another name behind a better password": (sealed(0), sealed(0, name="devis.js")),
     "another content behind a password": (protected(0), protected(0, b"WScript.Echo(2)" * 9)),
 }
 FORMLESS: dict[str, bytes] = {
@@ -88,6 +108,8 @@ FORMLESS: dict[str, bytes] = {
     "text": b"Bonjour, veuillez trouver le compte rendu du conseil municipal du 3 mars, merci.\r\n" * 9,
     "table": b"1;Dupont;12,50;https://a.example/x\r\n" * 9,
     "page without a script": b"<html><p>Compte rendu du conseil municipal du 3 mars</p></html>",
+    "short, behind a better password": sealed(0, b"mot de passe du wifi de la salle des fetes : 1234"),
+    "a RAR whose list needs the password": samples.rar("a.js", EXE * 99, password="list"),
     "hidden by a better password": locked(packed(a__txt=b"")),
 }
 

@@ -137,14 +137,16 @@ def listed(body: Body) -> Iterator[zipfile.ZipInfo]:
 _RAR5 = b"Rar!\x1a\x07\x01\x00"
 _RAR_ENCRYPTION, _RAR_FILE, _RAR_END, _RAR_BLOCK_BYTES = 4, 2, 5, 64 * 1024
 _RAR_HAS_EXTRA, _RAR_HAS_DATA, _RAR_OF_FILE = 1, 2, 1
+_RAR_HAS_TIME, _RAR_HAS_SUM = 2, 4
 
 
-def rar_is_locked(body: Body) -> bool:
-    """Whether a RAR 5 says that a file in it, or its list, needs a password, as far as its blocks can be followed:
-    libarchive 3.7 does not tell, and takes the cipher for the file. Source: RAR 5.0 archive format (rarlab)."""
+def rar_locked(body: Body) -> Iterator[tuple[str, int, int]]:
+    """Of a RAR 5, as far as its blocks can be followed: (name, length in bytes, packed) of each file in it that needs a
+    password; ("", 0, 0) for its list. libarchive 3.7 does not tell, and takes the cipher for the file. Source: RAR 5.0
+    archive format (rarlab)."""
     at = len(_RAR5)
     if bodies.part(body, 0, at) != _RAR5:
-        return False
+        return
     for _ in range(NAMES_READ):  # of a long content each asks its owner once
         head = bodies.part(body, at, _RAR_BLOCK_BYTES)
         try:
@@ -153,16 +155,28 @@ def rar_is_locked(body: Body) -> bool:
             flags, place = _number(head, place)
             extra_bytes, place = _number(head, place) if flags & _RAR_HAS_EXTRA else (0, place)
             data_bytes, place = _number(head, place) if flags & _RAR_HAS_DATA else (0, place)
-            if kind == _RAR_ENCRYPTION or (
-                kind == _RAR_FILE and _is_locked(head[: start + size], extra_bytes)
-            ):
-                return True
+            if kind == _RAR_ENCRYPTION:
+                yield "", 0, 0
+                return
+            if kind == _RAR_FILE and _is_locked(head[: start + size], extra_bytes):
+                yield (*_named(head, place), data_bytes)
         except IndexError:
-            return False
+            return
         if kind == _RAR_END:
-            return False
+            return
         at += start + size + data_bytes
-    return False
+
+
+def _named(head: bytes, place: int) -> tuple[str, int]:
+    """Of a file: name, length in bytes. Errors: IndexError."""
+    flags, place = _number(head, place)
+    size_bytes, place = _number(head, place)
+    _attributes, place = _number(head, place)
+    place += 4 * (bool(flags & _RAR_HAS_TIME) + bool(flags & _RAR_HAS_SUM))
+    for _ in ("how it is packed", "where"):
+        _, place = _number(head, place)
+    length, place = _number(head, place)
+    return head[place : place + length].decode("utf-8", "replace"), size_bytes
 
 
 def _is_locked(head: bytes, extra_bytes: int) -> bool:

@@ -324,7 +324,7 @@ class _Look(Telling):
 
     def _archive(self, body: Body, seen: _Seen, depth: int) -> None:
         kind, listed, document = seen.kind, set[bytes](), False
-        is_locked = kind == "rar" and archives.rar_is_locked(body)
+        locked = list(archives.rar_locked(body)) if kind == "rar" else []
         try:
             if document := kind == "zip" and office.is_document(archives.names(body, kind)):
                 seen.kind = "docx"
@@ -342,10 +342,11 @@ class _Look(Telling):
         except archives.Encrypted:
             seen.flags.add("encrypted")
         except archives.Broken:
-            if not is_locked:
+            if not locked:
                 self.told.add(kinds.UNREADABLE)
-        if is_locked:
+        for told in locked:
             seen.flags.add("encrypted")
+            self.told.has_form(normal.of_named(*told))
         if kind == "7z":
             for crc, size_bytes in self.read(lambda: list(sevenzip.locked(body))) or ():
                 seen.flags.add("encrypted")
@@ -362,7 +363,10 @@ class _Look(Telling):
             if not document:
                 seen.inner.add(kinds.extensions(one.filename)[0])
             if one.flag_bits & archives.LOCKED:
-                self.told.has_form(normal.of_locked(one.CRC, one.file_size))
+                self.told.has_form(
+                    normal.of_locked(one.CRC, one.file_size)
+                    or normal.of_named(one.filename, one.file_size, one.compress_size)
+                )
 
     def _unlisted(self, body: Body, listed: Set[bytes], seen: _Seen, document: bool, depth: int) -> None:
         """What a zip holds besides the files of its list: some programs read the first of two lists, or none; Word

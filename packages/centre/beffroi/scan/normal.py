@@ -5,6 +5,7 @@
 | shortcut (.lnk) | the name of the program and its arguments |
 | script, page with a script | without comments; names that it gives itself by their order; addresses for mail as "@" |
 | file behind a password in a zip or a 7z | CRC-32 and length in bytes, which the list tells |
+| the same where no sum is told (AE-2, RAR 5) | name, length in bytes, length packed |
 
 All without blanks, in small letters; "" where too little is left to know anything by.
 
@@ -23,6 +24,7 @@ from beffroi.scan.scripts import Shortcut
 
 FEWEST = 40
 """Signs; a shorter one is anybody's."""
+_FEWEST_NAMED_BYTES = 1024
 _BLANKS = re.compile(r"[\s\0]+")
 _VBSCRIPT = re.compile(
     r"^[ \t]{0,99}(?:dim\s+\w|on error resume|set\s+\w+\s*=|end (?:sub|function|if)\b)", re.M | re.I
@@ -85,6 +87,12 @@ def of_script(text: str) -> str:
 def of_locked(crc: int, size_bytes: int) -> str:
     """Of a file whose content only a password opens. Zips that hide it there tell 0."""
     return f"locked|{crc:08x}|{size_bytes}" if crc and size_bytes >= FEWEST else ""
+
+
+def of_named(name: str, size_bytes: int, packed_bytes: int) -> str:
+    """Of one whose list tells no sum. Short ones of one name are as long as others by chance."""
+    name = re.split(r"[/\\]", name)[-1].lower()
+    return f"named|{name}|{size_bytes}|{packed_bytes}" if name and size_bytes >= _FEWEST_NAMED_BYTES else ""
 
 
 def _names(text: str) -> set[str]:
