@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from beffroi.core.communes.models import Collectivite, Domain
+from beffroi.core.decisions import shared
 from beffroi.core.decisions.models import Decision
 from beffroi.core.events import outbox
 from beffroi.core.events.models import OutboxEvent
@@ -118,3 +119,61 @@ def test_after_an_undo_the_address_must_be_seen_guessing_anew() -> None:
     assert Sighting.objects.count() == 1
     _fail("agent9@mairie-nolay.fr")
     assert Sighting.objects.count() == 1
+
+
+NETWORK = "2a01:cb00:12:34::/64"
+
+
+def test_who_takes_another_address_of_ipv6_for_each_try_is_refused_with_the_whole_network() -> None:
+    for n in range(5):
+        _fail(f"agent{n}@mairie-{('nolay', 'seurre')[n % 2]}.fr", address=f"2a01:cb00:12:34::{n + 1:x}")
+    made = Decision.objects.get()
+    assert (made.kind, made.value, made.state) == ("cidr", NETWORK, "active")
+    assert made.rule == "strong_detector"
+    _fail("agent1@mairie-nolay.fr", address="2a01:cb00:12:35::1")
+    assert Decision.objects.count() == 1
+
+
+def test_a_network_of_ipv6_from_which_as_many_people_sign_in_is_not_refused() -> None:
+    now = clock.now()
+    for n in range(5):
+        SignIn.objects.create(
+            person_id=f"per_{n}",
+            collectivite_id="col_a",
+            door="imap",
+            address=f"2a01:cb00:12:34::{n + 100:x}",
+            day=now.date(),
+            first_at=now,
+            last_at=now,
+        )
+    for n in range(5):
+        _fail(f"agent{n}@mairie-{('nolay', 'seurre')[n % 2]}.fr", address=f"2a01:cb00:12:34::{n + 1:x}")
+    assert not Sighting.objects.exists()
+
+
+def test_a_network_of_ipv6_that_serves_a_member_is_left_to_a_person() -> None:
+    shared.note("mairie-nolay.fr", ["2a01:cb00:12:34::80"])
+    for n in range(5):
+        _fail(f"agent{n}@mairie-{('nolay', 'seurre')[n % 2]}.fr", address=f"2a01:cb00:12:34::{n + 1:x}")
+    assert not Decision.objects.exists()
+    assert Campaign.objects.get().refusals[0]["code"] == "address_shared"
+
+
+def test_what_was_decided_about_a_network_ends_when_a_member_turns_out_to_live_there() -> None:
+    for n in range(5):
+        _fail(f"agent{n}@mairie-{('nolay', 'seurre')[n % 2]}.fr", address=f"2a01:cb00:12:34::{n + 1:x}")
+    shared.note("mairie-nolay.fr", ["2a01:cb00:12:34::80"])
+    assert Decision.objects.get().state == "revoked"
+
+
+def test_one_account_every_four_minutes_is_seen_within_the_day() -> None:
+    for n in range(2, 5):
+        owner = Collectivite.objects.create(kind="commune", name=f"commune{n}")
+        Domain.objects.create(name=f"mairie{n}.fr", collectivite=owner)
+    domains = ["mairie-nolay.fr", "mairie-seurre.fr", *(f"mairie{n}.fr" for n in range(2, 5))]
+    for n in range(20):
+        assert not Decision.objects.exists()
+        with clock.shifted(240 * n):
+            _fail(f"agent{n}@{domains[n % 5]}")
+    assert Decision.objects.get().value == ATTACKER
+    assert Sighting.objects.get().evidence == {"login_accounts": "20", "login_communes": "5"}

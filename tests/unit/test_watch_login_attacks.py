@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from beffroi.core.identity import failures
 from beffroi.mail.gate.failures import MAX_WAITING, Failures
 from beffroi.watch.login_attacks import (
     ACCOUNTS,
+    DAY_S,
     DEPARTEMENT,
     MAX_ACCOUNTS,
     MAX_ADDRESSES,
@@ -23,6 +26,11 @@ NOW = 1_800_000_000.0
 
 def _failed(accounts: int, communes: int, *, age_s: float = 10.0) -> list[Failure]:
     return [Failure(f"account{n}", f"col_{n % communes}", NOW - age_s) for n in range(accounts)]
+
+
+def _slowly(accounts: int, communes: int, *, age_s: float = 0.0) -> list[Failure]:
+    found = _failed(accounts, communes, age_s=age_s)
+    return [replace(one, at_s=one.at_s - 240 * n) for n, one in enumerate(found)]
 
 
 def _at_console(accounts: int, *, nobody: int = 0) -> list[Failure]:
@@ -46,6 +54,12 @@ def _at_console(accounts: int, *, nobody: int = 0) -> list[Failure]:
         (_at_console(9, nobody=1), 0, False),
         (_at_console(4, nobody=4), 0, False),
         ([*_at_console(1), *_failed(4, 1)], 0, True),
+        (_slowly(20, 5), 0, True),
+        (_slowly(20, 5), 19, True),
+        (_slowly(20, 5), 20, False),
+        (_slowly(19, 5), 0, False),
+        (_slowly(20, 4), 0, False),
+        (_slowly(20, 5, age_s=DAY_S), 0, False),
     ],
     ids=[
         "five accounts of two communes",
@@ -62,29 +76,73 @@ def _at_console(accounts: int, *, nobody: int = 0) -> list[Failure]:
         "an office whose codes fail, and a slip",
         "four names at the console",
         "an administrator among the accounts of one commune",
+        "one account each four minutes",
+        "one account each four minutes, with right passwords among them",
+        "a shared house where in a day as many fail as sign in",
+        "slips of a day",
+        "slips of a day in a shared house of four communes",
+        "the day before",
     ],
 )
 def test_rule(found: list[Failure], signed_in: int, attack: bool) -> None:
     assert is_attack(found, signed_in=signed_in, now_s=NOW) is attack
 
 
+def _from(address: str, account: str = "x", owner: str = "col_a", at_s: float = NOW) -> Failure:
+    return Failure(account, owner, at_s, address=address)
+
+
 def test_one_account_that_fails_often_counts_once() -> None:
     memory = Memory()
     for n in range(100):
-        found = memory.add("5.181.80.66", Failure("secretariat", "col_a", NOW + n))
+        found = memory.add(_from("5.181.80.66", "secretariat", at_s=NOW + n))
     assert len(found) == 1
 
 
 def test_what_is_remembered_is_bounded_and_forgotten_after_a_report() -> None:
     memory = Memory()
     for n in range(MAX_ACCOUNTS + 50):
-        found = memory.add("5.181.80.66", Failure(f"account{n}", "col_a", NOW))
+        found = memory.add(_from("5.181.80.66", f"account{n}"))
     assert len(found) == MAX_ACCOUNTS
     memory.forget("5.181.80.66")
-    assert len(memory.add("5.181.80.66", Failure("x", "col_a", NOW))) == 1
+    assert len(memory.add(_from("5.181.80.66"))) == 1
     for n in range(MAX_ADDRESSES):
-        memory.add(f"address {n}", Failure("x", "col_a", NOW))
-    assert len(memory.add("5.181.80.66", Failure("y", "col_a", NOW))) == 1, "the oldest address gave way"
+        memory.add(_from(f"address {n}"))
+    assert len(memory.add(_from("5.181.80.66", "y"))) == 1, "the oldest address gave way"
+
+
+def test_an_account_that_failed_again_is_not_the_oldest_and_names_of_nobody_push_out_none() -> None:
+    memory = Memory()
+    for n in range(MAX_ACCOUNTS):
+        memory.add(_from("5.181.80.66", f"account{n}"))
+    memory.add(_from("5.181.80.66", "account0"))
+    for n in range(MAX_ACCOUNTS):
+        memory.add(_from("5.181.80.66", f"nobody{n}", owner=""))
+    found = memory.add(_from("5.181.80.66", "new"))
+    assert {"account0", "account2"} <= {one.account for one in found}
+
+
+def test_a_subscriber_of_ipv6_counts_as_one_and_is_named_whole_once_it_uses_several_addresses() -> None:
+    memory = Memory()
+    for n in range(4):
+        memory.add(_from("2a01:cb00:1:2::1", f"account{n}"))
+    assert memory.whom("2a01:cb00:1:2::1") == ("ip", "2a01:cb00:1:2::1")
+    assert len(memory.add(_from("2a01:cb00:1:2::2", "other"))) == 5
+    assert memory.whom("2a01:cb00:1:2::2") == ("cidr", "2a01:cb00:1:2::/64")
+    memory.add(_from("2a01:cb00:1:3::1"))
+    assert memory.whom("2a01:cb00:1:3::1") == ("ip", "2a01:cb00:1:3::1")
+    assert memory.whom("5.181.80.66") == ("ip", "5.181.80.66")
+
+
+def test_who_takes_another_address_after_each_report_is_named_whole() -> None:
+    memory = Memory()
+    memory.add(_from("2a01:cb00:1:2::1"))
+    memory.forget("2a01:cb00:1:2::1")
+    memory.add(_from("2a01:cb00:1:2::1"))
+    assert memory.whom("2a01:cb00:1:2::1") == ("ip", "2a01:cb00:1:2::1"), "the same again"
+    memory.forget("2a01:cb00:1:2::1")
+    memory.add(_from("2a01:cb00:1:2::9"))
+    assert memory.whom("2a01:cb00:1:2::9") == ("cidr", "2a01:cb00:1:2::/64")
 
 
 def test_evidence_holds_counts_that_carry_the_detector() -> None:

@@ -18,6 +18,7 @@ FILE = normalise("sha256", "ab" * 32)
 SENDER = normalise("sender", "alerte@colis-suivi-bourgogne.com")
 SKETCH = normalise("sketch", "0123456789abcdef")
 RANGE = normalise("cidr", "185.203.116.0/24")
+SUBSCRIBER = normalise("cidr", "2a01:cb00:12:34::/64")
 
 A1, A2 = Witness("col_a", "per_1"), Witness("col_a", "per_2")
 B1, B3 = Witness("col_b", "per_1"), Witness("col_b", "per_3")
@@ -219,7 +220,7 @@ def test_independence_counts_communes_and_persons(witnesses: tuple[Witness, ...]
 
 # -- liars -------------------------------------------------------------------------------------------------
 
-indicators = st.sampled_from([URL, NAME, ADDRESS, FILE, SENDER, SKETCH, RANGE])
+indicators = st.sampled_from([URL, NAME, ADDRESS, FILE, SENDER, SKETCH, RANGE, SUBSCRIBER])
 witnesses = st.builds(
     Witness,
     st.sampled_from(["", "col_a", "col_b", "col_c"]),
@@ -247,7 +248,7 @@ cases = st.lists(seen, max_size=8).map(lambda s: Case(tuple(s)))
 def test_no_case_blocks_what_is_protected_in_it(case: Case) -> None:
     free = {s.indicator for s in case.seen if not s.protected}
     assert {p.indicator for p in corroborate(case)} <= free
-    assert all(p.indicator.kind is not Kind.CIDR for p in corroborate(case))
+    assert all(p.indicator != RANGE for p in corroborate(case))
 
 
 @given(st.lists(st.sampled_from(["per_1", "per_2", "per_3", "per_4", "per_5"]), max_size=40), detectors)
@@ -325,7 +326,25 @@ def test_each_detector_is_documented_and_only_strong_ones_prove() -> None:
         assert detector.doc.endswith("."), name
         assert bool(detector.proves) == (detector.strength == 4), name
     assert weight(["ai_opinion"]) < ENOUGH
-    assert not any(Kind.CIDR in d.proves for d in DETECTORS.values())
+    assert {name for name, d in DETECTORS.items() if Kind.CIDR in d.proves} == {"login_attack"}
+
+
+@pytest.mark.parametrize(
+    ("seen", "rules"),
+    [
+        (Seen(SUBSCRIBER, detectors=frozenset({"login_attack"})), ["strong_detector"]),
+        (Seen(SUBSCRIBER, detectors=frozenset({"login_attack"}), shared=True), []),
+        (Seen(SUBSCRIBER, detectors=frozenset({"login_attack"}), protected="own"), []),
+        (Seen(SUBSCRIBER, TWO, EVIDENCE), []),
+        (Seen(RANGE, detectors=frozenset({"login_attack"})), []),
+        (Seen(normalise("cidr", "2a01:cb00:12::/48"), detectors=frozenset({"login_attack"})), []),
+    ],
+    ids=["guesses", "serves a member", "protected", "is reported", "of IPv4", "wider"],
+)
+def test_of_ranges_the_network_of_one_subscriber_that_guesses_is_proposed_alone(
+    seen: Seen, rules: list[str]
+) -> None:
+    assert [p.rule for p in corroborate(Case((seen,)))] == rules
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,8 @@ def case_of(campaign: Campaign, *, protected: Callable[[Indicator], str], ttl: T
                 confirmed=row.confirmed,
                 follows=follows,
                 boxes=frozenset(() if induced else (one.collectivite_id for one in told)),
-                shared=indicator.value in serving,
+                shared=indicator.value in serving
+                or (indicator.kind is Kind.CIDR and bool(shared.met(indicator))),
                 crowded=indicator.value in crowded
                 and (follows is not None or indicator.value in pointed or induced),
                 known_before=indicator in known and indicator.kind is not Kind.DOMAIN,

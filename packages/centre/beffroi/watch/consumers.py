@@ -55,23 +55,25 @@ def open_addresses_of_name(event: Event) -> None:
 
 
 def _failure(event: Event) -> login_attacks.Failure:
-    account, domain, door = (str(event.payload.get(name, "")) for name in ("account", "domain", "door"))
+    names = ("account", "domain", "door", "address")
+    account, domain, door, address = (str(event.payload.get(name, "")) for name in names)
     at_s = event.created_at.timestamp()
     owner = collectivite_of_domain(domain) or ""
     if owner or not (known := administrators.accounts_of_domain(domain)):
-        return login_attacks.Failure(account, owner, at_s)
+        return login_attacks.Failure(account, owner, at_s, address=address)
     nobody = door == failures.CONSOLE and account not in known
-    return login_attacks.Failure(account, login_attacks.DEPARTEMENT, at_s, nobody)
+    return login_attacks.Failure(account, login_attacks.DEPARTEMENT, at_s, nobody, address)
 
 
 @consumer(name="watch.login_attacks", kinds=(failures.KIND,))
 def count_failed_sign_in(event: Event) -> None:
     """Report an address as soon as what failed from it can only be guessing."""
-    address, now_s = str(event.payload.get("address", "")), event.created_at.timestamp()
-    found = _failures.add(address, _failure(event))
+    failure = _failure(event)
+    now_s, found = failure.at_s, _failures.add(failure)
     if not login_attacks.is_attack(found, signed_in=0, now_s=now_s):
         return
-    people = {one.person_id for one in sign_ins.from_indicator("ip", address)}
+    kind, value = _failures.whom(failure.address)
+    people = {one.person_id for one in sign_ins.from_indicator(kind, value)}
     if not login_attacks.is_attack(found, signed_in=len(people), now_s=now_s):
         return
     outbox.publish(
@@ -83,9 +85,9 @@ def count_failed_sign_in(event: Event) -> None:
             "collectivite_id": "",
             "person_id": "",
             "seen_at": now_s,
-            "indicators": [["ip", address]],
+            "indicators": [[kind, value]],
             "evidence": login_attacks.evidence(found, now_s=now_s),
             "message": "",
         },
     )
-    _failures.forget(address)
+    _failures.forget(failure.address)

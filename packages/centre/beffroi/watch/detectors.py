@@ -71,7 +71,7 @@ DETECTORS: dict[str, Detector] = {
     "login_attack": Detector(
         Strength.STRONG,
         "Many accounts were tried from this address over completed connections.",
-        frozenset({Kind.IP}),
+        frozenset({Kind.IP, Kind.CIDR}),
     ),
     "qr_code": Detector(
         Strength.NONE, "A link stands in a QR code: honest mail has such, too; shown to people."

@@ -4,7 +4,8 @@ Rule:    a press of a button is a sighting, never proof. An exact hash or a full
          machine checked, or the Département's word. A name, an address or a sender needs two independent
          communes (different persons too) and machine evidence, or the Département, or a strong detector.
          An address also falls to boxes of two communes that it completed connections to. Weaker evidence is proposed
-         as weak: it is observed first (``core.decisions.stages``). A range is never proposed. What is protected is
+         as weak: it is observed first (``core.decisions.stages``). A range is never proposed, but the /64 of one
+         subscriber that guesses passwords from several addresses. What is protected is
          never proposed, whoever says so. An opinion of a model adds nothing.
 Input:   sightings of people and machines of which some lie.
 Fails:   closed towards blocking: what no row of ``RULES`` covers is not proposed.
@@ -125,6 +126,8 @@ class Rule:
 
 _EXACT = frozenset({Kind.URL, Kind.SHA256})
 _BROAD = frozenset({Kind.DOMAIN, Kind.IP, Kind.SENDER, Kind.SKETCH})
+_GUESSING = frozenset({Kind.CIDR})
+_SUBSCRIBER_BITS = 64
 _NAMES = frozenset({Kind.DOMAIN})
 """Weak evidence is observed by boxes. Of the kinds they know, the address that handed a mail in is too often a
 bystander's."""
@@ -144,7 +147,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "strong_detector",
-        _BROAD,
+        _BROAD | _GUESSING,
         lambda s: any(is_strong(d, s.indicator.kind) for d in s.detectors),
         "strong_detector",
     ),
@@ -229,7 +232,9 @@ def refusal_code(seen: Seen) -> str:
     does itself. A link that was made for one person would tell every town hall who that is, and stops nobody else's."""
     if seen.protected:
         return "protected"
-    if seen.indicator.kind is Kind.CIDR:
+    if seen.indicator.kind is Kind.CIDR and not (
+        is_subscriber(seen.indicator) and any(is_strong(d, Kind.CIDR) for d in seen.detectors)
+    ):
         return "range_never_automatic"
     if seen.forged:
         return "sender_forged"
@@ -242,6 +247,12 @@ def refusal_code(seen: Seen) -> str:
     if seen.shared and not seen.confirmed:
         return "address_shared"
     return "address_crowded" if seen.crowded and not _holds(seen, _OF_THE_ADDRESS) else ""
+
+
+def is_subscriber(indicator: Indicator) -> bool:
+    """Whether a range is what one subscriber of IPv6 has at least, as one of IPv4 has an address."""
+    address, _, bits = indicator.value.partition("/")
+    return ":" in address and bits == str(_SUBSCRIBER_BITS)
 
 
 def independent(witnesses: Iterable[Witness]) -> int:

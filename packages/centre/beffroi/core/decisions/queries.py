@@ -165,7 +165,7 @@ def near[M: (Decision, LocalException, NeverAgain, Appeal)](
     rows: QuerySet[M], indicator: Indicator
 ) -> QuerySet[M]:
     """Few rows, and all that can touch it: of addresses, which boxes have blocked by the thousand, the database
-    chooses by their text. The ranges were decided by people."""
+    chooses by their text. Of ranges there are few."""
     if (network := rules.network_of(indicator)) is not None:
         one = network.num_addresses == 1
         named = Q(value=str(network[0])) if one else Q(value__startswith=rules.shared_text(network))

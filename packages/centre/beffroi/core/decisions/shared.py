@@ -46,9 +46,11 @@ def note(name: str, addresses: Iterable[str]) -> None:
             address=address, defaults={"name": name, "seen_at": clock.paced_now()}
         )
         if new:
-            held = Decision.objects.filter(kind=Kind.IP, value=address, state__in=Decision.OPEN)
-            for one in held.exclude(rule=stages.DEPARTEMENT):
-                actions.revoke(actor=_ACTOR, decision=one, reason=REASON)
+            held = Decision.objects.filter(state__in=Decision.OPEN).exclude(rule=stages.DEPARTEMENT)
+            served_by = Indicator(Kind.IP, address)
+            for one in list(queries.near(held, served_by)):
+                if rules.covers(one.indicator, served_by):
+                    actions.revoke(actor=_ACTOR, decision=one, reason=REASON)
 
 
 def forget_old() -> int:
