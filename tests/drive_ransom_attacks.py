@@ -131,6 +131,16 @@ def members_encrypted(folders: Folders) -> Iterator[tuple[str, Change]]:
         yield ONE, folders.change(file, bytes(out), lost=True)
 
 
+def encrypted_behind_a_blank_header(folders: Folders) -> Iterator[tuple[str, Change]]:
+    """Of documents all but the directory of the ZIP is encrypted, and its first member begins with zeros, as a crash
+    may leave one."""
+    for number, file in enumerate(folders.files):
+        with zipfile.ZipFile(io.BytesIO(file.data)) as archive:
+            end = archive.start_dir
+        data = bytes(64) + drive_attacks.full(file.data[64:end], number) + file.data[end:]
+        yield ONE, folders.change(file, data, lost=True)
+
+
 def in_armour(folders: Folders) -> Iterator[tuple[str, Change]]:
     for number, file in enumerate(folders.files):
         data = drive_files.armour(drive_attacks.full(file.data, number))
@@ -153,6 +163,34 @@ def armoured_and_deleted(folders: Folders) -> Iterator[tuple[str, Change]]:
         data = b"<EncryptedKey>" + base64.b64encode(drive_attacks.full(file.data, number))
         yield ONE, folders.create(file.folder, f"{file.name}.k9x2", data)
         yield ONE, folders.delete(file, lost=True)
+
+
+def framed(start_off_by: int) -> Script:
+    """As the one stream of a PDF that shows nothing, under the old names. ``start_off_by``: bytes by which the place of
+    its table is wrong, as some programs leave it."""
+
+    def script(folders: Folders) -> Iterator[tuple[str, Change]]:
+        for number, file in enumerate(folders.files):
+            yield (
+                ONE,
+                folders.change(file, _framed(drive_attacks.full(file.data, number), start_off_by), lost=True),
+            )
+
+    return script
+
+
+def _framed(hidden: bytes, start_off_by: int) -> bytes:
+    objects = (
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Kids[]/Count 0>>",
+        b"<</Length %d>>\nstream\n%s\nendstream" % (len(hidden), hidden),
+    )
+    out, rows = b"%PDF-1.4\n", b"0000000000 65535 f \n"
+    for number, one in enumerate(objects, 1):
+        rows += b"%010d 00000 n \n" % len(out)
+        out += b"%d 0 obj\n%s\nendobj\n" % (number, one)
+    table = b"xref\n0 4\n%strailer\n<</Size 4/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n"
+    return out + table % (rows, len(out) + start_off_by)
 
 
 def disguised(folders: Folders) -> Iterator[tuple[str, Change]]:
@@ -224,6 +262,11 @@ ATTACKS: dict[str, tuple[Script, tuple[str, ...], int]] = {
     "each file into a ZIP with a password, original deleted": (archived_and_deleted, OFFICE, 30),
     "each file a ZIP with a password under its old name": (archived_in_place, OFFICE, 10),
     "members of documents encrypted, ZIP kept": (members_encrypted, _OPEN_XML, 6),
+    "documents encrypted behind a blank header, directory of the ZIP kept": (
+        encrypted_behind_a_blank_header,
+        _OPEN_XML,
+        6,
+    ),
     "encrypted and written as base64": (in_armour, OFFICE, 10),
     "encrypted and written as base64 behind a line of its own": (
         written_as(base64.b64encode, b"<EncryptedKey>x</EncryptedKey> fichier\n"),
@@ -250,6 +293,8 @@ ATTACKS: dict[str, tuple[Script, tuple[str, ...], int]] = {
     "texts alone, encrypted and written as base64": (in_armour, ("txt", "csv", "html"), 25),
     "encrypted and written as base64 into a copy, original deleted": (armoured_and_deleted, OFFICE, 6),
     "encrypted behind the magic of another format": (disguised, OFFICE, 10),
+    "encrypted and written as a stream of a PDF": (framed(0), OFFICE, 20),
+    "encrypted and written as a stream of a PDF whose table stands elsewhere": (framed(7), OFFICE, 6),
     "notes in all folders first": (with_notes, OFFICE, 24),
     "slow: one file a minute": (in_place("whole", 60), OFFICE, 6),
     "slow: one file a minute, first 4 KiB": (in_place("first 4 KiB", 60), OFFICE, 6),

@@ -220,6 +220,13 @@ def power_cut(folders: Folders) -> Iterator[tuple[str, Change]]:
         yield ONE, folders.change(file, data)
 
 
+def first_pages_blank(folders: Folders) -> Iterator[tuple[str, Change]]:
+    for number in range(30):
+        kind = ("docx", "xlsx", "odt")[number % 3]
+        file = folders.put(f"f{number % 7}", f"rapport {number}.{kind}", made(kind, number % 8))
+        yield ONE, folders.change(file, bytes(min(4096, len(file.data))) + file.data[4096:])
+
+
 def faulty_program(folders: Folders) -> Iterator[tuple[str, Change]]:
     """A business program of one trade writes PDF files that nobody can open."""
     for number, file in enumerate(_all(folders, "pdf")[:5]):
@@ -417,6 +424,7 @@ HONEST: dict[str, Script] = {
     "40 files of one folder, each encrypted by OpenPGP, then deleted": each_file_of_a_folder_locked("gpg"),
     "100 files moved into a vault of Cryptomator": vault,
     "a power cut leaves 50 files blank or cut off": power_cut,
+    "a power cut leaves the beginning of 30 documents blank": first_pages_blank,
     "a faulty program spoils 5 PDF within a second": faulty_program,
     "documents saved by Office, with lock and temporary files": saved_by_office,
     "220 files renamed (.bak, .old, a date, .traité)": renamed_by_a_person,

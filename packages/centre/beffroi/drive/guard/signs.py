@@ -157,14 +157,16 @@ def _of_armour(before: Structure, after: Structure) -> tuple[Sign, ...]:
 
 def _is_torn(before: Structure, after: Structure, change: Change) -> bool:
     """What was cut off is shorter; what is blank became so, and was not made longer to look so. Else its end is there,
-    and cannot be read."""
+    and cannot be read. A table in a wrong place is a fault of PDF, and none that any other kind comes to have."""
     if after.reason == "cut off":
         return change.size_bytes < change.size_before_bytes
-    if after.reason == "blank":
+    if after.reason in ("blank", "member"):
         is_blanker = (
             after.noise.blank_share > before.noise.blank_share or after.noise.tail * 2 < before.noise.tail
         )
         return is_blanker and change.size_bytes <= change.size_before_bytes
+    if after.reason == "cross-reference":
+        return before.kind == "pdf"
     return True
 
 

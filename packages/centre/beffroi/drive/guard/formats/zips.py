@@ -26,6 +26,9 @@ _NEVER_SEALED = {b"[Content_Types].xml", b"mimetype", b"META-INF/manifest.xml"}
 """Office seals the file as a whole, OpenDocument all members but these: with a password on them it is no document."""
 
 
+_BLANK = torn("member")
+
+
 @dataclass(frozen=True)
 class _Entry:
     name: bytes
@@ -57,14 +60,18 @@ def check(reader: Reader) -> Finding:
     if any(entry.flags & 1 and entry.name in _NEVER_SEALED for entry in entries):
         return broken("sealed members")
     chosen = {*spread(len(entries), MEMBERS), max(range(len(entries)), key=lambda n: entries[n].packed_bytes)}
-    sealed = False
+    sealed, is_blank = False, False
     for number in sorted(chosen):
         reader.step()
         finding = _member(reader, entries[number], shift)
         if finding is SEALED:
             sealed = True
+        elif finding == _BLANK:  # is no excuse for the others
+            is_blank = True
         elif finding is not SOUND:
             return finding
+    if is_blank:
+        return _BLANK
     return SEALED if sealed or _is_sealed_document(reader, entries, shift) else SOUND
 
 
@@ -143,7 +150,7 @@ def _member(reader: Reader, entry: _Entry, shift: int) -> Finding:
     at = entry.offset + shift
     local = reader.at(at, _LOCAL_BYTES + len(entry.name))
     if local[:4] != _LOCAL:
-        return torn("member") if not local.strip(b"\0") else broken("member")
+        return _BLANK if not local.strip(b"\0") else broken("member")
     name, extra = struct.unpack("<HH", local[26:30])
     if local[_LOCAL_BYTES:] != entry.name and name == len(entry.name):
         return broken("member")
