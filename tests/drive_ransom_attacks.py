@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import zipfile
 from collections.abc import Callable, Iterator
 
@@ -106,6 +107,20 @@ def archived_and_deleted(folders: Folders) -> Iterator[tuple[str, Change]]:
         data = drive_files.zip_with_password(folders.rng, file.name, len(file.data))
         yield ONE, folders.create(file.folder, file.name + ".zip", data)
         yield ONE, folders.delete(file, lost=True)
+
+
+def packed_by_folder(is_inside: bool) -> Script:
+    """Each folder into one archive with a password that has its name, what was in it deleted."""
+
+    def script(folders: Folders) -> Iterator[tuple[str, Change]]:
+        files = sorted(folders.files, key=lambda file: file.folder)
+        for number, (folder, inside) in enumerate(itertools.groupby(files, key=lambda file: file.folder)):
+            where = folder if is_inside else ""
+            yield ONE, folders.create(where, f"{folder}.7z", drive_files.made("7z", number % 8))
+            for file in inside:
+                yield ONE, folders.delete(file, lost=True)
+
+    return script
 
 
 def archived_in_place(folders: Folders) -> Iterator[tuple[str, Change]]:
@@ -260,6 +275,12 @@ ATTACKS: dict[str, tuple[Script, tuple[str, ...], int]] = {
     ),
     "delete, then a copy of another name": (deleted_and_copied, OFFICE, 6),
     "each file into a ZIP with a password, original deleted": (archived_and_deleted, OFFICE, 30),
+    "each folder into a .7z with a password in it, originals deleted": (packed_by_folder(True), OFFICE, 60),
+    "each folder into a .7z with a password beside it, originals deleted": (
+        packed_by_folder(False),
+        OFFICE,
+        60,
+    ),
     "each file a ZIP with a password under its old name": (archived_in_place, OFFICE, 10),
     "members of documents encrypted, ZIP kept": (members_encrypted, _OPEN_XML, 6),
     "documents encrypted behind a blank header, directory of the ZIP kept": (

@@ -105,7 +105,17 @@ class Folders:
             "deleted",
             before=file.structure,
             size_before_bytes=len(file.data),
+            folders=_lay_in(file.folder),
         )
+
+
+def _lay_in(folder: str) -> tuple[tuple[str, str], ...]:
+    """(id, name), innermost first: a path is its own id, and "" that of the root."""
+    found = [(folder, folder.rpartition("/")[2])]
+    while folder:
+        folder = folder.rpartition("/")[0]
+        found.append((folder, folder.rpartition("/")[2]))
+    return tuple(found)
 
 
 def town_hall(seed: int, kinds: tuple[str, ...] = OFFICE) -> Folders:

@@ -184,6 +184,25 @@ def one_archive_of_a_folder(folders: Folders) -> Iterator[tuple[str, Change]]:
         yield ONE, folders.delete(file)
 
 
+def folders_of_years_locked(count: int, step_s: float) -> Script:
+    """The acts of each year into one .7z with a password, which has the name of their folder; then deleted."""
+
+    def script(folders: Folders) -> Iterator[tuple[str, Change]]:
+        for year in range(2000, 2000 + count):
+            folder = f"actes/{year}"
+            files = [
+                folders.put(f"{folder}/{n % 4}", f"acte {n}.{kind}", made(kind, n % 8))
+                for n in range(20)
+                for kind in ("docx", "pdf")
+            ]
+            yield ONE, folders.create("actes", f"{year}.7z", made("7z", year % 8))
+            for file in files:
+                yield ONE, folders.delete(file)
+            folders.now_s += step_s
+
+    return script
+
+
 def each_file_of_a_folder_locked(maker: str) -> Script:
     """Each into an archive of its own with a password, or encrypted for somebody; the originals deleted."""
 
@@ -420,6 +439,8 @@ HONEST: dict[str, Script] = {
     "5,000 photos unpacked": unpacked,
     "60 encrypted archives of a backup program, old ones deleted": backups,
     "a folder of 240 files into one .7z, then deleted": one_archive_of_a_folder,
+    "five folders of years, each into one .7z, then deleted": folders_of_years_locked(5, 60),
+    "nine folders of years in a day, each into one .7z, then deleted": folders_of_years_locked(9, 3600),
     "40 files of one folder, each into a .7z, then deleted": each_file_of_a_folder_locked("7z"),
     "40 files of one folder, each encrypted by OpenPGP, then deleted": each_file_of_a_folder_locked("gpg"),
     "100 files moved into a vault of Cryptomator": vault,

@@ -278,3 +278,39 @@ def test_an_explorer_that_empties_a_file_before_it_saves_it_stops_nobody(drive: 
         assert drive.ask("PUT", f"{COMMON}/{path}", made(path.partition(".")[2], 60 + int(path[1])))[0] == 204
     judged(drive)
     assert raised(drive) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "is_whole"),
+    [("f{0}.7z", True), ("f{0}.7z", False), ("f{0}/f{0}.7z", False)],
+    ids=["beside it, folder by folder", "beside it, file by file", "in it, file by file"],
+)
+def test_who_packs_each_folder_with_a_password_and_deletes_what_was_in_it_is_seen(
+    drive: Served, place: str, is_whole: bool
+) -> None:
+    files = town_hall(drive)
+    judged(drive)
+    for folder in range(8):
+        done = [drive.ask("PUT", f"{COMMON}/{place.format(folder)}", made("7z", folder))[0]]
+        inside = [path for path in files if path.startswith(f"f{folder}/")]
+        gone = [f"f{folder}"] if is_whole else inside
+        done += [drive.ask("DELETE", f"{COMMON}/{path}")[0] for path in gone]
+        if 403 in done:
+            break
+        drive.ask("PUT", f"{COMMON}/journal.txt", b"x" * (1 + folder))
+        judged(drive)
+    assert 5 <= folder <= 6, "six are enough"
+    with metadata(drive) as database:
+        assert recovery.carry_out(database, act(), DEVICE).missed == 0
+    assert content_of(drive, files) == files
+
+
+def test_five_folders_that_are_packed_and_archives_of_other_names_stop_nobody(drive: Served) -> None:
+    town_hall(drive)
+    for folder in range(8):
+        name = f"f{folder}" if folder < 5 else f"acte-{folder}"
+        assert drive.ask("PUT", f"{COMMON}/{name}.7z", made("7z", folder))[0] == 201
+        assert drive.ask("DELETE", f"{COMMON}/f{folder}")[0] == 204
+    assert drive.ask("PUT", f"{COMMON}/journal.txt", b"fini")[0] == 201
+    judged(drive)
+    assert raised(drive) == []

@@ -185,6 +185,25 @@ def went_along(reading: Reading, row: Row, *, most: int) -> list[Done]:
     ]
 
 
+MOST_FOLDERS = 6
+
+
+def folders_of(reading: Reading, row: Row) -> tuple[tuple[int, str], ...]:
+    """The folders that a deleted file lay in, the innermost first, MOST_FOLDERS at most; a folder that was deleted with
+    it where it was."""
+    found, here = list[tuple[int, str]](), row.parent
+    while here and len(found) < MOST_FOLDERS:
+        place = reading.one(
+            "SELECT name, parent FROM change WHERE node = ? AND number = ?", (here, row.number)
+        )
+        place = place or reading.one("SELECT name, parent FROM node WHERE id = ?", (here,))
+        if place is None:
+            break
+        found.append((here, place[0]))
+        here = place[1]
+    return tuple(found)
+
+
 def made_by(reading: Reading, person_id: str, *, since_s: int, most: int) -> list[Made]:
     """Files that a person's devices created since then and that nobody deleted, the newest first."""
     rows = reading.all(

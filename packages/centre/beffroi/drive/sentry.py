@@ -198,11 +198,14 @@ class _Looking:
             return [(device, change)]
         since_s = one.row.at_s - DAY_S
         with self._database.reading() as reading:
-            beside = self._beside.created(reading, one.row, since_s=since_s)
+            folders, beside = self._beside.named(reading, one.row, since_s=since_s)
+            beside += self._beside.created(reading, one.row, since_s=since_s)
             moves = journal.moves_before(reading, one.row, since_s=since_s)
             for move in moves:
                 there = one.row._replace(parent=move.parent, name=move.name)
                 beside += self._beside.created(reading, there, since_s=since_s)
+        lay_in = tuple((str(folder), name) for folder, name in folders)
+        change = msgspec.structs.replace(change, folders=lay_in)
         new = ((other.row.device_id, self._change(other)) for other in beside)
         deleted = (*(_deleted_from(change, move) for move in moves), change)
         return [*new, *((device, found) for found in deleted)]

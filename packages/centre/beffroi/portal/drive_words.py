@@ -208,6 +208,7 @@ _SIGNS = {
     "lost": gettext_lazy("fichiers devenus illisibles"),
     "replaced": gettext_lazy("fichiers remplacés par une copie illisible"),
     "replaced_sealed": gettext_lazy("fichiers remplacés par une archive avec un mot de passe"),
+    "packed": gettext_lazy("dossiers remplacés par une archive avec un mot de passe"),
     "container": gettext_lazy("documents remplacés par une archive chiffrée"),
     "kind": gettext_lazy("fichiers d’un autre genre sous le même nom"),
     "noise": gettext_lazy("contenus brouillés"),

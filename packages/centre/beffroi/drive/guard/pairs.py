@@ -79,6 +79,19 @@ class Pairs(msgspec.Struct):
         self.paired[copy.node] = copy.at_s
         return Pair(lost, copy, folder if is_lost else there)
 
+    def packed(self, change: Change) -> Half | None:
+        """The archive with a password that lies in, or beside, a folder of its own name in which a file was deleted:
+        who packs folder by folder, and deletes what was in them, is seen by their number."""
+        if change.what != "deleted" or change.before is None or change.before.state != "sound":
+            return None
+        beside = (*change.folders[1:], ("", ""))
+        for (folder, name), (above, _) in zip(change.folders, beside, strict=False):
+            for there in (folder, above):
+                for one in self.created.get(hashed(there), {}).values():
+                    if one.sealed and one.name == hashed(stem(name)):
+                        return one
+        return None
+
     def wants_look(self, change: Change) -> bool:
         """Whether a new file may stand for something that was deleted."""
         half = Half(change.at_s, change.node, hashed(stem(change.name)), change.size_bytes, "")

@@ -23,7 +23,7 @@ import msgspec
 
 from beffroi.drive.guard import signs
 from beffroi.drive.guard.kinds import by_name, extension
-from beffroi.drive.guard.pairs import Pair, Pairs, hashed
+from beffroi.drive.guard.pairs import Half, Pair, Pairs, hashed
 from beffroi.drive.guard.signs import Change, Sign
 
 EVIDENCE_KEPT = 512
@@ -60,13 +60,16 @@ class Thresholds:
     torn: float = 0.5
     replaced_sealed: float = 3.0
     replaced_sealed_few_folders: float = 0.5
+    packed: float = 5.0
     sealed: float = 0.3
     sealed_few_folders: float = 0.1
 
 
 RULES = Thresholds()
-_SPOILED = frozenset((Sign.LOST, Sign.REPLACED, Sign.KNOWN, Sign.CONTAINER, Sign.HOLES, Sign.NOISE))
-"""Signs of a file that cannot be read any more, each by itself."""
+_SPOILED = frozenset(
+    (Sign.LOST, Sign.REPLACED, Sign.KNOWN, Sign.CONTAINER, Sign.HOLES, Sign.NOISE, Sign.PACKED)
+)
+"""Signs of what cannot be read any more, each by itself."""
 
 
 class Evidence(msgspec.Struct, frozen=True, array_like=True, order=True):
@@ -179,6 +182,13 @@ def _of_pair(pair: Pair) -> Evidence:
     return Evidence(first_s, lost.node, sign, lost.group, pair.folder, number=first)
 
 
+def _of_folder(change: Change, archive: Half, at_s: float) -> Evidence:
+    """Once for an archive, however many files are deleted."""
+    kind = change.before.kind if change.before else ""
+    folder = hashed(change.folder)
+    return Evidence(at_s, archive.node, Sign.PACKED, kind, folder, number=change.number)
+
+
 def score(evidence: list[Evidence]) -> float:
     """Points of what was seen together; divided where it is all of one group."""
     points = _unhalved(evidence)
@@ -231,6 +241,9 @@ class Commune(msgspec.Struct):
         if pair := pairs.add(change, at_s, device):
             for one in {pair.lost.device, pair.copy.device} | devices:
                 found.setdefault(one, []).append(_of_pair(pair))
+        if archive := pairs.packed(change):
+            for one in (device, archive.device or device):
+                found.setdefault(one, []).append(_of_folder(change, archive, at_s))
         pairs.forget(now_s - RULES.day_s)
         if pairs.halves or pairs.paired:
             self.pairs[person or device] = pairs

@@ -34,6 +34,7 @@ class Sign(StrEnum):
     NOTE = "a note about decryption"
     REPLACED = "replaced by a copy that cannot be read"
     REPLACED_SEALED = "replaced by an archive with a password"
+    PACKED = "a folder replaced by an archive with a password"
 
 
 What = Literal["created", "changed", "renamed", "deleted"]
@@ -47,7 +48,8 @@ class Change(msgspec.Struct, frozen=True):
     ``after``: what ``structure.look`` said of the version before and of the new one; None where there is none.
     ``chunks_before``: chunks of the version before, ``chunks_kept``: how many of them the new version has. An upload to
     a temporary name that is then moved over a file is "changed" of that file. ``spoiler``: the device of the same
-    person that emptied what was ``before``; "" where it is the same.
+    person that emptied what was ``before``; "" where it is the same. ``folders``: of a deletion, (id, name) of the
+    folders that it lay in, the innermost first.
     """
 
     at_s: float
@@ -64,6 +66,7 @@ class Change(msgspec.Struct, frozen=True):
     chunks_kept: int = 0
     number: int = 0
     spoiler: str = ""
+    folders: tuple[tuple[str, str], ...] = ()
 
 
 # Each has to be one that nobody would write: .lock, .aac, .enc, .crypt, .djvu, .micro stand on public lists, and are
