@@ -6,6 +6,7 @@ import hashlib
 import http.client
 import io
 import subprocess
+import threading
 import zlib
 from pathlib import Path
 
@@ -217,6 +218,23 @@ def test_on_a_disk_that_takes_nothing_any_more_an_outcome_is_told_once(updater: 
         assert told(updater) == [("installed", "")]
     finally:
         subprocess.run(["umount", place], check=True)
+
+
+def test_a_release_that_does_not_fit_is_told_once_by_a_box_whose_disk_can_only_be_read(
+    centre: Centre, tmp_path: Path
+) -> None:
+    disk, stopping = tmp_path / "disk", threading.Event()
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", disk], check=True)
+    try:
+        one = Updater(disk, centre, FactSpool(tmp_path / "spool", "box_1"), lambda: NOW)
+        for _ in range(2):  # the centre offers it with each connection until it hears of it
+            one.offer(release(b"x" * 100, expires_at=NOW - 1, not_before=NOW - 5))
+            with pytest.raises(OSError, match="Read-only"):
+                one.run(stopping)
+        assert told(one) == [("refused", "expired")]
+    finally:
+        subprocess.run(["umount", disk], check=True)
 
 
 def test_without_room_for_the_way_back_the_number_stays_free_and_is_taken_when_there_is_some(  # noqa: PLR0917 - fixtures

@@ -319,3 +319,37 @@ def test_a_clock_that_ran_ahead_stops_no_release_and_no_box_holds_it_for_as_long
     with clock.shifted(rollout.PAUSE_S + 1):
         releases.look()
         assert BoxRelease.objects.get().stage == 1
+
+
+def test_a_release_that_a_clock_ahead_took_for_expired_goes_on_when_the_clock_is_right(
+    centre: Centre, signed: Sign, administrator: Actor, beaune: Commune, nuits: Commune
+) -> None:
+    canary, other = centre.box(beaune.id), centre.box(nuits.id)
+    releases.store(actor=administrator, **signed())
+    present(canary, other)
+    releases.start(actor=administrator, number=1, canary=beaune.collectivite)
+    with clock.jumped(10 * 86400):
+        assert releases.look() == 0
+        assert BoxRelease.objects.get().stopped_because == "expired"
+        releases.look()
+    assert releases.look() == 1
+    row = BoxRelease.objects.get()
+    assert (row.state, row.stopped_because) == ("running", "")
+    assert update_of(canary).outcome == ""
+    assert AuditEntry.objects.filter(verb="box:release_resumed").count() == 1
+
+
+def test_a_person_who_stopped_a_release_is_not_overruled_nor_is_a_later_one(
+    centre: Centre, signed: Sign, administrator: Actor, beaune: Commune
+) -> None:
+    present(centre.box(beaune.id))
+    for number in (1, 2):
+        releases.store(actor=administrator, **signed(number))
+    releases.start(actor=administrator, number=1, canary=beaune.collectivite)
+    with clock.jumped(10 * 86400):
+        releases.look()
+    releases.start(actor=administrator, number=2, canary=beaune.collectivite)
+    releases.stop(actor=administrator, number=2)
+    releases.look()
+    states = BoxRelease.objects.order_by("number").values_list("state", "stopped_because")
+    assert list(states) == [("stopped", "expired"), ("stopped", "")]

@@ -48,13 +48,19 @@ class Shelf:
         self.next = self.place / "next.deb"
         self.former = self.place / "former.deb"
 
+    def make(self) -> None:
+        """Errors: OSError."""
+        self.place.mkdir(mode=0o700, exist_ok=True)
+
     def floor(self) -> int:
         """The highest number that was ever tried here, 0 for none."""
-        text = read_checked(self.place / "floor") if self.place.exists() else None
+        text = read_checked(self.place / "floor")
         return int(text) if text is not None and text.isdigit() else 0
 
     def raise_floor(self, number: int) -> None:
+        """Errors: OSError."""
         if number > self.floor():
+            self.make()
             write_checked(self.place / "floor", str(number).encode())
 
     def plan(self) -> Plan | None:

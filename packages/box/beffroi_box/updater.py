@@ -58,7 +58,7 @@ class Updater:
         self._wanted: Release | None = None
         self._started: Release | None = None
         self._launched_at = float("-inf")
-        self._complained = self._told = 0
+        self._complained, self._told = (0, ""), 0
         self._news = threading.Event()
 
     def offer(self, release: Release) -> None:
@@ -67,7 +67,6 @@ class Updater:
             self._news.set()
 
     def run(self, stopping: threading.Event) -> None:
-        self._shelf.place.mkdir(mode=0o700, exist_ok=True)
         while not stopping.is_set():
             self._tell()
             self.step()
@@ -143,19 +142,20 @@ class Updater:
         content = self._download.fetch(wanted)
         if len(content) != wanted.size_bytes:
             raise FileMismatch("size")
-        self._shelf.place.mkdir(mode=0o700, exist_ok=True)
+        self._shelf.make()
         write_atomic(self._shelf.next, content)
 
     def _refuse(self, release: Release, reason: str) -> None:
+        """Errors: OSError (disk; it is told all the same)."""
         self._wanted = None
+        self._complain(release.number, release.version, reason)
         self._shelf.raise_floor(release.number)
-        self._report(Plan(release.number, release.version, "refused", reason))
 
     def _complain(self, number: int, version: str, why: str) -> None:
-        """Tell the centre once that this release is not taken now, so that it does not wait for it in vain; where room
-        comes back it is taken after all, and the centre believes that later word."""
-        if self._complained != number:
-            self._complained = number
+        """Tell the centre once that this release is not taken, so that it does not wait for it in vain; where it lacked
+        room that comes back it is taken after all, and the centre believes that later word."""
+        if self._complained != (number, why):
+            self._complained = number, why
             self._report(Plan(number, version, "refused", why))
 
     def _tell(self) -> None:

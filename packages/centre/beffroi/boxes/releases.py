@@ -34,6 +34,7 @@ from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError, Conflict, NotFound
 
 LOOK_EVERY_S = 30.0
+EXPIRED = "expired"
 
 
 class ReleaseRefused(BeffroiError):
@@ -178,6 +179,7 @@ def views(number: int) -> list[rollout.BoxView]:
 @periodic("boxes.releases", every_s=LOOK_EVERY_S)
 def look() -> int:
     """One look at the release that is under way; return how many boxes were asked."""
+    _go_on()
     running = BoxRelease.objects.filter(state=BoxRelease.State.RUNNING)
     if not running.exists():  # the usual case: no write lock is taken
         return 0
@@ -187,7 +189,7 @@ def look() -> int:
             return 0
         system = Actor.system("boxes")
         if row.expires_at <= clock.now():
-            row.stopped_because = "expired"
+            row.stopped_because = EXPIRED
             _change(system, "box:release_stopped", row, BoxRelease.State.STOPPED)
             return 0
         found = rollout.step(plan_of(row), views(row.number), clock.epoch_s())
@@ -204,6 +206,20 @@ def look() -> int:
             row.stage = found.stage
             _change(system, "box:release_stage", row, BoxRelease.State.RUNNING, stage_at=clock.now())
         return len(found.ask)
+
+
+def _go_on() -> None:
+    """The last release that was started stopped as expired, and is not: the clock was ahead, and nobody decided."""
+    started = BoxRelease.objects.exclude(state=BoxRelease.State.STORED).order_by("-number")
+    taken = BoxRelease.objects.filter(stopped_because=EXPIRED, expires_at__gt=clock.now())
+    if not taken.exists():  # the usual case: no write lock is taken
+        return
+    with transaction.atomic():
+        row = started.select_for_update().first()
+        other = started.filter(state=BoxRelease.State.RUNNING)
+        if row is not None and taken.filter(pk=row.pk).exists() and not other.exists():
+            row.stopped_because = ""
+            _change(Actor.system("boxes"), "box:release_resumed", row, BoxRelease.State.RUNNING)
 
 
 def plan_of(row: BoxRelease) -> rollout.Rollout:
