@@ -187,3 +187,16 @@ def test_who_asks_from_forged_addresses_takes_the_resolver_from_nobody(hall: Tow
         until(held_back, "it is answered without end")
         for number in range(10):
             until(lambda n=number: look_up(LAN, f"f{n}.mairie-exemple.com", LAN_BOX) == 0, "no answer")
+
+
+def test_who_asks_for_addresses_without_end_is_told(hall: TownHall) -> None:
+    """What is left for the others: test_box_modes.py, where a server gives some."""
+    (lan, mac) = card(LAN, "l0")
+    run(*inside(BOX, "nft", "add", "element", "inet", "beffroi", "residents", f"{{ {mac.hex(':')} }}"))
+    asks = b"\xff" * 6 + mac + plain(packet_to("255.255.255.255", "0.0.0.0", bytes(240), 67, 68))
+    with lan:
+        for _ in range(60):
+            lan.send(asks)
+    until(lambda: sightings(hall, "dhcp_flood"), "not told")
+    assert all(f.evidence["machine"].startswith("poste-") for f in sightings(hall, "dhcp_flood"))
+    run(*inside(BOX, "nft", "flush", "set", "inet", "beffroi", "residents"))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
+import socket
+import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.fixtures_box_network import BOX, FAR, FAR6, FAR_PORT, OP, Site, ip, site, until
+from tests.fixtures_box_network import BOX, FAR, FAR6, FAR_PORT, OP, PC, Site, ip, site, until
+from tests.lan_frames import card, packet_to, plain
 
 pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow]
 PRIVATE, PUBLIC = "192.168.1.1/24", "185.22.33.1/24"
@@ -48,7 +53,7 @@ def test_with_one_public_address_the_box_is_a_router_and_gives_the_lan_addresses
     assert found["proved"], (found, place.log())
     assert (found["plan"]["mode"], found["plan"]["wan"]) == ("router", "p1")
     place.pc_asks()
-    assert place.pc.addresses("e0")[0].startswith("192.168.213.")
+    assert place.pc.addresses("e0")[0].startswith("192.168.2")
     assert place.pc_reaches_the_internet()
 
 
@@ -95,6 +100,20 @@ def test_a_machine_is_named_as_it_called_itself_when_it_took_its_address(place: 
     )  # fmt: skip
     named = place.box.run("/usr/bin/python3", "-c", code, *pairs).split()
     assert named == ["'poste-accueil'"] * 3 + ["''"] * 2, place.log()
+
+
+def test_what_an_earlier_software_wrote_otherwise_is_written_again_once(place: Site) -> None:
+    place.plug(router="p0", pc="p1")
+    place.give(PUBLIC, pool=2)
+    assert place.choose()["plan"]["mode"] == "router"
+    path = place.box.directory / "network" / "50-beffroi-p1.network"
+    text = path.read_text()
+    path.write_text(text.replace("MaxLeaseTimeSec=1800\n", ""))
+    for _ in range(2):
+        assert place.choose()["proved"]
+        assert path.read_text() == text and place.restarts() == 2
+    path.write_bytes(b"\xff")
+    assert place.choose()["proved"] and path.read_text() == text
 
 
 def test_where_the_town_halls_own_server_gives_the_addresses_the_internet_is_behind_their_router(
@@ -250,13 +269,13 @@ def test_when_the_operator_is_away_what_was_proved_stays(place: Site, network: s
 def test_an_operator_who_takes_to_the_network_of_the_lan_gets_the_box_to_choose_another(place: Site) -> None:
     place.plug(router="p0", pc="p1")
     place.give(PUBLIC, pool=2)
-    assert place.choose()["plan"]["lan_network"] == "192.168.213.1/24"
+    assert place.choose()["plan"]["lan_network"] == "192.168.213.1/20"
     place.plug(router="p0", pc="p1")  # another box of the operator's
     place.give("192.168.213.254/24")
     found = place.choose()
-    assert found["proved"] and found["plan"]["lan_network"] == "10.213.0.1/24", (found, place.log())
+    assert found["proved"] and found["plan"]["lan_network"] == "10.213.0.1/20", (found, place.log())
     place.pc_asks()
-    assert place.pc.addresses("e0")[0].startswith("10.213.0.")
+    assert place.pc.addresses("e0")[0].startswith("10.213.")
     assert place.pc_reaches_the_internet()
 
 
@@ -296,3 +315,67 @@ def test_the_probe_of_a_bridge_tells_a_way_out_from_none(place: Site) -> None:
     policy = "from beffroi_box.bridgeprobe import lan_gets_out as r; "
     asked = policy + f"print(r('br0', 'p0', '{FAR}:1', 6.0))"
     assert place.box.run("/usr/bin/python3", "-c", asked).strip() == "False"
+
+
+def lease_wanted(mac: bytes, address: str, own: str = "") -> bytes:
+    """A packet: the machine had this address, and wants it again; that of ``own`` is sent to the box alone."""
+    renews = own == address
+    head = struct.pack(">4BI2H", 1, 1, 6, 0, 1, 0, 0) + (socket.inet_aton(own) if renews else bytes(4))
+    wanted = b"" if renews else b"\x32\4" + socket.inet_aton(address)
+    content = head + bytes(12) + mac + bytes(202) + b"\x63\x82\x53\x63\x35\1\3" + wanted + b"\xff"
+    to = "192.168.213.1" if own else "255.255.255.255"
+    return plain(packet_to(to, own or "0.0.0.0", content, 67, 68))
+
+
+@pytest.fixture
+def router(place: Site) -> Site:
+    """A box that is a router with the rules of a policy."""
+    place.plug(router="p0", pc="p1")
+    place.give(PUBLIC, pool=2)
+    assert place.choose()["plan"]["mode"] == "router"
+    loads = (
+        "import subprocess\nfrom beffroi_box.ruleset import Site, ruleset\n"
+        "from beffroi_box.wanguard import lift_rules\nfrom beffroi_protocol.messages import Policy\n"
+        "site = Site('p0', 'p1', ('185.10.20.1',), 8443, masquerade=True)\n"
+        "text = ruleset(Policy(mode='router'), site) + lift_rules()\n"
+        "subprocess.run(['nft', '-f', '-'], input=text, text=True, check=True)"
+    )
+    place.box.run("/usr/bin/python3", "-c", loads)
+    return place
+
+
+@pytest.mark.parametrize("how", ["one card", "one flow", "many cards"])
+def test_a_machine_that_asks_for_addresses_without_end_leaves_some_to_the_others(
+    router: Site, how: str
+) -> None:
+    [shown] = json.loads(router.box.run("ip", "-4", "-json", "addr", "show", "dev", "p1"))
+    at = shown["addr_info"][0]
+    hosts = list(ipaddress.ip_interface(f"{at['local']}/{at['prefixlen']}").network.hosts())
+    (line, mac), (door, box) = card(PC, "e0"), card(BOX, "p1")
+    router.box.run("nft", "add", "element", "inet", "beffroi", "residents", f"{{ {mac.hex(':')} }}")
+    own, everybody = str(hosts[-1]) if how == "one flow" else "", b"\xff" * 6
+    with line, door:
+        if own:  # a flow that the box answers
+            line.send(everybody + mac + lease_wanted(mac, own))
+            line.send(box + mac + lease_wanted(mac, own, own))
+        for number, address in enumerate(hosts):
+            one = b"\x06" + number.to_bytes(5)
+            source = one if how == "many cards" else mac
+            line.send((box if own else everybody) + source + lease_wanted(one, str(address), own))
+            if number % 20 == 0:
+                time.sleep(0.02)  # what its socket has no room for is no request
+    ip(f"-n {PC} link add e1 link e0 type macvlan mode bridge")
+    other = "[Match]\nName=e1\n[Network]\nDHCP=ipv4\nIPv6AcceptRA=no\n"
+    router.pc.configure(e1_network=other, e0_network="[Match]\nName=e0\n[Network]\nLinkLocalAddressing=no\n")
+    until(lambda: router.pc.addresses("e1"), "another machine gets no address", 30)
+    assert router.pc_reaches_the_internet()
+    told = router.box.run("nft", "list", "set", "inet", "beffroi", "leasers")
+    assert (mac.hex(":") in told) == (how != "many cards")
+
+
+def test_no_machine_keeps_an_address_for_long_however_long_it_wants(router: Site) -> None:
+    wants = "[Match]\nName=e0\n[Network]\nDHCP=ipv4\nIPv6AcceptRA=no\n[DHCPv4]\nSendOption=51:uint32:86400\n"
+    router.pc.configure(e0_network=wants)
+    until(lambda: router.pc.addresses("e0"), "no address")
+    shown = json.loads(router.pc.run("ip", "-4", "-json", "addr", "show", "dev", "e0"))
+    assert 1700 < shown[0]["addr_info"][0]["valid_life_time"] <= 1800

@@ -388,7 +388,7 @@ def test_a_commune_reads_of_its_own_box_only(
     BoxBypass.objects.create(collectivite_id=beaune.id, kind="dns_flood", machine="poste-7KQ2A", **times)
     for kind in ("newcomers_flood", "flows_full"):
         BoxBypass.objects.create(collectivite_id=beaune.id, kind=kind, count=1, **times)
-    for kind in ("gateway_spoof", "flow_flood"):
+    for kind in ("gateway_spoof", "flow_flood", "dhcp_flood"):
         BoxBypass.objects.create(collectivite_id=beaune.id, kind=kind, machine="poste-4XW9B", **times)
     with on_listener("web"):
         own = text_of(portal_client(beaune.agent_membership).get("/boitier/"))
@@ -403,6 +403,7 @@ def test_a_commune_reads_of_its_own_box_only(
         box.serial,
         "Installation",
         "service chiffré",
+        "poste-4XW9B demande au boîtier bien plus d’adresses",
         dhcp,
         flood,
         spoof,

@@ -1,4 +1,5 @@
-"""How many flows a machine of the LAN may begin and hold, and how fast it may ask for names, as nft text. Pure.
+"""How many flows a machine of the LAN may begin and hold, how fast it may ask for names and for addresses, as nft text.
+Pure.
 
 Purpose: the kernel's table of connections is full for everybody when one fills it, and what is completed stays there.
          A machine is its MAC. One that was here an hour ago has a room of its own; those that came since share one:
@@ -6,7 +7,7 @@ Purpose: the kernel's table of connections is full for everybody when one fills 
 Cost:    the kernel looks through the flows of a room for each new one (a millisecond for thousands): hence the rate
          before it.
 Fails:   a full memory of machines makes a newcomer of who is not in it.
-Source:  docs/internals/box.md; decisions 168 and 181.
+Source:  docs/internals/box.md; decisions 168, 181 and 210.
 """
 
 from __future__ import annotations
@@ -19,7 +20,11 @@ addresses, and who forges those reaches the recursor without end."""
 NEIGHBOURS = "limit rate over 50/second burst 100 packets counter name neighbours_refused drop"
 """Addresses of IPv6 that nobody had before: the kernel holds 16,384 of them at a time, a moment each at least
 (deploy/deb/sysctl.conf), and a link has more than anybody counts."""
-CROWD_CHAINS = ("machine", "resident", "crowd", "asking", "neighbour")
+LEASES = "rate over 1/second burst 400 packets", "rate over 1/minute burst 40 packets"
+"""Packets of DHCP, each of which may take an address for half an hour, of all newcomers and of one machine that was
+here before: 2200 addresses of 4093 (``modes``), and 70. A machine needs two or three; 40 are a Wi-Fi that speaks for
+its telephones with its own MAC."""
+CROWD_CHAINS = ("machine", "resident", "crowd", "asking", "leasing", "neighbour")
 _ETHER = "type ether_addr; flags dynamic"
 
 
@@ -35,6 +40,8 @@ def crowd_declared() -> str:
   set held_by_newcomers {{ type iface_index; flags dynamic; size 16; }}
   set asked {{ {_ETHER},timeout; size 1024; timeout 1m; }}
   set askers {{ {_ETHER},timeout; size 1024; timeout 3m; counter; }}
+  set leased {{ {_ETHER},timeout; size 1024; timeout 1h; }}
+  set leasers {{ {_ETHER},timeout; size 1024; timeout 3m; counter; }}
   set neighbours {{ type ipv6_addr; flags dynamic,timeout; size 4096; timeout 10m; }}
   counter neighbours_refused {{ }}
   counter newcomers_refused {{ }}
@@ -60,6 +67,11 @@ def crowd_rules(table: str) -> str:
     ether saddr != @residents limit {ASKED} counter name newcomers_refused drop
     ether saddr != @residents return
     update @asked {{ ether saddr limit {ASKED} }} update @askers {{ ether saddr }} counter name asked_too_fast drop
+  }}
+  chain leasing {{
+    ether saddr != @residents limit {LEASES[0]} counter name newcomers_refused drop
+    ether saddr != @residents return
+    update @leased {{ ether saddr limit {LEASES[1]} }} update @leasers {{ ether saddr }} drop
   }}
   chain neighbour {{
     ip6 saddr :: return

@@ -22,8 +22,12 @@ PREFIX = "50-beffroi-"
 _MOST_CARDS = 8192
 """That a bridge remembers: who forges them would fill the box's memory. What it does not know goes out at the other
 port all the same, since there are two."""
-_PAGE_NETWORK = f"{PAGE_ADDRESS}/24"
-_LANS = (_PAGE_NETWORK, "10.213.0.1/24", "172.29.213.1/24")
+_PAGE_NETWORK = f"{PAGE_ADDRESS}/20"
+_LANS = (_PAGE_NETWORK, "10.213.0.1/20", "172.29.213.1/20")
+"""More addresses than machines can take within LEASE_S (``crowdrules.LEASES``): who asks without end leaves some."""
+LEASE_S = 1800
+"""As short as a PC renews without notice: the server forgets its leases with each start, and may give an address anew
+that a machine still has. It keeps none, because with a disk that can only be read it would not start."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -189,7 +193,8 @@ LLDP=no
 [DHCPServer]
 EmitDNS=yes
 DNS=_server_address
-DefaultLeaseTimeSec=3600
+DefaultLeaseTimeSec={LEASE_S}
+MaxLeaseTimeSec={LEASE_S}
 PersistLeases=no
 
 [IPv6SendRA]

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import enum
 import logging
+import re
 import socket
 import subprocess
 import sys
@@ -191,13 +192,17 @@ class Network:
                 path.unlink()
 
     def _is_real(self, plan: Plan) -> bool:
-        """Also whether the box's other processes read this plan: what the disk damaged is written again."""
+        """Whether networkd and the box's other processes read this plan as this software writes it: what the disk
+        damaged, or an earlier one wrote otherwise, is written again. Not for another card's address alone."""
         try:
             if (self._state / "network.toml").read_bytes() != _toml(plan):
                 return False
-        except OSError:
+            texts = {name: (self._directory / name).read_text("utf-8") for name in files(plan)}
+        except (OSError, UnicodeDecodeError):
             return False
-        return all((self._directory / name).exists() for name in files(plan))
+        return files(plan) == {
+            name: re.sub("^MACAddress=.*\n", "", text, flags=re.M) for name, text in texts.items()
+        }
 
     def _prove(self, plan: Plan, seen: Mapping[str, Seen]) -> Proof:
         """Note what is found, but for FAILED: then others may be tried."""

@@ -255,10 +255,13 @@ def _own_traffic(policy: Policy, site: Site, wan: str, lan: str) -> str:
     traps = f"tcp dport {{ {site.trap_port}, {site.trap_port + 1} }}"
     trap = f"ct status dnat {traps} limit rate 50/second accept" if policy.honeyports else ""
     asked = f"{lan} meta l4proto {{ tcp, udp }} th dport {{ 53, {site.resolver_port} }}"
+    # A bridge hears what is asked of the operator's server.
+    leasing = f"{lan} udp dport 67 jump leasing" if policy.mode == "router" else ""
     return f"""table inet {TABLE} {{
   chain input_ {{
     iif lo accept
     {asked} jump asking
+    {leasing}
     jump deny
     {wan} jump strangers
     {lan} icmpv6 type nd-router-advert update @others6 {{ ip6 saddr }} drop

@@ -194,17 +194,10 @@ class Tallies:
                 if packets:
                     yield _tally(name, version, key, packets, size)
 
-    def crowds(self) -> list[str]:
-        """MAC addresses of the LAN that began more flows than they may since the last call. Errors: OSError."""
-        return [key[:6].hex(":") for key, packets, _ in self._read("crowds") if packets]
-
-    def askers(self) -> list[str]:
-        """Those that asked the resolver more than they may, from whatever addresses. Errors: OSError."""
-        return [key[:6].hex(":") for key, packets, _ in self._read("askers") if packets]
-
-    def posers(self) -> list[str]:
-        """Those that played the router or the box; a bridge's alone. Errors: OSError."""
-        found = self._read("posers", FAMILY_BRIDGE)
+    def machines(self, name: str) -> list[str]:
+        """MAC addresses of the LAN that did more than they may since the last call; ``posers``: that played the router
+        or the box, a bridge's alone. Errors: OSError."""
+        found = self._read(name, FAMILY_BRIDGE if name == "posers" else FAMILY_INET)
         return [key[:6].hex(":") for key, packets, _ in found if packets]
 
     def _read(self, name: str, family: int = FAMILY_INET) -> Iterator[tuple[bytes, int, int]]:

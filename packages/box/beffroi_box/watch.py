@@ -45,6 +45,13 @@ log = logging.getLogger("beffroi_box.watch")
 TURN_S, FLOWS_EVERY, SLOW_EVERY, PLACES_EVERY = 5.0, 2, 12, 720
 REFUSED_HERE_S = 600
 _DOH_NAMES = frozenset(DOH_NAMES)
+_DETECTED = {
+    "flow_flood": "crowds",
+    "dns_flood": "askers",
+    "dhcp_flood": "leasers",
+    "gateway_spoof": "posers",
+}
+"""Detector -> the kernel's set of machines."""
 
 
 class Watch:
@@ -89,10 +96,9 @@ class Watch:
     def turn(self, *, flows: bool, slow: bool) -> None:
         """One round. Errors: OSError (the kernel does not answer)."""
         self._strange()
-        self._machines("flow_flood", self._tallies.crowds())
-        self._machines("dns_flood", self._tallies.askers())
-        if self._mode == "bridge":
-            self._machines("gateway_spoof", self._tallies.posers())
+        for detector, counted in _DETECTED.items():
+            if counted != "posers" or self._mode == "bridge":
+                self._machines(detector, self._tallies.machines(counted))
         if flows:
             self._flows()
         self.meetings.answer()

@@ -20,7 +20,7 @@ from beffroi.core.events.registry import Event, consumer
 
 MAX_FLOWS = 500
 MAX_KINDS = 20
-OBSERVED = frozenset({"dns_flood", "flow_flood", "cleartext_password", "gateway_spoof"})
+OBSERVED = frozenset({"dns_flood", "flow_flood", "dhcp_flood", "cleartext_password", "gateway_spoof"})
 """Alarms that open no incident, since a program of the town hall's own may do it too; shown beside its box."""
 MAX_MACHINES = 20
 """Of a kind, the latest ones: who forges addresses gets many labels."""

@@ -43,6 +43,11 @@ OBSERVED = {
         "les autres ne sont pas gênés. C’est un logiciel malveillant qui cherche d’autres machines, ou un "
         "logiciel de partage : faites examiner ce poste."
     ),
+    "dhcp_flood": gettext_lazy(
+        "%(machine)s demande au boîtier bien plus d’adresses qu’un poste n’en a besoin. Le boîtier ne lui en donne "
+        "plus, il en reste pour les autres. C’est une borne Wi-Fi mal réglée, ou un logiciel malveillant qui veut "
+        "donner les adresses à sa place : faites examiner cet appareil."
+    ),
     "gateway_spoof": gettext_lazy(
         "%(machine)s se fait passer pour la box internet ou pour le boîtier. Le boîtier ne s’y laisse pas "
         "prendre, mais les autres postes peuvent être trompés : débranchez cet appareil et faites-le examiner. "
@@ -50,9 +55,9 @@ OBSERVED = {
     ),
     "newcomers_flood": gettext_lazy(
         "Des appareils vus ici depuis moins d’une heure, ou un seul qui se fait passer pour beaucoup, ouvrent plus de "
-        "connexions ou demandent plus de noms que le boîtier n’en admet. Les postes déjà là ne sont pas gênés ; un "
-        "appareil qui arrive peut rester sans internet. Débranchez ce qui a été branché ou connecté au Wi-Fi en "
-        "dernier, et faites-le examiner. Dans l’heure qui suit une coupure de courant, tous les postes "
+        "connexions, ou demandent plus de noms ou d’adresses, que le boîtier n’en admet. Les postes déjà là ne sont "
+        "pas gênés ; un appareil qui arrive peut rester sans internet. Débranchez ce qui a été branché ou connecté au "
+        "Wi-Fi en dernier, et faites-le examiner. Dans l’heure qui suit une coupure de courant, tous les postes "
         "comptent ainsi : si cela cesse, il n’y a rien à faire."
     ),
     "flows_full": gettext_lazy(
