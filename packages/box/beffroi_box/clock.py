@@ -35,8 +35,9 @@ MOST_BEHIND_S = 2 * 366 * 86400
 
 def plausible(floor: int) -> bool:
     """Whether the machine's clock may be right: not before the last signed time on disk, nor before this software, nor
-    years after both."""
-    return -BOUND_S <= time.time() - max(floor, BUILT) <= MOST_BEHIND_S
+    years after both. ``floor`` 0: none was ever signed for this box, and a clock without a battery stands where the
+    workshop switched it off; nothing tells that from a right one."""
+    return floor > 0 and -BOUND_S <= time.time() - max(floor, BUILT) <= MOST_BEHIND_S
 
 
 def set_machine(now: int) -> None:
