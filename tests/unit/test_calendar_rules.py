@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from beffroi.drive.calendars.questions import is_far, is_vast
+from beffroi.drive.calendars.questions import why_refused
 from beffroi.drive.calendars.rules import repeats_within_a_day, walks_far
 from hypothesis import given
 from hypothesis import strategies as st
@@ -103,8 +103,9 @@ def test_a_question_about_a_far_time_is_found(span: str, expected: bool) -> None
     body = (
         f'<calendar-query xmlns="urn:ietf:params:xml:ns:caldav"><filter><{span}/></filter></calendar-query>'
     )
-    assert is_far(body) is is_far(f'<?xml version="1.0" encoding="utf-7"?>{body}') is expected
-    assert not is_far("<no xml")
+    with_encoding = f'<?xml version="1.0" encoding="utf-7"?>{body}'
+    assert why_refused(body) == why_refused(with_encoding) == ("far" if expected else "")
+    assert not why_refused(body.removesuffix(">")), "what is no XML Radicale refuses, in its own words"
 
 
 @pytest.mark.parametrize(
@@ -118,4 +119,5 @@ def test_a_question_about_a_far_time_is_found(span: str, expected: bool) -> None
 def test_a_question_of_more_than_anybody_asks_is_found(inner: str, *, expected: bool) -> None:
     """Each property is told of each entry, and what is nested deep is read by functions that call themselves."""
     body = f'<D:propfind xmlns:D="DAV:">{inner}</D:propfind>'
-    assert is_vast(body) is is_vast(f'<?xml version="1.0" encoding="utf-7"?>{body}') is expected
+    with_encoding = f'<?xml version="1.0" encoding="utf-7"?>{body}'
+    assert why_refused(body) == why_refused(with_encoding) == ("vast" if expected else "")

@@ -132,9 +132,10 @@ class Calendars:
         if method != "PUT" and _DECLARED.search(body):
             # In another encoding it meets defusedxml, by which Radicale parses: refused too, in worse words.
             raise Refused(HTTPStatus.BAD_REQUEST, "XML without a document type, please.\n")
-        if method != "PUT" and body and questions.is_vast(body.decode()):
+        refused = questions.why_refused(body.decode()) if method != "PUT" and body else ""
+        if refused == "vast":
             raise Refused(HTTPStatus.BAD_REQUEST, "Nobody asks for so much at once.\n")
-        if method == "REPORT" and questions.is_far(body.decode()):
+        if refused == "far":
             raise Refused(
                 HTTPStatus.FORBIDDEN, questions.TOO_FAR, Content_Type="application/xml; charset=utf-8"
             )

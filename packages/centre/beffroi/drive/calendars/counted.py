@@ -13,11 +13,13 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from radicale.pathutils import is_safe_filesystem_path_component
 from radicale.storage import multifilesystem
 
 from beffroi.drive.calendars import effort, homes
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
 type Told = Callable[[str, int], object]
 """(whose home, bytes more). Errors: those of the metadata."""
 _DRAFT = ".Beffroi.draft"
-_COPIES = ".Radicale.cache/item"
+_COPIES = ".Radicale.cache"
+_SETTLED_NS = 1_000_000_000
+"""A folder that changed less long ago may change again at the same time, as its file system counts time."""
 MAX_PROPS_BYTES = 32 * 1024
 """A calendar of a phone, with a description, alarms and the text of its zone, has some 7 KiB."""
 log = logging.getLogger("beffroi.calendars")
@@ -75,9 +79,59 @@ class Collection(multifilesystem.Collection):
             return nullcontext()
         return self._storage.counting(Path(self._filesystem_path), href)
 
+    @property
+    def etag(self) -> str:
+        known = self._known()
+        if "etag" not in known:
+            known["etag"] = super().etag
+        return known["etag"]
+
+    def sync(self, old_token: str = "") -> tuple[str, Iterable[str]]:
+        """Errors: ValueError: a token that is not known; Spent."""
+        known = self._known()
+        token = known.get("token", "")
+        if token and old_token in ("", token) and self._touched(token):
+            return token, () if old_token else (str(item.href) for item in self.get_all())
+        try:
+            token, changed = super().sync(old_token)
+        except EOFError:
+            raise ValueError from None
+        known["token"] = token
+        return token, changed
+
+    def _known(self) -> dict[str, str]:
+        """What was worked out of this collection as it stands now, and what will be; each entry is looked at for it."""
+        found = Path(self._filesystem_path).stat()
+        state, known = self._storage.known.get(found.st_ino, (0, {}))
+        if state != found.st_ctime_ns:
+            known = {}
+            if time.time_ns() - found.st_ctime_ns > _SETTLED_NS:
+                self._storage.known[found.st_ino] = (found.st_ctime_ns, known)
+        return known
+
+    def _touched(self, token: str) -> bool:
+        """Whether it can be asked about later: what nobody asks for goes after a month."""
+        try:
+            os.utime(Path(self._filesystem_path) / _COPIES / "sync-token" / token.rpartition("/")[2])
+        except FileNotFoundError:
+            return False
+        return True
+
+    def get_multi(self, hrefs: Iterable[str]) -> Iterator[tuple[str, Any]]:
+        """Radicale's looks through a list of all names for each, since file systems may know no capitals."""
+        for href in hrefs:
+            is_name = is_safe_filesystem_path_component(href)
+            yield href, self._get(href, verify_href=False) if is_name else None
+
     def _update_history_etag(self, href: str, item: Any) -> Any:
         """Of many, with the next question for what changed, which looks at each."""
-        return "" if self._storage.are_many else super()._update_history_etag(href, item)  # type: ignore[no-untyped-call]
+        if self._storage.are_many:
+            return ""
+        try:
+            return super()._update_history_etag(href, item)  # type: ignore[no-untyped-call]
+        except EOFError:
+            (Path(self._filesystem_path) / _COPIES / "history" / href).unlink(missing_ok=True)
+            return super()._update_history_etag(href, item)  # type: ignore[no-untyped-call]
 
     def _clean_history(self) -> None:
         """Walks through the whole collection."""
@@ -86,15 +140,16 @@ class Collection(multifilesystem.Collection):
 
     @contextmanager
     def _atomic_write(self, path: str, mode: str = "w", newline: str | None = None) -> Iterator[IO[Any]]:
-        """Of many, without a directory for each. What was read of an item is not waited for: it can be read anew."""
+        """Of many, without a directory for each. What was read of an item, and what programs were told of changes, is
+        not waited for: it can be read anew, and a program whose token is not known asks for all."""
         file: IO[Any]
-        is_copy = Path(path).parent == Path(self._filesystem_path) / _COPIES
+        is_copy = Path(self._filesystem_path) / _COPIES in Path(path).parents
         if not self._storage.are_many and not is_copy:
             with super()._atomic_write(path, mode, newline) as file:
                 yield file
             return
-        # Readers write copies side by side; what one leaves behind goes as any copy without an item does.
-        draft = Path(f"{path}.{threading.get_ident()}") if is_copy else Path(path).with_name(_DRAFT)
+        # Readers write copies side by side.
+        draft = Path(path).with_name(f"{_DRAFT}.{threading.get_ident()}" if is_copy else _DRAFT)
         with draft.open(mode, newline=newline, encoding=None if "b" in mode else self._encoding) as file:
             yield file
             file.flush()
@@ -113,11 +168,17 @@ class Collection(multifilesystem.Collection):
 
 
 class Storage(multifilesystem.Storage):
-    """``told``: set by whoever makes it. ``are_many``: within ``Collection.many``, whose lock lets nobody else in."""
+    """``told``: set by whoever makes it. ``are_many``: within ``Collection.many``, whose lock lets nobody else in.
+    ``known``: by the number of a collection's folder, its last change, which all that is written in it is, and what
+    was worked out of it since."""
 
     _collection_class = Collection
     told: Told
     are_many = False
+
+    def __init__(self, *settings: Any) -> None:
+        super().__init__(*settings)
+        self.known: dict[int, tuple[int, dict[str, str]]] = {}
 
     def _sync_directory(self, path: str) -> None:
         if not self.are_many:

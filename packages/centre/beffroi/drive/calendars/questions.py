@@ -10,9 +10,10 @@ Source: RFC 4791, 7.8 to 7.10 (the precondition CALDAV:max-date-time).
 from __future__ import annotations
 
 from io import StringIO
+from typing import Literal
 from xml.etree.ElementTree import ParseError
 
-from defusedxml.ElementTree import fromstring, iterparse  # type: ignore[import-untyped] # by which Radicale reads it
+from defusedxml.ElementTree import iterparse  # type: ignore[import-untyped] # by which Radicale reads it
 
 LAST_YEAR = 2100
 MAX_DEPTH = 50
@@ -25,30 +26,26 @@ TOO_FAR = (
 )
 
 
-def is_far(text: str) -> bool:
-    """Whether a question begins after LAST_YEAR; False for what is no XML, which Radicale refuses. Of text no encoding
-    counts that it names, neither here nor there."""
-    try:
-        root = fromstring(text)
-    except (ParseError, ValueError, LookupError):
-        return False
-    starts = (
-        one.get("start", "")
-        for one in root.iter()
-        if isinstance(one.tag, str) and one.tag.rpartition("}")[2] in _SPANS
-    )
-    return any(not one.startswith(("0", "1", "20", str(LAST_YEAR))) for one in starts if one)
-
-
-def is_vast(text: str) -> bool:
-    """Whether it is nested deeper, or names more but addresses, than any program does; False for what is no XML."""
+def why_refused(text: str) -> Literal["vast", "far", ""]:
+    """``vast``: nested deeper, or more named but addresses, than any program does; ``far``: about a time that begins
+    after LAST_YEAR; "" also for what is no XML, which Radicale refuses. Of text no encoding counts that it names,
+    neither here nor there."""
     depth = named = 0
+    far = False
     try:
         for event, one in iterparse(StringIO(text), events=("start", "end")):
-            depth += 1 if event == "start" else -1
-            named += event == "start" and one.tag != "{DAV:}href"
+            if event == "end":
+                depth -= 1
+                continue
+            depth += 1
+            named += one.tag != "{DAV:}href"
             if depth > MAX_DEPTH or named > MAX_NAMED:
-                return True
+                return "vast"
+            far = far or (one.tag.rpartition("}")[2] in _SPANS and _begins_late(one.get("start", "")))
     except (ParseError, ValueError, LookupError):
-        return False
-    return False
+        return ""
+    return "far" if far else ""
+
+
+def _begins_late(start: str) -> bool:
+    return bool(start) and not start.startswith(("0", "1", "20", str(LAST_YEAR)))
