@@ -84,3 +84,19 @@ def test_an_invitation_says_the_same(length: str, lasts_h: int) -> None:
     main = itip.parse(text).main
     assert main.starts.astimezone(UTC) == NIGHT
     assert (main.ends.astimezone(UTC) - NIGHT).total_seconds() == lasts_h * 3600
+
+
+@pytest.mark.parametrize(
+    ("length", "lasts_h"), [("DURATION:PT8H", 8), ("DURATION:P1D", 25), ("DTEND:20261025T060000", 9)]
+)
+def test_a_time_without_a_zone_lasts_as_long_on_the_page_as_in_an_invitation(
+    agent: Person, length: str, lasts_h: int
+) -> None:
+    text = event("garde", "Garde").replace("DTSTART:20261203T090000Z", "DTSTART:20261024T220000")
+    agent.put("agenda/garde.ics", text.replace("DURATION:PT1H", length))
+    store, place = agent.calendars._stores.home(BEAUNE, agent.id), f"/{agent.id}/{homes.AGENDA}/"
+    october = datetime(2026, 10, 20, tzinfo=UTC)
+    found = entries.between(store.storage, [("own", place)], october, october + timedelta(days=10)).entries
+    main = itip.parse(text.replace("DURATION:PT1H", length)).main
+    assert [(one.starts, one.ends) for one in found] == [(main.starts, main.ends)]
+    assert found[0].ends - NIGHT == timedelta(hours=lasts_h)

@@ -6,7 +6,7 @@ import copy
 from datetime import datetime, timedelta
 
 import pytest
-from beffroi.drive.calendars import itip, zones
+from beffroi.drive.calendars import brought, itip, zones
 from radicale.item import read_components
 
 zones.install()
@@ -41,6 +41,42 @@ def test_any_other_name_means_what_its_own_entry_says() -> None:
     assert start("Mairie", "+0700").utcoffset() == timedelta(hours=7)
     assert start("Mairie", "+0100").utcoffset() == timedelta(hours=1)
     assert start("Mairie").tzinfo is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SA Eastern Standard Time",
+        "/America/Cayenne",
+        "/freeassociation.sourceforge.net/America/Cayenne",
+        "/softwarestudio.org/Olson_20011030_5/America/Cayenne",
+    ],
+)
+def test_a_name_of_windows_or_with_whose_it_is_means_the_same_to_calendars_and_to_mails(name: str) -> None:
+    """Programs leave out what such a name means; an hour of Guyane was told as one of Paris."""
+    assert start(name).utcoffset() == start(name, "+0700").utcoffset() == timedelta(hours=-3)
+    assert itip.named_zone(name) == itip.named_zone("America/Cayenne")
+    (whole,) = read_components(ENTRY.format(zone="", name=name))
+    assert f"DTSTART;TZID={name}:20260701T100000" in whole.serialize().replace("\r\n ", "")
+
+
+def test_a_name_of_several_parts_that_end_in_no_zone_is_none() -> None:
+    for name in ("Mairie/Europe/Paris", "/Mairie/Nulle/Part", "/", "/" * 5000 + "Europe/Paris"):
+        assert itip.named_zone(name) is None
+
+
+@pytest.mark.parametrize("defined", [r"(UTC-03:00) Cayenne\, Fortaleza", "(UTC-03:00) Cayenne, Fortaleza"])
+def test_a_comma_in_a_name_is_escaped_where_the_zone_is_defined_alone(defined: str) -> None:
+    """As Exchange writes it."""
+    zone = ZONE.format(name=defined, offset="-0300", rule="")
+    text = ENTRY.format(zone=zone, name='"(UTC-03:00) Cayenne, Fortaleza"')
+    (whole,) = read_components(text)
+    assert whole.vevent.dtstart.value.utcoffset() == timedelta(hours=-3)
+    assert whole.serialize().count("BEGIN:VTIMEZONE") == 1
+    assert itip.parse(text).main.starts == whole.vevent.dtstart.value
+    ((_, piece),) = brought.pieces("agenda", text.encode())
+    assert isinstance(piece, brought.Piece)
+    assert "TZOFFSETTO:-0300" in piece.text
 
 
 def test_the_zone_of_this_machine_is_nobodys() -> None:

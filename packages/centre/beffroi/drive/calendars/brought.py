@@ -242,7 +242,7 @@ def _events(text: str) -> Iterator[Raw]:
         effort.require()
         if block.name == "VTIMEZONE":
             if block.whole and (name := _ZONE.search(lines.unfolded(block.text))):
-                zones.setdefault(name[1].strip(), block.text)
+                zones.setdefault(lines.unescaped(name[1].strip()), block.text)
         elif block.name in _OTHERS or not block.whole or old:
             yield Raw(block.line, "", _TASK if block.name in _OTHERS else _OLD if old else _SYNTAX)
         else:
@@ -251,7 +251,8 @@ def _events(text: str) -> Iterator[Raw]:
                 raise Refused("many")
     for some in found.values():
         inner = "".join(one.text for one in some)
-        names = dict.fromkeys(one[1] or one[2] for one in _ZONE_NAMES.finditer(lines.unfolded(inner)))
+        said_names = (one[1] or one[2] for one in _ZONE_NAMES.finditer(lines.unfolded(inner)))
+        names = dict.fromkeys(map(lines.unescaped, said_names))
         named = "".join(zones[one] for one in names if one in zones)
         yield Raw(some[0].line, f"{_HEAD}{named}{inner}END:VCALENDAR\r\n")
 

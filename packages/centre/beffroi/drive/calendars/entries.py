@@ -28,7 +28,7 @@ from beffroi.drive.calendars.items import (
     require_place,
     text_line,
 )
-from beffroi.drive.calendars.single_dates import visit_time_ranges
+from beffroi.drive.calendars.single_dates import after, visit_time_ranges
 from beffroi.lib import clock, digits, ids
 from beffroi.lib.errors import Conflict, Invalid, NotFound
 
@@ -262,7 +262,9 @@ def occurrences(
         nonlocal seen
         seen += 1
         if part.floating:
-            start, end = start.replace(tzinfo=itip.LOCAL), end.replace(tzinfo=itip.LOCAL)
+            lasts, start = end - start, start.replace(tzinfo=itip.LOCAL)
+            is_told = part.length is not None and lasts == part.length.value
+            end = after(start, part.length) if is_told else end.replace(tzinfo=itip.LOCAL)
         start, end = start.astimezone(UTC), end.astimezone(UTC)
         if start >= until or seen > MAX_LOOKED_AT:
             return not _is_recurrence or seen > MAX_LOOKED_AT
@@ -299,6 +301,7 @@ class _Part:
         begin = event.dtstart.value
         self.all_day = not isinstance(begin, datetime)
         self.floating = isinstance(begin, datetime) and begin.tzinfo is None
+        self.length = getattr(event, "duration", None)
         self.title = text_line(getattr(event, "summary", None), wire.MAX_TITLE_CHARS)
         self.place = text_line(getattr(event, "location", None), wire.MAX_PLACE_CHARS)
         self.guests, self.organizer = inviting.guests_of(event), inviting.organizer_of(event)

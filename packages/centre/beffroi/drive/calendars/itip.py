@@ -71,6 +71,8 @@ _LIKE = ("Europe/Paris", "Europe/London", "Europe/Athens", "America/New_York", "
          "America/Denver", "America/Los_Angeles", "America/Halifax", "Asia/Jerusalem", "Australia/Sydney",
          "Pacific/Auckland")  # fmt: skip
 """With a summer that programs define under names of their own."""
+_MOST_PARTS = 6
+"""Of a name that begins with whose it is."""
 _NEW_YEAR = datetime(2026, 1, 1, 12, tzinfo=UTC)
 _TELLING = (0, *range(60, 130, 2), 182, *range(260, 316, 2))
 """Days of a year by which these are told apart: when their clocks change, and between."""
@@ -195,7 +197,7 @@ class Zones:
     """Time zones by their TZID: known names, else what the text says of them where that ends."""
 
     def __init__(self, blocks: Sequence[Component]) -> None:
-        self._blocks = {one.value("TZID"): one for one in blocks[:20]}
+        self._blocks = {lines.unescaped(one.value("TZID")): one for one in blocks[:20]}
         self._found: dict[str, tzinfo | None] = {}
         self._left = MAX_ZONES_READ
 
@@ -205,7 +207,7 @@ class Zones:
         return self._found[name]
 
     def _told(self, name: str) -> tzinfo | None:
-        block = self._blocks.get(name)
+        block = self._blocks.get(lines.unescaped(name))
         if block is None or not self._left:
             return None
         self._left -= 1
@@ -249,10 +251,13 @@ def known_names() -> dict[str, str]:
     return {name.lower(): name for name in available_timezones() - {"localtime", "Factory"}}
 
 
-def named_zone(name: str) -> tzinfo | None:
-    """One of the Olson database, also by the name that Outlook gives it, or the last parts of a longer name."""
-    wanted = _WINDOWS.get(name, name).removeprefix("/freeassociation.sourceforge.net/")
-    known = known_names().get(wanted.lower())
+def named_zone(name: str) -> ZoneInfo | None:
+    """One of the Olson database, also by the name that Outlook gives it, or by the last parts of a name that begins
+    with whose it is (``/freeassociation.sourceforge.net/Europe/Paris``)."""
+    wanted = _WINDOWS.get(name, name).lower()
+    parts = wanted.split("/", _MOST_PARTS)
+    longer = ["/".join(parts[at:]) for at in range(1, len(parts))] if wanted.startswith("/") else []
+    known = next((known_names()[one] for one in (wanted, *longer) if one in known_names()), None)
     return ZoneInfo(known) if known else None
 
 

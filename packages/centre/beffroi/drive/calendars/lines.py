@@ -50,7 +50,7 @@ class Line:
 
     @property
     def text(self) -> str:
-        return _ESCAPED.sub(lambda found: "\n" if found[1] in "nN" else found[1], self.value)
+        return unescaped(self.value)
 
 
 @dataclass
@@ -111,6 +111,11 @@ def keeps_busy(text: str) -> bool:
 
 def unfolded(text: str) -> str:
     return _FOLD.sub("", text)
+
+
+def unescaped(value: str) -> str:
+    """Text (RFC 5545, 3.3.11). The name of a zone is one where it is defined, and none where it is used."""
+    return _ESCAPED.sub(lambda found: "\n" if found[1] in "nN" else found[1], value)
 
 
 def uncareted(value: str) -> str:

@@ -90,11 +90,16 @@ def _of_hours(dates: Any, visit: Callable[[datetime, datetime, bool], bool]) -> 
         said = series if series and not is_recurrence else changed.get(start, {})
         length = said["duration"][0] if "duration" in said else None
         if length is not None and end - start == length.value:
-            days = sum(int(count) * (7 if of == "W" else 1) for count, of in _DAYS.findall(length.said))
-            end = itip.after(start, timedelta(days), length.value - timedelta(days))
+            end = after(start, length)
         return visit(start, end, is_recurrence)
 
     return visit_hours
+
+
+def after(start: datetime, length: Any) -> datetime:
+    """The end of what begins then. ``length``: the line that says how long it lasts."""
+    days = timedelta(sum(int(count) * (7 if of == "W" else 1) for count, of in _DAYS.findall(length.said)))
+    return itip.after(start, days, length.value - days)
 
 
 def _are_single(dates: Any) -> bool:

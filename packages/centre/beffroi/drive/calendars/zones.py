@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 
 import vobject
 
-from beffroi.drive.calendars.itip import known_names
+from beffroi.drive.calendars import itip, lines
 
 MAX_RULES = 50
 """Of a zone. A century of Paris has fewer."""
@@ -29,8 +29,6 @@ _YEARLY = re.compile(
     r"|BYMONTH=[0-9]{1,2}|BYMONTHDAY=[0-9,-]{1,40}|BYDAY=[0-9A-Z,+-]{2,40}))*",
     re.ASCII,
 )
-_KNOWN = known_names()
-"""vobject would ask pytz, whose zones keep the offset of a series' first date all year."""
 _UTC: tzinfo = vobject.icalendar.utc
 
 
@@ -45,10 +43,11 @@ class _Zone(ZoneInfo):
 
 @lru_cache(256)
 def _zone(name: str) -> _Zone | None:
-    known = _KNOWN.get(name.lower())
+    """vobject would ask pytz, whose zones keep the offset of a series' first date all year."""
+    known = itip.named_zone(name)
     if known is None:
         return None
-    zone = _Zone.no_cache(known)
+    zone = _Zone.no_cache(known.key)
     zone.tzid = name
     return zone
 
@@ -79,7 +78,7 @@ class _Zones(threading.local):
     def get(self, name: str | None) -> tzinfo | None:
         if name == "UTC":
             return _UTC
-        return _zone(name or "") or self.own.get(name or "")
+        return _zone(name or "") or self.own.get(lines.unescaped(name or ""))
 
     def __setitem__(self, name: str, zone: tzinfo) -> None:
         self.own[name] = zone
@@ -113,7 +112,9 @@ def _native(zone: Any) -> Any:
     if not zone.isNative:
         object.__setattr__(zone, "__class__", vobject.icalendar.TimezoneComponent)
         zone.isNative = True
-        name = str(zone.contents["tzid"][0].value) if "tzid" in zone.contents else ""
+        name = ""
+        if "tzid" in zone.contents:
+            name = zone.contents["tzid"][0].value = lines.unescaped(str(zone.contents["tzid"][0].value))
         if name and _zones.get(name) is None and _is_plain(zone):
             _zones[name] = _without_names(zone).tzinfo
     return zone
