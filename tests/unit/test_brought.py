@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from beffroi.drive.calendars import brought, csv_cards, effort, wire_bringing, zones
+from beffroi.drive.calendars import brought, effort, wire_bringing, zones
 
 zones.install()
 effort.install()
@@ -218,49 +218,6 @@ def test_an_entry_that_no_calendar_takes_is_told(lines: tuple[str, ...], reason:
 def test_a_calendar_of_an_old_phone_is_told_as_such() -> None:
     text = calendar(*event("DTSTART:20261203T100000Z")).replace("VERSION:2.0", "VERSION:1.0")
     assert why("agenda", text) == [(4, "old")]
-
-
-@pytest.mark.parametrize(
-    "head",
-    [
-        "Titre,Prénom,Deuxième prénom,Nom,Société,Téléphone (bureau),Télécopie (bureau),Tél. mobile,"
-        "Adresse de messagerie,Type de messagerie,Nom complet de l'adresse de messagerie,Notes",
-        "Title,First Name,Middle Name,Last Name,Company,Business Phone,Business Fax,Mobile Phone,E-mail Address,"
-        "E-mail Type,E-mail Display Name,Notes",
-        "Name Prefix,First Name,Phonetic First Name,Last Name,Organization Name,Phone 1 - Value,Phone 1 - Label,"
-        "Phone 2 - Value,E-mail 1 - Value,E-mail 1 - Label,Labels,Notes",
-        "Name,Given Name,Additional Name,Family Name,Organization 1 - Name,Phone 1 - Value,Phone 1 - Type,"
-        "Phone 2 - Value,E-mail 1 - Value,E-mail 1 - Type,Group Membership,Notes",
-    ],
-)
-@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-def test_tables_of_outlook_and_google_are_read(head: str, delimiter: str) -> None:
-    cells = [
-        "x",
-        "Zoé",
-        "",
-        "Léger",
-        "Mairie",
-        "0380",
-        "x",
-        "0601",
-        "z@x.test",
-        "SMTP",
-        "x",
-        '"Une\r\nnote; là, oui"',
-    ]
-    text = head.replace(",", delimiter) + "\r\n" + delimiter.join(cells) + "\r\n" + delimiter * 11 + "\r\n"
-    found = one("contacts", text.encode("cp1252"))
-    assert found.said.title == "Zoé Léger"
-    for line in ("N:Léger;Zoé;;;", "ORG:Mairie", "TEL:0380", "TEL:0601", "EMAIL:z@x.test"):
-        assert f"\r\n{line}\r\n" in found.text, line
-    assert "NOTE:Une\\nnote\\; là\\, oui\r\n" in found.text and found.text.count("TEL") == 2
-
-
-def test_a_table_tells_where_it_breaks_and_several_in_a_cell_are_several() -> None:
-    text = 'Name,E-mail 1 - Value\nPaul,a@x.test ::: b@x.test\n,\n,"",\n"Sans\nfin'
-    assert [(one.line, bool(one.card)) for one in csv_cards.rows(text)] == [(2, True), (5, False)]
-    assert next(csv_cards.rows(text)).card.count("EMAIL:") == 2
 
 
 def test_members_of_a_group_are_named_anew_and_all_else_stays_as_it_came() -> None:
