@@ -13,8 +13,10 @@ from beffroi.drive import projections
 from beffroi.drive.calendars import app, homes, store
 from beffroi.supervise import front_listeners
 
+from tests.exports_of_calendars import CARDS, ENTRIES
 from tests.fixtures_calendars import Account, Wall, card, event, needs_front, wall
 from tests.fixtures_drive import erase
+from tests.integration.test_calendar_exports import said
 from tests.waiting import PATIENCE_S
 
 pytestmark = needs_front
@@ -127,6 +129,29 @@ def test_two_people_of_one_commune_share_calendar_and_contacts_and_keep_their_ow
     assert "Conseil reporté" in "".join(first.texts("mairie-agenda"))
     assert first.texts("mairie-contacts") == []
     assert "Dentiste" in "".join(first.texts("agenda"))
+
+
+def test_what_exchange_and_apple_exported_goes_through_a_program_and_back_with_all_it_says(
+    centre: Wall, tmp_path: Path
+) -> None:
+    collectivite_id = "col_" + "3" * 26
+    sender = centre.signs_in("exports@meursault.test", collectivite_id=collectivite_id)
+    first, second = Device(tmp_path / "a", centre, sender), Device(tmp_path / "b", centre, sender)
+    sent = ("exchange", "apple", "apple3", "apple4", "group4")
+    for program in sent[:2]:
+        first.put("agenda", f"{program}.ics", ENTRIES[program])
+    for program in sent[2:]:
+        first.put("contacts", f"{program}.vcf", CARDS[program])
+    first.run("sync")
+    second.run("sync")
+    for collection, came in (("agenda", ENTRIES), ("contacts", CARDS)):
+        there = [said(one) for one in second.texts(collection)]
+        wanted = [said(text) for name, text in came.items() if name in sent]
+        assert all(one in there for one in wanted) and len(there) == len(wanted)
+    before = second.texts("agenda"), second.texts("contacts")
+    first.run("sync")
+    second.run("sync")
+    assert (second.texts("agenda"), second.texts("contacts")) == before
 
 
 def test_an_elu_reads_what_is_shared_and_writes_only_what_is_theirs(

@@ -81,3 +81,15 @@ def test_a_line_is_decoded_by_what_texts_are_written_in(charset: str, *, is_know
     else:
         with pytest.raises(vobject.base.ParseError):
             components.read(card)
+
+
+def test_a_type_without_its_name_stays_one() -> None:
+    """As vCard 2.1 has it, and programs write it in later ones."""
+    text = (
+        "BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Paul\r\nN:P;;;;\r\nTEL;CELL;pref:06\r\nEMAIL;TYPE=WORK;PREF;INTERNET:p@x.test\r\n"
+        "ADR;X-HOME;HOME:;;1;;;;\r\nPHOTO;JPEG;BASE64:/9j/4AAQ\r\nEND:VCARD\r\n"
+    )
+    written = components.read(text)[0].serialize().splitlines()
+    assert {"TEL;TYPE=CELL,pref:06", "EMAIL;TYPE=WORK,PREF,INTERNET:p@x.test", "ADR;TYPE=HOME:;;1;;;;"} <= {
+        *written
+    }

@@ -3,9 +3,11 @@
 Why:     Radicale mends first what some programs write wrong, by expressions that begin anew at each place where they
          may: 2 MiB of "TZID=" would have held the process, and all collectivités with it, for most of an hour. These
          mend the same in one pass. A blank that is the fold of a line, before the colon, stays.
+         vobject writes no parameter without a name: what was ``CELL`` or ``PREF``, as vCard 2.1 has types and programs
+         go on to write them, was of no type.
          And vobject decodes by all that Python knows, for hours what is no text: names of domains (punycode).
 Process: calendars; ``install`` once, before anything is read.
-Source:  radicale.item (``read_components``).
+Source:  radicale.item (``read_components``); RFC 2426, 3.
 """
 
 from __future__ import annotations
@@ -25,6 +27,10 @@ _ZONE = re.compile(r"(?:TZID|TZNAME):[^\r\n]++|TZID=[^:]++")
 """Outlook's, with a blank at its end."""
 
 _OF_DOMAINS = frozenset({"punycode", "idna"})
+_BARE_TYPES = frozenset(
+    {"HOME", "WORK", "PREF", "VOICE", "FAX", "MSG", "CELL", "PAGER", "BBS", "MODEM", "CAR", "ISDN", "VIDEO", "PCS",
+     "INTERNET", "X400", "DOM", "INTL", "POSTAL", "PARCEL", "JPEG", "GIF", "PNG"}
+)  # fmt: skip
 
 
 def install() -> None:
@@ -51,6 +57,9 @@ _parse = vobject.base.parseLine
 def _parsed(line: str, *asked: Any) -> Any:
     """Errors: ParseError."""
     found = _parse(line, *asked)
+    for one in found[1]:
+        if len(one) == 1 and one[0].upper() in _BARE_TYPES:
+            one.insert(0, "TYPE")
     for name, *values in found[1]:
         if name.upper() == "CHARSET" and not all(_is_charset(one) for one in values):
             raise vobject.base.ParseError("charset")
