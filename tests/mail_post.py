@@ -22,6 +22,7 @@ from beffroi.core.decisions import actions as decisions
 from beffroi.core.decisions.models import Decision
 from beffroi.core.events import run_pending
 from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.process import Process
 from beffroi.mail import actions, journal, sweep
@@ -117,7 +118,7 @@ class Engines:
                 assert is_well, f"{name}: {process.healthy()} {process.advice}\n{self._tails(process)}"
 
     def _begin(self, process: Process) -> None:
-        environment = {**os.environ, **process.environment}
+        environment = {**os.environ, "TZ": clock.PLACE.key, **process.environment}
         with (self.config.log / f"{process.name}.out").open("ab") as log:
             if warm.knows(process.argv):
                 self.running[process.name] = warm.Begun(process.argv[1:], env=environment, out=log)

@@ -59,6 +59,13 @@ time.sleep(600)
 """
 
 
+ZONE = """
+import pathlib, sys, time
+pathlib.Path(sys.argv[1]).write_text(time.strftime("%Z %z"))
+time.sleep(600)
+"""
+
+
 @pytest.fixture
 def run(place: Config) -> Iterator[Callable[..., Supervisor]]:
     started: list[Supervisor] = []
@@ -199,6 +206,14 @@ def test_the_status_on_disk_says_what_runs(place: Config, run: Callable[..., Sup
     assert found.ready
     assert [(one.name, one.state) for one in found.processes] == [("one", "healthy")]
     assert status.ready_path(place).exists()
+
+
+def test_programs_write_their_logs_in_the_time_of_the_place_whatever_the_machine_s(
+    place: Config, run: Callable[..., Supervisor]
+) -> None:
+    told = run(sleeper(place, "one", ZONE))
+    assert told.wait_ready()
+    assert (place.state / "one.mark").read_text() == f"{clock.now().astimezone(clock.PLACE):%Z %z}"
 
 
 def test_two_supervisors_of_one_state_do_not_meet(place: Config) -> None:

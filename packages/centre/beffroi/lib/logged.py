@@ -1,4 +1,4 @@
-"""What Django logs of a request that was refused or that failed: which page it was, and not its address.
+"""A line of a log of ours: its time, and which page was refused or failed, not its address.
 
 Attack:  the addresses of some pages are secrets, such as a link for people without an account: who reads a log must not
          be able to open it. Pure.
@@ -7,6 +7,26 @@ Attack:  the addresses of some pages are secrets, such as a link for people with
 from __future__ import annotations
 
 import logging
+from datetime import datetime
+
+from beffroi.lib.clock import PLACE
+
+
+class Line(logging.Formatter):
+    """Times of ISO 8601 with their distance to UTC: an hour that comes twice in October is two."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - logging's name
+        return datetime.fromtimestamp(record.created, PLACE).isoformat(timespec="milliseconds")
+
+
+def to_stderr(level: int = logging.INFO) -> None:
+    """Of a process without Django; the supervisor keeps what is written there."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(Line())
+    logging.basicConfig(level=level, handlers=[handler])
 
 
 class Routes(logging.Filter):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from beffroi.lib import logged
 from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
 
@@ -15,7 +15,7 @@ from beffroi.lib.errors import BeffroiError
 def run(work: Callable[[Config], int | None]) -> int:
     """Do the work of a process; return its exit code. The log goes to the standard error output, which the supervisor
     keeps; an error of ours that ends the work is one line there, and 1."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    logged.to_stderr()
     try:
         return work(load()) or 0
     except BeffroiError as error:

@@ -220,7 +220,7 @@ EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "formatters": {"line": {"()": "beffroi.lib.logged.Line"}},
     "filters": {"routes": {"()": "beffroi.lib.logged.Routes"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["routes"]}},
     "root": {"handlers": ["stderr"], "level": "INFO"},

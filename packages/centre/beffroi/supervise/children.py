@@ -98,6 +98,8 @@ def spawn(process: Process, log: Path) -> subprocess.Popen[bytes]:
     environment = {
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "LANG": "C.UTF-8",
+        # Logs of engines read beside ours; and a day that somebody searches in mail is a day of hers.
+        "TZ": clock.PLACE.key,
         "HOME": "/nonexistent",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",

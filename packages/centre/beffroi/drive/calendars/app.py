@@ -20,7 +20,6 @@ import binascii
 import io
 import logging
 import re
-import sys
 from collections.abc import Callable, Iterable
 from functools import partial
 from http import HTTPStatus
@@ -41,7 +40,7 @@ from beffroi.drive.credentials import Credentials
 from beffroi.drive.sign_ins import WINDOW_S, SignIns
 from beffroi.drive.web.errors import words
 from beffroi.drive.who import Who
-from beffroi.lib import digits
+from beffroi.lib import digits, logged
 from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
 
@@ -355,9 +354,7 @@ def _count(place: Path) -> int:
 
 def application() -> Calendars:
     """Made once in each process. Radicale and vobject quote what they cannot read: only our own words are logged."""
-    logging.basicConfig(
-        level=logging.CRITICAL, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+    logged.to_stderr(logging.CRITICAL)
     logging.getLogger("beffroi").setLevel(logging.INFO)
     made = Calendars(load())
     logging.getLogger("radicale").setLevel(logging.CRITICAL)

@@ -175,8 +175,6 @@ def process(config: Config) -> Process:
     return Process(
         name="dovecot",
         argv=("/usr/sbin/dovecot", "-F", "-c", str(conf)),
-        # A day that somebody searches is a day of hers, as on the pages.
-        environment={"TZ": "Europe/Paris"},
         healthy=lambda: probes.imap(config),
         stop_timeout_s=10,
         # It ends its workers then, and starts no new ones before the old time has come again.

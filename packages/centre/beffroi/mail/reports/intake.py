@@ -24,7 +24,7 @@ from pathlib import Path
 import msgspec
 from beffroi_protocol.errors import UNDECODABLE
 
-from beffroi.lib import clock, durable, seclusion, waking
+from beffroi.lib import clock, durable, logged, seclusion, waking
 from beffroi.lib.config import load
 from beffroi.lib.ready import readable
 from beffroi.mail.reports import arf, dmarc, opening, tlsrpt, values
@@ -143,7 +143,7 @@ def wake_socket(state: Path) -> Path:
 
 def main() -> int:
     config = load()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logged.to_stderr()
     os.umask(0o007)
 
     def step() -> float:
