@@ -28,5 +28,5 @@ def test_the_hour_that_comes_twice_in_october_is_two(record: logging.LogRecord) 
     lines = []
     for hour in (0, 1):
         record.created = datetime(2026, 10, 25, hour, 30, tzinfo=UTC).timestamp()
-        lines.append(re.match(r"\S+", logged.Line().format(record))[0])  # type: ignore[index]
+        lines.append(re.match(r"\S+", logged.Line().format(record))[0])
     assert lines == ["2026-10-25T02:30:00.000+02:00", "2026-10-25T02:30:00.000+01:00"]
