@@ -22,7 +22,7 @@ from beffroi.drive.seals import overview as seals
 from beffroi.lib import clock
 from beffroi.lib.config import DEFAULT_STATE, Config
 from beffroi.lib.errors import BeffroiError
-from beffroi.mail import signing
+from beffroi.mail import signing, unfinished
 from beffroi.mail.backup import told as backed_up
 from beffroi.mail.certificates import health as certified
 from beffroi.mail.certificates import own as own_certificates
@@ -65,6 +65,7 @@ _WRONG: dict[str, Callable[[Config], str]] = {
     "filescan": filescan.problem,
     "seals": seals.problem,
     "signing": signing.problem,
+    "withdrawals": unfinished.problem,
 }
 """What may be wrong although every process is healthy, by its name in ``--json``: "" or a sentence with what to do."""
 _NOTES: tuple[Callable[[Config], str], ...] = (

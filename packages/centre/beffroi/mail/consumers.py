@@ -31,6 +31,7 @@ from beffroi.mail import (
     projections,
     remediation,
     sweep,
+    unfinished,
 )
 from beffroi.mail.doveadm import Doveadm
 from beffroi.mail.held import consumers as held_consumers  # noqa: F401 - registers its own
@@ -257,6 +258,11 @@ def resume() -> None:
 @periodic("mail.remediation_again", every_s=30.0, group="remediation")
 def try_again() -> None:
     remediation.try_again()
+
+
+@periodic("mail.remediation_told", every_s=30.0, group="remediation")
+def tell_unfinished() -> None:
+    unfinished.write(settings.BEFFROI, remediation.unfinished_ones())
 
 
 @periodic("mail.webmail", every_s=0.5, group="webmail")

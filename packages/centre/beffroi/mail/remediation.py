@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 from beffroi_protocol.indicators import Indicator
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Min, Q, QuerySet
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.decisions import queries as decisions
@@ -25,7 +25,7 @@ from beffroi.core.decisions.models import SCOPE_ALL, Decision
 from beffroi.core.events import publish
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.mail import holding, moving, queries, unclaimed
+from beffroi.mail import holding, moving, queries, unclaimed, unfinished
 from beffroi.mail.models import Mailbox, MailDelivery, RemediationItem, RemediationJob
 
 _ACTOR = Actor.system("remediation")
@@ -34,7 +34,9 @@ FREE_MESSAGES = 100
 FREE_SHARE = 0.005
 SHARE_DAYS = 30
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)
-AGAIN_FOR = timedelta(days=7)
+HOURLY_FOR, DAILY = timedelta(days=7), timedelta(days=1)
+LATE_AFTER = timedelta(minutes=10)
+"""What is under way for so long does not go on as it should."""
 
 
 def needs_second_person(decision: Decision, copies: int) -> bool:
@@ -167,24 +169,47 @@ def open_again(mailbox_id: str) -> None:
 @transaction.atomic
 def try_again() -> None:
     """What was not confirmed, as on a full disk, is asked for again by the next ``resume``: after a minute, then each
-    time after as long as it has lasted, at most an hour, for a week."""
+    time after as long as it has lasted, at most an hour; after a week each day."""
     now = clock.now()
-    rows = RemediationItem.objects.filter(
-        state=_Item.FAILED,
-        job__state=_Job.DONE,
-        job__created_at__gt=now - AGAIN_FOR,
-        mailbox_id__in=Mailbox.objects.filter(closed_at=None).values("id"),
-    ).filter(
-        Q(job__direction=RemediationJob.Direction.RESTORE)
-        | Q(job__decision_id__in=Decision.objects.filter(state=Decision.State.ACTIVE).values("id"))
-    )
+    rows = _wanted().filter(state=_Item.FAILED, job__state=_Job.DONE)
     due = [one for one in rows.select_related("job") if _is_due(one, now)]
     RemediationItem.objects.filter(pk__in=[one.pk for one in due]).update(state=_Item.PENDING, attempts=0)
     RemediationJob.objects.filter(pk__in={one.job_id for one in due}).update(state=_Job.RUNNING)
 
 
+def _wanted() -> QuerySet[RemediationItem]:
+    """Copies in open mailboxes that what stands now wants to be moved: withdrawn, or given back."""
+    return RemediationItem.objects.filter(
+        Q(job__direction=RemediationJob.Direction.RESTORE)
+        | Q(job__decision_id__in=Decision.objects.filter(state=Decision.State.ACTIVE).values("id")),
+        mailbox_id__in=Mailbox.objects.filter(closed_at=None).values("id"),
+    )
+
+
+def unfinished_ones() -> unfinished.Told:
+    """What could not be carried out, or waits for people; the oldest decision first."""
+    late = Q(job__state=_Job.RUNNING, state__in=moving.OPEN, job__created_at__lt=clock.now() - LATE_AFTER)
+    failed = _wanted().filter(Q(state=_Item.FAILED) | late)
+
+    def counted(items: QuerySet[RemediationItem]) -> tuple[unfinished.Unfinished, ...]:
+        rows = items.values("job__decision_id").annotate(
+            since=Min("job__created_at"), copies=Count("id"), mailboxes=Count("mailbox_id", distinct=True)
+        )
+        return tuple(
+            unfinished.Unfinished(one["job__decision_id"], one["copies"], one["mailboxes"])
+            for one in rows.order_by("since", "job__decision_id")
+        )
+
+    return unfinished.Told(
+        waiting=counted(_wanted().filter(job__state=_Job.WAITING)),
+        left=counted(failed.filter(job__direction=RemediationJob.Direction.WITHDRAW)),
+        kept=counted(failed.filter(job__direction=RemediationJob.Direction.RESTORE)),
+    )
+
+
 def _is_due(item: RemediationItem, now: datetime) -> bool:
-    pause = min(max(item.changed_at - item.job.created_at, FIRST_PAUSE), LONGEST_PAUSE)
+    lasted = item.changed_at - item.job.created_at
+    pause = min(max(lasted, FIRST_PAUSE), LONGEST_PAUSE) if lasted < HOURLY_FOR else DAILY
     return not timedelta(0) <= now - item.changed_at < pause  # in the future: of a clock that was ahead
 
 

@@ -19,7 +19,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.drive.seals import overview as seals
 from beffroi.leaving import queries as leaving
 from beffroi.lib import clock
-from beffroi.mail import signing
+from beffroi.mail import signing, unfinished
 from beffroi.mail.backup import queries as restores
 from beffroi.mail.backup import told as backed_up
 from beffroi.mail.certificates import wanting as certificates
@@ -114,6 +114,7 @@ def waiting(actor: Actor, active: Sequence[boxes.BoxState]) -> list[dict[str, st
             ),
             reverse("waiting"),
         ),
+        _unfinished(),
         _sending(actor),
         _senders(actor),
         _probe(actor),
@@ -151,6 +152,20 @@ def _audit() -> tuple[Task, ...]:
             ),
             page,
         ),
+    )
+
+
+def _unfinished() -> Task:
+    """Decisions that could not be carried out in every mailbox."""
+    told = unfinished.read(settings.BEFFROI)
+    return (
+        len(told.left + told.kept),
+        ngettext_lazy(
+            "%(n)s décision n’a pas pu être appliquée dans toutes les boîtes",
+            "%(n)s décisions n’ont pas pu être appliquées dans toutes les boîtes",
+            "n",
+        ),
+        reverse("withdrawals"),
     )
 
 

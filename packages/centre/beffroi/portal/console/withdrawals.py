@@ -1,9 +1,10 @@
-"""Withdrawals that are too large for one word: an administrator asks, another one grants or refuses."""
+"""Withdrawals that wait for two administrators, and decisions that could not be carried out in every mailbox."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods
@@ -14,7 +15,7 @@ from beffroi.core.approvals.models import Approval
 from beffroi.core.decisions import queries as decisions
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import Conflict
-from beffroi.mail import actions, queries
+from beffroi.mail import actions, queries, unfinished
 from beffroi.portal import words
 from beffroi.portal.pages import for_administrators, page
 
@@ -30,11 +31,27 @@ class Waiting:
     approval: Approval | None
 
 
+@dataclass(frozen=True)
+class Unfinished:
+    """What of one decision could not be withdrawn, or given back (``back``)."""
+
+    left: unfinished.Unfinished
+    title: str
+    back: bool
+
+
 @require_GET
 @for_administrators
 def withdrawals(request: HttpRequest, actor: Actor) -> HttpResponse:
     rows = [_waiting(actor, one) for one in queries.waiting_withdrawals(actor)]
-    return page(request, "console/withdrawals.html", {"place": "overview", "rows": rows})
+    told = unfinished.read(settings.BEFFROI)
+    found = decisions.visible_decisions(actor).in_bulk([one.decision_id for one in told.left + told.kept])
+    left = [
+        Unfinished(one, words.decision_title(of.kind, of.value, of.action), one in told.kept)
+        for one in told.left + told.kept
+        if (of := found.get(one.decision_id))
+    ]
+    return page(request, "console/withdrawals.html", {"place": "overview", "rows": rows, "unfinished": left})
 
 
 @require_http_methods(["GET", "POST"])
