@@ -4,6 +4,7 @@ that for open ones comes."""
 from __future__ import annotations
 
 import re
+import smtplib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,12 +13,14 @@ from pathlib import Path
 import pytest
 from beffroi.core.events import run_pending
 from beffroi.lib import clock
-from beffroi.mail import awaited, consumers, projections
+from beffroi.mail import awaited, consumers, projections, submission
+from beffroi.mail.engines import layout
 from beffroi.mail.models import Mailbox
 
+from tests.certificates import unverified
 from tests.conftest import Commune
 from tests.mail_post import Post, lure, needs_engines
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
@@ -33,9 +36,10 @@ def queued(post: Post) -> Iterator[Post]:
     post.engines.kill("queue")
 
 
-def lose_routes(post: Post) -> None:
+def lose_routes(post: Post, *, but: str = "") -> None:
+    """As on another machine, where so far this address alone is open."""
     with closing(sqlite3.connect(post.config.state / "projections" / "routes.sqlite")) as routes, routes:
-        routes.execute("DELETE FROM mailbox")
+        routes.execute("DELETE FROM mailbox WHERE address <> ?", (but,))
         routes.execute("DELETE FROM domain")
 
 
@@ -70,6 +74,46 @@ def test_mail_waits_at_its_sender_until_lost_mailboxes_are_open_again(
     assert answer(queued, boxes[1].address)[0] == 250
     assert answer(queued, f"personne@{beaune.domain}")[0] == 550
     assert answer(queued, STRANGER)[0] == 554
+
+
+def test_who_is_signed_in_already_writes_to_a_colleague_later_and_to_others_now(
+    queued: Post, beaune: Commune, nuits: Commune
+) -> None:
+    own, other = queued.mailbox(beaune, beaune.agent, "ouverte"), queued.mailbox(nuits, nuits.agent, "perdue")
+
+    def refused(to: str) -> submission.Refused | None:
+        try:
+            submission.submit(
+                queued.config, own.address, [to], f"From: {own.address}\r\n\r\nBonjour\r\n".encode()
+            )
+        except submission.Refused as refusal:
+            return refusal
+        return None
+
+    def forwarded(to: str) -> int:
+        """As Dovecot hands in what filters send."""
+        tls = layout.Paths(queued.config.state).tls
+        context = unverified()
+        context.load_cert_chain(tls / "filters.pem", tls / "filters.key")
+        with smtplib.SMTP("127.0.0.1", queued.config.filters_port, timeout=PATIENCE_S) as smtp:
+            smtp.starttls(context=context)
+            smtp.ehlo("filters")
+            smtp.mail(own.address)
+            return smtp.rcpt(to)[0]
+
+    lose_routes(queued, but=own.address)
+    awaited.begin()
+    forgotten(queued)
+    later = refused(other.address)
+    assert later is not None and later.again, "tried again"
+    assert forwarded(other.address) == 450
+    assert refused(own.address) is None
+    assert forwarded(STRANGER) == 550, "not ours: answered as ever, and a demonstration lets nothing out"
+    run_pending("main")
+    consumers.end_awaited()
+    assert refused(other.address) is None
+    never = refused(f"personne@{nuits.domain}")
+    assert never is not None and not never.again
 
 
 def test_a_mailbox_that_never_opens_holds_up_what_is_unknown_for_a_day_and_nothing_that_is_open(

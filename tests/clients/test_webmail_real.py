@@ -10,10 +10,12 @@ from html import unescape
 from typing import Any
 
 import pytest
+from beffroi.core.events import run_pending
+from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.mail import drafts, folders, outgoing, reader, sendings, submission
+from beffroi.mail import actions, drafts, folders, outgoing, reader, sendings, submission
 from beffroi.mail.held.models import Lesson
-from beffroi.mail.models import MailMessage, Sending
+from beffroi.mail.models import Mailbox, MailMessage, Sending
 from beffroi.portal import words
 from django.core.files.uploadedfile import SimpleUploadedFile
 
@@ -315,6 +317,37 @@ def test_without_postfix_it_waits_and_after_a_crash_it_is_sent_once(
     until(settled, "the message is settled")
     outgoing.send_due()
     assert (post.count(other), post.count(box, "Sent"), post.count(box, "Drafts")) == (1, 1, 0)
+
+
+def test_a_colleague_whose_mailbox_was_made_just_now_gets_it_once_that_is_open(
+    post: Post, written: tuple[Writer, Mailbox, Mailbox], nuits: Commune
+) -> None:
+    writer, box, other = written
+    new = actions.provision_mailbox(
+        actor=Actor.system("tests"), collectivite=nuits.collectivite, address=f"neuve@{nuits.domain}"
+    )
+    writer.post("send", to=f"{other.address}, {new.address}", subject="x", text="y")
+    after_undo()
+    sending = Sending.objects.get()
+    assert (sending.state, sending.attempts) == ("waiting", 1)
+    run_pending("main")
+    after_undo()
+    assert (post.count(new), post.count(box, "Sent")) == (1, 1)
+    post.wait_count(other, 1)
+
+
+def test_of_a_colleague_without_a_mailbox_yet_and_an_unknown_one_the_unknown_one_is_named(
+    post: Post, written: tuple[Writer, Mailbox, Mailbox], nuits: Commune
+) -> None:
+    writer, _, _ = written
+    new = actions.provision_mailbox(
+        actor=Actor.system("tests"), collectivite=nuits.collectivite, address=f"neuve@{nuits.domain}"
+    )
+    writer.post("send", to=f"{new.address}, personne@{nuits.domain}", subject="x", text="y")
+    after_undo()
+    sending = Sending.objects.get()
+    assert (sending.state, sending.reason) == ("refused", "recipient")
+    assert sending.refused == json.dumps([f"personne@{nuits.domain}"])
 
 
 HOSTILE = (

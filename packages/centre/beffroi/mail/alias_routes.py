@@ -59,6 +59,8 @@ AWAITED_QUERY = (
     "SELECT '450 4.3.2 Mailboxes of this server are being opened, try again later' FROM awaited"
     " WHERE until_s > unixepoch() AND '%d' <> '' AND NOT EXISTS (SELECT 1 FROM mailbox WHERE address='%s')"
 )
+# The same where people of ours write: what they send elsewhere is none of it.
+AWAITED_HERE_QUERY = AWAITED_QUERY + " AND '%d' IN (SELECT name FROM domain)"  # noqa: S608 - no value of anybody's
 # A domain that is moving: who is not here yet has the mailbox on the old server. Postfix asks for the whole address,
 # then without "+detail", last for the domain; what is here ends the search.
 MOVING_MAILBOXES_QUERY = "SELECT domain FROM moving WHERE '@' || domain='%s'"

@@ -92,7 +92,7 @@ def _attempt(sending: Sending) -> bool:
         sendings.settle(sending, reason="changed")
         return True
     except submission.Refused as refusal:
-        return _refused(sending, refusal)
+        return _refused(sending, _but_for_new_ones(refusal))
     except Unavailable:
         return _refused(sending, submission.Refused("unreachable", again=True))
     sendings.accepted(sending)
@@ -128,6 +128,18 @@ def _file(sending: Sending) -> None:
     except Unavailable:
         return
     sendings.settle(sending)
+
+
+def _but_for_new_ones(refusal: submission.Refused) -> submission.Refused:
+    """Postfix knows a mailbox that was made just now once Dovecot opens it: until then it is only early."""
+    if refusal.reason != "recipient":
+        return refusal
+    asked = {one.lower(): one for one in refusal.addresses}
+    new = Mailbox.objects.filter(address__in=asked, closed_at=None, ready_at=None).values_list(
+        "address", flat=True
+    )
+    unknown = [one for address, one in asked.items() if address not in set(new)]
+    return submission.Refused("recipient", again=not unknown, addresses=unknown or refusal.addresses)
 
 
 def _place(sending: Sending) -> Place:

@@ -36,8 +36,7 @@ _SIGNED_IN = (
     "smtpd_client_restrictions=permit_sasl_authenticated,reject",
     "smtpd_sender_restrictions=reject_non_fqdn_sender,reject_authenticated_sender_login_mismatch",
     "smtpd_relay_restrictions=permit_sasl_authenticated,reject",
-    "smtpd_recipient_restrictions=reject_non_fqdn_recipient,$beffroi_open,reject_unlisted_recipient,$beffroi_moving,"
-    "$beffroi_room,permit",
+    "smtpd_recipient_restrictions=reject_non_fqdn_recipient,$beffroi_open,$beffroi_known,$beffroi_moving,$beffroi_room,permit",
 )
 """Policy of the services for signed-in clients."""
 _ADDRESS = re.compile(r"[a-z0-9._-]{1,64}@[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})+")
@@ -117,6 +116,7 @@ def write(config: Config) -> None:
     _write_map(etc / "senders.cf", paths.routes, alias_routes.SENDERS_QUERY)
     _write_map(etc / "closed.cf", paths.routes, alias_routes.CLOSED_QUERY)
     _write_map(etc / "awaited.cf", paths.routes, alias_routes.AWAITED_QUERY)
+    _write_map(etc / "awaited-here.cf", paths.routes, alias_routes.AWAITED_HERE_QUERY)
     _write_map(etc / "full.cf", paths.routes, alias_routes.FULL_QUERY)
     _write_map(etc / "moving.cf", paths.routes, alias_routes.MOVING_MAILBOXES_QUERY)
     _write_map(etc / "moving-transport.cf", paths.routes, alias_routes.MOVING_TRANSPORT_QUERY)
