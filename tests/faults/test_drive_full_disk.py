@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -49,3 +50,12 @@ def test_what_does_not_fit_is_refused_and_the_rest_stays(drive: Served, size: in
     drive.start()
     assert set(listing(drive, HOME)) == {f"{HOME}/", f"{HOME}/Commune/", *kept}
     assert drive.ask("GET", list(kept)[-1])[2] == kept[list(kept)[-1]]
+
+
+def test_files_leave_the_last_room_of_the_disk_to_mailboxes_and_the_database(drive: Served) -> None:
+    """A mailbox whose index gets no block more cannot be opened: people neither read nor delete."""
+    number = 0
+    while drive.ask("PUT", f"{HOME}/{number}", secrets.token_bytes(300_000))[0] == 201:
+        number += 1
+    free_bytes, spare_bytes = shutil.disk_usage(drive.directory).free, DISK_BYTES // 50
+    assert spare_bytes - 100_000 < free_bytes < spare_bytes + 500_000, "the metadata took some of it"

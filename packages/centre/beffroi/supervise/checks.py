@@ -16,11 +16,11 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from beffroi.lib import spare
 from beffroi.lib.config import Config, SettingInvalid
 from beffroi.lib.errors import BeffroiError
 
 NEEDED_DISK_BYTES = 300 * 1024 * 1024
-LOW_DISK_BYTES = 100 * 1024 * 1024
 LOW_FILES = 1000
 MOST_OF_PLACE = 64
 """Of the 107 bytes of a socket's path (unix(7)), Postfix and Dovecot take some 40."""
@@ -128,7 +128,7 @@ def low_disk(config: Config) -> str:
                 said.append(
                     f"The disk of {place} cannot be written: it is mounted read-only (dmesg says why)"
                 )
-            elif free_bytes < LOW_DISK_BYTES:
+            elif free_bytes < spare.SPARE_BYTES:
                 said.append(f"The disk of {place} has {free_bytes // 2**20} MB free")
             elif room.f_files and room.f_favail < LOW_FILES:  # some file systems count none
                 said.append(f"The disk of {place} has room for {room.f_favail} more files (df -i)")

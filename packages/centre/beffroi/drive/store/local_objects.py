@@ -21,9 +21,10 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from beffroi.drive.store.model import StoreFull
 from beffroi.drive.store.objects import Stored, bounded, checked, failures, is_ours
 from beffroi.drive.store.sealing import Bytes
-from beffroi.lib import clock, durable
+from beffroi.lib import clock, durable, spare
 
 _DRAFTS = ".new"
 DIRECT_BYTES = 1 << 20
@@ -51,6 +52,8 @@ class LocalObjects:
         with failures():
             try:
                 with open(draft, "xb", buffering=0, opener=_private) as file:
+                    if spare.is_reached(os.fstatvfs(file.fileno()), len(data)):
+                        raise StoreFull
                     _write_all(file.fileno(), data)
                     os.fsync(file.fileno())
                 new = self._make(path.parent)
