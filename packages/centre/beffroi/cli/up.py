@@ -99,6 +99,7 @@ def _run(config: Config, options: argparse.Namespace, first: bool) -> int:
     if ended:
         _say(f"ended what an earlier run had left: {', '.join(ended)}.")
     checks.check_names(config)
+    checks.check_backups(config)
     checks.check_ports(config)
     preparation.make_user(config.user)
     if first:

@@ -34,6 +34,12 @@ class SettingInvalid(BeffroiError):
     code = "setting.invalid"
 
 
+class SettingsUnreadable(SettingInvalid):
+    """{} cannot be read: {}. Next: mend it; settings and their forms: docs/reference/settings.md"""
+
+    code = "setting.unreadable"
+
+
 @dataclass(frozen=True)
 class _State:
     state: Path = setting(DEFAULT_STATE, "State directory; everything that must survive is under it.")
@@ -130,7 +136,7 @@ def load(state: Path | None = None) -> Config:
     try:
         values = tomllib.loads(path.read_text("utf-8")) if path.exists() else {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingInvalid("file", path, error) from None
+        raise SettingsUnreadable(path, getattr(error, "strerror", None) or error) from None
     known = {f.name: f for f in fields(Config) if f.name != "state"}
     for name, value in values.items():
         if name not in known:
@@ -147,9 +153,17 @@ def _holds_password(url: str) -> bool:
     return bool(parts.password) or "password" in parse_qs(parts.query)
 
 
+_WORDS = {
+    str: "a text in quotes",
+    int: "a whole number",
+    float: "a number with a point",
+    bool: "true or false",
+}
+
+
 def _check(setting: Field[Any], value: object, path: Path) -> None:
     if type(value) is not type(setting.default):
-        raise SettingInvalid(setting.name, path, f"must be {type(setting.default).__name__}")
+        raise SettingInvalid(setting.name, path, f"must be {_WORDS[type(setting.default)]}")
     low, high = setting.metadata["low"], setting.metadata["high"]
     if isinstance(value, int) and low is not None and not low <= value <= high:
         raise SettingInvalid(setting.name, path, f"must be between {low} and {high}")

@@ -21,6 +21,8 @@ from beffroi.lib.config import Config, SettingInvalid
 from beffroi.lib.errors import BeffroiError
 
 NEEDED_DISK_BYTES = 300 * 1024 * 1024
+AGAIN_DISK_BYTES = 32 * 1024 * 1024
+"""Of a centre that is there already: people read their mail on a disk that files may fill no further."""
 LOW_FILES = 1000
 MOST_OF_PLACE = 64
 """Of the 107 bytes of a socket's path (unix(7)), Postfix and Dovecot take some 40."""
@@ -102,8 +104,9 @@ def check_place(state: Path) -> None:
             raise PlaceUnusable(state, f"system users cannot enter {one}")
 
 
-def check_disk(config: Config, *, needed_bytes: int = NEEDED_DISK_BYTES) -> None:
+def check_disk(config: Config, *, needed_bytes: int = 0) -> None:
     """Errors: DiskFull."""
+    needed_bytes = needed_bytes or (AGAIN_DISK_BYTES if config.secrets.exists() else NEEDED_DISK_BYTES)
     place = _existing(config.state)
     free = shutil.disk_usage(place).free
     if free < needed_bytes:
@@ -159,6 +162,15 @@ def check_names(config: Config) -> None:
         if not _NAME.fullmatch(getattr(config, setting)):
             why = "must be a host name or an IPv4 address; accents as in DNS (xn--...)"
             raise SettingInvalid(setting, config.state / "beffroi.toml", why)
+
+
+def check_backups(config: Config) -> None:
+    """Where backups go can be a place. Errors: SettingInvalid."""
+    for setting in ("backup_path", "drive_backup_path"):
+        value = getattr(config, setting)
+        is_bucket = setting == "drive_backup_path" and value.startswith("s3:")
+        if value and not is_bucket and not Path(value).is_absolute():
+            raise SettingInvalid(setting, config.state / "beffroi.toml", "must be an absolute path")
 
 
 def check_ports(config: Config) -> None:
