@@ -101,7 +101,7 @@ def main(arguments: Sequence[str]) -> int:
             )
         )
     elif not pid:
-        print(f"The centre of {config.state} does not run. Next: ./beffroi up")
+        print(f"The centre of {config.state} does not run. Next: ./beffroi up{_state_words(config)}")
         if found is not None and not found.stopping:
             print("It ended without stopping its processes; the next start ends what is left of them.")
     elif found is None:
@@ -162,12 +162,17 @@ def lines(found: status.CentreStatus) -> list[str]:
     return [*shown, ""]
 
 
+def _state_words(config: Config) -> str:
+    """Of a command that names this centre."""
+    return "" if config.state == DEFAULT_STATE else f" --state {config.state}"
+
+
 def account_lines(config: Config, found: Iterable[accounts.Account], *, secrets: bool) -> list[str]:
     """The accounts with their passwords; without ``secrets`` where they are."""
     listed = list(found)
     if not listed:
         return []
-    state = "" if config.state == DEFAULT_STATE else f" --state {config.state}"
+    state = _state_words(config)
     if not secrets:
         return [f"Accounts and passwords: ./beffroi status{state} --accounts ({accounts.path(config)})", ""]
     shown = ["Demonstration accounts (portal):"]
