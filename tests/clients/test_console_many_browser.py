@@ -10,7 +10,7 @@ from beffroi.core.communes.queries import names
 from beffroi.lib import clock
 
 from tests.browsing import console_page
-from tests.fixtures_browser import browser, inspect
+from tests.fixtures_browser import browser, inspect, press
 
 __all__ = ["browser", "console_page"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -43,3 +43,17 @@ def test_beside_a_long_name_no_number_and_no_sign_is_cut_and_one_of_many_is_foun
     console_page.keyboard.type("evelle 11")
     console_page.wait_for_selector(f"[role=status]:has-text('1 sur {many}')")
     assert console_page.locator("#used tr:visible th").all_inner_texts() == ["Évelle 11"]
+
+
+def test_the_next_page_of_communes_begins_at_their_list(console_page: Any) -> None:
+    Collectivite.objects.bulk_create(
+        Collectivite(kind="commune", name=f"Évelle {n:03}", enrolled_at=clock.now()) for n in range(120)
+    )
+    console_page.goto("/communes/")
+    press(console_page, f"Sans référent {len(names())}")
+    console_page.wait_for_selector("h2:focus:has-text('Collectivités inscrites')")
+    console_page.keyboard.press("Shift+Tab")
+    press(console_page, "Page suivante")
+    console_page.wait_for_selector("h2:focus:has-text('Collectivités inscrites')")
+    assert "page 2 sur 3" in console_page.locator("caption").inner_text()
+    inspect(console_page, "c-communes-page")

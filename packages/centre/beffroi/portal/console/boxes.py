@@ -13,11 +13,11 @@ from django.views.decorators.http import require_GET, require_http_methods
 from beffroi.boxes import actions, fleet, queries
 from beffroi.core.communes import queries as communes
 from beffroi.core.identity.actor import Actor
-from beffroi.lib import accents, digits
+from beffroi.lib import accents
 from beffroi.portal import words
+from beffroi.portal.numbered import numbered
 from beffroi.portal.pages import asks_part, for_administrators, page, sought
 
-ROWS_A_PAGE = 50
 MAX_QUERY_CHARS = 80
 
 
@@ -34,20 +34,12 @@ def boxes(request: HttpRequest, actor: Actor) -> HttpResponse:
         wanted = [row for row in rows if row.state == flag]
     if text:
         wanted = [row for row in wanted if _matches(row, text)]
-    number = _page_number(request.GET.get("page", "1"), len(wanted))
-    kept = {name: value for name, value in (("etat", flag), ("q", text)) if value}
     context = {
         "place": "boxes",
-        "rows": wanted[(number - 1) * ROWS_A_PAGE : number * ROWS_A_PAGE],
-        "found": len(wanted),
+        "list": numbered(wanted, request.GET.get("page", ""), {"etat": flag, "q": text}),
         "flag": flag,
         "q": text,
         "filters": _filters(counts, len(present), flag, text),
-        "query": urlencode({**kept, **({"page": number} if number > 1 else {})}),
-        "earlier": urlencode({**kept, "page": number - 1}) if number > 1 else "",
-        "later": urlencode({**kept, "page": number + 1}) if number * ROWS_A_PAGE < len(wanted) else "",
-        "number": number,
-        "pages": max(1, -(-len(wanted) // ROWS_A_PAGE)),
         "pending": counts["pending"],
         "silent": counts["silent"],
         "active": len(present) - counts["pending"],
@@ -81,11 +73,6 @@ def _matches(row: fleet.FleetRow, text: str) -> bool:
 
 def _folded(text: str) -> str:
     return accents.bare(text).replace("-", " ")
-
-
-def _page_number(text: str, rows: int) -> int:
-    last = max(1, -(-rows // ROWS_A_PAGE))
-    return min(last, digits.number(text) or 1)
 
 
 @require_http_methods(["GET", "POST"])

@@ -25,12 +25,19 @@ from beffroi.leaving.models import Leaving
 from beffroi.lib import accents, clock
 from beffroi.lib.errors import Conflict, Invalid, NotFound
 from beffroi.portal import leaving_words, persons
+from beffroi.portal.numbered import numbered
 from beffroi.portal.pages import asks_part, for_administrators, page, sought
 
 MAX_QUERY_CHARS = 80
 HITS = 12
 EXPORTS = 10
 SILENT = timedelta(minutes=10)
+_FILTERS = {
+    "no_referent": gettext_lazy("Sans référent"),
+    "to_review": gettext_lazy("Accès à relire"),
+    "no_box": gettext_lazy("Sans boîtier"),
+    "leaves_on": gettext_lazy("Départ prévu"),
+}
 _CUT = ("warn", "triangle-alert", gettext_lazy("Interrompu"))
 _SHORT = ("warn", "triangle-alert", gettext_lazy("Terminé, incomplet"))
 _STATES = {
@@ -43,31 +50,21 @@ _STATES = {
 @require_GET
 @for_administrators
 def communes(request: HttpRequest, actor: Actor) -> HttpResponse:
-    text = sought(request, MAX_QUERY_CHARS)
-    with_box = set(
-        boxes.visible_boxes(actor).filter(state="active").values_list("collectivite_id", flat=True)
-    )
-    domains: dict[str, list[str]] = {}
-    for owner, name in queries.visible_domains(actor).values_list("collectivite_id", "name"):
-        domains.setdefault(owner, []).append(name)
+    text, chosen = sought(request, MAX_QUERY_CHARS), request.GET.get("etat", "")
     leavings = list(departures.leavings(actor))
-    leaves_on = {one.collectivite_id: one.leaves_on for one in leavings}
-    headless, insee = identity.without_referent(), queries.current_codes("insee")
-    enrolled = [
-        {
-            "collectivite": one,
-            "insee": insee.get(one.id, ""),
-            "domains": domains.get(one.id, []),
-            "box": one.id in with_box,
-            "no_referent": one.id in headless,
-            "to_review": one.id not in headless and reviews.is_due(one),
-            "leaves_on": leaves_on.get(one.id),
-        }
-        for one in queries.visible_collectivites(actor).exclude(enrolled_at=None)
-    ]
+    enrolled = _enrolled(actor, leavings)
+    shown = [one for one in enrolled if one[chosen]] if chosen in _FILTERS else enrolled
     known = {one["insee"]: one for one in enrolled}
+    insee = queries.current_codes("insee")
     gone = {insee.get(one.collectivite_id, ""): one.collectivite_id for one in leavings if one.left_at}
     hits = register.search(text, departement=settings.BEFFROI.departement, limit=HITS) if text else []
+    in_register = {hit.insee for hit in hits}
+    others = [
+        one
+        for one in enrolled
+        if one["insee"] not in in_register
+        and persons.matches(text, one["collectivite"].name, *one["domains"])
+    ]
     people = _people(actor, text) if text else []
     context = {
         "place": "communes",
@@ -75,15 +72,57 @@ def communes(request: HttpRequest, actor: Actor) -> HttpResponse:
         "hits": [
             {"commune": hit, "enrolled": known.get(hit.insee), "left": gone.get(hit.insee)} for hit in hits
         ],
+        "others": others[:HITS],
         "people": people[:HITS],
         "more_people": len(people) > HITS,
-        "enrolled": enrolled,
+        "many": len(enrolled),
+        "list": numbered(shown, request.GET.get("page", ""), {"etat": chosen if chosen in _FILTERS else ""}),
+        "filters": _filters(enrolled, chosen),
         "exports": _exports(actor),
         "left": _left(actor, leavings),
         "email": identity.administrator(actor.id).email,
     }
     part = asks_part(request, "hits")
     return page(request, "console/parts/hits.html" if part else "console/communes.html", context)
+
+
+def _enrolled(actor: Actor, leavings: list[Leaving]) -> list[dict[str, Any]]:
+    """By name; each with what ``_FILTERS`` ask of it."""
+    active = boxes.visible_boxes(actor).filter(state="active")
+    with_box = set(active.values_list("collectivite_id", flat=True))
+    domains: dict[str, list[str]] = {}
+    for owner, name in queries.visible_domains(actor).values_list("collectivite_id", "name"):
+        domains.setdefault(owner, []).append(name)
+    leaves_on = {one.collectivite_id: one.leaves_on for one in leavings}
+    headless, insee = identity.without_referent(), queries.current_codes("insee")
+    rows = queries.visible_collectivites(actor).exclude(enrolled_at=None)
+    return [
+        {
+            "collectivite": one,
+            "insee": insee.get(one.id, ""),
+            "domains": domains.get(one.id, []),
+            "box": one.id in with_box,
+            "no_box": one.id not in with_box and one.kind != one.Kind.DEPARTEMENT,
+            "no_referent": one.id in headless,
+            "to_review": one.id not in headless and reviews.is_due(one),
+            "leaves_on": leaves_on.get(one.id),
+        }
+        for one in sorted(rows, key=lambda one: accents.bare(one.name))
+    ]
+
+
+def _filters(enrolled: list[dict[str, Any]], chosen: str) -> list[dict[str, Any]]:
+    """All of them, those of ``_FILTERS`` that hold for one, and the chosen one."""
+    found = [("", _("Toutes"), len(enrolled))]
+    for name, label in _FILTERS.items():
+        count = sum(bool(one[name]) for one in enrolled)
+        if count or name == chosen:
+            found.append((name, str(label), count))
+    current = chosen if chosen in _FILTERS else ""
+    return [
+        {"name": name, "label": label, "count": count, "current": name == current}
+        for name, label, count in found
+    ]
 
 
 def _people(actor: Actor, text: str) -> list[dict[str, str]]:
