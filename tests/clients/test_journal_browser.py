@@ -70,3 +70,7 @@ def test_a_dpo_reads_chooses_and_takes_the_journal(
         inspect(page, "journal-vide")
         press(page, "Conservation des données et dernière purge")
         inspect(page, "journal-conservation")
+        page.focus("#id_narrow")
+        page.keyboard.type("connexions reussies")
+        page.wait_for_selector("[role=status]:has-text('1 sur ')")
+        assert page.locator("#kept tr:visible th").all_inner_texts() == ["Connexions réussies"]

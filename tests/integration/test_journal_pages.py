@@ -16,6 +16,8 @@ from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership
 from beffroi.core.retention.models import RetentionCount, RetentionRun
 from beffroi.drive import erasures
+from beffroi.incidents.models import Incident
+from beffroi.incidents.rules import Kind
 from beffroi.lib import clock
 from beffroi.mail.models import Mailbox
 from beffroi.portal import commune_journal, verbs
@@ -144,6 +146,32 @@ def test_an_erased_person_has_no_name_here_either_and_the_erasure_is_told(
     assert "Nom et adresse d’un compte effacés" not in text_of(
         stranger.get(reverse("own_journal"), {"genre": "tout"})
     )
+
+
+def test_a_line_of_an_incident_names_it_and_leads_there_for_its_own_commune_alone(
+    beaune: Commune, nuits: Commune, system: Actor
+) -> None:
+    [dpo] = dpo_of(system, beaune)
+    at = datetime(2026, 11, 3, 9, tzinfo=UTC)
+    own, other = (
+        Incident.objects.create(
+            collectivite_id=one.id,
+            kind=Kind.PASSWORD_TYPED,
+            subject="x",
+            severity="high",
+            occurred_at=at,
+            opened_at=at,
+        )
+        for one in (beaune, nuits)
+    )
+    for one in (own, other):
+        told("incident:opened", system, beaune, one.id)
+    client = portal_client(dpo)
+    page = text_of(client.get(reverse("own_journal"), {"genre": "dossiers"}))
+    assert page.count("(3 novembre 2026)</a>") == 1
+    assert reverse("incident", args=[own.id]) in page and other.id not in page
+    about = [one[3] for one in rows(client.post(reverse("own_journal"), {"genre": "dossiers"}))[1:]]
+    assert sorted(one[-17:] for one in about) == ["", "(3 novembre 2026)"]
 
 
 def test_nobody_is_watched_over_and_a_refusal_stays_unknown(

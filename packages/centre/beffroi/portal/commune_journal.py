@@ -27,8 +27,10 @@ from beffroi.core.audit.models import AuditEntry
 from beffroi.core.identity import erasure
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership
+from beffroi.incidents import queries as incidents
 from beffroi.mail.models import Mailbox
-from beffroi.portal import verbs
+from beffroi.portal import incident_words, verbs
+from beffroi.portal.dates import date_format
 
 DEPARTEMENT, ALL = "departement", "tout"
 KINDS = {
@@ -148,12 +150,13 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Line:
-    """One entry in words. ``about``: whom or what it concerns, or ""."""
+    """One entry in words. ``about``: whom or what it concerns, or ""; ``incident_id``: where that is one, or ""."""
 
     entry: AuditEntry
     what: str
     who: str
     about: str
+    incident_id: str
     sealed: int | None
 
 
@@ -217,17 +220,19 @@ def _begin(day: date) -> datetime:
 
 
 def lines(actor: Actor, found: Sequence[AuditEntry]) -> list[Line]:
-    """Two queries for any number of entries, and one for each administrator."""
-    named, shown = _Names(actor), []
+    """Three queries for any number of entries, and one for each administrator."""
+    named, shown = _Names(actor, {one.object_id for one in found}), []
     for one in found:
         details, seal = json.loads(one.details), getattr(one, "seal", None)
-        about = (said for text in _named(one, details) if (said := named.thing(text)))
+        about = ((said, text) for text in _named(one, details) if (said := named.thing(text)))
+        said, of = next(about, ("", ""))
         shown.append(
             Line(
                 one,
                 verbs.sentence_of(one.verb, details),
                 named.actor(one.actor_kind, one.actor_id),
-                next(about, ""),
+                said,
+                of if of.startswith("inc_") else "",
                 seal.position if seal is not None else None,
             )
         )
@@ -243,7 +248,7 @@ def _named(entry: AuditEntry, details: dict[str, object]) -> list[str]:
 class _Names:
     """What this reader may know of those whom entries name."""
 
-    def __init__(self, actor: Actor) -> None:
+    def __init__(self, actor: Actor, objects: set[str]) -> None:
         here = actor.collectivite_id or ""
         members = Membership.objects.filter(collectivite_id=here)
         self._people: dict[str, str] = {}
@@ -252,6 +257,13 @@ class _Names:
             self._people |= {membership_id: said, person_id: said}
         mailboxes = Mailbox.objects.filter(collectivite_id=here)
         self._mailboxes: dict[str, str] = dict(mailboxes.values_list("pk", "address"))
+        rows = (
+            incidents.visible_incidents(actor).filter(pk__in=objects).values_list("pk", "kind", "opened_at")
+        )
+        self._incidents = {
+            pk: f"{incident_words.title(kind)} ({date_format(timezone.localtime(opened_at), 'j F Y')})"
+            for pk, kind, opened_at in rows
+        }
         self._others = cache(verbs.actor)
 
     def actor(self, kind: str, actor_id: str) -> str:
@@ -263,4 +275,4 @@ class _Names:
     def thing(self, text: str) -> str:
         if text.startswith("adm_"):
             return self.actor("administrator", text)
-        return self._people.get(text) or self._mailboxes.get(text, "")
+        return self._people.get(text) or self._mailboxes.get(text) or self._incidents.get(text, "")

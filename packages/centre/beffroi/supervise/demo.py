@@ -49,7 +49,7 @@ class SeedCommune:
 
 @dataclass(frozen=True)
 class Seed:
-    """``also``: (email, insee) of people who serve a second commune."""
+    """``also``: (email, insee) of people who serve a further commune, in the role they have in theirs."""
 
     communes: tuple[SeedCommune, ...]
     also: tuple[tuple[str, str], ...] = ()
@@ -84,6 +84,7 @@ DEMONSTRATION = Seed(
                 SeedPerson("secretariat@saulieu.test", "Claire Moreau", "agent"),
                 SeedPerson("maire@saulieu.test", "Henri Lombard", "elu"),
                 SeedPerson("dgs@saulieu.test", "Nadia Perrot", "referent"),
+                SeedPerson("dpo@saulieu.test", "Hélène Marchand", "dpo"),
             ),
         ),
         SeedCommune(
@@ -105,7 +106,11 @@ DEMONSTRATION = Seed(
             ),
         ),
     ),
-    also=(("secretariat@saulieu.test", "21023"),),
+    also=(
+        ("secretariat@saulieu.test", "21023"),
+        ("dpo@saulieu.test", "21603"),
+        ("dpo@saulieu.test", "21023"),
+    ),
 )
 
 
@@ -136,6 +141,7 @@ def plant(config: Config, seed: Seed) -> Accounts:
     communes.create_collectivite(actor=actor, kind="departement", name=config.departement_name)
     enrolled: dict[str, Collectivite] = {}
     people: dict[str, Person] = {}
+    roles = {person.email: person.role for one in seed.communes for person in one.people}
     for one in seed.communes:
         if register.find(one.insee) is None:
             raise SeedInvalid("communes", f"no commune has the INSEE code {one.insee}")
@@ -153,7 +159,9 @@ def plant(config: Config, seed: Seed) -> Accounts:
             names = (commune.name, *(_name(insee) for email, insee in seed.also if email == person.email))
             planted.accounts.append(Account(person.email, person.name, password, person.role, names))
     for email, insee in seed.also:
-        identity.add_membership(actor=actor, person=people[email], collectivite=enrolled[insee], role="agent")
+        identity.add_membership(
+            actor=actor, person=people[email], collectivite=enrolled[insee], role=roles[email]
+        )
     password = identity.new_password()
     administrator = administrators.create_administrator(
         actor=actor, email=seed.administrator_email, name=seed.administrator_name, password=password
