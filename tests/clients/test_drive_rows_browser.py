@@ -14,7 +14,7 @@ from beffroi.lib import clock
 from beffroi.portal import words
 
 from tests.drive_pages import Drive
-from tests.fixtures_browser import browser, inspect
+from tests.fixtures_browser import FOCUSED, begins, browser, inspect, press
 from tests.fixtures_drive_browser import drive, page
 from tests.fixtures_portal import no_door
 
@@ -102,6 +102,46 @@ def test_shift_ticks_all_between_two_and_keys_go_through_the_list(drive: Drive, 
     page.fill("#id_q", "pdf")
     page.keyboard.press("Delete")
     assert drive.names() == ["1.pdf", "3.pdf", "5.pdf"], "keys of a field are the field's"
+
+
+def test_a_file_is_moved_deleted_and_given_back_by_the_keyboard_alone(drive: Drive, page: Any) -> None:
+    drive.folder("Archives", drive.own)
+    for name in ("autre.ods", "budget.ods"):
+        drive.file(name)
+    page.goto("/coffre/")
+    said = page.locator("[data-ticked]")
+    assert said.get_attribute("hidden") is None, "of what is hidden until it speaks, readers hear nothing"
+    page.locator(".files a", has_text="budget.ods").focus()
+    page.keyboard.press("Space")
+    assert said.inner_text() == "1 élément coché."
+    page.keyboard.press("a")
+    assert page.evaluate(FOCUSED) == "Déplacer"
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    begins(page, "1 élément à déplacer.", then="Déplacer ici")
+    page.locator(".files a", has_text="Archives").focus()
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    press(page, "Déplacer ici")
+    begins(page, "1 élément déplacé", then="Annuler")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    assert drive.names() == ["Archives", "autre.ods", "budget.ods"]
+    page.goto("/coffre/")
+    page.locator(".files a", has_text="autre.ods").focus()
+    page.keyboard.press("Space")
+    with page.expect_navigation():
+        page.keyboard.press("Delete")
+    page.goto("/coffre/corbeille/")
+    page.locator(".files input").focus()
+    page.keyboard.press("Space")
+    assert said.inner_text() == "1 élément coché."
+    page.keyboard.press("a")
+    assert page.evaluate(FOCUSED) == "Rendre"
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    page.wait_for_selector("[role=status]:focus:has-text('1 élément')")
+    assert drive.names() == ["Archives", "autre.ods", "budget.ods"]
 
 
 def test_arrows_go_through_the_album_as_it_lies(drive: Drive, page: Any) -> None:

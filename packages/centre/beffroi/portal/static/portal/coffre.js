@@ -10,11 +10,10 @@
     const say = () => {
       const found = boxes(), count = found.filter((one) => one.checked).length;
       all.textContent = found.length && count === found.length ? all.dataset.untick : all.dataset.tick;
-      note.hidden = false;
       note.textContent = count === 0 ? note.dataset.none : count === 1 ? note.dataset.one : note.dataset.many.replace("#", count);
     };
     all.hidden = false;
-    document.addEventListener("htmx:afterSettle", () => { if (!note.hidden) say(); });  // more rows came, unticked
+    document.addEventListener("htmx:afterSettle", () => { if (note.textContent) say(); });  // more rows came, unticked
     all.addEventListener("click", () => {
       const found = boxes(), on = found.some((one) => !one.checked);
       for (const one of found) one.checked = on;
@@ -31,7 +30,7 @@
       last = event.target;
     });
     // In the list: arrows go from row to row, in the album from picture to picture, down and up in its column; the space
-    // bar ticks the row, Ctrl+A all, Delete is the button of that name.
+    // bar ticks the row, Ctrl+A all, A goes to what is done with them, Delete is the button of that name.
     const step = { ArrowDown: "nextElementSibling", ArrowRight: "nextElementSibling", ArrowUp: "previousElementSibling", ArrowLeft: "previousElementSibling" };
     const beside = (row, key) => {
       const across = key === "ArrowRight" || key === "ArrowLeft";
@@ -52,6 +51,8 @@
         last = row.querySelector("input[form=acts]");
         last.checked = !last.checked;
         say();
+      } else if (event.key === "a") {
+        acts.querySelector("[name=what]").focus();
       } else if (event.key === "Delete" && acts.querySelector("[value=delete]") && boxes().some((one) => one.checked)) {
         acts.querySelector("[value=delete]").click();
       } else return;
