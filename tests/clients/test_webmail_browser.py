@@ -299,3 +299,36 @@ def test_what_is_too_large_to_be_passed_on_keeps_no_text_from_being_saved(post: 
     with reader.open_mailbox(post.config, box.address) as opened:
         (kept,) = opened.list("Drafts")
         assert [one.name for one in opened.read(kept.uid, "Drafts").attachments] == ["plan1.pdf"]
+
+
+def test_files_are_taken_off_by_the_keyboard_also_while_the_draft_is_being_kept(
+    post: Post, desk: Any
+) -> None:
+    page, portal, box, _other = desk
+    page.goto(f"{portal}/courrier/{box.id}/ecrire/")
+    names = ("un.pdf", "deux.pdf", "trois.pdf")
+    page.set_input_files(
+        "#id_files", [{"name": one, "mimeType": "application/pdf", "buffer": b"%PDF-" * 9} for one in names]
+    )
+    ticks = page.locator("[data-files] input")
+    page.wait_for_selector("[data-files] li:has-text('trois.pdf')")
+    ticks.nth(1).focus()
+    page.fill("#id_subject", "Pièces")
+    page.wait_for_selector("[data-state]:has-text('Pas encore enregistré')")
+    ticks.nth(1).focus()
+    page.wait_for_selector("[data-state]:has-text('Brouillon gardé')")
+    assert "deux.pdf" in page.evaluate("document.activeElement.closest('li').textContent"), (
+        "it stays where it was"
+    )
+
+    def meanwhile(route: Any) -> None:
+        answer = route.fetch()
+        ticks.nth(2).uncheck()  # what the answer does not know of
+        route.fulfill(response=answer)
+
+    page.route("**/brouillon/", meanwhile, times=1)
+    page.keyboard.press("Space")
+    page.wait_for_selector("[data-files]:not(:has-text('trois.pdf'))")
+    assert page.locator("[data-files] li").all_inner_texts()[0].strip().startswith("un.pdf")
+    assert ticks.count() == 1
+    assert page.evaluate("document.activeElement.id") == "id_files", "what the keyboard was on is gone"

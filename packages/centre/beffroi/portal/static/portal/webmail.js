@@ -22,16 +22,23 @@
     return sum + (box && !box.checked ? 0 : Number(row.querySelector("[data-bytes]").dataset.bytes));
   }, 0);
 
-  const show = (files, rest) => {
-    list.replaceChildren(...files.map((file) => {
+  // ``sent``: boxes of the files that were sent, in the order in which the draft has them now. What was unticked meanwhile
+  // stays so, and the keyboard where it was.
+  const show = (files, rest, sent) => {
+    const held = list.contains(document.activeElement) ? document.activeElement : null;
+    let next = input;
+    list.replaceChildren(...files.map((file, n) => {
       const row = document.createElement("li"), label = document.createElement("label"), box = document.createElement("input"), note = document.createElement("span");
       row.className = "row"; label.className = "grow target"; note.className = "note num";
-      box.type = "checkbox"; box.name = "keep"; box.value = file.part; box.checked = true;
+      const before = sent[n] && sent[n].closest("label").textContent.trim() === file.name ? sent[n] : null;
+      box.type = "checkbox"; box.name = "keep"; box.value = file.part; box.checked = !before || before.checked;
+      if (held && held === before) next = box;
       label.append(box, " " + file.name);
       note.dataset.bytes = file.size_bytes; note.textContent = window.sizes(file.size_bytes);
       row.append(label, note);
       return row;
     }), ...rest);
+    if (held && !held.isConnected) next.focus();
   };
 
   // A session that ended, or a sign-in in another window: what is typed waits here, and is sent with a new token.
@@ -67,6 +74,7 @@
     data.delete("files"); data.set("what", what);
     const files = waiting; waiting = [];
     for (const file of files) data.append("files", file, file.name);
+    const sent = [...list.querySelectorAll("input:checked")];
     changed = false;
     state.textContent = words.saving;
     let answer, found;
@@ -99,7 +107,7 @@
     // What is passed on is taken once, unless it cannot be: then it stays here, and the text is kept without it.
     if (found.left_out) refuse(found.left_out);
     else for (const one of form.querySelectorAll("[name=forwarded_uid], [name=forwarded_folder]")) one.remove();
-    show(found.files, found.left_out ? [...list.querySelectorAll("[name=forward]")].map((box) => box.closest("li")) : []);
+    show(found.files, found.left_out ? [...list.querySelectorAll("[name=forward]")].map((box) => box.closest("li")) : [], sent);
     say(found.apart ? words.apart : "");
     state.textContent = found.saved;
     return true;
