@@ -1,0 +1,37 @@
+"""Pages on paper, and in the 320 px that a window of 640 has at twice the size, in a real Chromium."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.fixtures_browser import Centre, agent, browser, centre
+from tests.seeded_pages import AGENT_PAGES
+
+__all__ = ["agent", "browser", "centre"]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+LINES = """() => {
+  const range = document.createRange();
+  range.selectNodeContents(document.querySelector("h1"));
+  return new Set([...range.getClientRects()].map((one) => one.top)).size;
+}"""
+
+
+@pytest.mark.parametrize("name", ["lire", "dossier"])
+def test_no_button_and_no_form_is_printed(centre: Centre, agent: Any, name: str) -> None:
+    agent.goto(centre.portal + AGENT_PAGES[name].format(**centre.seeded))
+    agent.emulate_media(media="print")
+    shown = "main :is(button, .btn, textarea):visible"
+    assert agent.locator(shown).all_inner_texts() == []
+    assert agent.locator("h1").is_visible()
+    agent.emulate_media(media="screen")
+
+
+@pytest.mark.parametrize("name", ["courrier", "corbeille", "brouillons", "courrier-rien"])
+def test_the_title_of_a_folder_of_mails_stands_in_one_line(centre: Centre, agent: Any, name: str) -> None:
+    agent.set_viewport_size({"width": 320, "height": 450})
+    agent.goto(centre.portal + AGENT_PAGES[name].format(**centre.seeded))
+    assert agent.evaluate(LINES) == 1
+    assert agent.evaluate("document.documentElement.scrollWidth") == 320
+    agent.set_viewport_size({"width": 1280, "height": 900})
