@@ -100,9 +100,10 @@ def nothing(content: SafeString, drawing: str) -> SafeString:
 
 
 @register.simple_block_tag
-def fact(content: SafeString, label: str) -> SafeString:
-    """One of several things that are told of something, in its list (dl)."""
-    return format_html("<div><dt>{}</dt><dd>{}</dd></div>", label, content)
+def fact(content: SafeString, label: str, style: str = "") -> SafeString:
+    """One of several things that are told of something, in its list (dl). ``style``: the classes of what is told."""
+    styled = format_html(' class="{}"', style) if style else ""
+    return format_html("<div><dt>{}</dt><dd{}>{}</dd></div>", label, styled, content)
 
 
 @register.simple_tag
