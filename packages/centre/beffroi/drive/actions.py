@@ -25,9 +25,7 @@ def take_back(*, actor: Actor, database: Database, collectivite_id: str, device_
         return found
     if found.state == "settled":
         raise Conflict("somebody said that it was meant")
-    with audited.before(
-        actor, "drive:alarm:taken_back", object_id=device_id, collectivite_id=collectivite_id
-    ):
+    with audited.before(actor, "drive:alarm:taken_back", device_id, collectivite_id=collectivite_id):
         return recovery.carry_out(database, Act(actor.id, "", clock.epoch_s()), device_id)
 
 
@@ -44,9 +42,7 @@ def settle(*, actor: Actor, database: Database, collectivite_id: str, device_id:
             raise Conflict("somebody answered it")
 
     try:
-        with audited.before(
-            actor, "drive:alarm:settled", object_id=device_id, collectivite_id=collectivite_id
-        ):
+        with audited.before(actor, "drive:alarm:settled", device_id, collectivite_id=collectivite_id):
             database.write(change)
     except Conflict:
         return False

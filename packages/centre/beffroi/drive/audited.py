@@ -22,15 +22,15 @@ FAILED = "drive:change:failed"
 def before(
     actor: Actor,
     verb: str,
-    *,
     object_id: str,
+    *,
     collectivite_id: str | None,
     details: Mapping[str, str | int] | None = None,
 ) -> AbstractContextManager[None]:
     """Around the change. ``details``: identifiers, codes and counts. Errors: those of the block."""
 
     def tell(verb: str, details: Mapping[str, str | int] | None) -> None:
-        record(actor, verb, object_id=object_id, collectivite_id=collectivite_id, details=details)
+        record(actor, verb, object_id, collectivite_id=collectivite_id, details=details)
 
     return on_record.before(
         lambda: tell(verb, details), lambda code: tell(FAILED, {"verb": verb, "code": code})
@@ -40,13 +40,11 @@ def before(
 def record(
     actor: Actor,
     verb: str,
-    *,
     object_id: str,
+    *,
     collectivite_id: str | None,
     details: Mapping[str, str | int] | None = None,
 ) -> None:
     """On disk when it returns."""
     with transaction.atomic(durable=True):
-        audit.record(
-            actor=actor, verb=verb, object_id=object_id, collectivite_id=collectivite_id, details=details
-        )
+        audit.record(actor, verb, object_id, collectivite_id=collectivite_id, details=details)

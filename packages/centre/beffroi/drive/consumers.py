@@ -198,9 +198,9 @@ def record_seal(event: Event) -> None:
     told = dict(event.payload)
     by = told.pop("person_id")
     audit.record(
-        actor=Actor("person", by, event.collectivite_id) if by else Actor("door", "drive"),
-        verb=_SEAL_VERBS[event.kind],
-        object_id=told.pop("seal_id"),
+        Actor("person", by, event.collectivite_id) if by else Actor("door", "drive"),
+        _SEAL_VERBS[event.kind],
+        told.pop("seal_id"),
         collectivite_id=event.collectivite_id,
         details=told,
     )
@@ -293,9 +293,9 @@ def _record(event: Event, verb: str, about: str, details: Iterable[str]) -> None
     """Of the process drive. ``about``: the field that names the object, "" for the collectivité; ``details``: more."""
     told = event.payload
     audit.record(
-        actor=Actor("door", "drive"),
-        verb=verb,
-        object_id=str(told[about] if about else event.collectivite_id),
+        Actor("door", "drive"),
+        verb,
+        str(told[about] if about else event.collectivite_id),
         collectivite_id=event.collectivite_id,
         details={name: told[name] for name in details},
         personal={"address": told["address"]} if told.get("address") else None,

@@ -82,7 +82,7 @@ def _delete(database: Database, owner: str, node_id: int, etag: int, details: Ma
     act = Act("", "", clock.epoch_s())
     try:
         database.write(lambda w: versions.deletable(w, act, node_id, etag))
-        with audited.before(SYSTEM, DELETED, object_id=str(node_id), collectivite_id=owner, details=details):
+        with audited.before(SYSTEM, DELETED, str(node_id), collectivite_id=owner, details=details):
             database.write(lambda w: versions.delete(w, act, node_id, etag))
     except BeffroiError as error:
         if error.http_status >= 500:

@@ -222,6 +222,4 @@ def _decides(actor: Actor, approval: Approval) -> None:
 
 @transaction.atomic
 def _record(actor: Actor, verb: str, collectivite_id: str, **details: str) -> None:
-    audit.record(
-        actor=actor, verb=verb, object_id=collectivite_id, collectivite_id=collectivite_id, details=details
-    )
+    audit.record(actor, verb, collectivite_id, collectivite_id=collectivite_id, details=details)

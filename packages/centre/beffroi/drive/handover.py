@@ -87,11 +87,7 @@ def hand_over(
     for one in going:
         told[one.kind] = int(told.get(one.kind, 0)) + one.entries
     with audited.before(
-        actor,
-        "drive:handover:begun",
-        object_id=handover_id,
-        collectivite_id=collectivite_id,
-        details=told,
+        actor, "drive:handover:begun", handover_id, collectivite_id=collectivite_id, details=told
     ):
         made = database.write(
             lambda w: handovers.begin(
@@ -176,9 +172,9 @@ def _tell_ended(database: Database, person_id: str, collectivite_id: str) -> Non
 
 def _record(actor: Actor, what: str, one: Handover, collectivite_id: str, **details: Any) -> None:
     audit.record(
-        actor=actor,
-        verb=f"drive:handover:{what}",
-        object_id=one.id,
+        actor,
+        f"drive:handover:{what}",
+        one.id,
         collectivite_id=collectivite_id,
         details={"person_id": one.person_id, "heir": one.heir, **details},
     )

@@ -101,11 +101,7 @@ def _told(
 def _tell(actor: Actor, what: str, share_id: str, details: Mapping[str, str | int]) -> None:
     with transaction.atomic(durable=True):
         audit.record(
-            actor=actor,
-            verb=f"drive:link:{what}",
-            object_id=share_id,
-            collectivite_id=actor.collectivite_id,
-            details=details,
+            actor, f"drive:link:{what}", share_id, collectivite_id=actor.collectivite_id, details=details
         )
         publish(
             f"drive:link_{what}",

@@ -46,7 +46,7 @@ def put_back(*, actor: Actor, view: View, folder_id: int, at_s: int) -> bool:
     with audited.before(
         actor,
         "drive:folder:put_back",
-        object_id=str(folder_id),
+        str(folder_id),
         collectivite_id=view.collectivite_id,
         details=_told(way),
     ):

@@ -56,9 +56,7 @@ def replace_key(*, actor: Actor, keys: Keys) -> int:
     actor.require_departement("replace a key")
     if len(keys.generations()) > 1:
         raise Conflict("a key is being replaced already")
-    with audited.before(
-        actor, "drive:key:asked", object_id=keys.collectivite_id, collectivite_id=keys.collectivite_id
-    ):
+    with audited.before(actor, "drive:key:asked", keys.collectivite_id, collectivite_id=keys.collectivite_id):
         return keys.rotate()
 
 
@@ -75,7 +73,7 @@ def _before(
     return audited.before(
         actor,
         verb,
-        object_id=object_id,
+        object_id,
         collectivite_id=collectivite_id,
         details={"limit_bytes": "usual" if limit_bytes is None else limit_bytes},
     )

@@ -29,9 +29,9 @@ def write(line: Line, *, actor: Actor) -> None:
     with row_security.unlimited():
         for collectivite_id in dict.fromkeys((line.collectivite_id, line.receiver or line.collectivite_id)):
             audit.record(
-                actor=actor,
-                verb=f"drive:share:{line.what}",
-                object_id=line.share_id,
+                actor,
+                f"drive:share:{line.what}",
+                line.share_id,
                 collectivite_id=collectivite_id,
                 details=details,
             )
@@ -41,9 +41,9 @@ def group(line: GroupLine, *, actor: Actor) -> None:
     """Its name stands where it can be erased: it may be a person's."""
     with transaction.atomic(durable=True):
         audit.record(
-            actor=actor,
-            verb=f"drive:group:{line.what}",
-            object_id=line.group_id,
+            actor,
+            f"drive:group:{line.what}",
+            line.group_id,
             collectivite_id=line.collectivite_id,
             details=line.details,
             personal={"name": line.name} if line.name else None,
@@ -59,9 +59,9 @@ def crossed(crossing: Crossing, *, actor: Actor) -> None:
 def write_crossing(crossing: Crossing, *, actor: Actor) -> None:
     """Inside a transaction: a line for the owner, whose files they are."""
     audit.record(
-        actor=actor,
-        verb="drive:share:crossed",
-        object_id=crossing.share_id,
+        actor,
+        "drive:share:crossed",
+        crossing.share_id,
         collectivite_id=crossing.owner,
         details={
             "what": crossing.what,

@@ -116,7 +116,7 @@ def _before(actor: Actor, verb: str, node_id: int, finding: Finding) -> Abstract
     return audited.before(
         actor,
         verb,
-        object_id=str(node_id),
+        str(node_id),
         collectivite_id=actor.collectivite_id,
         details={"sha256": finding.sha256, "code": finding.code},
     )

@@ -33,7 +33,7 @@ def empty(*, actor: Actor, view: View, root_id: int) -> None:
     with audited.before(
         actor,
         "drive:trash:emptied",
-        object_id=str(root_id),
+        str(root_id),
         collectivite_id=view.collectivite_id,
         details={"items": count},
     ):

@@ -53,7 +53,7 @@ def delete(*, actor: Actor, view: View, node_id: int, etag: int) -> None:
     with audited.before(
         actor,
         DELETED,
-        object_id=str(node_id),
+        str(node_id),
         collectivite_id=view.collectivite_id,
         details={"version": etag, "size_bytes": version.size_bytes, "replaced_s": version.replaced_s},
     ):

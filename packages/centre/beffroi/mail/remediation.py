@@ -355,9 +355,9 @@ def _finish(job: RemediationJob) -> None:
 
 def _record(job: RemediationJob, outcome: str, **counts: int) -> None:
     audit.record(
-        actor=_ACTOR,
-        verb=f"mail:{job.direction}:{outcome}",
-        object_id=job.id,
+        _ACTOR,
+        f"mail:{job.direction}:{outcome}",
+        job.id,
         collectivite_id=None,
         details={"decision_id": job.decision_id, "campaign_id": job.campaign_id, **counts},
     )

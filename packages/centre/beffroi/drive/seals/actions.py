@@ -189,7 +189,7 @@ def prove(*, actor: Actor, view: View, seal_id: str, node_id: int) -> bytes:
     audited.record(
         actor,
         "drive:seal:proved",
-        object_id=found.id,
+        found.id,
         collectivite_id=actor.collectivite_id,
         details={"node_id": node_id},
     )
@@ -334,13 +334,7 @@ def _eliminate(database: Database, collectivite_id: str, record: Elimination) ->
         "bytes": found.size_bytes,
     }
     with transaction.atomic():
-        audit.record(
-            actor=by,
-            verb=verb,
-            object_id=found.id,
-            collectivite_id=collectivite_id,
-            details=details,
-        )
+        audit.record(by, verb, found.id, collectivite_id=collectivite_id, details=details)
 
 
 def _is_recorded(verb: str, done: Elimination) -> bool:
@@ -389,9 +383,5 @@ def _before(
     actor: Actor, what: str, found: Seal, details: Mapping[str, str | int]
 ) -> AbstractContextManager[None]:
     return audited.before(
-        actor,
-        f"drive:seal:{what}",
-        object_id=found.id,
-        collectivite_id=actor.collectivite_id,
-        details=details,
+        actor, f"drive:seal:{what}", found.id, collectivite_id=actor.collectivite_id, details=details
     )
