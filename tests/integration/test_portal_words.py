@@ -175,9 +175,8 @@ def assert_kept(answer: Any, told: str) -> None:
 
 def test_every_field_of_several_lines_is_kept_by_the_page_that_refuses_it() -> None:
     templates = Path(portal.__file__).parent.glob("templates/**/*.html")
-    fields = {
-        name for one in templates for name in re.findall(r'<textarea[^>]* name="(\w+)"', one.read_text())
-    }
+    written = re.compile(r'<textarea[^>]* name="(\w+)"|{% control "(\w+)" [^\n]*?%}\s*<textarea')
+    fields = {"".join(found.groups("")) for one in templates for found in written.finditer(one.read_text())}
     assert len(fields) > 6 and sorted(fields - set(WRITTEN)) == []
 
 

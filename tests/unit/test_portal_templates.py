@@ -69,3 +69,26 @@ def test_numbers_for_machines_are_not_grouped() -> None:
         if "percent" not in one
     ]
     assert found == []
+
+
+def test_a_field_that_is_written_by_hand_names_its_hint_and_its_fault_and_shows_them_as_text() -> None:
+    head = '{% load beffroi %}{% control "day" label hint=hint error=error focus=True %}'
+    field = Template(head + '<input value="{{ day }}">{% endcontrol %}')
+    told = {"label": "<Jour>", "hint": "1 < 2", "error": "2 > 1", "day": '"'}
+    assert field.render(Context(told)) == (
+        '<div class="field"><label for="id_day">&lt;Jour&gt;</label><p class="hint" id="id_day_hint">1 &lt; 2</p>'
+        '<input id="id_day" name="day" aria-describedby="id_day_hint id_day_error" aria-invalid="true" data-focus'
+        ' value="&quot;"><p class="error" id="id_day_error">2 &gt; 1</p></div>'
+    )
+    assert field.render(Context({"label": "Jour"})) == (
+        '<div class="field"><label for="id_day">Jour</label><input id="id_day" name="day" value=""></div>'
+    )
+
+
+@pytest.mark.parametrize(("failed", "is_wrong"), [("first", True), ("last", False), ("", False)])
+def test_a_fault_of_a_page_of_several_fields_stands_below_its_own(failed: str, is_wrong: bool) -> None:
+    field = Template(
+        '{% load beffroi %}{% control "first" "Prénom" error=error failed=failed %}<input>{% endcontrol %}'
+    )
+    page = field.render(Context({"error": "Donnez un prénom.", "failed": failed}))
+    assert ("Donnez un prénom." in page) is ("aria-invalid" in page) is is_wrong

@@ -34,6 +34,7 @@ register.filter("update_trouble", words.update_trouble)
 register.filter("rule_word", words.rule)
 register.filter("short", words.shorten)
 _ICONS = Path(__file__).parent.parent / "icons"
+_CONTROL = re.compile(r"(<(?:input|textarea|select)\b)(.*)", re.DOTALL)
 
 
 @cache
@@ -169,6 +170,41 @@ def field(bound: BoundField, hint: str = "", style: str = "", label: str = "") -
     bound.label = label or bound.label
     bound.field.widget.attrs.pop("placeholder", None)
     return {"field": bound, "hint": hint, "style": style}
+
+
+@register.simple_block_tag
+def control(
+    content: SafeString,
+    name: str,
+    label: str,
+    *,
+    hint: str = "",
+    error: str = "",
+    failed: str | None = None,
+    role: str = "",
+    focus: bool = False,
+) -> SafeString:
+    """One labelled field of a form that no ``Form`` makes. ``content``: its input, textarea or select without id and
+    name; these, and which hint and fault describe it, are written here. ``error``, ``role``: see ``fault``; with
+    ``failed``, it is about the field of that name alone. ``focus``: the page begins at it where something is wrong."""
+    error = error if failed in (None, name) else ""
+    ((kind, rest),) = _CONTROL.findall(content)
+    own_id = f"id_{name}"
+    told = " ".join(f"{own_id}_{part}" for part, said in (("hint", hint), ("error", error)) if said)
+    wrong = ' aria-invalid="true"' + (" data-focus" if focus else "") if error else ""
+    return format_html(
+        '<div class="field"><label for="{}">{}</label>{}{} id="{}" name="{}"{}{}{}{}</div>',
+        own_id,
+        label,
+        format_html('<p class="hint" id="{}_hint">{}</p>', own_id, hint) if hint else "",
+        mark_safe(kind),  # noqa: S308 - of a template, escaped there
+        own_id,
+        name,
+        format_html(' aria-describedby="{}"', told) if told else "",
+        mark_safe(wrong),  # noqa: S308 - constants
+        mark_safe(rest),  # noqa: S308 - as ``kind``
+        fault(error, f"{own_id}_error", role),
+    )
 
 
 @register.simple_tag
