@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from beffroi.drive.store import groups, locks, look, received, shares, tree
+from beffroi.drive.store import groups, link_passwords, locks, look, received, shares, tree
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import AbsentNode, Act, Locked, Node
 from beffroi.drive.store.shares import DropRefused, LinkClosed, Share, Wish
@@ -44,8 +44,8 @@ def test_a_password_is_asked_for_and_not_kept(metadata: Database, home: Node) ->
     found = opened(metadata, token)
     assert (found.id, found.has_password) == (made.id, True)
     for wrong in ("", "mot de passe ", "x" * 10_000):
-        assert not shares.fits(found, wrong)
-    assert shares.fits(found, "mot de passe")
+        assert not link_passwords.fits(found.password_hash, wrong)
+    assert link_passwords.fits(found.password_hash, "mot de passe")
 
 
 def test_a_link_ends_by_time_by_hand_by_its_file_and_by_its_downloads(metadata: Database, home: Node) -> None:

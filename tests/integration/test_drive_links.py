@@ -11,7 +11,7 @@ from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 import pytest
-from beffroi.drive.store import shares, trash, tree
+from beffroi.drive.store import link_passwords, shares, trash, tree
 from beffroi.drive.store.model import Node
 from beffroi.drive.web import granted, linked
 from beffroi.lib import clock
@@ -154,18 +154,18 @@ def test_passwords_that_are_tried_at_once_are_as_few(
     drive: Drive, client: Client, server: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While one is hashed, the others come in: none is told yet that it was wrong."""
-    path, fits = make(client, drive.file("x").id, password=PASSWORD), shares.fits
+    path, fits = make(client, drive.file("x").id, password=PASSWORD), link_passwords.fits
     answers: list[int] = []
 
-    def meanwhile(share: shares.Share, password: str) -> bool:
+    def meanwhile(kept: str, password: str) -> bool:
         if len(password) < 15:
             answers.append(Visitor(server, path).unlock(password + "x"))
-        return fits(share, password)
+        return fits(kept, password)
 
-    monkeypatch.setattr(shares, "fits", meanwhile)
+    monkeypatch.setattr(link_passwords, "fits", meanwhile)
     answers.append(Visitor(server, path).unlock("x"))
     assert answers.count(403) == 10 and answers.count(429) == 1
-    monkeypatch.setattr(shares, "fits", fits)
+    monkeypatch.setattr(link_passwords, "fits", fits)
     assert Visitor(server, path).unlock(PASSWORD) == 429
 
 

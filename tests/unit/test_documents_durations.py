@@ -170,7 +170,7 @@ GUIDES = (
     ("referent.md", "se télécharge pendant {} jours", "beffroi.mail.closing.actions.EXPORT_DAYS", 1),
     ("referent.md", "il reste alors {} heures", "beffroi.mail.closing.erasures.CALL_BACK_H", 1),
     ("agenda.md", "Un fichier compte {} Mo", "beffroi.drive.calendars.wire_bringing.MAX_FILE_BYTES", 10**6),
-    ("partager.md", "d'au moins {} caractères", "beffroi.drive.store.shares.MIN_PASSWORD_CHARS", 1),
+    ("partager.md", "d'au moins {} caractères", "beffroi.drive.store.link_passwords.MIN_PASSWORD_CHARS", 1),
     (
         "recevoir-des-fichiers.md",
         "peut faire jusqu’à {} Go",

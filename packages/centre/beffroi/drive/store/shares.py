@@ -3,20 +3,18 @@
 Rule:    a share is a row of the collectivité that owns the file; ending it is enough, everywhere. What another
          collectivité keeps of it is in ``received``.
 Hostile: tokens and passwords of links. A wrong token, an ended, expired or used-up link are one answer.
-Secrets: of a token its SHA-256 is kept, of a password its scrypt; neither can be read back.
+Secrets: of a token its SHA-256 is kept, of a password what ``link_passwords`` makes; neither can be read back.
 Source:  docs/internals/drive.md, "Shares".
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, LiteralString, NamedTuple
 
-from beffroi.drive.store import findings, groups, schema
+from beffroi.drive.store import findings, groups, link_passwords, schema
 from beffroi.drive.store.look import above, node
 from beffroi.drive.store.model import AbsentNode, Act, Node
 from beffroi.drive.store.writing import Reading, Writing
@@ -30,11 +28,8 @@ NO_LIMIT = -1
 NEVER = 0
 TOKEN_BYTES = 20
 MAX_LABEL_CHARS = 120
-MIN_PASSWORD_CHARS = 8
-MAX_PASSWORD_CHARS = 200
 LONGEST_LINK_S = 366 * 86400
 ROLES = ("agent", "elu", "referent", "dpo")
-_SCRYPT = {"n": 2**14, "r": 8, "p": 1}
 _SHARES: LiteralString = (
     "SELECT id, node, kind, target, rights, token_hash, password_hash, expires_s, downloads_left, most_bytes, types,"
     " label, created_s, created_by, ended_s FROM share"
@@ -137,18 +132,17 @@ class Wish:
 
 def of_node(database: Reading, node_id: int, *, now_s: int) -> list[Share]:
     """Open shares of a file or folder itself, the newest first."""
-    rows = database.all(_SHARES + " WHERE node = ? ORDER BY created_s DESC, id DESC", (node_id,))
-    return [one for one in (Share(*row) for row in rows) if one.is_open(now_s)]
+    found = _all(database, " WHERE node = ? ORDER BY created_s DESC, id DESC", (node_id,))
+    return [one for one in found if one.is_open(now_s)]
 
 
 def every(database: Reading) -> list[Share]:
     """Open or not, the oldest first."""
-    return [Share(*row) for row in database.all(_SHARES + " ORDER BY created_s, id")]
+    return _all(database, " ORDER BY created_s, id")
 
 
 def all_open(database: Reading, *, now_s: int) -> list[Share]:
-    rows = database.all(_SHARES + " WHERE ended_s = 0")
-    return [one for one in (Share(*row) for row in rows) if one.is_open(now_s)]
+    return [one for one in _all(database, " WHERE ended_s = 0") if one.is_open(now_s)]
 
 
 def inside(database: Reading, node_id: int, *, now_s: int) -> list[Share]:
@@ -171,30 +165,26 @@ def made_by(database: Reading, person_id: str, *, now_s: int) -> list[Share]:
 
 def every_by(database: Reading, person_id: str) -> list[Share]:
     """Those that somebody made, open or not, the newest first."""
-    rows = database.all(_SHARES + " WHERE created_by = ? ORDER BY created_s DESC, id DESC", (person_id,))
-    return [Share(*row) for row in rows]
+    return _all(database, " WHERE created_by = ? ORDER BY created_s DESC, id DESC", (person_id,))
 
 
 def for_person(database: Reading, *, person_id: str, role: str) -> list[Share]:
     """What was shared with this person, their role or a group of theirs in the collectivité, open or not, their own
     left out; the oldest first."""
-    rows = database.all(_SHARES + _FOR_PERSON, (person_id, role, person_id))
-    return [one for one in (Share(*row) for row in rows) if one.created_by != person_id]
+    found = _all(database, _FOR_PERSON, (person_id, role, person_id))
+    return [one for one in found if one.created_by != person_id]
 
 
 def to_group(database: Reading, group_id: str, *, now_s: int) -> list[Share]:
     """What is open to a group, the oldest first."""
-    rows = database.all(_SHARES + " WHERE kind = 'group' AND target = ? ORDER BY created_s, id", (group_id,))
-    return [one for one in (Share(*row) for row in rows) if one.is_open(now_s)]
+    found = _all(database, " WHERE kind = 'group' AND target = ? ORDER BY created_s, id", (group_id,))
+    return [one for one in found if one.is_open(now_s)]
 
 
 def to_collectivite(database: Reading, share_id: str, receiver: str, *, now_s: int) -> Share | None:
     """In the owner's metadata: a share that the receiver named, if it is for it and stands."""
-    row = database.one(
-        _SHARES + " WHERE id = ? AND kind = 'collectivite' AND target = ?", (share_id, receiver)
-    )
-    found = Share(*row) if row else None
-    return found if found is not None and found.is_open(now_s) and _lies(database, found) else None
+    found = _one(database, " WHERE id = ? AND kind = 'collectivite' AND target = ?", (share_id, receiver))
+    return found if found is not None and stands(database, found, now_s=now_s) else None
 
 
 def of_owner(database: Reading, owner: str, share_id: str, receiver: str, *, now_s: int) -> Share | None:
@@ -212,16 +202,15 @@ def is_known(database: Reading, share_id: str) -> bool:
 
 def over(database: Reading, *, before_s: int) -> list[Share]:
     """For other collectivités, ended before: what these keep of them goes first, then ``delete``."""
-    rows = database.all(_SHARES + _OVER + " AND kind = 'collectivite'", (before_s, before_s))
-    return [Share(*row) for row in rows]
+    return _all(database, _OVER + " AND kind = 'collectivite'", (before_s, before_s))
 
 
 def find(database: Reading, share_id: str) -> Share:
     """By its identifier, open or not. Errors: AbsentNode."""
-    row = database.one(_SHARES + " WHERE id = ?", (share_id,))
-    if row is None:
+    found = _one(database, " WHERE id = ?", (share_id,))
+    if found is None:
         raise AbsentNode("share")
-    return Share(*row)
+    return found
 
 
 def find_link(database: Reading, share_id: str) -> Share:
@@ -234,8 +223,7 @@ def find_link(database: Reading, share_id: str) -> Share:
 
 def behind(database: Reading, token: str, *, now_s: int) -> Share:
     """The share behind a link, its password not asked yet. Errors: LinkClosed."""
-    row = database.one(_SHARES + " WHERE token_hash = ?", (hashed.sha256(token),)) if token else None
-    found = Share(*row) if row else None
+    found = _one(database, " WHERE token_hash = ?", (hashed.sha256(token),)) if token else None
     if found is None or found.downloads_left == 0 or not stands(database, found, now_s=now_s):
         raise LinkClosed
     return found
@@ -243,17 +231,7 @@ def behind(database: Reading, token: str, *, now_s: int) -> Share:
 
 def stands(database: Reading, share: Share, *, now_s: int) -> bool:
     """Not ended, and what it shares is there. Whether downloads are left is another question."""
-    return share.is_open(now_s) and _lies(database, share)
-
-
-def may_be_password(text: str) -> bool:
-    """Of a link that is made. Blanks around it do not count: eight of them are anybody's guess."""
-    return len(text.strip()) >= MIN_PASSWORD_CHARS and len(text) <= MAX_PASSWORD_CHARS
-
-
-def fits(share: Share, password: str) -> bool:
-    """Whether this is the password of a share that has one."""
-    return _is_password(share.password_hash, password)
+    return share.is_open(now_s) and lies(above(database, share.node))
 
 
 def covers(database: Reading, share: Share, node_id: int) -> bool:
@@ -266,10 +244,6 @@ def owner(database: Reading, share: Share) -> str:
     steps = above(database, share.node)
     root = steps[-1].name if steps else ""
     return root.removeprefix(schema.HOME) if root.startswith(schema.HOME) else ""
-
-
-def _lies(database: Reading, share: Share) -> bool:
-    return lies(above(database, share.node))
 
 
 def lies(way: Sequence[Node]) -> bool:
@@ -312,7 +286,7 @@ def make(writing: Writing, act: Act, node_id: int, wish: Wish, *, share_id: str 
         target=wish.target,
         rights=wish.rights,
         token_hash=hashed.sha256(token) if token else "",
-        password_hash=_hashed(wish.password) if wish.password else "",
+        password_hash=link_passwords.hashed(wish.password) if wish.password else "",
         expires_s=wish.expires_s,
         downloads_left=wish.downloads,
         most_bytes=wish.most_bytes,
@@ -407,6 +381,15 @@ def may_drop(share: Share, name: str, size_bytes: int) -> None:
 # -- inside --------------------------------------------------------------------------------------------------
 
 
+def _all(database: Reading, where: LiteralString, values: Sequence[object] = ()) -> list[Share]:
+    return [Share(*row) for row in database.all(_SHARES + where, values)]
+
+
+def _one(database: Reading, where: LiteralString, values: Sequence[object]) -> Share | None:
+    row = database.one(_SHARES + where, values)
+    return Share(*row) if row else None
+
+
 def _keep(writing: Writing, share: Share) -> None:
     writing.run("INSERT INTO share VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", share)
 
@@ -418,8 +401,8 @@ def _refuse_odd(wish: Wish, *, is_folder: bool, now_s: int) -> None:
         raise Invalid("files are handed in to a folder, by a link")
     if len(wish.label) > MAX_LABEL_CHARS:
         raise Invalid("label")
-    if wish.password and not may_be_password(wish.password):
-        raise Invalid(f"a password of {MIN_PASSWORD_CHARS} characters at least")
+    if wish.password and not link_passwords.may_be(wish.password):
+        raise Invalid(f"a password of {link_passwords.MIN_PASSWORD_CHARS} characters at least")
     if wish.expires_s != NEVER and not now_s < wish.expires_s <= now_s + LONGEST_LINK_S:
         raise Invalid("an end within a year")
     if wish.kind == "link" and wish.expires_s == NEVER:
@@ -429,16 +412,3 @@ def _refuse_odd(wish: Wish, *, is_folder: bool, now_s: int) -> None:
     for limit in (wish.downloads, wish.most_bytes):
         if limit != NO_LIMIT and limit < 1:
             raise Invalid("limit")
-
-
-def _hashed(password: str) -> str:
-    salt = secrets.token_bytes(16)
-    return f"{salt.hex()}:{hashlib.scrypt(password.encode(), salt=salt, **_SCRYPT).hex()}"
-
-
-def _is_password(kept: str, given: str) -> bool:
-    if len(given) > MAX_PASSWORD_CHARS:
-        return False
-    salt, _, wanted = kept.partition(":")
-    found = hashlib.scrypt(given.encode("utf-8", "replace"), salt=bytes.fromhex(salt), **_SCRYPT)
-    return hmac.compare_digest(found.hex(), wanted)

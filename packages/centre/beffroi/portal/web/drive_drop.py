@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods
 
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import handed_in, links, sharing
-from beffroi.drive.store import drops, shares
+from beffroi.drive.store import drops, link_passwords, shares
 from beffroi.drive.store.model import KindDiffers
 from beffroi.drive.store.shares import Wish
 from beffroi.lib import clock
@@ -90,7 +90,7 @@ def _wish(request: HttpRequest) -> tuple[Wish, drops.Limits, dict[str, str]]:
     """What the form says, and what is wrong with it by its fields."""
     errors: dict[str, str] = {}
     password = request.POST.get("password", "")
-    if password and not shares.may_be_password(password):
+    if password and not link_passwords.may_be(password):
         errors["password"] = drive_links.wrong_password()
     days = _chosen(request, "days", drive_links.ENDS_DAYS, errors)
     size = _chosen(request, "size", drop_words.SIZES_MB, errors)

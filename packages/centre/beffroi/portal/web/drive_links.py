@@ -24,17 +24,11 @@ from beffroi.core.audit import queries as audit
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import links, sharing
-from beffroi.drive.store import drops, ended_links, handovers, shares
+from beffroi.drive.store import drops, ended_links, handovers, link_passwords, shares
 from beffroi.drive.store.ended_links import Ended
+from beffroi.drive.store.link_passwords import MAX_PASSWORD_CHARS, MIN_PASSWORD_CHARS
 from beffroi.drive.store.model import AbsentNode, ReadOnly
-from beffroi.drive.store.shares import (
-    LONGEST_LINK_S,
-    MAX_PASSWORD_CHARS,
-    MIN_PASSWORD_CHARS,
-    NO_LIMIT,
-    Share,
-    Wish,
-)
+from beffroi.drive.store.shares import LONGEST_LINK_S, NO_LIMIT, Share, Wish
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import Place, View
 from beffroi.lib import clock, digits
@@ -205,7 +199,7 @@ def asked_wish(request: HttpRequest) -> tuple[Wish, dict[str, str]]:
     count = request.POST.get("downloads", "").strip()
     if days not in {str(one) for one in ENDS_DAYS}:
         errors["days"], days = _("Choisissez jusqu’à quand."), "7"
-    if password and not shares.may_be_password(password):
+    if password and not link_passwords.may_be(password):
         errors["password"] = wrong_password()
     if count and not 1 <= (digits.number(count) or 0) <= MOST_DOWNLOADS:
         errors["downloads"] = _("Un nombre de 1 à %(most)s, ou rien du tout.") % {

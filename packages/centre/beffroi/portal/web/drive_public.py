@@ -32,7 +32,7 @@ from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.sign_ins import client_address
 from beffroi.core.planes.tokens import GrantRefused, make_grant, read_grant
-from beffroi.drive.store import drops, look, shares
+from beffroi.drive.store import drops, link_passwords, look, shares
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.keys import KeysErased
 from beffroi.drive.store.look import node as find_node
@@ -139,7 +139,7 @@ def _ask(request: HttpRequest, collectivite_id: str, share: Share, context: dict
     if not of_all:
         context["error"] = _("Trop de mots de passe ont été essayés : réessayez dans une heure.")
         return _page(request, "portal/drive_link_locked.html", context, HTTPStatus.TOO_MANY_REQUESTS)
-    if not shares.fits(share, request.POST.get("password", "")):
+    if not link_passwords.fits(share.password_hash, request.POST.get("password", "")):
         context["error"] = _(
             "Ce n’est pas le mot de passe de ce lien. Demandez-le à la personne qui vous a donné le lien."
         )
