@@ -20,14 +20,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, LiteralString
 
-import msgspec
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from beffroi.lib import clock
 from beffroi.lib.errors import Unavailable
-from beffroi.mail.backup.database import form
+from beffroi.mail.backup.database import form, psql_script
 from beffroi.mail.backup.database.form import (
     About,
     NothingReplaced,
@@ -36,10 +35,10 @@ from beffroi.mail.backup.database.form import (
     PictureFailed,
     Rows,
 )
-from beffroi.mail.backup.database.tables import AUDIT_HEAD, ENDED, KEYS, LEFT_OUT, RESTORED, Kept
+from beffroi.mail.backup.database.psql_script import SCHEMA
+from beffroi.mail.backup.database.tables import AUDIT_HEAD, ENDED, KEYS, LEFT_OUT, Kept
 
 FILE = "database.dump"
-SCHEMA = "public"
 INSTALLED = Path("/usr/lib/postgresql")
 CONNECT_S = 10
 WAIT_S = 20
@@ -56,26 +55,6 @@ _REPLACED = "replaced\\_%"
 _EVERYTHING = """
 SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relkind = 'r' ORDER BY 1
-"""
-# Every table and view of one schema goes to another; what belongs to a table goes with it.
-_MOVE = """
-DO $move$
-DECLARE one record;
-BEGIN
-  FOR one IN SELECT c.oid::regclass AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = '{of}' AND c.relkind IN ('r', 'p', 'v', 'm')
-  LOOP EXECUTE format('ALTER TABLE %s SET SCHEMA {to}', one.name); END LOOP;
-END $move$;
-"""
-_APPLY = """
-DO $today$ BEGIN
-  IF (SELECT COUNT(*) FROM information_schema.columns WHERE table_schema = 'public' AND table_name = '{table}'
-      AND column_name IN ({names})) = {count} THEN
-    UPDATE public.{table} AS kept SET {sets} FROM pg_temp.today,
-      jsonb_populate_record(NULL::public.{table}, today.value::jsonb) AS told
-    WHERE today.name = '{name}' AND today.key = kept.{key};
-  END IF;
-END $today$;
 """
 
 
@@ -148,10 +127,10 @@ class Postgresql:
         self._read(folder, about)
         aside = form.moment_name(clock.now())
         with self._session() as script:
-            _move(script, SCHEMA, aside)
+            psql_script.move(script, SCHEMA, aside)
             self._fill(script, folder, about)
-            _apply(script, rows)
-            _tell(script, event)
+            psql_script.set_today(script, rows)
+            psql_script.tell(script, event)
         return aside
 
     def undo(self, event: Mapping[str, object]) -> str:
@@ -161,10 +140,10 @@ class Postgresql:
         ended = {kept.name for kept in ENDED}
         rows = {name: rows for name, rows in self.rows().items() if name in ended}
         with self._session() as script:
-            _move(script, SCHEMA, form.moment_name(clock.now()))
-            _move(script, found[-1], SCHEMA)
-            _apply(script, rows)
-            _tell(script, event)
+            psql_script.move(script, SCHEMA, form.moment_name(clock.now()))
+            psql_script.move(script, found[-1], SCHEMA)
+            psql_script.set_today(script, rows)
+            psql_script.tell(script, event)
         return found[-1]
 
     def rows(self) -> Rows:
@@ -334,50 +313,6 @@ def _compare(counts: Mapping[str, int], about: About) -> None:
     for table, number in about.counts.items():
         if counts.get(table, 0) != number:
             raise PictureDamaged(f"{table} has {counts.get(table, 0)} rows of {number}")
-
-
-def _move(script: IO[bytes], of: str, to: str) -> None:
-    """One of both is the centre's own, the other is made or ends here."""
-    if to != SCHEMA:
-        script.write(f"CREATE SCHEMA {to};\n".encode())
-    script.write(_MOVE.format(of=of, to=to).encode())
-    if of != SCHEMA:
-        script.write(f"DROP SCHEMA {of};\n".encode())
-
-
-def _apply(script: IO[bytes], rows: Rows) -> None:
-    """In the transaction: what is true today."""
-    script.write(b"CREATE TEMP TABLE today (name text, key text, value text) ON COMMIT DROP;\n")
-    script.write(b"COPY pg_temp.today (name, key, value) FROM stdin;\n")
-    for name, told in rows.items():
-        for key, values in told.items():
-            fields = (name, key, msgspec.json.encode(values).decode())
-            script.write("\t".join(map(_escaped, fields)).encode() + b"\n")
-    script.write(b"\\.\n")
-    for kept in (*KEYS, *ENDED):
-        script.write(
-            _APPLY.format(
-                table=kept.table,
-                names=", ".join(f"'{one}'" for one in kept.columns),
-                count=len(kept.columns),
-                sets=", ".join(f"{one} = told.{one}" for one in kept.columns),
-                name=kept.name,
-                key=kept.key,
-            ).encode()
-        )
-
-
-def _tell(script: IO[bytes], event: Mapping[str, object]) -> None:
-    asked = sql.SQL("INSERT INTO public.outbox (kind, payload, created_at) VALUES ({}, {}, now());\n")
-    told = asked.format(sql.Literal(RESTORED), sql.Literal(msgspec.json.encode(event).decode()))
-    script.write(told.as_string(None).encode())
-
-
-def _escaped(text: str) -> str:
-    """As a field of COPY."""
-    for one, other in (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r")):
-        text = text.replace(one, other)
-    return text
 
 
 def _one(connection: psycopg.Connection, asked: LiteralString) -> object:
