@@ -27,7 +27,7 @@ from beffroi.portal import address_words, invitation_words, months, words
 from beffroi.portal.calendars import CALENDARS, WORDS, asking, require_change, require_new
 from beffroi.portal.dates import date_format
 from beffroi.portal.pages import for_agents, page
-from beffroi.portal.web import compose, invitations, put_back
+from beffroi.portal.web import invitations, mail_sending, put_back
 
 _YEARS_BACK, _YEARS_AHEAD = 5, 10
 _HOUR = timedelta(hours=1)
@@ -171,7 +171,7 @@ def _on_the_way(request: HttpRequest, actor: Actor) -> dict[str, Any]:
         box = access.access(actor, mailbox_id)
         return {
             "mailbox": box.mailbox,
-            "sending": compose.shown(sendings.access_sending(actor, mailbox_id, asked)),
+            "sending": mail_sending.shown(sendings.access_sending(actor, mailbox_id, asked)),
         }
     except NotFound:
         return {}

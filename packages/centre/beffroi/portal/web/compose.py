@@ -1,4 +1,4 @@
-"""Courrier: write, answer, pass on; keep the draft; send, and call back.
+"""Courrier: write, answer, pass on; keep the draft; send.
 
 Input:  hostile: what is typed, what is attached, and the mail that is answered. A line end in a header is refused.
 Access: ``mail.access``: the actor's own mailboxes, and those that are lent to them to answer; another one's is "no such
@@ -8,11 +8,9 @@ Works without scripts; with them (static/portal/webmail.js) the same form is sav
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from http import HTTPStatus
 from typing import Any
 
 from django.conf import settings
@@ -31,12 +29,12 @@ from beffroi.mail.aliases import queries as aliases
 from beffroi.mail.compose import Draft, DraftInvalid, File
 from beffroi.mail.drafts import DraftChanged, Place
 from beffroi.mail.filters import queries as own_settings
-from beffroi.mail.models import Mailbox, Sending
+from beffroi.mail.models import Mailbox
 from beffroi.mail.people import handling
 from beffroi.mail.people import queries as team
 from beffroi.portal import calendars, drive_words, safe_html, webmail_words
 from beffroi.portal.error_words import words_of
-from beffroi.portal.pages import asks_part, for_agents, page
+from beffroi.portal.pages import for_agents, page
 from beffroi.portal.web import delegations, mail_files, unsubscribing
 from beffroi.portal.web.folders import asked_folder
 from beffroi.portal.words import exact, file_title, hour
@@ -376,44 +374,3 @@ def people(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
     known = {address.lower() for _, address in found}
     found += [one for one in calendars.suggestions(actor) if one[1].lower() not in known]
     return JsonResponse({"people": found})
-
-
-@require_GET
-@for_agents
-def sending(request: HttpRequest, actor: Actor, mailbox_id: str, sending_id: str) -> HttpResponse:
-    """How a message on its way stands; asked again by htmx while it may still be called back."""
-    found = sendings.access_sending(actor, mailbox_id, sending_id)
-    mailbox = access.access(actor, mailbox_id, Right.ANSWER).mailbox
-    one = shown(found)
-    context = {"place": "mail", "mailbox": mailbox, "one": one}
-    part = asks_part(request, "state")
-    if part and request.GET.get("seen") == one["mark"]:
-        # What is read aloud is not said again every two seconds.
-        return HttpResponse(status=HTTPStatus.NO_CONTENT)
-    return page(request, "portal/parts/mail_sending.html" if part else "portal/mail_sending.html", context)
-
-
-@require_POST
-@for_agents
-def cancel(request: HttpRequest, actor: Actor, mailbox_id: str, sending_id: str) -> HttpResponse:
-    """Call a message back: the draft is open again. Also puts the word of a refusal away."""
-    found = sendings.access_sending(actor, mailbox_id, sending_id)
-    if not sendings.cancel(actor=actor, sending=found):
-        return HttpResponseRedirect(reverse("mail_sending", args=[mailbox_id, sending_id]))
-    if request.POST.get("then") == "list":
-        return HttpResponseRedirect(reverse("mail_list", args=[mailbox_id]))
-    return HttpResponseRedirect(reverse("mail_draft", args=[mailbox_id, found.uid]))
-
-
-def shown(one: Sending) -> dict[str, Any]:
-    """A message on its way, for the page."""
-    return {
-        "id": one.id,
-        "uid": one.uid,
-        "state": one.state,
-        "mark": f"{one.state}-{one.attempts > 0}",
-        "due_at": one.due_at,
-        "late": one.attempts > 0,
-        "gone": one.reason in ("changed", "closed"),
-        "words": webmail_words.refusal(one.reason, json.loads(one.refused)) if one.reason else "",
-    }

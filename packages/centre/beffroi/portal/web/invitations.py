@@ -35,7 +35,7 @@ from beffroi.mail.reader import Attachment, MailboxReader, MessageView
 from beffroi.portal import invitation_words as words
 from beffroi.portal.calendars import asking
 from beffroi.portal.pages import for_agents
-from beffroi.portal.web import compose
+from beffroi.portal.web import mail_sending
 from beffroi.portal.web.folders import asked_folder, folder_context
 
 _ANSWERS: dict[str, told.Answer] = {"oui": "ACCEPTED", "peut-etre": "TENTATIVE", "non": "DECLINED"}
@@ -146,7 +146,7 @@ def _sending(request: HttpRequest, box: Access) -> dict[str, Any] | None:
     if not asked or not box.owns:
         return None
     try:
-        return compose.shown(sendings.access_sending(box.actor, box.mailbox.id, asked))
+        return mail_sending.shown(sendings.access_sending(box.actor, box.mailbox.id, asked))
     except NotFound:
         return None
 

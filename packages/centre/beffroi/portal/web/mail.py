@@ -35,11 +35,11 @@ from beffroi.mail.safety import queries as safety
 from beffroi.portal import room_words, safe_html, safety_words, words
 from beffroi.portal.pages import asks_part, for_agents, page, sought
 from beffroi.portal.web import (
-    compose,
     delegations,
     invitations,
     mail_files,
     mail_report,
+    mail_sending,
     shared,
     unsubscribing,
 )
@@ -122,7 +122,7 @@ def messages(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpRespons
         "nth": nth,
         "more": asked and nth * folders.HITS < total and nth < MAX_RESULT_PAGES,
         "too_many": asked and nth == MAX_RESULT_PAGES and nth * folders.HITS < total,
-        "sendings": [compose.shown(one) for one in sendings.unsettled(actor, mailbox)],
+        "sendings": [mail_sending.shown(one) for one in sendings.unsettled(actor, mailbox)],
         "place": "mail",
         "mailbox": mailbox,
         **delegations.shown(box),
