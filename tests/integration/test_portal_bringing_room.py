@@ -18,10 +18,10 @@ from beffroi.portal import drive_access
 
 from tests.calendar_pages import full, portal, process
 from tests.conftest import Commune
+from tests.contact_pages import NOTARY
 from tests.fixtures_portal import no_door, portal_client
 from tests.integration.test_portal_agenda import CONSEIL
 from tests.integration.test_portal_bringing import BROKEN, PAUL, ZOE, act, book_of, bring, card, names, shown
-from tests.integration.test_portal_contacts import NOTARY
 
 __all__ = ["full", "no_door", "portal", "process"]
 pytestmark = pytest.mark.usefixtures("database")
