@@ -22,6 +22,7 @@ import dns.query
 import dns.rcode
 import dns.tsigkeyring
 import dns.update
+from beffroi.mail.domains.records import Servers
 
 from tests.waiting import PATIENCE_S
 
@@ -29,6 +30,15 @@ ADDRESS = "127.0.0.1"
 KNOT_PORT, UNBOUND_PORT = 22790, 22791
 KEY_NAME = "beffroi-update"
 SECRET = base64.b64encode(b"k" * 32).decode()
+CENTRE = Servers(
+    mx="mx.cloud.example",
+    front="portail.cloud.example",
+    imaps_port=993,
+    submission_port=587,
+    reports="rapports@cloud.example",
+    caa=("letsencrypt.org",),
+)
+"""Of the centre whose records stand in the zones."""
 _KNOT = """
 server:
     rundir: "{home}"

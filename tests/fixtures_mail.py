@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 from beffroi.lib.config import Config
+from beffroi.mail.models import Mailbox
 from dnslib.server import DNSLogger, DNSServer
 
+from tests.conftest import Commune
 from tests.mail_engines import engines_of, post_of
 from tests.mail_post import DNS_PORT, PORTS, Engines, Post, Zone
 
@@ -52,6 +54,12 @@ def post(committed: str, mail_engines: Engines, settings: Any) -> Iterator[Post]
     """The post office with an empty database, stream and mailgate running."""
     with post_of(mail_engines, settings) as made:
         yield made
+
+
+@pytest.fixture
+def box(post: Post, beaune: Commune) -> Mailbox:
+    """Of an agent."""
+    return post.mailbox(beaune, beaune.agent, "agent")
 
 
 def _for_tests(config: Config) -> None:

@@ -19,11 +19,6 @@ pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
 
 
-@pytest.fixture
-def box(post: Post, beaune: Commune) -> Mailbox:
-    return post.mailbox(beaune, beaune.agent, "agent")
-
-
 def receive(post: Post, box: Mailbox, name: str, content: bytes) -> None:
     before = MailDelivery.objects.count()
     assert post.send(mail_files.letter(name, content, to=box.address), box.address)[0] == 250

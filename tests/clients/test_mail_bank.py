@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from email.message import EmailMessage
 
-import pytest
 from beffroi.mail.held.models import HeldMail
 from beffroi.mail.models import Mailbox, MailDelivery, MailMessage
 from beffroi.mail.safety import actions, queries
@@ -22,11 +21,6 @@ IBAN, SPACED, OTHER = (
     "FR76 3000 6000 0112 3456 7890 189",
     "DE89 3704 0044 0532 0130 00",
 )
-
-
-@pytest.fixture
-def box(post: Post, beaune: Commune) -> Mailbox:
-    return post.mailbox(beaune, beaune.agent, "agent")
 
 
 def receive(post: Post, box: Mailbox, text: str, *, html: str = "", client: str = SENDER_IP) -> str:

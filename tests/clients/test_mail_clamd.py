@@ -22,7 +22,6 @@ from beffroi.mail.held.models import HeldMail
 from beffroi.mail.models import Mailbox, MailDelivery, MailMessage
 
 from tests import mail_files
-from tests.conftest import Commune
 from tests.mail_post import Post, needs_engines, until
 
 CLAMD = os.environ.get("BEFFROI_CLAMD") or shutil.which("clamd")
@@ -89,11 +88,6 @@ def clamd(post: Post) -> Iterator[Clamd]:
         post.engines.start("rspamd")
         made.stop()
         shutil.rmtree(home, ignore_errors=True)
-
-
-@pytest.fixture
-def box(post: Post, beaune: Commune) -> Mailbox:
-    return post.mailbox(beaune, beaune.agent, "agent")
 
 
 def test_a_known_file_is_held_a_clean_one_arrives_and_mail_waits_without_clamd(

@@ -58,11 +58,6 @@ def strict_domain(mail_zone: Zone) -> None:
         )
 
 
-@pytest.fixture
-def box(post: Post, beaune: Commune) -> Mailbox:
-    return post.mailbox(beaune, beaune.agent, "agent")
-
-
 def receive(post: Post, box: Mailbox, n: int, *, client: str = SENDER_IP) -> None:
     before = MailDelivery.objects.count()
     message = MESSAGE.format(to=box.address, n=n, sender=SENDER)

@@ -7,7 +7,6 @@ import hashlib
 import json
 from email.message import EmailMessage
 
-import pytest
 from beffroi.core.decisions import actions as decisions
 from beffroi.core.events import run_pending
 from beffroi.core.identity.actor import Actor
@@ -16,7 +15,6 @@ from beffroi.mail.models import Mailbox, MailMessage, MailObservation
 
 from tests import qr_pictures
 from tests import scan_samples as samples
-from tests.conftest import Commune
 from tests.mail_files import packed
 from tests.mail_post import Post, needs_engines
 
@@ -68,11 +66,6 @@ PARTS = {
     "Content-Type: application/pdf\r\n\r\n",
 }
 """Parts that a program makes a file of, or an entry of the calendar, and that have no name."""
-
-
-@pytest.fixture
-def box(post: Post, beaune: Commune) -> Mailbox:
-    return post.mailbox(beaune, beaune.agent, "agent")
 
 
 def mail(to: str, n: str, html: str, files: dict[str, bytes] | None = None) -> bytes:

@@ -7,11 +7,9 @@ import io
 import zipfile
 from email.message import EmailMessage
 
-import pytest
 from beffroi.mail.held.models import HeldMail
 from beffroi.mail.models import Mailbox
 
-from tests.conftest import Commune
 from tests.mail_post import Post, needs_engines
 
 pytest_plugins = ["tests.fixtures_mail"]
@@ -19,11 +17,6 @@ pytestmark = needs_engines
 
 EVIL = "https://zz.evil.example.com/f"
 SENDER = "billing@sender.example.net"
-
-
-@pytest.fixture
-def box(post: Post, beaune: Commune) -> Mailbox:
-    return post.mailbox(beaune, beaune.agent, "agent")
 
 
 def links(to: str, subject: str, addresses: list[str]) -> bytes:

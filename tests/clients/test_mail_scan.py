@@ -7,7 +7,6 @@ import threading
 from email.message import EmailMessage
 from pathlib import Path
 
-import pytest
 from beffroi.core.events import run_pending
 from beffroi.mail.held import actions
 from beffroi.mail.held.models import HeldMail
@@ -58,11 +57,6 @@ ARRIVE = {
     "demande.msg": samples.HARMLESS["mail of Outlook"],
     "winmail.dat": samples.HARMLESS["winmail.dat without a file"],
 }
-
-
-@pytest.fixture
-def box(post: Post, beaune: Commune) -> Mailbox:
-    return post.mailbox(beaune, beaune.agent, "agent")
 
 
 def receive(post: Post, box: Mailbox, name: str, content: bytes, *, client: str = SENDER_IP) -> str:

@@ -24,11 +24,6 @@ pytestmark = needs_engines
 HEAD = "From: S <billing@sender.example.net>\nSubject: x\nMessage-ID: <{}@sender.example.net>\nMIME-Version: 1.0\n"
 
 
-@pytest.fixture
-def box(post: Post, beaune: Commune) -> Mailbox:
-    return post.mailbox(beaune, beaune.agent, "agent")
-
-
 def test_a_mail_of_lines_that_look_like_boundaries_is_held_and_the_next_one_passes_meanwhile(
     post: Post, box: Mailbox
 ) -> None:

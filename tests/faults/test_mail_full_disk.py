@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
-import pytest
 from beffroi.core.decisions import actions as decisions
 from beffroi.core.events import run_pending
 from beffroi.core.identity.actor import Actor
@@ -19,17 +18,11 @@ from beffroi.lib import clock
 from beffroi.mail import remediation
 from beffroi.mail.models import Mailbox, RemediationItem, RemediationJob
 
-from tests.conftest import Commune
 from tests.mail_post import Post, lure, needs_engines, until
 
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
 PICTURE_BYTES = 250_000
-
-
-@pytest.fixture
-def box(post: Post, beaune: Commune) -> Mailbox:
-    return post.mailbox(beaune, beaune.agent, "agent")
 
 
 @contextmanager

@@ -22,7 +22,6 @@ from beffroi.mail.models import Mailbox, MailMessage
 from beffroi.mail.queries import verdict_of
 
 from tests import corpus
-from tests.conftest import Commune
 from tests.mail_files import HELD, letter
 from tests.mail_post import Post, needs_engines, until
 from tests.mime_mutations import TORTURE, UNPARSEABLE, mutations
@@ -33,11 +32,6 @@ log = logging.getLogger("tests.mutations")
 COUNT = int(os.environ.get("BEFFROI_MUTATIONS", "5000"))
 SEED = int(os.environ.get("BEFFROI_MUTATIONS_SEED", "20261126"))
 SESSIONS, LURES, LETTERS, MOST_BYTES = 6, 60, 300, 200_000
-
-
-@pytest.fixture
-def box(post: Post, beaune: Commune) -> Mailbox:
-    return post.mailbox(beaune, beaune.agent, "agent")
 
 
 def copies(post: Post, box: Mailbox) -> list[dict[str, str]]:

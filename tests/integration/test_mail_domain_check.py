@@ -13,11 +13,11 @@ import pytest
 from beffroi.lib.config import Config
 from beffroi.mail.domains import check, meeting, records, rpki, scores, update
 from beffroi.mail.domains.asking import Asker
-from beffroi.mail.domains.records import Choices, PublicKey, Servers
+from beffroi.mail.domains.records import Choices, PublicKey
 from beffroi.mail.domains.results import Result
 
 from tests import fixtures_dns
-from tests.fixtures_dns import Authority
+from tests.fixtures_dns import CENTRE, Authority
 from tests.integration.test_mail_domain_hellos import Version, context, made, secured, smtp
 
 pytestmark = [
@@ -26,14 +26,6 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("knotd", path="/usr/sbin:/usr/bin") is None, reason="needs knot"),
 ]
 DOMAIN = "mairie.example"
-CENTRE = Servers(
-    mx="mx.cloud.example",
-    front="portail.cloud.example",
-    imaps_port=993,
-    submission_port=587,
-    reports="rapports@cloud.example",
-    caa=("letsencrypt.org",),
-)
 KEYS = [PublicKey("beffroi1", "A" * 392), PublicKey("beffroi2", "B" * 392)]
 CHOICES = Choices(dmarc="reject")
 SUBJECT = check.Subject(DOMAIN, CENTRE, CHOICES, KEYS, frozenset({"beffroi2"}), smtp_port=22789)

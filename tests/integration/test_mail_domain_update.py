@@ -12,21 +12,13 @@ from beffroi.mail.domains import records, update
 from beffroi.mail.domains.records import Choices, PublicKey, Servers
 
 from tests import fixtures_dns
-from tests.fixtures_dns import Authority
+from tests.fixtures_dns import CENTRE, Authority
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(shutil.which("knotd", path="/usr/sbin:/usr/bin") is None, reason="needs knot"),
 ]
 DOMAIN = "mairie.example"
-CENTRE = Servers(
-    mx="mx.cloud.example",
-    front="portail.cloud.example",
-    imaps_port=993,
-    submission_port=587,
-    reports="rapports@cloud.example",
-    caa=("letsencrypt.org",),
-)
 FIRST = Choices()
 KEYS = [PublicKey("beffroi1", "A" * 392), PublicKey("beffroi2", "B" * 392)]
 BEFORE = """

@@ -27,6 +27,7 @@ from django.test import Client
 
 from tests import pdns
 from tests.conftest import Commune
+from tests.fixtures_dns import CENTRE
 from tests.fixtures_portal import console_client, no_door, on_listener
 from tests.pdns import PowerDns
 from tests.waiting import PATIENCE_S, until
@@ -36,14 +37,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not Path(pdns.PROGRAM).exists(), reason="needs pdns-server"),
 ]
-CENTRE = Servers(
-    mx="mx.cloud.example",
-    front="portail.cloud.example",
-    imaps_port=993,
-    submission_port=587,
-    reports="rapports@cloud.example",
-    caa=("letsencrypt.org",),
-)
 KEYS = [PublicKey("beffroi1", "A/b+" * 98), PublicKey("beffroi2", "B" * 392)]
 _NUMBERS = itertools.count(1)
 
