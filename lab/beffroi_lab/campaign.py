@@ -22,6 +22,7 @@ from typing import TypedDict
 from urllib.parse import urlsplit
 
 import dkim
+import idna
 from beffroi_protocol.errors import IndicatorInvalid
 from beffroi_protocol.indicators import Kind, normalise
 
@@ -154,7 +155,7 @@ def signer(domain: str, private_key_pem: bytes, selector: str = "lab") -> Callab
             header: bytes = dkim.sign(
                 data,
                 selector.encode(),
-                domain.encode("idna"),
+                domain.encode() if domain.isascii() else idna.encode(domain, uts46=True),
                 private_key_pem,
                 canonicalize=(b"relaxed", b"relaxed"),
                 include_headers=[b"from", b"to", b"subject", b"date", b"message-id"],

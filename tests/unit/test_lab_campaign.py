@@ -83,3 +83,10 @@ def test_a_signature_of_the_laboratory_verifies_with_the_key_in_dns(sample: camp
     mail = Campaign(sample, campaign.signer(domain, private)).first("a@mairie-nolay.fr")
     record = f"v=DKIM1; k=rsa; p={public}".encode()
     assert dkim.verify(mail.data, dnsfunc=lambda name, timeout=5: record)
+
+
+def test_the_laboratory_signs_for_the_domain_that_programs_of_today_ask() -> None:
+    """IDNA 2003 made "strasse.example" of it, which is somebody else's."""
+    private, _ = authority.dkim_key()
+    signed = campaign.signer("straße.example", private)(b"From: a@b.example\r\n\r\nt\r\n")
+    assert b" d=xn--strae-oqa.example;" in signed
