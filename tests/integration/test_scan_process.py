@@ -19,6 +19,8 @@ from pathlib import Path
 import pytest
 from beffroi.cli import scan as command
 from beffroi.lib.config import load
+from beffroi.lib.errors import NotFound
+from beffroi.mail import enclosed
 from beffroi.scan import looking, server, values, wire
 from beffroi.scan.rules import directory
 
@@ -278,12 +280,19 @@ def test_a_file_of_a_signed_mail_is_handed_on_by_its_number_and_nothing_where_th
         assert (names[1:], [size for _, size in told.attached]) == ([""], [len(picture), len(EXE)])
         found = [wire.ask_piece(path, number, data, timeout_s=PATIENCE_S) for number in (0, 1)]
         assert found == [(names[0], picture), ("", EXE)]
-        with pytest.raises(wire.Ended):
-            wire.ask_piece(path, 2, data, timeout_s=PATIENCE_S)
+        assert wire.ask_piece(path, 2, data, timeout_s=PATIENCE_S) is None
     for broken in (b"", b"\x30\x80" * 500_000, samples.signed(b""), inside, data[:-2000]):
-        with pytest.raises(wire.Ended):
-            wire.ask_piece(path, 0, broken, timeout_s=PATIENCE_S)
+        assert wire.ask_piece(path, 0, broken, timeout_s=PATIENCE_S) is None
     assert wire.ask(path, wire.PING) == b"PONG"
+
+
+def test_a_signed_mail_that_is_too_much_to_open_is_no_mail_without_this_file(scanner: Scanner) -> None:
+    head = b"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n"
+    data = samples.signed(head + b"--b\nContent-Disposition: attachment\n\nx\n" * 1_000_000)
+    with pytest.raises(enclosed.TooMuchEnclosed):
+        enclosed.piece(load(scanner.state), data, 0)
+    with pytest.raises(NotFound):
+        enclosed.piece(load(scanner.state), samples.signed(samples.attached_mail(samples.PLAIN)), 0)
 
 
 def test_more_files_than_children_wait_their_turn(scanner: Scanner) -> None:

@@ -13,13 +13,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from beffroi.lib.config import Config
-from beffroi.lib.errors import NotFound, Unavailable
+from beffroi.lib.errors import BeffroiError, NotFound, Unavailable, existing
 from beffroi.mail import compose
 from beffroi.mail.reader import MAX_ATTACHMENT_BYTES, Attachment, MessageView
 from beffroi.scan import values, wire
 
 KINDS = ("application/pkcs7-mime", "application/x-pkcs7-mime")
 _PATIENCE_S = 15.0
+
+
+class TooMuchEnclosed(BeffroiError):
+    """Opening what this signed mail encloses takes more than the scanner may use; a mail program opens it."""
+
+    code = "mail.too_much_enclosed"
+    http_status = 413
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,10 @@ class Enclosed:
     text: str = ""
     files: tuple[File, ...] = ()
 
+    @property
+    def may_have_more(self) -> bool:
+        return len(self.files) == values.MAX_ATTACHED
+
 
 def part_of(view: MessageView) -> Attachment | None:
     """What may be such a mail, or an encrypted one."""
@@ -64,14 +75,15 @@ def read(config: Config, data: bytes, part: str) -> Enclosed:
 
 
 def piece(config: Config, data: bytes, number: int) -> tuple[str, bytes]:
-    """(name to save it under, content) of one of its files; hostile. Errors: NotFound, Unavailable."""
+    """(name to save it under, content) of one of its files; hostile. Errors: NotFound, TooMuchEnclosed, Unavailable."""
     if number >= values.MAX_ATTACHED:
         raise NotFound("attachment")
     try:
         path = wire.files_socket_path(config.state)
-        name, content = wire.ask_piece(path, number, data, timeout_s=_PATIENCE_S)
+        found = wire.ask_piece(path, number, data, timeout_s=_PATIENCE_S)
     except OSError:
         raise Unavailable("The scanner") from None
     except wire.Ended:
-        raise NotFound("attachment") from None
+        raise TooMuchEnclosed from None
+    name, content = existing(found, "attachment")
     return compose.file_name(name), content

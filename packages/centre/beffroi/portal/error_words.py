@@ -44,6 +44,13 @@ _BY_CODE = {
         gettext_lazy("Cette pièce jointe est bloquée"),
         gettext_lazy("Elle fait partie d’une attaque reconnue : elle ne peut pas être enregistrée ici."),
     ),
+    "mail.too_much_enclosed": (
+        gettext_lazy("Le portail ne peut pas ouvrir cette pièce jointe"),
+        gettext_lazy(
+            "Ce courriel signé demande trop de travail à ouvrir. Ouvrez-le dans votre logiciel de courriel, ou "
+            "demandez le fichier autrement à l’expéditeur."
+        ),
+    ),
     "mail.held_for_program": (
         gettext_lazy("Ce courriel contient un programme, ou un fichier qui en cache un"),
         gettext_lazy(

@@ -44,6 +44,16 @@ def enclosed(data: bytes) -> list[tuple[str, bytes]]:
     return list(islice(letter.attached(mail), values.MAX_ATTACHED)) if _is_mail(mail, is_signed=True) else []
 
 
+def piece(data: bytes, number: int) -> tuple[str, bytes] | None:
+    """One of these files, counted from 0. Errors: MemoryError, RecursionError."""
+    try:
+        return next(islice(enclosed(data), number, None), None)
+    except (MemoryError, RecursionError):
+        raise
+    except Exception:  # noqa: BLE001 - as above
+        return None
+
+
 def _text(data: bytes, *, is_signed: bool = False) -> str:
     kind = kinds.detect(data)
     if kind == "pdf":

@@ -14,7 +14,8 @@ A command is ``zNAME`` and a zero, or ``nNAME`` and a newline; the answer ends i
 | LONG | a length (8 bytes, big-endian), answers to questions | as FACTS, after questions |
 
 Of PIECE name and content have their length (4 bytes, big-endian) before them, and come from the child itself: they are
-hostile bytes all the same. Nothing comes where there is no such file.
+hostile bytes all the same. Where there is no such file, one length comes that none has (0xffffffff); nothing comes of a
+mail that is more than a child may open.
 A question is "r", an offset (8 bytes), a length (4), all big-endian; its answer is exactly those bytes of the content.
 The name is that of the strongest finding. A stream that is too long is told "INSTREAM size limit exceeded. ERROR", an
 unknown command "UNKNOWN COMMAND".
@@ -41,6 +42,7 @@ _LONG_PAUSE_S = 300.0
 """Between two questions about a long file."""
 MOST_ASKED_BYTES = 64 * 1024 * 1024
 _NUMBER = struct.Struct(">I")
+_NO_PIECE = 0xFFFFFFFF
 _QUESTION = struct.Struct(">cQI")
 
 
@@ -130,9 +132,12 @@ def answer(command: str, report: Report) -> bytes:
     return f"stream: {name} FOUND".encode() if name else b"stream: OK"
 
 
-def send_piece(connection: socket.socket, name: str, content: bytes) -> None:
+def send_piece(connection: socket.socket, piece: tuple[str, bytes] | None) -> None:
     """Errors: OSError."""
-    for one in (name.encode("utf-8", "replace"), content):
+    if piece is None:
+        connection.sendall(_NUMBER.pack(_NO_PIECE))
+        return
+    for one in (piece[0].encode("utf-8", "replace"), piece[1]):
         connection.sendall(_NUMBER.pack(len(one)) + one)
 
 
@@ -152,18 +157,21 @@ def ask(path: Path, command: str, data: bytes = b"", *, timeout_s: float = 30.0)
         return _answer(connection)
 
 
-def ask_piece(path: Path, number: int, data: bytes, *, timeout_s: float) -> tuple[str, bytes]:
-    """(name, content) of the file with this number, from 0 on, of a signed mail; hostile. Errors: OSError, Ended (there
-    is none)."""
+def ask_piece(path: Path, number: int, data: bytes, *, timeout_s: float) -> tuple[str, bytes] | None:
+    """(name, content) of the file with this number, from 0 on, of a signed mail; hostile; None where there is none.
+    Errors: OSError, Ended (the mail is too much to open)."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout_s)
         _ask(connection, path, PIECE, _NUMBER.pack(number) + data)
-        name, content = _counted(connection), _counted(connection)
-        return name.decode("utf-8", "replace"), content
+        (length,) = _NUMBER.unpack(_exactly(connection, _NUMBER.size))
+        if length == _NO_PIECE:
+            return None
+        name = _counted(connection, length)
+        (length,) = _NUMBER.unpack(_exactly(connection, _NUMBER.size))
+        return name.decode("utf-8", "replace"), _counted(connection, length)
 
 
-def _counted(connection: socket.socket) -> bytes:
-    (length,) = _NUMBER.unpack(_exactly(connection, _NUMBER.size))
+def _counted(connection: socket.socket, length: int) -> bytes:
     if length > values.MAX_FILE_BYTES:
         raise Ended
     return _exactly(connection, length)

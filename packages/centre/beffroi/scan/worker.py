@@ -133,7 +133,7 @@ def _serve(connection: socket.socket, pipe: int, rules: Rules, version: bytes, c
         return
     if command == wire.PIECE:  # whoever asks takes it for what it is: the parent has nothing to say about it
         number, mail = wire.numbered(data)
-        wire.send_piece(connection, *texts.enclosed(mail)[number])
+        wire.send_piece(connection, texts.piece(mail, number))
         return
     _write(pipe, HEADS[command, end])
     if command == wire.WORDS:

@@ -280,7 +280,8 @@ def attachment(
     """One attached file, to save and never to show, unless a decision holds it. ``number``: of a file within the
     signature that the part is.
 
-    ``vers=coffre``: the page keeps it in the Coffre. Errors: AttachmentBlocked, NotKept, AttachmentTooLarge, NotFound.
+    ``vers=coffre``: the page keeps it in the Coffre. Errors: AttachmentBlocked, NotKept, AttachmentTooLarge,
+    TooMuchEnclosed, NotFound.
     """
     box = access.access(actor, mailbox_id, Right.READ)
     folder = asked_folder(request)
