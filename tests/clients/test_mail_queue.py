@@ -14,11 +14,13 @@ from beffroi.core.audit.models import AuditEntry
 from beffroi.core.events import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.mail import reader
+from beffroi.lib.errors import Conflict
+from beffroi.mail import reader, submission
 from beffroi.mail.filters import actions as filters
 from beffroi.mail.models import Mailbox
 from beffroi.mail.sending import actions, keeper, queries, queue
 from beffroi.mail.sending.models import SendingAlarm
+from django.test import Client
 
 from tests.conftest import Commune
 from tests.fixtures_portal import no_door, portal_client
@@ -192,6 +194,62 @@ def test_all_that_a_held_account_has_waiting_is_held_whatever_detail_it_wrote(
     assert actions.contain(actor=SYSTEM, alarm=alarm)
     run_pending("main")
     assert {one.mail.queue for sender in senders for one in _waiting(kept, sender)} == {"hold"}
+
+
+RECEIPT = (
+    'Content-Type: multipart/report; report-type=disposition-notification; boundary="b"\r\n'
+    "From: <{own}>\r\nTo: <{to}>\r\nSubject: Lu\r\n\r\n"
+    "--b\r\n\r\nLu.\r\n--b\r\nContent-Type: message/disposition-notification\r\n\r\n"
+    "Final-Recipient: rfc822;{own}\r\nDisposition: manual-action/MDN-sent-manually; displayed\r\n--b--\r\n"
+)
+
+
+def test_a_read_receipt_that_waits_has_its_account_though_it_has_no_sender(
+    kept: Sending, beaune: Commune, console: Client
+) -> None:
+    box = kept.post.mailbox(beaune, beaune.agent, "accuse")
+    receipt = RECEIPT.format(own=box.address, to=f"x@{SILENT}")
+    submission.submit(kept.config, box.address, [f"x@{SILENT}"], receipt.encode())
+    until(lambda: [one.mail.queue for one in _waiting(kept, "")] == ["deferred"], "it waits")
+    (one,) = _waiting(kept, "")
+    assert (one.mail.account, one.collectivite_id) == (box.address, beaune.id)
+    page = console.get("/sortant/").content.decode()
+    assert box.address in page and "le centre lui-même" not in page
+    alarm = SendingAlarm.objects.create(
+        mailbox_id=box.id, collectivite_id=beaune.id, person_id=beaune.agent.id, limit="day_messages", most=1
+    )
+    assert actions.contain(actor=SYSTEM, alarm=alarm)
+    run_pending("main")
+    (one,) = _waiting(kept, "")
+    assert one.mail.queue == "hold", "as all of an account that is held"
+    with pytest.raises(Conflict):
+        actions.change_queued(actor=SYSTEM, verb="release", messages=[one.mail])
+    queue.change(kept.config, "delete", [one.mail.id])
+
+
+@pytest.fixture
+def full(kept: Sending) -> Iterator[Sending]:
+    """What comes in waits for its mailbox."""
+    main = kept.config.state / "postfix" / "etc" / "main.cf"
+    before = main.read_text()
+    main.write_text(f"{before}\ndefer_transports = lmtp\n")
+    _restart(kept)
+    yield kept
+    main.write_text(before)
+    _restart(kept)
+
+
+def test_a_notice_of_another_server_is_not_told_as_the_centre_s_own(
+    full: Sending, beaune: Commune, console: Client
+) -> None:
+    box = full.post.mailbox(beaune, beaune.agent, "avis")
+    assert full.post.send(lure(box.address, "1"), box.address, sender="")[0] == 250
+    until(lambda: [one.mail.queue for one in _waiting(full, "")] == ["deferred"], "it waits")
+    (one,) = _waiting(full, "")
+    assert (one.mail.account, one.mail.passed_on) == ("", True)
+    page = console.get("/sortant/").content.decode()
+    assert "avis d’un serveur de courrier" in page and "le centre lui-même" not in page
+    queue.change(full.config, "delete", [one.mail.id])
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def mailbox(beaune: Commune) -> Mailbox:
 def waiting(monkeypatch: pytest.MonkeyPatch, mailbox: Mailbox) -> list[Waiting]:
     why = "host smtp-in.orange.fr said: 421 <script>alert(1)</script> Too many connections, slow down"
     since = clock.now() - timedelta(hours=3)
-    found = [Waiting(ID, "deferred", since, 4_096, mailbox.address, (("x@orange.fr", why),))]
+    found = [Waiting(ID, "deferred", since, 4_096, mailbox.address, (("x@orange.fr", why),), mailbox.address)]
 
     def read(_config: object, **wanted: Collection[str]) -> Queue:
         rows = tuple(one for one in found if "ids" not in wanted or one.id in wanted["ids"])
@@ -89,9 +89,20 @@ def test_a_mail_that_was_sent_with_an_alias_has_its_commune_too(
 ) -> None:
     made(beaune, "elus", mailbox)
     for sender, named in (("elus@beaune.test", 1), ("elus+x@beaune.test", 1), ("elus@ailleurs.example", 0)):
-        waiting[0] = replace(waiting[0], sender=sender)
+        waiting[0] = replace(waiting[0], sender=sender, account=sender)
         page = console.get("/sortant/").content.decode()
         assert page.count(beaune.collectivite.name) == named, sender
+
+
+def test_a_mail_without_a_sender_is_its_account_s_and_goes_back_to_nobody(
+    console: Client, waiting: list[Waiting], mailbox: Mailbox, beaune: Commune
+) -> None:
+    waiting[0] = replace(waiting[0], sender="")
+    page = console.get("/sortant/").content.decode()
+    assert mailbox.address in page and beaune.collectivite.name in page and "word=return" not in page
+    for account, passed_on, told in (("", True, "avis d’un serveur"), ("", False, "le centre lui-même")):
+        waiting[0] = replace(waiting[0], account=account, passed_on=passed_on)
+        assert told in console.get("/sortant/").content.decode()
 
 
 def test_another_limit_is_told_in_the_open_alarm_and_a_takeover_keeps_its_word(mailbox: Mailbox) -> None:

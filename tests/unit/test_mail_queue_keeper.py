@@ -59,3 +59,29 @@ def test_what_an_account_has_waiting_is_told_whole_behind_a_long_queue(keeper: K
 def test_a_mail_is_found_by_its_identifier_behind_a_long_queue(keeper: Keeper) -> None:
     assert [one["sender"] for one in ask(keeper, ids=["4abcDEF900001"])["messages"]] == ["agent@beaune.test"]
     assert ask(keeper, ids=["4abcDEF"])["total"] == 0
+
+
+def _records(number: int, *named: str) -> str:
+    return "".join(
+        [f"*** ENVELOPE RECORDS deferred/4/4abcDEF{number:06d} ***\n"]
+        + [f"named_attribute: {one}\n" for one in named]
+        + ["sender: \n*** MESSAGE FILE END ***\n"]
+    )
+
+
+def test_a_mail_that_left_while_it_was_asked_whose_it_is_takes_no_answer_from_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Keeper(Config(state=tmp_path))
+    answers = {
+        "/usr/sbin/postqueue": (0, "\n".join(json.dumps(waiting(n, "MAILER-DAEMON", n)) for n in range(4))),
+        "4abcDEF000000": (
+            1,
+            _records(0, "client_address=127.0.0.1", "sasl_username=agent@beaune.test@apw_1"),
+        ),
+        "4abcDEF000002": (0, _records(2, "client_address=192.0.2.1") + _records(3)),
+    }
+    monkeypatch.setattr(made, "_run", lambda argv, **_: answers[argv[0] if argv[-1] == "-j" else argv[5]])
+    told = [(one["account"], one["passed_on"]) for one in ask(made)["messages"]]
+    assert told == [("agent@beaune.test", False), ("", False), ("", True), ("", False)]
+    assert len(ask(made, senders=["agent@beaune.test"])["messages"]) == 1

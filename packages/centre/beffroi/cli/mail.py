@@ -82,6 +82,7 @@ def show(config: Config, *, as_json: bool) -> int:
                 "state": one.mail.queue,
                 "since": one.mail.since.isoformat(),
                 "sender": one.mail.sender,
+                "account": one.mail.account,
                 "collectivite_id": one.collectivite_id or None,
                 "size_bytes": one.mail.size_bytes,
                 "recipients": [{"address": a, "why": why} for a, why in one.mail.recipients],
@@ -95,9 +96,8 @@ def show(config: Config, *, as_json: bool) -> int:
     for one in found.rows:
         minutes = int((clock.now() - one.mail.since).total_seconds()) // 60
         mail = one.mail
-        print(
-            f"{mail.id:<18} {mail.queue:<9}{minutes:>6} min  {mail.sender or 'the centre'}  {mail.reason or '-'}"
-        )
+        who = mail.account or ("a notice of a server" if mail.passed_on else "the centre")
+        print(f"{mail.id:<18} {mail.queue:<9}{minutes:>6} min  {who}  {mail.reason or '-'}")
         for address, why in mail.recipients:
             print(f"{'':<19}to {address}{f': {why}' if why and why != mail.reason else ''}")
     if found.total > len(found.rows):

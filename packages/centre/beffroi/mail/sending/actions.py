@@ -210,18 +210,18 @@ def change_queued(*, actor: Actor, verb: str, messages: Sequence[Waiting]) -> No
         raise Conflict("none of these mails waits any more")
     if (
         verb in ("retry", "release")
-        and {base_address(one.sender) for one in messages} & queries.held_senders()
+        and {base_address(one.account) for one in messages} & queries.held_senders()
     ):
         raise Conflict("the account of this mail is held; give it back first")
-    owners = queries.owners([one.sender for one in messages])
+    owners = queries.owners([one.account for one in messages])
     for one in messages:
         audit.record(
             actor,
             f"mail:queue:{verb}",
             one.id,
-            collectivite_id=owners.get(one.sender),
+            collectivite_id=owners.get(one.account),
             details={"recipients": len(one.recipients)},
-            personal={"sender": one.sender},
+            personal={"sender": one.account},
         )
     publish("mail:queue_change", {"verb": verb, "ids": [one.id for one in messages]})
 

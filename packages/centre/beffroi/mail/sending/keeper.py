@@ -3,12 +3,13 @@ hold, release, return, delete; and the word by which it forgets where addresses 
 
 Purpose: Postfix lets root alone change its queue and reload it; console, worker and command line are not root.
 Process: ``python -m beffroi.mail.sending.keeper``, root, no network: STATE/run/queue.sock, for root and the centre's
-         Python user. Nothing but fixed Postfix commands is run; those that need no root run as ``nobody``, postdrop.
+         Python user. Nothing but fixed Postfix commands is run; those that need no root run as ``nobody``, postdrop, or
+         as Postfix's own user.
 Hostile: the Python processes, were one taken over: they may do to the queue what an administrator may, nothing else.
          Queue files hold what strangers wrote: only Postfix's own programs read them. Of its log, where their servers'
          answers stand, shapes of lines are matched here (``left``, ``answers``); told are domains, numbers, senders.
 Fails:   closed, one sentence; mail flows without this process.
-Source:  postqueue(1), postsuper(1), postfix(1); lib/asked.py.
+Source:  postqueue(1), postsuper(1), postcat(1), postfix(1); lib/asked.py.
 """
 
 from __future__ import annotations
@@ -37,8 +38,15 @@ MAX_PARTNERS = 20_000
 MAX_SENDERS = 2_000
 MAX_QUEUED = 50_000
 """Mails whose sender is remembered until they are gone."""
+MAX_GONE = 5
+"""Mails that leave while somebody asks whose they are."""
 COMMAND_TIMEOUT_S = 20.0
 _ID = re.compile(r"[0-9A-Za-z]{6,40}")  # never "ALL", which Postfix would take for every message
+_NOBODY = "MAILER-DAEMON"
+"""What postqueue says in the place of no sender; of any other it tells a domain."""
+_LOW = ("nobody", "postdrop")
+_LOGIN = re.compile(r"^named_attribute: sasl_username=(.+)$", re.MULTILINE)
+_CLIENT = re.compile(r"^named_attribute: client_address=", re.MULTILINE)
 _FLAGS = {"delete": "-d", "hold": "-h", "release": "-H", "return": "-f"}
 Answer = dict[str, Any]
 
@@ -80,17 +88,40 @@ class Keeper:
 
     def _list(self, wanted: Answer) -> Answer:
         """The oldest of all that waits; or each mail of these ``senders`` ("+detail" or not), or of these ``ids``."""
-        code, output = self._run(["/usr/sbin/postqueue", "-c", self._etc, "-j"], low=True)
+        code, output = self._run(["/usr/sbin/postqueue", "-c", self._etc, "-j"], user=_LOW)
         if code != 0:
             return _refused("Postfix does not tell its queue.")
         found = [json.loads(line) for line in output.splitlines()]
+        for one in found:
+            one["sender"] = "" if one["sender"] == _NOBODY else one["sender"]
         most, senders, ids = MAX_LISTED, wanted.get("senders"), wanted.get("ids")
-        if isinstance(senders, list):
-            found, most = [one for one in found if base_address(one["sender"]) in senders], len(found)
+        found.sort(key=lambda one: (one["arrival_time"], one["queue_id"]))
         if isinstance(ids, list):
             found, most = [one for one in found if one["queue_id"] in ids], len(found)
-        found.sort(key=lambda one: (one["arrival_time"], one["queue_id"]))
-        return {"ok": True, "total": len(found), "messages": [_shown(one) for one in found[:most]]}
+        known = self._origins([one["queue_id"] for one in found if not one["sender"]][:MAX_LISTED])
+        told = [_shown(one, *known.get(one["queue_id"], ("", False))) for one in found]
+        if isinstance(senders, list):
+            told, most = [one for one in told if base_address(one["account"]) in senders], len(told)
+        return {"ok": True, "total": len(told), "messages": told[:most]}
+
+    def _origins(self, ids: list[str]) -> dict[str, tuple[str, bool]]:
+        """Of mails without a sender: whose login handed each in, "" for nobody's; and whether it came by SMTP at all.
+        The first that is gone ends postcat, so the rest is asked for again; some of many may stay unknown."""
+        found: dict[str, tuple[str, bool]] = {}
+        for _ in range(MAX_GONE):
+            if not ids:
+                break
+            argv = ["/usr/sbin/postcat", "-c", self._etc, "-e", "-q", *ids]
+            code, output = self._run(argv, user=("postfix", "postfix"))
+            told = output.split("*** ENVELOPE RECORDS ")[1:]
+            for one, records in zip(ids, told, strict=False):
+                login = _LOGIN.search(records)
+                found[one] = (
+                    "@".join(login[1].split("@")[:2]) if login else "",
+                    bool(_CLIENT.search(records)),
+                )
+            ids = ids[len(told) + 1 :] if code else []
+        return found
 
     def _left(self, offset: object) -> Answer:
         """What left since this place of Postfix's log: domains and numbers, what each lane met, and whose recipients
@@ -129,7 +160,7 @@ class Keeper:
     def _retry(self, ids: list[str]) -> Answer:
         """What is gone meanwhile is no failure."""
         for one in ids:
-            self._run(["/usr/sbin/postqueue", "-c", self._etc, "-i", one], low=True)
+            self._run(["/usr/sbin/postqueue", "-c", self._etc, "-i", one], user=_LOW)
         return {"ok": True}
 
     def _change(self, flag: str, ids: list[str], *, then_retry: bool) -> Answer:
@@ -138,14 +169,17 @@ class Keeper:
             return _refused("Postfix refused to change its queue.")
         return self._retry(ids) if then_retry else {"ok": True}
 
-    def _run(self, argv: list[str], *, low: bool = False, input_: str = "") -> tuple[int, str]:
-        low = low and self._is_root
+    def _run(
+        self, argv: list[str], *, user: tuple[str, str] | None = None, input_: str = ""
+    ) -> tuple[int, str]:
+        """``user``: and its group, where root is too much."""
+        name, group = user if user and self._is_root else (None, None)
         try:
             done = subprocess.run(
                 argv,
-                user="nobody" if low else None,
-                group="postdrop" if low else None,
-                extra_groups=[] if low else None,
+                user=name,
+                group=group,
+                extra_groups=[] if name else None,
                 input=input_,
                 capture_output=True,
                 text=True,
@@ -160,7 +194,7 @@ class Keeper:
         return done.returncode, done.stdout
 
 
-def _shown(found: Answer) -> Answer:
+def _shown(found: Answer, login: str, by_smtp: bool) -> Answer:
     """One message of ``postqueue -j``, only what a person needs. ``recipients``: [address, reason] each."""
     return {
         "id": found["queue_id"],
@@ -168,6 +202,8 @@ def _shown(found: Answer) -> Answer:
         "since_s": int(found["arrival_time"]),
         "size_bytes": int(found["message_size"]),
         "sender": found["sender"],
+        "account": found["sender"] or login,
+        "passed_on": by_smtp and not login,
         "recipients": [
             [one["address"], one.get("delay_reason", "")[:MAX_REASON]] for one in found["recipients"]
         ],

@@ -105,12 +105,12 @@ def outgoing(actor: Actor, config: Config, **wanted: Collection[str]) -> Outgoin
     QueueUnavailable."""
     actor.require_sees_all("queue")
     found = queue.read(config, **wanted)
-    known = owners(one.sender for one in found.messages)
+    known = owners(one.account for one in found.messages)
     counted: dict[str, int] = {}
     for one in found.messages:
-        counted[one.sender] = counted.get(one.sender, 0) + 1
+        counted[one.account] = counted.get(one.account, 0) + 1
     accounts = sorted(counted.items(), key=lambda one: (-one[1], one[0]))
-    rows = tuple(Outgoing(one, known.get(one.sender, "")) for one in found.messages)
+    rows = tuple(Outgoing(one, known.get(one.account, "")) for one in found.messages)
     return OutgoingQueue(found.total, rows, tuple(accounts))
 
 

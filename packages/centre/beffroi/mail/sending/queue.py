@@ -32,7 +32,10 @@ class QueueUnavailable(Unavailable):
 
 @dataclass(frozen=True)
 class Waiting:
-    """One mail that has not left. ``queue``: incoming, active, deferred or hold. ``recipients``: (address, why)."""
+    """One mail that has not left. ``queue``: incoming, active, deferred or hold. ``recipients``: (address, why).
+
+    ``account``: the sender, or whose login handed in what has none (a read receipt), or "";
+    ``passed_on``: what has none came by SMTP from nobody's login."""
 
     id: str
     queue: str
@@ -40,6 +43,8 @@ class Waiting:
     size_bytes: int
     sender: str
     recipients: tuple[tuple[str, str], ...]
+    account: str
+    passed_on: bool = False
 
     @property
     def reason(self) -> str:
@@ -68,6 +73,8 @@ def read(config: Config, **wanted: Collection[str]) -> Queue:
             one["size_bytes"],
             one["sender"],
             tuple((address, why) for address, why in one["recipients"]),
+            one["account"],
+            one["passed_on"],
         )
         for one in answer["messages"]
     ]

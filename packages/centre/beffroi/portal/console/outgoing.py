@@ -142,7 +142,8 @@ def _row(one: queries.Outgoing, names: dict[str, str]) -> dict[str, Any]:
     return {
         "mail": one.mail,
         "state": _STATES.get(one.mail.queue, one.mail.queue),
-        "who": one.mail.sender or _("le centre lui-même"),
+        "who": one.mail.account
+        or (_("avis d’un serveur de courrier") if one.mail.passed_on else _("le centre lui-même")),
         "commune": names.get(one.collectivite_id, ""),
         "to": [address for address, why in one.mail.recipients[:3]],
         "more_to": max(0, len(one.mail.recipients) - 3),
