@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +21,8 @@ from tests.mail_post import Post, lure, needs_engines, until
 
 pytest_plugins = ["tests.fixtures_mail"]
 pytestmark = needs_engines
+WAKE_UPS_A_SECOND = 8
+"""Of one process of rspamd: it looks after its timers about thrice; for each missing file six times more."""
 
 
 def test_a_delivered_mail_is_one_event(post: Post, beaune: Commune) -> None:
@@ -60,6 +64,25 @@ def test_patterns_of_rspamd_lie_in_files_before_it_starts_and_are_made_once(
     largest.unlink()
     rspamd.write(post.config)
     assert largest.owner() == "_rspamd"
+
+
+def _wake_ups(pid: str) -> int:
+    """How often a process has waited so far."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(one for one in lines if one.startswith("voluntary_ctxt_switches")).split()[1])
+
+
+def test_rspamd_at_rest_sleeps_and_looks_for_no_file_that_is_missing(post: Post) -> None:
+    main = str(post.engines.running["rspamd"].pid)
+    found = subprocess.run(["pgrep", "-P", main, "-f", "proxy"], capture_output=True, text=True, check=True)
+    (pid, *_) = found.stdout.split()
+
+    def woken() -> int:
+        before = _wake_ups(pid)
+        time.sleep(3)
+        return _wake_ups(pid) - before
+
+    until(lambda: woken() < 3 * WAKE_UPS_A_SECOND, "three quiet seconds", limit_s=30)
 
 
 def test_a_sign_in_of_the_portal_waits_for_no_acknowledgement(post: Post, beaune: Commune) -> None:

@@ -184,6 +184,18 @@ def test_running_consumer_wakes_after_the_commit_and_runs_its_timers(running: Ca
     assert arrived.wait(PATIENCE_S)
 
 
+def test_timers_that_drifted_apart_wake_their_process_together_from_then_on() -> None:
+    ran: list[str] = []
+    for name in ("first", "second", "later"):
+        periodic(f"tests.{name}", 60.0, group=GROUP)(lambda name=name: ran.append(name))
+    now = time.monotonic()
+    soon = now + running_module.TOGETHER_S
+    due = {"tests.first": now, "tests.second": soon, "tests.later": soon + PATIENCE_S}
+    running_module._run_due(due)
+    assert ran == ["first", "second"]
+    assert due["tests.first"] == due["tests.second"] > due["tests.later"] - PATIENCE_S
+
+
 @pytest.mark.usefixtures("committed")
 def test_a_backlog_of_one_consumer_holds_up_no_other(running: Callable[[], None]) -> None:
     before: list[int] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -86,7 +87,7 @@ async def serving(path: Path, application: Any) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        server.should_exit = True
+        server.end()
         await running
 
 
@@ -182,3 +183,25 @@ def test_what_asks_for_a_websocket_as_nobody_can_is_answered(tmp_path: Path, hea
             return said
 
     assert asyncio.run(asyncio.wait_for(ask(), 30)).startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_server_at_rest_wakes_once_a_second_and_ends_when_it_is_told_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks: list[int] = []
+    tick = asgi.Server.on_tick
+
+    async def counted(server: asgi.Server, counter: int) -> bool:
+        ticks.append(counter)
+        return await tick(server, counter)
+
+    monkeypatch.setattr(asgi.Server, "on_tick", counted)
+
+    async def rest() -> float:
+        began = time.monotonic()
+        async with serving(tmp_path / "s", answering()):
+            await asyncio.sleep(1.5)
+        return time.monotonic() - began
+
+    took_s = asyncio.run(asyncio.wait_for(rest(), 30))
+    assert 2 <= len(ticks) <= took_s + 3

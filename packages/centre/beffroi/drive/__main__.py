@@ -62,7 +62,7 @@ async def serve(drive: Drive, path: Path) -> int:
     # haproxy runs under an account of its own, in the group of the socket.
     serving = asyncio.create_task(server.serve(sockets=[asgi.listen(path, SOCKET_MODE)]))
     told = await until_stopped(serving, stop_at_most_s=STOP_AT_MOST_S)
-    server.should_exit = True
+    server.end()
     await drive.sync.stop()
     return await ended(serving, path, was_told=told, at_most_s=STOP_S)
 

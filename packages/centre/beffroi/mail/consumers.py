@@ -265,6 +265,6 @@ def tell_unfinished() -> None:
     unfinished.write(settings.BEFFROI, remediation.unfinished_ones())
 
 
-@periodic("mail.webmail", every_s=0.5, group="webmail")
+@periodic("mail.webmail", every_s=1.0, group="webmail")
 def send_from_webmail() -> None:
     outgoing.send_due()

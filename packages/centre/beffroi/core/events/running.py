@@ -35,6 +35,7 @@ LONGEST_PAUSE_S = 60.0
 TURN_S = 0.1
 """So long, and to the end of the event in hand, a consumer works before the others have their turn: a decision never
 waits for somebody else's backlog."""
+TOGETHER_S = 0.2
 log = logging.getLogger("beffroi.events")
 
 
@@ -126,10 +127,13 @@ def _of(group: str) -> list[Consumer]:
 
 
 def _run_due(due: dict[str, float]) -> None:
-    for name, moment in due.items():
-        if moment <= time.monotonic():
-            _run_timer(timers()[name])
-            due[name] = time.monotonic() + timers()[name].every_s
+    """What is due soon runs with what is due: else each timer, a little later each time, wakes the process alone."""
+    soon = time.monotonic() + TOGETHER_S
+    ran = [name for name, moment in due.items() if moment <= soon]
+    for name in ran:
+        _run_timer(timers()[name])
+    now = time.monotonic()
+    due.update({name: now + timers()[name].every_s for name in ran})
 
 
 def _run_timer(timer: Periodic) -> None:

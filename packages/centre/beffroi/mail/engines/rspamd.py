@@ -178,6 +178,11 @@ def write(config: Config) -> None:
         0o640,
         layout.Owner(0, owner.gid),
     )
+    # A map whose file is missing is looked for three times a second by each of its processes; of one that is there the
+    # kernel tells them.
+    layout.directory(etc / "local.d" / "maps.d", 0o755)
+    layout.write(etc / "local.d" / "maps.d" / "exe_clickbait.inc", "", 0o644)
+    layout.write(home / "db" / "rspamd_dynamic", "[]\n", 0o644)
     patterns.fill(home, owner)
 
 
