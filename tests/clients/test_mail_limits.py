@@ -117,3 +117,42 @@ def test_forged_sender_in_a_second_from_header_does_not_pass(
                     box.address, [other.address], f"{headers}To: {other.address}\r\n\r\nBonjour\r\n"
                 )
     assert sending.post.count(other) == 0
+
+
+def test_a_mail_program_shows_in_french_what_to_do_about_each_refusal(
+    sending: Sending, beaune: Commune
+) -> None:
+    box = sending.post.mailbox(beaune, beaune.agent, "refus")
+    own, secret = box.address, secret_of(beaune)
+    many = [f"x{n}@{SILENT}" for n in range(1001)]
+    text = letter(own, many[0], "lettre")
+    cases: list[tuple[str, list[str], str, int, str]] = [
+        (own, ["inconnue@beaune.test"], text, 550, "verifiez-la lettre a lettre"),
+        (own, ["mairie"], text, 504, "n'est pas complete"),
+        ("maire@nuits.test", many[:1], letter("maire@nuits.test", many[0], "x"), 553, "choisissez celle"),
+        (own, many[:1], letter("maire@nuits.test", many[0], "x"), 554, "choisissez celle"),
+        (own, many[:1], text + ("x" * 76 + "\r\n") * 700_000, 552, "/coffre/"),
+        (own, many, text, 452, "Trop de destinataires"),
+        (own, many[:501], text, 554, "501 (500 destinataires par heure au plus)"),
+    ]
+    for sender, recipients, message, code, words in cases:
+        with submitting(sending.post, own, secret) as smtp:
+            told = _told(smtp, sender, recipients, message)
+        assert told.startswith(f"{code} ") and words in told, told
+        assert told.isascii() and "Mot de passe" not in told, "a refusal that is about no password names none"
+    sending.post.engines.start("queue")
+    try:
+        assert not queue.read(sending.config, senders={own}).messages, "nothing left"
+    finally:
+        sending.post.engines.kill("queue")
+
+
+def _told(smtp: smtplib.SMTP, sender: str, recipients: list[str], message: str) -> str:
+    """The first refusal of a mail, as a program shows it."""
+    code, text = smtp.mail(sender)
+    for one in recipients:
+        if code < 400:
+            code, text = smtp.rcpt(one)
+    if code < 400:
+        code, text = smtp.data(message)
+    return f"{code} {text.decode()}"

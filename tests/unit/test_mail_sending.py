@@ -117,6 +117,17 @@ def test_what_a_sender_is_told_is_one_line_of_ascii_in_two_languages(tmp_path: P
     sent.close()
 
 
+def test_a_mail_for_more_than_the_limit_is_not_told_to_come_again(tmp_path: Path) -> None:
+    sent = Sent(tmp_path / "sending.sqlite", LIMITS)
+    for _ in range(LIMITS.hour_messages):
+        assert not _send(sent)
+    for recipients, again in ((1, True), (10, True), (11, False), (13, False)):
+        refused = sent.take("a@b.test", recipients, now_s=NOW_S, contain_at=0)
+        assert refused is not None and ("reessayez plus tard" in refused.text) == again, recipients
+        assert refused.alone == (0 if again else recipients)
+    sent.close()
+
+
 def test_slow_providers_become_lanes_of_postfix(tmp_path: Path) -> None:
     config = _config(tmp_path, slow_destinations="orange 2 1 20 orange.fr Wanadoo.fr; free 3 0 5 free.fr")
     main, master = outgoing.main_cf(config), outgoing.master_cf(config, split_print="")["lanes"]

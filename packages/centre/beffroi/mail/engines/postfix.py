@@ -22,13 +22,13 @@ from cryptography.hazmat.primitives import hashes
 from beffroi.lib.config import Config, SettingInvalid
 from beffroi.lib.process import Process
 from beffroi.mail import alias_routes, tokens
-from beffroi.mail.engines import layout, outgoing, pools, probes, unscanned
+from beffroi.mail.engines import layout, outgoing, pools, probes, said, unscanned
 from beffroi.mail.reports import values
 from beffroi.mail.sending import policies
 
 REPORTS_SERVICE = "beffroi-reports"
 _SIGNED_IN = (
-    "{ smtpd_reject_footer = %s }",
+    "smtpd_reject_footer_maps=regexp:@home@/etc/said",
     "cleanup_service_name=cleanup-own",
     "smtpd_tls_security_level=encrypt",
     "smtpd_tls_auth_only=yes",
@@ -79,7 +79,7 @@ def write(config: Config) -> None:
             submission=_service(config.listen, config.submission_port),
             filters=_service(layout.LOOPBACK, config.filters_port),
             submissions=_service(config.listen, config.submissions_port),
-            signed_in="\n".join(f"  -o {one}" for one in _SIGNED_IN) % layout.sign_in_help(config),
+            signed_in="\n".join(f"  -o {one}" for one in _SIGNED_IN).replace("@home@", str(paths.postfix)),
             home=paths.postfix,
             reports=values.root(config.state),
             reports_uid=reports.uid,
@@ -101,6 +101,7 @@ def write(config: Config) -> None:
         etc / "lanes", pools.header_checks(config, f"[{layout.LOOPBACK}]:{config.split_port}"), 0o644
     )
     layout.write(etc / "doubtful", pools.doubtful_map(config), 0o644)
+    layout.write(etc / "said", said.table(config), 0o644)
     layout.write(etc / "bounce.cf", layout.template("postfix-bounce.cf"), 0o644)
     # Whoever is away wrote none of the answers that wait for a server which is down: they hear of a failure alone.
     failures = "/^(RCPT +TO:<[^<> ]*>)( +ORCPT=[^ ]+)?$/ $1 NOTIFY=FAILURE$2\n"

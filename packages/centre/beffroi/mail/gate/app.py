@@ -217,7 +217,7 @@ class Gate:
         if refused is None:
             return None
         self.drain.wake()
-        return Verdict("later", text=refused.text)
+        return Verdict("reject" if refused.alone else "later", text=refused.text)
 
     def tell_outside(self, account: str, login: str) -> None:
         """A person looks at it: an honest boîtier does this only with what waited while its policy became narrower."""

@@ -16,7 +16,7 @@ import sqlite3
 import threading
 import time
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from beffroi.lib.config import Config
@@ -87,16 +87,23 @@ class Limits:
 @dataclass(frozen=True)
 class Refused:
     """``limit``: a field of ``Limits``, or one of ``relays``; ``most``: its value; ``refused``: how often within the
-    hour, this one too."""
+    hour, this one too; ``alone``: recipients of this mail, where they are too many whatever was sent before, else 0."""
 
     limit: str
     most: int
     refused: int
+    alone: int = 0
 
     @property
     def text(self) -> str:
         """One line of ASCII for the mail program: French, then English."""
         french, english = (words.format(self.most) for words in _WORDS[self.limit])
+        if self.alone:
+            return (
+                f"Trop de destinataires pour un seul message : {self.alone} ({french} au plus). Rien n'est parti :"
+                " ecrivez a moins de monde, ou demandez au Departement une liste ou une limite plus haute."
+                f" / Too many recipients for one message: {self.alone} ({english} at most)."
+            )
         return (
             f"Limite d'envoi atteinte ({french}) : reessayez plus tard, rien n'est perdu."
             f" / Sending limit reached ({english}): try again later, nothing is lost."
@@ -166,7 +173,13 @@ class Sent:
                     )
                 return None
             most = relay_hour if limit == relays.RATE else getattr(self._limits, limit)
-            return self._refused(account, relay or account, limit, most, slot=slot, contain_at=contain_at)
+            found = self._refused(account, relay or account, limit, most, slot=slot, contain_at=contain_at)
+            never = self._limits.passed((0, 0), (0, 0), recipients)
+            return (
+                replace(found, limit=never, most=getattr(self._limits, never), alone=recipients)
+                if never
+                else found
+            )
 
     def refuse_relay(self, account: str, relay: str, *, now_s: float) -> None:
         """Count and tell a mail of a relay for whom its policy does not name. Errors: sqlite3.Error."""
