@@ -162,6 +162,37 @@ def test_it_is_found_by_sender_subject_and_day_and_given_back_and_that_is_undone
     client.logout()
 
 
+def test_a_taking_back_is_undone_once_and_the_page_says_where_there_is_nothing_to_undo(
+    post: Post, beaune: Commune
+) -> None:
+    box = post.mailbox(beaune, beaune.agent, "redit")
+    client = post.imap(box)
+    client.create_folder("Budget")
+    client.append("INBOX", letter("Devis de la toiture"))
+    erase_all(client, "INBOX")
+    browser, page = portal_client(beaune.agent_membership), f"/courrier/{box.id}/supprimes/"
+
+    def pressed(**fields: object) -> str:
+        return browser.post(page, fields, follow=True).content.decode()
+
+    def given_back() -> str:
+        with reader.open_mailbox(post.config, box.address) as opened:
+            (there,), _ = deleted.search(opened, "toiture")
+        return pressed(uid=there.uid, target="Budget")
+
+    nothing = "Rien à annuler\xa0: ces courriels ne sont plus là"
+    assert nothing not in given_back()
+    assert "de nouveau parmi les supprimés" in pressed(word="undo")
+    assert nothing in pressed(word="undo"), "pressed twice"
+    given_back()
+    erase_all(client, "Budget")
+    assert nothing in pressed(word="undo"), "another program was faster"
+    given_back()
+    client.delete_folder("Budget")
+    assert nothing in pressed(word="undo"), "the folder is gone, too"
+    client.logout()
+
+
 def test_a_full_mailbox_is_said_and_nothing_is_lost(post: Post, beaune: Commune) -> None:
     box = post.mailbox(beaune, beaune.agent, "serre")
     client = post.imap(box)

@@ -214,6 +214,33 @@ def test_one_press_releases_and_one_takes_back(beaune: Commune, box: Mailbox) ->
     assert "Expéditeur bloqué" in shown
 
 
+def test_who_presses_twice_or_after_somebody_else_reads_what_became_of_the_mail(
+    beaune: Commune, box: Mailbox
+) -> None:
+    row, other = hold(box), hold(box)
+    client, window = portal_client(beaune.agent_membership), portal_client(beaune.agent_membership)
+
+    def pressed(browser: Client, what: str, held: HeldMail = row) -> str:
+        answer = browser.post(f"/retenus/{held.id}/{what}/", follow=True)
+        assert answer.status_code == 200
+        return answer.content.decode()
+
+    for _ in range(2):
+        shown = pressed(client, "liberer")
+        assert "Libéré\xa0: il arrive dans votre boîte" in shown and "Rien n’a changé" not in shown
+    assert told("mail:held_released") == 1
+    assert "entre-temps, ce courriel a été libéré" in pressed(window, "bloquer")
+    assert "Rien n’a changé" not in pressed(client, "annuler")
+    assert "Rien n’a changé" not in pressed(window, "annuler"), "as it was wanted"
+    pressed(client, "bloquer")
+    assert "l’expéditeur de ce courriel a été bloqué" in pressed(window, "liberer")
+    actions.let_go(row=other, state="gone")
+    for what in ("liberer", "bloquer", "annuler"):
+        assert "ce courriel n’est plus retenu" in pressed(client, what, other)
+    held = hold(box, reason="decision", decision_id=decide().id)
+    assert client.post(f"/retenus/{held.id}/liberer/").status_code == 409, "that has words of its own"
+
+
 def test_a_page_of_the_neighbours_shows_nothing(beaune: Commune, nuits: Commune, box: Mailbox) -> None:
     row = hold(box)
     for stranger in (nuits.agent_membership, beaune.colleague_membership, nuits.referent_membership):

@@ -113,3 +113,14 @@ def _auth(found: Mapping[str, Any], name: str) -> str:
 def _has(found: Mapping[str, Any], *starts: str) -> bool:
     symbols = found.get("symbols")
     return isinstance(symbols, list) and any(str(one).startswith(starts) for one in symbols)
+
+
+def meanwhile(row: HeldMail) -> str:
+    """What became of a mail before somebody pressed."""
+    if row.state == HeldMail.State.HELD:
+        return _("Rien n’a changé : ce courriel est toujours retenu.")
+    if row.state == HeldMail.State.RELEASED:
+        return _("Rien n’a changé : entre-temps, ce courriel a été libéré.")
+    if row.state == HeldMail.State.BLOCKED:
+        return _("Rien n’a changé : entre-temps, l’expéditeur de ce courriel a été bloqué.")
+    return _("Rien n’a changé : ce courriel n’est plus retenu.")

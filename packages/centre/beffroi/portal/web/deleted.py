@@ -6,6 +6,7 @@ Access: the mailbox is looked up among the actor's own; another one's is "no suc
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
@@ -110,12 +111,16 @@ def _give_back(request: HttpRequest, actor: Actor, mailbox: Mailbox) -> None:
 
 
 def _undo(request: HttpRequest, mailbox: Mailbox) -> None:
-    last = request.session.pop(GIVEN_BACK_KEY, None)
-    if not last or last["mailbox"] != mailbox.id:
-        return
-    with reader.open_mailbox(settings.BEFFROI, mailbox.address) as opened:
-        deleted.take_away_again(opened, uids=last["uids"], folder=last["folder"])
-    messages.info(request, _("C’est annulé : ces courriels sont de nouveau parmi les supprimés."))
+    last = request.session[GIVEN_BACK_KEY] if _done(request, mailbox) else None
+    gone = 0
+    if last:
+        with reader.open_mailbox(settings.BEFFROI, mailbox.address) as opened, suppress(NotFound):
+            gone = deleted.take_away_again(opened, uids=last["uids"], folder=last["folder"])
+        del request.session[GIVEN_BACK_KEY]
+    if gone:
+        messages.info(request, _("C’est annulé : ces courriels sont de nouveau parmi les supprimés."))
+    else:
+        messages.info(request, _("Rien à annuler : ces courriels ne sont plus là où vous les aviez mis."))
 
 
 def _done(request: HttpRequest, mailbox: Mailbox) -> dict[str, Any] | None:

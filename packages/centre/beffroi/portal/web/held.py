@@ -8,9 +8,11 @@ Access: held mails of the person's own mailboxes; a référent sees numbers of t
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -19,7 +21,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import digits
-from beffroi.lib.errors import BeffroiError
+from beffroi.lib.errors import BeffroiError, Conflict
 from beffroi.lib.ids import is_id
 from beffroi.mail import queries as mail
 from beffroi.mail.held import actions, links, queries
@@ -94,24 +96,35 @@ def mark_seen(actor: Actor, rows: list[HeldMail]) -> None:
 @require_POST
 @for_agents
 def release(request: HttpRequest, actor: Actor, held_id: str) -> HttpResponse:
-    return _back(actions.release(actor=actor, held_id=held_id))
+    return _settled(request, actor, held_id, actions.release, HeldMail.State.RELEASED)
 
 
 @require_POST
 @for_agents
 def block_sender(request: HttpRequest, actor: Actor, held_id: str) -> HttpResponse:
-    return _back(actions.block_sender(actor=actor, held_id=held_id))
+    return _settled(request, actor, held_id, actions.block_sender, HeldMail.State.BLOCKED)
 
 
 @require_POST
 @for_agents
 def undo(request: HttpRequest, actor: Actor, held_id: str) -> HttpResponse:
-    actions.undo(actor=actor, held_id=held_id)
-    return HttpResponseRedirect(reverse("held"))
+    return _settled(request, actor, held_id, actions.undo, HeldMail.State.HELD)
 
 
-def _back(row: HeldMail) -> HttpResponse:
-    return HttpResponseRedirect(f"{reverse('held')}?fait={row.id}")
+def _settled(
+    request: HttpRequest, actor: Actor, held_id: str, act: Callable[..., HeldMail], wanted: HeldMail.State
+) -> HttpResponse:
+    """The list, which says what was done. Pressed twice it was done once; where somebody else who reads the mailbox, or
+    its end, was faster, the list says what became of it."""
+    try:
+        act(actor=actor, held_id=held_id)
+    except Conflict as error:
+        if error.code != Conflict.code:  # a decision holds it, or a program: that has words of its own
+            raise
+        row = queries.access_held(actor, held_id)
+        if row.state != wanted:
+            messages.info(request, held_words.meanwhile(row))
+    return HttpResponseRedirect(f"{reverse('held')}?fait={held_id}")
 
 
 @require_http_methods(["GET", "POST"])
