@@ -206,6 +206,27 @@ def test_mbsync_keeps_a_copy_with_an_app_password_and_carries_flags_back(
         assert sorted(one.seen for one in opened.list()) == [False, False, True]
 
 
+def test_folders_bear_the_marks_by_which_programs_name_them_in_french_and_one_archive_serves_all(
+    post: Post, beaune: Commune
+) -> None:
+    """RFC 6154. Thunderbird makes "Archives", telephones and Outlook "Archive"."""
+    box = post.mailbox(beaune, beaune.agent, "agent")
+    client = post.imap(box)
+
+    def marked() -> dict[str, set[bytes]]:
+        roles = {b"\\Archive", b"\\Drafts", b"\\Junk", b"\\Sent", b"\\Trash"}
+        found = {str(name): roles & set(flags) for flags, _, name in client.list_folders()}
+        return {name: marks for name, marks in found.items() if marks}
+
+    without = {name: {b"\\" + name.encode()} for name in ("Drafts", "Junk", "Sent", "Trash")}
+    assert marked() == without, "nobody who does not archive sees such a folder"
+    client.create_folder("Archives/2026")
+    assert marked() == without | {"Archives": {b"\\Archive"}}
+    client.create_folder("Archive")
+    assert marked()["Archive"] == {b"\\Archive"}
+    client.logout()
+
+
 def test_mbsync_is_refused_with_the_account_password_and_with_one_for_sending(
     post: Post, beaune: Commune, tmp_path: Path
 ) -> None:
