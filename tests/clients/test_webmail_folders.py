@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import subprocess
 from datetime import UTC, datetime, timedelta
+from email.header import Header
 from typing import Any
 
 import pytest
@@ -11,7 +15,7 @@ from beffroi.lib import clock
 from beffroi.mail import folders, reader
 
 from tests.fixtures_portal import no_door
-from tests.mail_post import Post, needs_engines
+from tests.mail_post import Post, needs_engines, until
 from tests.markup import flat
 from tests.webmail_writing import written
 
@@ -178,6 +182,51 @@ def test_a_search_finds_a_mail_wherever_it_lies(
     answer = writer.client.post(f"{base}agir/", {"what": "trash", "uid": ticks[:2], "q": "cantine"})
     assert answer["Location"] == f"{base}?q=cantine"
     assert (post.count(box), post.count(box, "Projets/École"), post.count(box, "Trash")) == (1, 0, 3)
+
+
+def test_a_search_is_narrowed_by_sender_and_day_and_says_when_the_words_are_not_noted_yet(
+    post: Post, written: Any
+) -> None:
+    writer, box, _ = written
+    with reader.open_mailbox(post.config, box.address) as opened:
+        for month, sender in (
+            (1, "Hélène Dupré <mairie@a.fr>"),
+            (6, "Préfecture <p@b.fr>"),
+            (9, "Dupré <d@c.fr>"),
+        ):
+            head = f"From: {Header(sender.partition(' <')[0], 'utf-8').encode()} <{sender.partition(' <')[2]}"
+            mail = f"{head}\r\nTo: x@y.fr\r\nSubject: budget {month}\r\n\r\nDupré\r\n"
+            opened.client.append("INBOX", mail.encode(), msg_time=datetime(2026, month, 2, tzinfo=UTC))
+    base = f"/courrier/{box.id}/"
+
+    def months(asked: str) -> list[int]:
+        page = writer.client.get(base, {"q": asked}).content.decode()
+        return sorted(int(subject.split()[1]) for _, subject in found(page))
+
+    for asked, expected in (
+        ("dupré", [1, 6, 9]),
+        ("de:dupré", [1, 9]),
+        ("de:Dupré depuis:06/2026", [9]),
+        ("de:mairié", [1]),
+        ("avant:02/06/2026 objet:budget", [1]),
+        ("à:x@y.fr depuis:2026", [1, 6, 9]),
+        ("de:p@b.fr", [6]),
+    ):
+        assert months(asked) == expected, asked
+    master = str(post.engines.running["dovecot"].pid)
+    indexing = subprocess.run(["pgrep", "-P", master, "indexer"], capture_output=True, text=True, check=True)
+    pids = [int(one) for one in indexing.stdout.split()]
+    try:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        with reader.open_mailbox(post.config, box.address) as opened:
+            opened.client.append("INBOX", b"Subject: budget 12\r\n\r\nEncore\r\n")
+        answer = writer.client.get(base, {"q": "encore"})
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    assert answer.status_code == 503 and "La recherche n’est pas encore prête" in answer.content.decode()
+    until(lambda: months("encore") == [12], "the words are noted")
 
 
 def test_a_conversation_is_one_row_and_is_filed_together(post: Post, written: Any) -> None:

@@ -28,10 +28,10 @@ from beffroi.core.retention import actions as retention
 from beffroi.core.retention import rules as retention_rules
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, NotFound
-from beffroi.mail import doveadm, folders, holding
+from beffroi.mail import doveadm, folders, holding, seeking
 from beffroi.mail.doveadm import Command, Doveadm
 from beffroi.mail.engines import layout
-from beffroi.mail.folders import MAX_UIDS, words_of
+from beffroi.mail.folders import MAX_UIDS
 from beffroi.mail.heads import MessageSummary
 from beffroi.mail.models import Mailbox, MailDelivery
 from beffroi.mail.quota.models import MailboxRoom
@@ -58,7 +58,7 @@ def search(
     if not _select(opened, readonly=True):
         return [], 0
     criteria: list[object] = []
-    for word in words_of(text):
+    for word in seeking.words_of(text):
         criteria += ["OR", "FROM", word, "OR", "TO", word, "SUBJECT", word]
     if since is not None:
         criteria += ["SINCE", since]

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 from imapclient.exceptions import IMAPClientError
 
-from beffroi.lib.errors import Invalid, NotFound
+from beffroi.lib.errors import Invalid, NotFound, Unavailable
 from beffroi.lib.unseen import CONTROLS, HALVES, LINE_ENDS
+from beffroi.mail import seeking
 from beffroi.mail.heads import MessageSummary
 from beffroi.mail.quota.rules import Room
 from beffroi.mail.reader import MailboxReader
@@ -27,7 +28,6 @@ MAX_UIDS = 500
 MAX_NAME_CHARS = 100
 MAX_PATH_CHARS = 255
 """With the folders above it: what programs made, what was brought over or restored."""
-MAX_WORDS = 8
 HITS = 50
 MAX_CONVERSATION = 50
 MAX_MET_FOLDERS = 20
@@ -42,9 +42,13 @@ FLAGS = {
 }
 MOVES = {"trash": "Trash", "junk": "Junk", "inbox": "INBOX"}
 _MESSAGE_ID = re.compile(rb'<[^<>\s"\\(){}%*\x00-\x1f\x7f-\xff]{3,250}>')
-# Signs that divide words in the index, and mean something to IMAP.
-_SIGNS = re.compile(rf'[{CONTROLS}{LINE_ENDS}{HALVES}"\\(){{}}%*\[\]]')
 _CONTROL = re.compile(f"[{CONTROLS}{LINE_ENDS}{HALVES}]")
+
+
+class WordsNotReady(Unavailable):
+    """{} is not ready: the words of many new mails are still being noted; try again in some minutes."""
+
+    code = "mail.words_not_ready"
 
 
 @dataclass(frozen=True)
@@ -159,22 +163,17 @@ class Hits:
     total: int
 
 
-def words_of(text: str) -> list[str]:
-    """What a search looks for, at most ``MAX_WORDS`` of 100 characters: nothing that means something to IMAP."""
-    return [word[:100] for word in _SIGNS.sub(" ", text).split()[:MAX_WORDS]]
-
-
 def search(opened: MailboxReader, places: Sequence[Folder], text: str, *, skip: int = 0) -> Hits:
-    """The newest ``HITS`` messages after ``skip`` that hold every word (in subject, people, text or names of
-    attachments); what lies in Junk and Trash comes after all others.
+    """The newest ``HITS`` messages after ``skip`` for which all is true that was typed (``seeking``; words in subject,
+    people, text or names of attachments); what lies in Junk and Trash comes after all others.
 
     In each folder the highest numbers count as the newest. A folder that is not there, or not for this reader, holds
-    nothing. Cost: one SEARCH a folder that is not empty, and one FETCH where it found something.
+    nothing. Cost: one SEARCH a folder that is not empty, and one FETCH where it found something. Errors:
+    WordsNotReady.
     """
-    words = words_of(text)
-    if not words:
+    criteria = seeking.criteria(text)
+    if not criteria:
         return Hits([], 0)
-    criteria = [part for word in words for part in ("TEXT", word)]
     wanted, total = skip + HITS, 0
     found: list[tuple[bool, float, str, int]] = []
     for place in places:
@@ -183,7 +182,12 @@ def search(opened: MailboxReader, places: Sequence[Folder], text: str, *, skip: 
                 continue
         except IMAPClientError:
             continue
-        uids = sorted(opened.client.search(criteria, charset="UTF-8"), reverse=True)
+        try:
+            uids = sorted(opened.client.search(criteria, charset="UTF-8"), reverse=True)
+        except IMAPClientError as error:
+            if "[INUSE]" in str(error):
+                raise WordsNotReady("The search") from None
+            raise
         total += len(uids)
         dates = opened.client.fetch(uids[:wanted], ["INTERNALDATE"]) if uids else {}
         aside = place.role in ("junk", "trash")

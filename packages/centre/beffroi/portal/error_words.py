@@ -44,6 +44,13 @@ _BY_CODE = {
         gettext_lazy("Cette pièce jointe est bloquée"),
         gettext_lazy("Elle fait partie d’une attaque reconnue : elle ne peut pas être enregistrée ici."),
     ),
+    "mail.words_not_ready": (
+        gettext_lazy("La recherche n’est pas encore prête"),
+        gettext_lazy(
+            "Beaucoup de courriels viennent d’arriver, et leurs mots sont encore à relever. Rien n’est perdu : "
+            "cherchez de nouveau dans quelques minutes."
+        ),
+    ),
     "mail.too_much_enclosed": (
         gettext_lazy("Le portail ne peut pas ouvrir cette pièce jointe"),
         gettext_lazy(
