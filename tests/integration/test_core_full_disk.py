@@ -10,6 +10,7 @@ import pytest
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity import failures
 from beffroi.core.identity.administrators import NewAdministrator
+from beffroi.core.identity.models import SignIn
 from beffroi.core.identity.shared_cache import StorageFull
 from django.core.cache import cache
 from django.core.cache.backends.db import DatabaseCache
@@ -17,7 +18,7 @@ from django.db import OperationalError, connection
 from django.test import Client
 
 from tests.conftest import PASSWORD, Commune, code_of
-from tests.fixtures_portal import no_door, on_listener
+from tests.fixtures_portal import no_door, on_listener, visitor
 
 pytestmark = pytest.mark.usefixtures("committed")
 __all__ = ["no_door"]
@@ -55,6 +56,18 @@ def test_the_portal_says_that_the_disk_is_full_and_not_that_there_were_too_many_
     assert "Prévenez le Département" in text
     assert "Trop d" not in text
     assert client.post("/connexion/", wanted).status_code == 302  # with room again, nothing is left of it
+
+
+def test_who_is_in_reads_on_a_full_disk_from_another_network_too(beaune: Commune) -> None:
+    client = visitor()
+    wanted = {"login": beaune.agent_membership.person.email, "password": PASSWORD}
+    assert client.post("/connexion/", wanted).status_code == 302
+    assert client.get("/acces/").status_code == 200
+    away = {"X-Forwarded-For": "198.51.100.9"}
+    with full_disk():
+        assert client.get("/acces/", headers=away).status_code == 200
+    assert client.get("/acces/", headers=away).status_code == 200
+    assert SignIn.objects.filter(address="198.51.100.9").count() == 1
 
 
 @pytest.mark.parametrize("right", [True, False])

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.events.models import OutboxEvent
-from beffroi.core.identity import actions, administrators, failures, sessions, totp
+from beffroi.core.identity import actions, administrators, failures, sessions, sign_ins, totp
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.administrators import NewAdministrator, SignInRefused, authenticate_administrator
 from beffroi.core.identity.middleware import AdministratorMiddleware
-from beffroi.core.identity.models import Administrator
+from beffroi.core.identity.models import Administrator, SignIn
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, NotAllowed, NotFound
 from django.contrib.sessions.backends.db import SessionStore
@@ -252,6 +252,30 @@ def test_access_that_ended_opens_no_page_of_an_open_session(client: Client, beau
     actions.end_access(actor=beaune.referent, membership=beaune.agent_membership)
     assert client.get("/").content == b"nobody"
     assert sign_in(client, "agent@beaune.test").status_code != 302 or client.get("/").content == b"nobody"
+
+
+def test_a_session_that_goes_on_from_another_network_is_found_where_one_looks_back(
+    client: Client, beaune: Any
+) -> None:
+    """Who copied its cookie did not sign in."""
+    sign_in(client, "agent@beaune.test")
+    for address in ("192.0.2.7", "198.51.100.9", "198.51.100.9", "192.0.2.7"):
+        assert (
+            client.get("/", headers={"X-Forwarded-For": address}).content.decode().startswith(beaune.agent.id)
+        )
+    assert dict(SignIn.objects.values_list("address", "count")) == {"192.0.2.7": 1, "198.51.100.9": 1}
+    (seen,) = sign_ins.from_indicator("ip", "198.51.100.9")
+    assert (seen.person_id, seen.collectivite_id) == (beaune.agent.id, beaune.id)
+
+
+def test_a_telephone_that_changes_its_address_with_each_request_fills_no_session(
+    client: Client, beaune: Any
+) -> None:
+    sign_in(client, "agent@beaune.test")
+    for number in range(40):
+        client.get("/", headers={"X-Forwarded-For": f"2001:db8::{number:x}"})
+    assert len(client.session[sign_ins.SEEN_FROM_KEY]) == sign_ins.MOST_SEEN_FROM
+    assert client.get("/").content.decode().startswith(beaune.agent.id)
 
 
 @pytest.mark.parametrize(("signed_in_s", "ended_s", "again_s"), [(0, 1, 2), (3600, 0, 1), (0, 3600, 1)])

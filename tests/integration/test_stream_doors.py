@@ -10,9 +10,11 @@ from beffroi.core.decisions import door as login_door
 from beffroi.core.decisions import exceptions
 from beffroi.core.decisions.actions import revoke
 from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.models import SignIn
 from beffroi_protocol.indicators import normalise
 
-from tests.conftest import Commune
+from tests.conftest import PASSWORD, Commune
+from tests.fixtures_portal import visitor
 from tests.fixtures_stream import Centre, block, eventually, running_centre  # noqa: F401
 
 ADDRESS = "185.203.116.77"
@@ -120,3 +122,21 @@ def test_door_without_a_feed_lets_people_sign_in(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(login_door, "load", lambda: Config(state=tmp_path))
     assert login_door.start() is None
     assert login_door.blocked_address(ADDRESS) is None
+
+
+@pytest.mark.usefixtures("portal_door")
+def test_a_session_ends_where_it_goes_on_from_an_address_that_is_refused(
+    centre: Centre, beaune: Commune
+) -> None:
+    block(ADDRESS)
+    eventually(lambda: login_door.blocked_address(ADDRESS), "blocked")
+    browser = visitor("92.184.100.7")
+    browser.post("/connexion/", {"login": "agent@beaune.test", "password": PASSWORD})
+    stolen = visitor(ADDRESS)
+    stolen.cookies = browser.cookies.copy()
+    assert browser.get("/").status_code == 200
+    answer = stolen.get("/")
+    assert (answer.status_code, answer["Location"]) == (302, "/connexion/")
+    assert stolen.get(answer["Location"]).status_code == 403
+    assert browser.get("/").status_code == 302, "of both: nobody knows whose it is"
+    assert set(SignIn.objects.values_list("address", flat=True)) == {"92.184.100.7"}

@@ -24,7 +24,8 @@ VERSION_KEY = "administrator_session"
 
 def person_actor(request: HttpRequest) -> Actor | None:
     """The actor of a signed-in person, or None. Takes the first current membership if none was chosen; where the chosen
-    one ended the session does, too: what its pages still send is not for another collectivité."""
+    one ended the session does, too: what its pages still send is not for another collectivité. So does one that goes on
+    from an address that the login door refuses."""
     if not request.user.is_authenticated:
         return None
     current = queries.current_memberships(str(request.user.pk))
@@ -34,6 +35,9 @@ def person_actor(request: HttpRequest) -> Actor | None:
         logout(request)
         return None
     if membership is None:
+        return None
+    if not sign_ins.goes_on(request, current, membership):
+        logout(request)
         return None
     if chosen is None:
         request.session[MEMBERSHIP_KEY] = membership.id

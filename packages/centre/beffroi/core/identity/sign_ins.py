@@ -1,4 +1,6 @@
 """Evidence of successful sign-ins: who, from which address, at which door, when. Kept for 30 days, then erased.
+A session of the portal that goes on from another address counts as one from there: who copied its cookie did not sign
+in.
 
 Purpose: when an address turns out to be an attacker's, find who signed in from it, and end those sessions.
 Process: web writes at sign-in, mailgate (plain SQL: mail/gate/sign_ins.py) for IMAP and submission; the purge erases.
@@ -9,23 +11,29 @@ Fails:   open: without an address in the request (no front) nothing is kept, and
 from __future__ import annotations
 
 import ipaddress
+import logging
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+from django.db import DatabaseError
 from django.db.models import Count, F
 from django.http import HttpRequest
 
 from beffroi.core.communes import row_security
+from beffroi.core.decisions import door
 from beffroi.core.identity import queries
 from beffroi.core.identity.models import Membership, Person, SignIn
-from beffroi.lib import clock
+from beffroi.lib import clock, hashed
 
+log = logging.getLogger("beffroi.identity")
 KEEP_DAYS = 30
 PORTAL = "portal"
 ENDED_KEY = "sessions_ended"
 """Of a session: when all sessions of its person had been ended last, as it began."""
+SEEN_FROM_KEY, MOST_SEEN_FROM = "seen_from", 16
+"""Of a session: digests of the addresses it was used from, the last ones."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +68,30 @@ def on_signed_in(sender: object, request: HttpRequest, user: Any, **_: object) -
     current = queries.current_memberships(str(user.pk))
     if current:
         request.session[ENDED_KEY] = ended_last(current[0].person)
-        record(current[0], client_address(request))
+        address = client_address(request)
+        request.session[SEEN_FROM_KEY] = [_digest(address)] if address else []
+        record(current[0], address)
+
+
+def goes_on(request: HttpRequest, memberships: Sequence[Membership], membership: Membership) -> bool:
+    """Whether a session may go on from where it is used now: not from an address that the login door refuses. A new
+    one is kept as a sign-in."""
+    address, seen = client_address(request), request.session.get(SEEN_FROM_KEY)
+    if not seen or not address or _digest(address) in seen:
+        return True
+    if door.blocked_address(address, {one.collectivite_id for one in memberships}) is not None:
+        return False
+    try:
+        record(membership, address)
+    except DatabaseError as error:  # a full disk: who is in goes on reading
+        log.warning("a session goes on from another address, and is not kept: %s", type(error).__name__)
+    else:
+        request.session[SEEN_FROM_KEY] = [*seen, _digest(address)][-MOST_SEEN_FROM:]
+    return True
+
+
+def _digest(address: str) -> str:
+    return hashed.sha256(address)[:16]
 
 
 def ended_last(person: Person) -> str:
