@@ -305,6 +305,22 @@ def test_who_packs_each_folder_with_a_password_and_deletes_what_was_in_it_is_see
     assert content_of(drive, files) == files
 
 
+def test_folders_that_were_unpacked_from_archives_of_their_names_are_deleted_again_without_an_alarm(
+    drive: Served,
+) -> None:
+    """What a tender brings behind a password: unpacked, read, tidied away."""
+    for folder in range(8):
+        assert drive.ask("PUT", f"{COMMON}/lot{folder}.7z", made("7z", folder))[0] == 201
+        assert drive.ask("MKCOL", f"{COMMON}/lot{folder}")[0] == 201
+        for kind in (("pdf", "docx"), ("docx", "pdf"))[folder % 2]:
+            assert drive.ask("PUT", f"{COMMON}/lot{folder}/offre.{kind}", made(kind, folder))[0] == 201
+    for folder in range(8):
+        assert drive.ask("DELETE", f"{COMMON}/lot{folder}")[0] == 204
+    assert drive.ask("PUT", f"{COMMON}/journal.txt", b"fini")[0] == 201
+    judged(drive)
+    assert raised(drive) == []
+
+
 def test_five_folders_that_are_packed_and_archives_of_other_names_stop_nobody(drive: Served) -> None:
     town_hall(drive)
     for folder in range(8):

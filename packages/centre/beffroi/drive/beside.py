@@ -110,16 +110,21 @@ class Beside:
         self, reading: Reading, row: Row, *, since_s: int
     ) -> tuple[tuple[tuple[int, str], ...], list[Done]]:
         """Of a deletion: the folders that it lay in, and new files of its person that have the name of one of these, in
-        it or beside it; BESIDE at most, the newest."""
+        it or beside it; BESIDE at most, the newest. Younger than what was deleted, which was unpacked from older ones.
+        No folders where there is no such file."""
         own = self._own(reading, row, since_s)
         folders = journal.folders_of(reading, row) if own.made else ()
         found = list[Made]()
         for at, (folder, name) in enumerate(folders):
             places = {folder, *(above for above, _ in folders[at + 1 : at + 2])}
             same = (own.made[node] for node in own.stems.get(stem(name), ()))
-            found += [one for one in same if one.parent in places and one.row.at_s >= since_s]
+            found += [
+                one
+                for one in same
+                if one.parent in places and one.row.at_s >= since_s and one.row.node > row.node
+            ]
         found.sort(key=lambda one: -one.row.number)
-        return folders, [
+        return folders if found else (), [
             Done(one.row, one.parent, one.name, None, journal.body_at(reading, one.row.node, row.number))
             for one in found[:BESIDE]
         ]
