@@ -134,6 +134,22 @@ def test_who_takes_another_address_of_ipv6_for_each_try_is_refused_with_the_whol
     assert Decision.objects.count() == 1
 
 
+def test_who_has_thousands_of_networks_fills_no_list_of_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(login_attacks, "MOST_NETWORKS", 2)
+    for network in range(4):
+        for n in range(5):
+            _fail(
+                f"agent{n}@mairie-{('nolay', 'seurre')[n % 2]}.fr",
+                address=f"2a01:cb00:12:{network:x}::{n + 1:x}",
+            )
+    assert list(Decision.objects.order_by("id").values_list("kind", "value")) == [
+        ("cidr", "2a01:cb00:12::/64"),
+        ("cidr", "2a01:cb00:12:1::/64"),
+        ("ip", "2a01:cb00:12:2::5"),
+        ("ip", "2a01:cb00:12:3::5"),
+    ]
+
+
 def test_a_network_of_ipv6_from_which_as_many_people_sign_in_is_not_refused() -> None:
     now = clock.now()
     for n in range(5):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from beffroi_protocol.indicators import Kind
 
 from beffroi.core.communes.queries import collectivite_of_domain
+from beffroi.core.decisions import queries as decisions
 from beffroi.core.events import outbox, periodic
 from beffroi.core.events.registry import Event, consumer
 from beffroi.core.identity import administrators, failures, sign_ins
@@ -73,6 +74,8 @@ def count_failed_sign_in(event: Event) -> None:
     if not login_attacks.is_attack(found, signed_in=0, now_s=now_s):
         return
     kind, value = _failures.whom(failure.address)
+    if kind is Kind.CIDR and decisions.count_in_force(kind) >= login_attacks.MOST_NETWORKS:
+        kind, value = Kind.IP, failure.address
     people = {one.person_id for one in sign_ins.from_indicator(kind, value)}
     if not login_attacks.is_attack(found, signed_in=len(people), now_s=now_s):
         return

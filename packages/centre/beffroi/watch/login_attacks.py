@@ -31,6 +31,9 @@ NOBODY = 2
 DEPARTEMENT = "departement"
 """The owner of administrators' accounts, where their domain is no collectivité's."""
 MAX_ADDRESSES, MAX_ACCOUNTS = 20_000, 200
+MOST_NETWORKS = 256
+"""Ranges in force, beyond which addresses alone are reported: who has a /48 has 65,536 of them, and boîtiers write all
+ranges anew with each."""
 
 
 @dataclass(frozen=True)

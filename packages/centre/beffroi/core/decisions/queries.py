@@ -180,6 +180,11 @@ def _registered(name: str) -> str:
     return ".".join(name.split(".")[-2:])
 
 
+def count_in_force(kind: Kind) -> int:
+    """How many decisions about this kind block for all."""
+    return Decision.objects.filter(kind=kind.value, scope=SCOPE_ALL, state=Decision.State.ACTIVE).count()
+
+
 def goes_on_as(decision: Decision) -> Decision | None:
     """What a person made of one that was withdrawn (``actions.DECIDED_ANEW``); None where nothing came after it."""
     if decision.ended_at is None:
