@@ -394,6 +394,30 @@ def test_beside_a_deletion_stand_the_new_files_of_its_person_that_could_be_made_
     assert [one.after.size_bytes for one in found if one.after] == [101, 9000, 160, 150]
 
 
+@pytest.mark.parametrize("is_whole", [True, False], ids=["with its folder", "by itself"])
+def test_a_deletion_names_the_folders_around_it_and_younger_files_of_their_names(
+    metadata: Database, home: Node, is_whole: bool
+) -> None:
+    acts = metadata.write(lambda w: tree.make_folder(w, ME, home.id, "Actes"))
+    year = metadata.write(lambda w: tree.make_folder(w, ME, acts.id, "2025"))
+    put(metadata, acts.id, "2025.zip", b"older")
+    lost = put(metadata, year.id, "acte.pdf", b"x", OTHER)
+    put(metadata, acts.id, "2025.7z", b"beside")
+    put(metadata, year.id, "2025.rar", b"in it")
+    put(metadata, home.id, "actes.7z", b"beside the one above")
+    put(metadata, home.id, "2025.txt", b"too far")
+    put(metadata, acts.id, "2025.doc", b"of somebody else", OTHER)
+    metadata.write(lambda w: tree.delete(w, ME, year.id if is_whole else lost.id))
+    with metadata.reading() as reading:
+        row = journal.after(reading, 0, 1000)[-1]
+        rows = [one.row for one in journal.went_along(reading, row, most=64)] if is_whole else [row]
+        (row,) = (one for one in rows if one.node == lost.id)
+        folders, found = Beside().named(reading, row, since_s=NOW_S - 10)
+        assert Beside().named(reading, row, since_s=NOW_S + 10) == ((), []), "long ago"
+    assert [one for one in folders if one[0] != home.id] == [(year.id, "2025"), (acts.id, "Actes")]
+    assert [one.name for one in found] == ["actes.7z", "2025.rar", "2025.7z"]
+
+
 def test_what_is_held_of_a_person_is_what_they_made_and_lies_there(metadata: Database, home: Node) -> None:
     """Whatever the device and others do there meanwhile."""
     dice, held, judged = random.Random(7), Beside(), 0
