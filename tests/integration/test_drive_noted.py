@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from beffroi.drive.calendars import invitations
 from beffroi.drive.calendars import wire_invitations as told
@@ -77,3 +79,50 @@ def test_a_reply_for_what_is_none_of_the_dates_is_not_noted(agenda: Agenda) -> N
         with pytest.raises(Conflict):
             note(agenda, reply(at))
     assert agenda.events() == before
+
+
+def test_a_reply_is_shown_as_an_answer_to_ones_own_entry_whatever_the_guest_s_program_says_of_it(
+    agenda: Agenda,
+) -> None:
+    """Some programs say nothing of it, some put the answer before its title; a stranger would say anything."""
+    agenda.put(*WEEKLY, "LOCATION:Mairie", *attendees(GUEST))
+    one = agenda.look(
+        reply("20300521T100000").replace("DURATION:PT1H", "DURATION:PT9H\r\nSUMMARY:Prime à verser")
+    )
+    assert (one.title, one.place, one.rule, one.state) == ("Point", "Mairie", "", "update")
+    assert one.starts == datetime(2030, 5, 21, 8, tzinfo=UTC) and one.ends == one.starts + timedelta(hours=1)
+    whole = agenda.look(
+        reply().replace("DTSTART;TZID=Europe/Paris:20300514T100000", "DTSTART:20310101T000000Z")
+    )
+    assert (whole.title, whole.starts) == ("Point", datetime(2030, 5, 14, 8, tzinfo=UTC))
+    assert whole.rule == WEEKLY[2].removeprefix("RRULE:")
+    assert [(guest.address, guest.answer) for guest in whole.guests] == [(GUEST, "DECLINED")]
+
+
+def test_an_invitation_that_moves_says_what_it_was(agenda: Agenda) -> None:
+    agenda.put(*ONE, *attendees(GUEST))
+    moved = (
+        "DTSTART;TZID=Europe/Paris:20300515T170000",
+        "DURATION:PT2H",
+        "SUMMARY:Budget",
+        "LOCATION:Annexe",
+    )
+    was = datetime(2030, 5, 14, 8, tzinfo=UTC)
+    one = agenda.look(text("REQUEST", *moved, "SEQUENCE:3", *attendees(GUEST)), ME, GUEST)
+    assert (one.state, one.kept_starts, one.kept_ends) == ("update", was, was + timedelta(hours=1))
+    assert (one.kept_place, one.place) == ("Mairie", "Annexe")
+    renamed = (ONE[0], ONE[1], "SUMMARY:Budget 2031", ONE[3], "SEQUENCE:3", *attendees(GUEST))
+    same = agenda.look(text("REQUEST", *renamed), ME, GUEST)
+    assert (same.state, same.kept_starts) == ("update", None), "it is when and where it was"
+
+
+def test_a_date_of_a_series_that_moves_says_where_it_lay(agenda: Agenda) -> None:
+    agenda.put(*WEEKLY, *attendees(GUEST))
+    at = "20300521T100000"
+    lines = (
+        f"RECURRENCE-ID;TZID=Europe/Paris:{at}",
+        "DTSTART;TZID=Europe/Paris:20300522T140000",
+        "DURATION:PT1H",
+    )
+    one = agenda.look(text("REQUEST", *lines, "SUMMARY:Point", "SEQUENCE:2", *attendees(GUEST)), ME, GUEST)
+    assert one.kept_starts == datetime(2030, 5, 21, 8, tzinfo=UTC) and not one.kept_rule

@@ -104,6 +104,35 @@ def test_an_entry_is_changed_and_deleted_and_keeps_what_a_program_noted(
     assert not stored.exists()
 
 
+def test_who_deletes_or_renounces_stays_in_the_month_where_it_was(beaune: Commune) -> None:
+    agent = portal_client(beaune.agent_membership)
+    add(agent)
+    path, month = path_of(agent), f"/agenda/?mois={MONTH}"
+    assert f'href="{month}">Renoncer' in agent.get(path).content.decode()
+    page = agent.get(path + "supprimer/").content.decode()
+    assert f'href="{month}">Garder' in page
+    etag = re.search(r'name="etag" value="([^"]+)"', page)
+    assert etag is not None
+    sent = {"etag": etag[1].replace("&quot;", '"')}
+    assert agent.post(path + "supprimer/", sent)["Location"] == month
+    assert agent.post("/agenda/annuler/", sent)["Location"] == month
+    assert "Conseil municipal" in shown(agent)
+    add(agent, day=timezone.localdate(clock.now()).isoformat(), title="Aujourd’hui")
+    path = path_of(agent, f"{timezone.localdate(clock.now()):%Y-%m}")
+    assert 'href="/agenda/">Garder' in agent.get(path + "supprimer/").content.decode()
+
+
+def test_how_many_guests_answered_what_is_told(beaune: Commune, config: Config) -> None:
+    agent = portal_client(beaune.agent_membership)
+    add(agent)
+    stored = stored_entry(config, beaune)
+    answers = ("ACCEPTED", "TENTATIVE", "DECLINED", "DECLINED", "NEEDS-ACTION")
+    guests = "".join(f"ATTENDEE;PARTSTAT={one}:mailto:g{n}@x.test\r\n" for n, one in enumerate(answers))
+    stored.write_bytes(stored.read_bytes().replace(b"END:VEVENT", guests.encode() + b"END:VEVENT"))
+    told = " ".join(shown(agent).split())
+    assert "5 invités, 1 vient, 1 viendra peut-être, 2 ne viennent pas" in told
+
+
 def test_days_hours_and_their_ends_are_told(beaune: Commune) -> None:
     agent = portal_client(beaune.agent_membership)
     add(agent, title="Fête", begin="", end="", last="2030-05-16")

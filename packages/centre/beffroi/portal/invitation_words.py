@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy, ngettext, ngettext_lazy
 
 from beffroi.drive.calendars.wire import Guest
 from beffroi.drive.calendars.wire_invitations import OtherDate
@@ -30,6 +32,11 @@ MINE = {
     "ACCEPTED": gettext_lazy("Vous avez accepté."),
     "TENTATIVE": gettext_lazy("Vous avez répondu peut-être."),
     "DECLINED": gettext_lazy("Vous avez refusé."),
+}
+_COUNTED = {
+    "ACCEPTED": ngettext_lazy("%(n)s vient", "%(n)s viennent", "n"),
+    "TENTATIVE": ngettext_lazy("%(n)s viendra peut-être", "%(n)s viendront peut-être", "n"),
+    "DECLINED": ngettext_lazy("%(n)s ne vient pas", "%(n)s ne viennent pas", "n"),
 }
 _OFF = gettext_lazy("annulée")
 _TONES = {"ACCEPTED": "good", "DECLINED": "bad", "TENTATIVE": "warn"}
@@ -157,6 +164,12 @@ def unreadable(why: str) -> str:
 def person(one: Guest) -> Person:
     answer = ANSWERS.get(one.answer, ANSWERS["NEEDS-ACTION"])
     return Person(one.name, one.address, str(answer), _TONES.get(one.answer, "quiet"))
+
+
+def counted(guests: Iterable[Guest]) -> list[str]:
+    """How many answered what; the others did not."""
+    found = Counter(one.answer for one in guests)
+    return [str(said % {"n": Count(found[answer])}) for answer, said in _COUNTED.items() if found[answer]]
 
 
 def when(starts: datetime, ends: datetime, *, all_day: bool) -> str:

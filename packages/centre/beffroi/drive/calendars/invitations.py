@@ -178,14 +178,17 @@ def _shown(
 ) -> told.Invitation:
     message, state = against.judged(message, found, mine)
     main, me = message.main, _me(message.main, mine)
-    if state == "same" and found is not None and message.method == "REQUEST":
-        before = found.at(main.occurrence)
+    before = found.as_kept(main.occurrence) if found is not None else main
+    if state == "same" and message.method == "REQUEST":
         me = _me(before, mine) or me
         main = replace(main, attendees=before.attendees)
+    elif state in ("update", "same", "older") and message.method == "REPLY":
+        # What is answered is one's own entry, whatever the guest's program says of it.
+        main = replace(before, occurrence=main.occurrence, attendees=main.attendees)
     assert main.organizer is not None
     starts, ends = inviting.span(main)
     others = _others(message, found, state, mine)
-    return told.Invitation(
+    invitation = told.Invitation(
         method=message.method,
         state=state,
         title=main.title,
@@ -204,6 +207,14 @@ def _shown(
         zone_known=main.zone_known,
         conflicts=conflicts,
     )
+    if message.method == "REQUEST" and state == "update" and _where(main) != _where(before):
+        return proposals.instead_of(invitation, before)
+    return invitation
+
+
+def _where(one: Event) -> tuple[Moment, Moment, str, str]:
+    """When and where, and how often unless it is one date."""
+    return one.starts, one.ends, one.place, one.rule
 
 
 def _others(

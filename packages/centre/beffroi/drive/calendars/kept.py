@@ -39,6 +39,11 @@ class Found:
         """As it was changed of one date; else the whole."""
         return next((one for one in self.message.events if one.occurrence == occurrence), self.message.main)
 
+    def as_kept(self, occurrence: Moment | None) -> Event:
+        """The whole, or this date of it, changed or not."""
+        one = self.at(occurrence)
+        return one if occurrence is None or one.occurrence is not None else self.apart(occurrence)
+
     def apart(self, occurrence: Moment) -> Event:
         """One of its dates that was not changed, as an event of its own."""
         main = self.message.main

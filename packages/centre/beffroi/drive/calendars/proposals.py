@@ -123,24 +123,29 @@ def shown(
     )
     if message.method != "COUNTER" or before is None or now not in ("update", "series", "same"):
         return invitation
-    first, last = inviting.span(_dated(before, main))
+    before = _dated(before, main)
     moved = (
         series.moved(found.message, main, _now()) if found is not None and main.occurrence is None else None
     )
     if now == "update" and moved is not None and moved.past:
         starts, ends = inviting.span(moved.events[0])
-        first, last = inviting.span(moved.before)
         invitation = msgspec.structs.replace(
             invitation, starts=starts, ends=ends, rule=moved.events[0].rule, keeps_past=True
         )
         before = moved.before
+    return instead_of(invitation, before)
+
+
+def instead_of(invitation: told.Invitation, before: Event) -> told.Invitation:
+    """With what the entry, or the date that it is about, was before."""
+    starts, ends = inviting.span(before)
     return msgspec.structs.replace(
         invitation,
-        kept_starts=first,
-        kept_ends=last,
+        kept_starts=starts,
+        kept_ends=ends,
         kept_all_day=before.all_day,
         kept_place=before.place,
-        kept_rule=before.rule if main.occurrence is None else "",
+        kept_rule=before.rule if invitation.occurrence is None else "",
     )
 
 

@@ -78,9 +78,10 @@ class Invitation(msgspec.Struct, frozen=True):
     ``mine``: one's own answer so far, "" where one is not among the invited. ``rule``: RRULE, "" for a single one.
     ``changes``: how many ``others``, of which the first are told; of an ADD how many dates more.
     ``conflicts``: of one's own calendar, with the first occurrences. Of a COUNTER and a REFRESH ``guests`` is who sent
-    it; ``kept_*``: of a COUNTER, as the entry is now. ``keeps_past``: the series has begun, and goes on at the new time
-    from its next date, which is the one told. A REFRESH for what is not there tells no time. ``readable`` "" or
-    why not (``itip.Unreadable``), with nothing else told then.
+    it; ``kept_*``: of a COUNTER, as the entry is now, of a REQUEST that moves it, as it was. A REPLY tells one's own
+    entry. ``keeps_past``: the series has begun, and goes on at the new time from its next date, which is the one told.
+    A REFRESH for what is not there tells no time. ``readable`` "" or why not (``itip.Unreadable``), with nothing else
+    told then.
     """
 
     readable: str = ""

@@ -5,6 +5,7 @@ The entries themselves lie with the process ``calendars``, which is asked under 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -47,8 +48,8 @@ class Line:
     answer: str = ""
 
     @property
-    def coming(self) -> int:
-        return sum(one.answer == "ACCEPTED" for one in self.entry.guests)
+    def answers(self) -> list[str]:
+        return invitation_words.counted(self.entry.guests)
 
     @property
     def last(self) -> date:
@@ -146,15 +147,22 @@ def delete(request: HttpRequest, actor: Actor, calendar: str, name: str) -> Http
     require_change(actor, calendar)
     if request.method == "GET":
         entry = _get(actor, calendar, name)
-        context = {"place": "agenda", "entry": entry, "line": _line(entry, _day(entry)), "name": name}
+        context = {
+            "place": "agenda",
+            "entry": entry,
+            "line": _line(entry, _day(entry)),
+            "name": name,
+            "back": _page_of(_day(entry)),
+        }
         return page(request, "portal/agenda_delete.html", context)
     boxes = invitations.own_boxes(actor)
     asked = wire.Named(CALENDARS[calendar], name, request.POST.get("etag", ""), invitations.mine(boxes))
+    address = _page_of(_day(_get(actor, calendar, name)))
     done = asking(actor).delete(asked)
     said = _("Le rendez-vous est supprimé, aussi sur les appareils branchés.")
-    put_back.note(request, actor, "agenda", asked, done, said=said)
+    put_back.note(request, actor, "agenda", asked, done, said=said, address=address)
     sent = invitations.tell(request, actor, done.outgoing, boxes)
-    return HttpResponseRedirect(invitations.with_sending(reverse("agenda"), sent))
+    return HttpResponseRedirect(invitations.with_sending(address, sent))
 
 
 def _get(actor: Actor, calendar: str, name: str) -> wire.Entry:
@@ -197,6 +205,13 @@ def _years(today: date) -> range:
 def _turned_to(first: date) -> str:
     """For the address; "" where the page does not go that far."""
     return first.strftime("%Y-%m") if first.year in _years(timezone.localdate(clock.now())) else ""
+
+
+def _page_of(day: date) -> str:
+    """The month of a day, as one comes to it: the present one begins today."""
+    today = timezone.localdate(clock.now())
+    code = _turned_to(day) if (day.year, day.month) != (today.year, today.month) else ""
+    return f"{reverse('agenda')}?mois={code}" if code else reverse("agenda")
 
 
 def _at(day: date, moment: time) -> datetime:
@@ -390,8 +405,12 @@ def _save(request: HttpRequest, actor: Actor, form: Form, *, name: str, writes: 
 def _form_page(
     request: HttpRequest, actor: Actor, form: Form, *, name: str = "", writes: bool = False, status: int = 0
 ) -> HttpResponse:
+    back = reverse("agenda")
+    with suppress(ValueError):
+        back = _page_of(date.fromisoformat(form.day))
     context: dict[str, Any] = {
         "place": "agenda",
+        "back": back,
         "form": form,
         "name": name,
         "writes": writes,

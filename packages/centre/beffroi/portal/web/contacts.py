@@ -122,7 +122,7 @@ def delete(request: HttpRequest, actor: Actor, calendar: str, name: str) -> Http
     asked = wire.Named(CALENDARS[calendar], name, request.POST.get("etag", ""))
     done = asking(actor).delete_contact(asked)
     said = _("Le contact est supprimé, aussi sur les appareils branchés.")
-    put_back.note(request, actor, "contacts", asked, done, said=said)
+    put_back.note(request, actor, "contacts", asked, done, said=said, address=reverse("contacts"))
     return HttpResponseRedirect(reverse("contacts"))
 
 

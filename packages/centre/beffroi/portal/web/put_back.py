@@ -30,9 +30,16 @@ DELETED_KEY = "entry_deleted"
 
 
 def note(
-    request: HttpRequest, actor: Actor, kind: Kind, asked: wire.Named, done: wire.Done, *, said: str
+    request: HttpRequest,
+    actor: Actor,
+    kind: Kind,
+    asked: wire.Named,
+    done: wire.Done,
+    *,
+    said: str,
+    address: str,
 ) -> None:
-    """``said``: that it is deleted."""
+    """``said``: that it is deleted; ``address``: where it stood."""
     if not done.is_kept:
         messages.success(request, said)
         return
@@ -41,6 +48,7 @@ def note(
         "kind": kind,
         "etag": asked.etag,
         "said": said,
+        "address": address,
         "at_s": clock.epoch_s(),
     }
 
@@ -57,7 +65,7 @@ def last(request: HttpRequest, actor: Actor, kind: Kind) -> dict[str, Any] | Non
 @for_agents
 def put_back(request: HttpRequest, actor: Actor, kind: Kind) -> HttpResponse:
     """Errors: NotAllowed (a role may have changed since)."""
-    address = reverse(kind)
+    address = (last(request, actor, kind) or {}).get("address") or reverse(kind)
     try:
         done = asking(actor).put_back(Which(kind, request.POST.get("etag", "")))
     except (NotFound, Conflict):
