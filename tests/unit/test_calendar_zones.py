@@ -6,7 +6,7 @@ import copy
 from datetime import datetime, timedelta
 
 import pytest
-from beffroi.drive.calendars import brought, itip, zones
+from beffroi.drive.calendars import brought, itip, zone_names, zones
 from radicale.item import read_components
 
 zones.install()
@@ -55,14 +55,14 @@ def test_any_other_name_means_what_its_own_entry_says() -> None:
 def test_a_name_of_windows_or_with_whose_it_is_means_the_same_to_calendars_and_to_mails(name: str) -> None:
     """Programs leave out what such a name means; an hour of Guyane was told as one of Paris."""
     assert start(name).utcoffset() == start(name, "+0700").utcoffset() == timedelta(hours=-3)
-    assert itip.named_zone(name) == itip.named_zone("America/Cayenne")
+    assert zone_names.named_zone(name) == zone_names.named_zone("America/Cayenne")
     (whole,) = read_components(ENTRY.format(zone="", name=name))
     assert f"DTSTART;TZID={name}:20260701T100000" in whole.serialize().replace("\r\n ", "")
 
 
 def test_a_name_of_several_parts_that_end_in_no_zone_is_none() -> None:
     for name in ("Mairie/Europe/Paris", "/Mairie/Nulle/Part", "/", "/" * 5000 + "Europe/Paris"):
-        assert itip.named_zone(name) is None
+        assert zone_names.named_zone(name) is None
 
 
 @pytest.mark.parametrize("defined", [r"(UTC-03:00) Cayenne\, Fortaleza", "(UTC-03:00) Cayenne, Fortaleza"])
@@ -85,8 +85,8 @@ def test_the_zone_of_this_machine_is_nobodys() -> None:
         == start("LOCALTIME", "+0700").utcoffset()
         == timedelta(hours=7)
     )
-    assert itip.named_zone("localtime") is itip.named_zone("Factory") is None
-    assert itip.named_zone("europe/PARIS") == itip.LOCAL
+    assert zone_names.named_zone("localtime") is zone_names.named_zone("Factory") is None
+    assert zone_names.named_zone("europe/PARIS") == itip.LOCAL
 
 
 def test_what_is_read_is_written_in_its_zone() -> None:

@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 
 import vobject
 
-from beffroi.drive.calendars import itip, lines
+from beffroi.drive.calendars import lines, zone_names
 
 MAX_RULES = 50
 """Of a zone. A century of Paris has fewer."""
@@ -44,7 +44,7 @@ class _Zone(ZoneInfo):
 @lru_cache(256)
 def _zone(name: str) -> _Zone | None:
     """vobject would ask pytz, whose zones keep the offset of a series' first date all year."""
-    known = itip.named_zone(name)
+    known = zone_names.named_zone(name)
     if known is None:
         return None
     zone = _Zone.no_cache(known.key)
