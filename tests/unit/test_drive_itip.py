@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import vobject
-from beffroi.drive.calendars import itip, itip_text, lines
+from beffroi.drive.calendars import itip, itip_text, lines, zone_names
 from beffroi.drive.calendars.itip import Attendee, Unreadable
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -171,7 +171,7 @@ def test_zones_that_would_take_long_together_are_not_all_read() -> None:
     many = "".join(block.replace("{n}", str(number)) for number in range(9))
     zones = itip.Zones(lines.read(f"BEGIN:X\n{many}END:X\n")[0].parts["VTIMEZONE"])
     known = [zones.get(f"Z{number}") is not None for number in range(9)]
-    assert known == [True] * itip.MAX_ZONES_READ + [False] * (9 - itip.MAX_ZONES_READ)
+    assert known == [True] * zone_names.MAX_ZONES_READ + [False] * (9 - zone_names.MAX_ZONES_READ)
 
 
 @pytest.mark.parametrize("was", ["DTSTART:1601", "END:VTIMEZONE"])
