@@ -122,6 +122,7 @@ def test_an_accepted_proposal_moves_the_entry_and_asks_everybody_anew(agenda: Ag
     assert [one.address for one in seen.guests] == [GUEST] and seen.words == "Je préfère."
     sent = agenda.settle(proposed, "accept")
     assert (sent.method, sent.sender, sent.recipients) == ("REQUEST", ME, sorted((GUEST, OTHER)))
+    assert sent.is_change
     (now,) = agenda.events(at)
     assert (now.title, now.place, now.sequence) == ("Budget", "Annexe", 3), "its words are not taken"
     assert {one.address: one.answer for one in now.attendees} == {GUEST: "ACCEPTED", OTHER: "NEEDS-ACTION"}

@@ -157,6 +157,16 @@ def test_an_entry_of_the_page_keeps_its_hour_once_a_program_lets_it_repeat(agend
     assert {one.starts for one in found.entries} == {datetime(2030, 12, 14, 9, 0, tzinfo=UTC)}
 
 
+def test_who_was_invited_before_is_told_of_a_change_and_who_was_not_is_invited(agenda: Agenda) -> None:
+    store(agenda, whole(ENTRY))
+    (changed,) = save(agenda, place="Annexe")
+    assert changed.is_change
+    (both,) = save(agenda, guests=["paul@beaune.test", "lea@beaune.test"])
+    assert len(both.recipients) == 2 and not both.is_change, "one message goes to both"
+    (kept,) = save(agenda, guests=["lea@beaune.test"])[:1]
+    assert kept.recipients == ["lea@beaune.test"] and kept.is_change
+
+
 def test_the_organizer_among_the_guests_is_never_called_off(agenda: Agenda) -> None:
     """As Thunderbird, Google and Apple's clients note them."""
     store(agenda, whole(ENTRY))

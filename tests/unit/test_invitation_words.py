@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from beffroi.portal.invitation_words import is_over
+from beffroi.portal.invitation_words import is_over, letter, subject
 
 END = datetime(2026, 12, 3, 19, 0, tzinfo=UTC)
 DAY = datetime(2026, 12, 3, tzinfo=UTC)
@@ -24,3 +24,12 @@ def test_one_of_a_whole_day_is_over_after_midnight_in_paris() -> None:
 
 def test_of_a_series_nobody_says_that_it_is_over() -> None:
     assert not is_over(END, all_day=False, rule="FREQ=WEEKLY", now=END + timedelta(days=1))
+
+
+def test_who_was_invited_before_reads_that_it_changed() -> None:
+    """Also who reads no calendar."""
+    assert subject("REQUEST", "Budget", is_change=False).startswith("Invitation")
+    assert subject("REQUEST", "Budget", is_change=True).startswith("Invitation modifiée")
+    told = [letter("REQUEST", "Budget", "Mairie", "mardi", is_change=one) for one in (False, True)]
+    assert ["Vous êtes invité(e)" in one for one in told] == [True, False]
+    assert "Ce rendez-vous a changé" in told[1] and told[1].endswith("Budget\nMardi\nMairie\n")

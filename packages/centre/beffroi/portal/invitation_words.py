@@ -225,13 +225,14 @@ def _until(text: str) -> str:
     return ", " + _("jusqu’au %(day)s") % {"day": date_format(last, "j F Y")}
 
 
-def subject(method: str, title: str, answer: str = "") -> str:
+def subject(method: str, title: str, answer: str = "", *, is_change: bool = False) -> str:
+    """``is_change``: of an invitation that they had."""
     title = title or _("sans titre")
     if method == "REPLY":
         words = {"ACCEPTED": _("Accepté"), "TENTATIVE": _("Peut-être"), "DECLINED": _("Refusé")}[answer]
     else:
         words = {
-            "REQUEST": _("Invitation"),
+            "REQUEST": _("Invitation modifiée") if is_change else _("Invitation"),
             "CANCEL": _("Annulé"),
             "DECLINECOUNTER": _("Proposition non retenue"),
             "REFRESH": _("Invitation redemandée"),
@@ -239,10 +240,12 @@ def subject(method: str, title: str, answer: str = "") -> str:
     return f"{words} : {title}"
 
 
-def letter(method: str, title: str, place: str, moment: str, answer: str = "") -> str:
+def letter(
+    method: str, title: str, place: str, moment: str, answer: str = "", *, is_change: bool = False
+) -> str:
     """The text of a message beside its calendar, for who reads it as a letter."""
     first = {
-        "REQUEST": _("Vous êtes invité(e) :"),
+        "REQUEST": _("Ce rendez-vous a changé. Le voici :") if is_change else _("Vous êtes invité(e) :"),
         "DECLINECOUNTER": _("Le rendez-vous reste comme il est. Ce moment n’est pas retenu :"),
         "REFRESH": _("Pouvez-vous m’envoyer de nouveau toute l’invitation ?"),
         "CANCEL": _("Ce rendez-vous est annulé, ou vous n’y êtes plus attendu(e) :"),

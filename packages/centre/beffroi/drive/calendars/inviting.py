@@ -90,7 +90,8 @@ def changed(before: Event | None, now: Event | None) -> list[wire.Outgoing]:
     """What guests are told of a new or changed entry: the invited a REQUEST, who is off the list a CANCEL."""
     out, whom = [], invited(now)
     if now is not None and whom:
-        out.append(outgoing("REQUEST", itip_text.calendar("REQUEST", [now]), sorted(whom), now))
+        text, is_change = itip_text.calendar("REQUEST", [now]), whom <= invited(before)
+        out.append(outgoing("REQUEST", text, sorted(whom), now, is_change=is_change))
     if before is not None:
         gone = [one for one in before.attendees if one.address in invited(before) - whom]
         if gone:
@@ -116,12 +117,19 @@ def invited(event: Event | None) -> set[str]:
 
 
 def outgoing(
-    method: str, text: str, recipients: Sequence[str], event: Event, sender: str = ""
+    method: str,
+    text: str,
+    recipients: Sequence[str],
+    event: Event,
+    sender: str = "",
+    *,
+    is_change: bool = False,
 ) -> wire.Outgoing:
     starts, ends = span(event)
     by = sender or (event.organizer.address if event.organizer is not None else "")
     return wire.Outgoing(
-        method, text, by, list(recipients), event.title, event.place, starts, ends, event.all_day
+        *(method, text, by, list(recipients), event.title, event.place, starts, ends),
+        *(event.all_day, is_change),
     )
 
 

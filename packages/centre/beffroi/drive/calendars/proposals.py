@@ -274,7 +274,8 @@ def _accepted(
 
 def _request(events: Sequence[Event]) -> wire.Outgoing:
     people = sorted(inviting.invited(events[0]))
-    return inviting.outgoing("REQUEST", itip_text.calendar("REQUEST", events), people, events[0])
+    text = itip_text.calendar("REQUEST", events)
+    return inviting.outgoing("REQUEST", text, people, events[0], is_change=True)
 
 
 def _at_proposed(found: Found, main: Event) -> Event:

@@ -50,7 +50,8 @@ class Guest(msgspec.Struct, frozen=True):
 
 class Outgoing(msgspec.Struct, frozen=True):
     """To be sent by mail: ``text`` with its ``method`` (RFC 5546), to these addresses, ``sender`` being who invites or
-    answers. Times in UTC, of an ``all_day`` one the dates count, the last one included."""
+    answers. Times in UTC, of an ``all_day`` one the dates count, the last one included. ``is_change``: all of them were
+    invited to it before."""
 
     method: str
     text: str
@@ -61,6 +62,7 @@ class Outgoing(msgspec.Struct, frozen=True):
     starts: datetime
     ends: datetime
     all_day: bool
+    is_change: bool = False
 
 
 class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

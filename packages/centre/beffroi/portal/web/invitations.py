@@ -269,8 +269,10 @@ def tell(
                     sender=one.sender,
                     from_name=team.title_of(mailbox) or identity.person_name(actor.id),
                     recipients=one.recipients,
-                    subject=words.subject(one.method, one.title, reply),
-                    words=words.letter(one.method, one.title, one.place, moment, reply),
+                    subject=words.subject(one.method, one.title, reply, is_change=one.is_change),
+                    words=words.letter(
+                        one.method, one.title, one.place, moment, reply, is_change=one.is_change
+                    ),
                     calendar=one.text,
                 )
             )
