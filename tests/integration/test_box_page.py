@@ -176,6 +176,8 @@ def test_the_page_works_without_the_centre_and_says_when_the_agent_is_away(hall:
     hall.cut(down=True)
     try:
         until(lambda: "Le centre ne répond plus" in html(hall), "the cut is not said")
+        assert "internet fonctionne" not in html(hall), "nobody knows: it may be the whole line"
+        assert "redémarrez la box" in html(hall)
     finally:
         hall.cut(down=False)
     until(lambda: "coupée" not in html(hall), "it is back")

@@ -102,8 +102,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "The protection works: dangerous addresses or names were refused {} times.",
     ),
     "weather_cut": (
-        "Le centre ne répond plus depuis {}. La dernière liste reste appliquée ; internet fonctionne.",
-        "The centre has not answered since {}. The last list stays in force; the internet works.",
+        "Le centre ne répond plus depuis {}. La dernière liste reste appliquée. Si les ordinateurs n’ont plus internet "
+        "non plus, redémarrez la box de l’opérateur ; sinon, il n’y a rien à faire.",
+        "The centre has not answered since {}. The last list stays in force. If the computers have no internet either, "
+        "restart the operator’s router; else there is nothing to do.",
     ),
     "weather_never": (
         "Le boîtier n’a pas encore joint le centre. Sa dernière liste est appliquée.",
