@@ -14,10 +14,10 @@ from beffroi_box.enforce import site_of
 from beffroi_box.errors import CentreUnreachable
 from beffroi_box.firstboot import FirstBoot
 from beffroi_box.found import Found
-from beffroi_box.local import AskEnrol, AskState, State
+from beffroi_box.local import AskEnrol, AskState, Block, State
 from beffroi_box.modes import Plan
 from beffroi_box.network import Network
-from beffroi_box.pagehtml import first_boot_page, weather
+from beffroi_box.pagehtml import first_boot_page, state_page, weather
 from beffroi_box.pagewords import words
 from beffroi_box.ruleset import ruleset
 from beffroi_box.store import Identity, Store
@@ -214,3 +214,13 @@ def test_the_box_s_own_settings_are_refused_by_name_as_before(tmp_path: Path) ->
     (tmp_path / "box.toml").write_text("")
     (tmp_path / "network.toml").write_text('network_trouble = "x"\n')
     assert "no such setting" in load(tmp_path).network_trouble
+
+
+def test_the_page_writes_numbers_in_groups_and_versions_as_they_are() -> None:
+    block = Block("domain", "a.example", "phishing", "dec_1", 12345, 0, 0)
+    state = State(
+        "BF-1", "x", "1", enrolled=True, connected=True, entries=1048576, policy_version=1234, blocks=[block]
+    )
+    french, english = state_page("fr", state), state_page("en", state)
+    assert "1\xa0048\xa0576 et 0 listes" in french and "12\xa0345 × " in french and "version 1234" in french
+    assert "1,048,576 and 0 lists" in english and "refused 12,345 times" in english

@@ -84,7 +84,7 @@ class FirstBoot:
         self._store.prepare()
         public = public_bytes(self._store.key())
         self._serial, self._fingerprint = serial_of(public), fingerprint(public)
-        self._enrolment = self._told = ""
+        self._enrolment = ""
         self._tried_at = -TRY_EVERY_S
         self._done = threading.Event()
 
@@ -128,8 +128,6 @@ class FirstBoot:
             centre=config.centre,
             settings_trouble=config.settings_trouble,
             enrolment=self._enrolment,
-            enrolment_told=self._told,
-            now=int(time.time()),
             mode=network.plan.mode if network.plan else "",
             mode_trouble=network.trouble,
         )
@@ -168,7 +166,7 @@ class FirstBoot:
             log.warning("the enrolment on the disk cannot be used: %s", error)
 
     def _begin(self, config: BoxConfig, code: EnrolmentCode, serial: str, *, heard: bool) -> None:
-        self._enrolment, self._told = "waiting" if heard else "asking", ""
+        self._enrolment = "waiting" if heard else "asking"
 
         def keep_centre() -> None:
             """Not before one knows the code: the page asks again for an address with a mistake in it."""
@@ -192,7 +190,6 @@ class FirstBoot:
                         time.sleep(TRY_EVERY_S)
                         continue
                     self._enrolment = getattr(error, "code", "disk")
-                    self._told = str(error)
                     log.warning("enrolment: %s", error)
                     return
                 self._enrolment = "done"

@@ -73,11 +73,9 @@ class State(msgspec.Struct):
     enrolled: bool = False
     centre: str = ""
     enrolment: str = ""
-    enrolment_told: str = ""
     collectivite: str = ""
     connected: bool = False
     heard_at: int = 0
-    now: int = 0
     stale: bool = False
     trouble: str = ""
     resolver_trouble: str = ""
@@ -90,7 +88,6 @@ class State(msgspec.Struct):
     entries: int = 0
     lists: int = 0
     policy_version: int = 0
-    portal: str = ""
     blocks: list[Block] = []
     changes: list[PolicyChange] = []
     labels: list[str] = []

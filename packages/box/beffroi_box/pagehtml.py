@@ -12,7 +12,7 @@ from html import escape
 
 from beffroi_box.local import Block, PolicyChange, State
 from beffroi_box.pagerules import PAGE_ADDRESS
-from beffroi_box.pagewords import words
+from beffroi_box.pagewords import number, words
 
 STYLE = """
 :root{color-scheme:light dark;--ink:#1d2733;--muted:#566577;--paper:#fbf9f5;--card:#fff;--line:#e4dfd5;--edge:#8a8478;
@@ -168,7 +168,7 @@ def state_page(language: str, state: State) -> str:
         (words(language, "entries"), words(language, "lists", state.entries, state.lists)),
         (words(language, "inspection"), _inspection(language, state)),
         (words(language, "relay"), _relay(language, state)),
-        (words(language, "policy"), words(language, "policy_n", state.policy_version)),
+        (words(language, "policy"), words(language, "policy_n", str(state.policy_version))),
         (words(language, "version"), state.version),
         (words(language, "serial"), state.serial),
         (words(language, "fingerprint"), state.fingerprint),
@@ -223,8 +223,9 @@ def _block_row(language: str, block: Block) -> str:
         lift = f'<a href="/debloquer?quoi={escape(block.value)}" aria-label="{named}">' + (
             f"{escape(words(language, 'col_lift'))}</a>"
         )
+    seen = f"{number(language, block.count)} × · {when(block.last_at)}"
     return (
-        f'<li><div class="row"><b>{escape(block.value)}</b><span>{block.count} × · {when(block.last_at)}</span></div>'
+        f'<li><div class="row"><b>{escape(block.value)}</b><span>{seen}</span></div>'
         f'<div class="row"><span class="note">{escape(reason)}</span>{lift}</div></li>'
     )
 
@@ -235,7 +236,7 @@ def _change_row(language: str, change: PolicyChange) -> str:
     said = ", ".join(part for part in (outcome, by) if part)
     why = f"<div>{escape(change.why)}</div>" if change.why else ""
     return (
-        f'<li><div class="row"><b>{escape(words(language, "policy_n", change.version))}</b>'
+        f'<li><div class="row"><b>{escape(words(language, "policy_n", str(change.version)))}</b>'
         f'<span>{when(change.at)}</span></div><div class="note">{escape(said)}</div>{why}</li>'
     )
 

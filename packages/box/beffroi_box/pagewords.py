@@ -314,14 +314,20 @@ WORDS: dict[str, tuple[str, str]] = {
 }
 
 
+def number(language: str, value: int) -> str:
+    """In groups of three, as the language writes them."""
+    return f"{value:,}" if language == "en" else f"{value:,}".replace(",", "\N{NO-BREAK SPACE}")
+
+
 def words(language: str, key: str, *values: object) -> str:
-    """Return the text; an unknown key of a reason or an error has a general one."""
+    """Return the text, with numbers in groups; an unknown key of a reason or an error has a general one."""
     pair = WORDS.get(key)
     if pair is None and key.startswith("reason."):
         return key.removeprefix("reason.")
     if pair is None:
         pair, values = WORDS["unknown_error"], (key,)
-    return pair[LANGUAGES.index(language)].format(*values)
+    said = (number(language, value) if isinstance(value, int) else value for value in values)
+    return pair[LANGUAGES.index(language)].format(*said)
 
 
 def language_of(header: str, asked: str) -> str:
