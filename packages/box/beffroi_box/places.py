@@ -21,16 +21,16 @@ from beffroi_protocol.protected import reason_protected
 _NETWORKD_RUNS = Path("/run/systemd/netif/state")
 
 
-class _Address(msgspec.Struct):
+class Address(msgspec.Struct):
     local: str = ""
     prefixlen: int = 0
 
 
-class _Link(msgspec.Struct):
-    addr_info: list[_Address] = []
+class Link(msgspec.Struct):
+    addr_info: list[Address] = []
 
 
-class _Route(msgspec.Struct):
+class Route(msgspec.Struct):
     gateway: str = ""
 
 
@@ -55,7 +55,7 @@ def own_networks(lan: str, wan: str) -> tuple[str, ...]:
     """The LAN's networks and the box's own WAN addresses: a block of them would lock the town hall out."""
     found: list[str] = []
     for interface, whole in ((lan, True), (wan, False)):
-        for link in _ip("addr", "show", "dev", interface, kind=list[_Link]) if interface else ():
+        for link in ip_shows("addr", "show", "dev", interface, kind=list[Link]) if interface else ():
             found += [f"{a.local}/{a.prefixlen}" if whole else a.local for a in link.addr_info if a.local]
     return tuple(found)
 
@@ -69,7 +69,7 @@ def gateways(interface: str) -> tuple[str, ...]:
     found = {
         route.gateway
         for family in ("-4", "-6")
-        for route in _ip(family, "route", "show", "default", "dev", interface, kind=list[_Route])
+        for route in ip_shows(family, "route", "show", "default", "dev", interface, kind=list[Route])
     }
     return tuple(sorted(found - {""}))
 
@@ -89,7 +89,7 @@ def translations(interface: str) -> tuple[str, ...]:
 def forget(neighbours: Iterable[str], interface: str) -> None:
     """The next packet to one of them asks on the wire who it is."""
     for address in neighbours:
-        _ip("neigh", "del", address, "dev", interface, kind=list[_Route])
+        ip_shows("neigh", "del", address, "dev", interface, kind=list[Route])
 
 
 def _described(interface: str) -> _Status | None:
@@ -120,7 +120,8 @@ def _described(interface: str) -> _Status | None:
         return None
 
 
-def _ip[T](*arguments: str, kind: type[list[T]]) -> list[T]:
+def ip_shows[T](*arguments: str, kind: type[list[T]]) -> list[T]:
+    """What ip(8) says, empty where it says nothing."""
     return _decoded(("ip", "-json", *arguments), kind) or []
 
 

@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-import json
 import socket
-import subprocess
-from typing import Any
 
 from beffroi_box.look import arp_sender
+from beffroi_box.places import Link, Route, ip_shows
 
 ETH_P_ARP = 0x0806
 STABLE_S = 180
@@ -86,17 +84,12 @@ def _place(name: str) -> tuple[list[ipaddress.IPv4Network], set[str]]:
     """The private networks there, and the addresses that are nobody's machine: the box's own and its gateways'."""
     networks: list[ipaddress.IPv4Network] = []
     known: set[str] = set()
-    for link in _ip("addr", "show", "dev", name):
-        for one in link.get("addr_info", ()):
-            address = ipaddress.ip_address(one["local"])
-            known.add(one["local"])
-            if any(address.version == 4 and address in inside for inside in INSIDE):
-                networks.append(ipaddress.IPv4Network((one["local"], one["prefixlen"]), strict=False))
-    known |= {route["gateway"] for route in _ip("route", "show", "dev", name) if "gateway" in route}
+    for link in ip_shows("-4", "addr", "show", "dev", name, kind=list[Link]):
+        for one in link.addr_info:
+            address = ipaddress.IPv4Address(one.local)
+            known.add(one.local)
+            if any(address in inside for inside in INSIDE):
+                networks.append(ipaddress.IPv4Network((one.local, one.prefixlen), strict=False))
+    routes = ip_shows("-4", "route", "show", "dev", name, kind=list[Route])
+    known |= {route.gateway for route in routes} - {""}
     return networks, known
-
-
-def _ip(*arguments: str) -> list[dict[str, Any]]:
-    done = subprocess.run(["ip", "-4", "-json", *arguments], capture_output=True, check=False, timeout=5)
-    found: list[dict[str, Any]] = json.loads(done.stdout or b"[]")
-    return found
