@@ -201,6 +201,31 @@ def test_outlook_finds_its_settings_whatever_it_posts(domain: Domain, path: str)
     space = "{http://schemas.microsoft.com/exchange/autodiscover/outlook/responseschema/2006a}"
     servers = [one.text for one in ElementTree.fromstring(answer.content).iter(f"{space}Server")]
     assert servers == ["mx.beffroi.test", "mx.beffroi.test"]
+    assert b"LoginName" not in answer.content
+
+
+@pytest.mark.parametrize(
+    ("asked", "login"),
+    [
+        ("Mairie@beaune.test", "Mairie@beaune.test"),
+        ("mairie+x@beaune.test", "mairie+x@beaune.test"),
+        ("mairie@nuits.test", None),
+        ("<b/>mairie@beaune.test", None),
+        ("a&amp;b@beaune.test", None),
+        ("é@beaune.test", None),
+        ("", None),
+    ],
+)
+def test_outlook_signs_in_with_the_whole_address_that_it_asks_for(
+    domain: Domain, asked: str, login: str | None
+) -> None:
+    space = "http://schemas.microsoft.com/exchange/autodiscover/outlook"
+    wish = f"<Request><EMailAddress>{asked}</EMailAddress></Request>"
+    body = f'<?xml version="1.0"?><Autodiscover xmlns="{space}/requestschema/2006">{wish}</Autodiscover>'
+    headers = {"Host": "autodiscover.beaune.test"}
+    answer = Client().post("/autodiscover/autodiscover.xml", body, content_type="text/xml", headers=headers)
+    found = ElementTree.fromstring(answer.content).iter(f"{{{space}/responseschema/2006a}}LoginName")
+    assert [one.text for one in found] == ([login] * 2 if login else [])
 
 
 def test_the_referent_declares_and_the_criteria_are_shown_one_by_one(domain: Domain, beaune: Commune) -> None:
