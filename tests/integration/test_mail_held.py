@@ -317,7 +317,8 @@ def test_a_link_opens_one_mailbox_of_one_owner_for_some_days(
         assert Client().get("/retenus/liste/", {"l": wrong}).status_code == 404
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(links, "LIFE_S", -1)
-        assert Client().get("/retenus/liste/?l=" + text).status_code == 404
+        late = Client().get("/retenus/liste/?l=" + text)
+        assert late.status_code == 404 and "Ce lien du résumé n’est plus valable" in late.content.decode()
     Mailbox.objects.filter(pk=box.pk).update(person_id=beaune.colleague.id)
     assert Client().get("/retenus/liste/?l=" + text).status_code == 404
 

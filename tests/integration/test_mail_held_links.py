@@ -144,7 +144,8 @@ def test_a_mail_s_link_is_for_this_mail_of_this_owner_for_some_days(
         assert answer.status_code == 404 and "fournitures" not in answer.content.decode()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(links, "LIFE_S", -1)
-        assert Client().get(path_of(row, box)).status_code == 404
+        late = Client().get(path_of(row, box))
+        assert late.status_code == 404 and "Ce lien du résumé n’est plus valable" in late.content.decode()
     Mailbox.objects.filter(pk=box.pk).update(person_id=beaune.colleague.id)
     assert Client().get(f"/retenus/lien/liberer/?l={text}").status_code == 404
     Mailbox.objects.filter(pk=box.pk).update(person_id=beaune.agent.id, closed_at=clock.now())

@@ -44,6 +44,13 @@ _BY_CODE = {
         gettext_lazy("Cette pièce jointe est bloquée"),
         gettext_lazy("Elle fait partie d’une attaque reconnue : elle ne peut pas être enregistrée ici."),
     ),
+    "mail.held_link_too_old": (
+        gettext_lazy("Ce lien du résumé n’est plus valable"),
+        gettext_lazy(
+            "Il servait pendant sept jours. Connectez-vous au portail : ce qui est encore retenu est dans "
+            "« Courriels retenus »."
+        ),
+    ),
     "mail.words_not_ready": (
         gettext_lazy("La recherche n’est pas encore prête"),
         gettext_lazy(

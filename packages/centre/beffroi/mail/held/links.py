@@ -3,7 +3,8 @@
 Purpose: a secretary sees from her mail what is held, before she signs in; releasing asks for the sign-in.
 Input:   hostile; a link travels in a mail and may be forwarded, and programs open it. It is good for one mailbox and
          who read it at that time.
-Fails:   closed: a link that is late, changed, of a closed mailbox or of one that others read is "no such page".
+Fails:   closed: a link that is changed, of a closed mailbox or of one that others read is "no such page"; one that is
+         late says so.
 """
 
 from __future__ import annotations
@@ -25,15 +26,23 @@ SALT = "mail.held.list"
 SALT_OF_ONE = "mail.held.one"
 
 
+class LinkTooOld(NotFound):
+    """This link of a digest is older than a week; what is still held stands on the portal's page."""
+
+    code = "mail.held_link_too_old"
+
+
 def make(mailbox: Mailbox) -> str:
     """The text that opens the list of this mailbox for ``LIFE_S`` seconds."""
     return signing.dumps([mailbox.id, _readers(mailbox)], key=settings.HELD_LINK_KEY, salt=SALT)
 
 
 def read(text: str) -> Mailbox:
-    """Errors: NotFound."""
+    """Errors: NotFound, LinkTooOld."""
     try:
         mailbox_id, readers = signing.loads(text, key=settings.HELD_LINK_KEY, salt=SALT, max_age=LIFE_S)
+    except signing.SignatureExpired:
+        raise LinkTooOld from None
     except (signing.BadSignature, ValueError, TypeError):
         raise NotFound("link") from None
     found = Mailbox.objects.filter(pk=mailbox_id, closed_at=None).first()
@@ -48,7 +57,7 @@ def make_for(row: HeldMail, mailbox: Mailbox) -> str:
 
 
 def read_one(text: str) -> HeldMail:
-    """In whatever state it is by now. Errors: NotFound."""
+    """In whatever state it is by now. Errors: NotFound, LinkTooOld."""
     name = text.partition(":")[0]
     row = HeldMail.objects.filter(pk=name).first() if is_id(name, "hld") else None
     mailbox = Mailbox.objects.filter(pk=row.mailbox_id, closed_at=None).first() if row is not None else None
@@ -56,6 +65,8 @@ def read_one(text: str) -> HeldMail:
         raise NotFound("link")
     try:
         _signer(mailbox).unsign(text, max_age=LIFE_S)
+    except signing.SignatureExpired:
+        raise LinkTooOld from None
     except signing.BadSignature:
         raise NotFound("link") from None
     return row

@@ -2,7 +2,7 @@
 
 Input:  hostile; the link travels in a mail. Programs open it, too: a GET releases and blocks nothing.
 Access: without a sign-in, the subject, as in the list; sender, reason and button for its owner alone. Whoever else is
-        signed in gets "no such page", as for a link that is late or changed.
+        signed in gets "no such page", as for a link that is changed; one that is late says so.
 """
 
 from __future__ import annotations
