@@ -77,6 +77,7 @@ def test_mail_that_is_returned_comes_back_to_its_sender(kept: Sending, beaune: C
     run_pending("main")
     (told,) = _told(kept, box)
     assert told.startswith("Votre message n’a pas été remis\n") and "cette adresse n’existe pas" in told
+    assert "« blocked », « listed », « policy » : son serveur tient ce message pour indésirable" in told
     assert f"<x@{SILENT}>" in told, "which address, and what its server says"
     assert not _waiting(kept, box.address)
     client = kept.post.imap(box)

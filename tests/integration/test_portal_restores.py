@@ -65,6 +65,17 @@ def test_only_readers_and_referents_of_the_same_commune_ask(beaune: Commune, nui
     assert (queries.waiting(SYSTEM), queries.waiting(beaune.referent)) == (2, 0)
 
 
+def test_who_takes_a_restore_back_after_somebody_else_reads_that_it_is(beaune: Commune) -> None:
+    row = actions.ask(actor=beaune.agent, mailbox=own_mailbox(beaune), at=yesterday())
+    with pytest.raises(Conflict, match="not done"):
+        actions.undo(actor=SYSTEM, restore=row)
+    seen_before = Restore.objects.get(pk=row.pk)
+    seen_before.state = Restore.State.DONE
+    Restore.objects.filter(pk=row.pk).update(state=Restore.State.UNDONE)
+    with pytest.raises(Conflict, match="taken back already"):
+        actions.undo(actor=SYSTEM, restore=seen_before)
+
+
 def test_a_request_is_bounded_and_its_words_are_no_command(beaune: Commune) -> None:
     box = own_mailbox(beaune)
     for values in (

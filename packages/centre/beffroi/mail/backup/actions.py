@@ -147,11 +147,13 @@ def carry_out(*, actor: Actor, restore: Restore, tell: Tell | None = None) -> Re
 def undo(*, actor: Actor, restore: Restore) -> int:
     """Take away the copies that still lie where they were put; return how many.
 
-    Errors: NotAllowed, Conflict (not done), BackupUnavailable, BackupRefused.
+    Errors: NotAllowed, Conflict (not done, or taken back already), BackupUnavailable, BackupRefused.
     """
     actor.require_departement("restore from a backup")
-    if restore.state != Restore.State.DONE:
-        raise Conflict("this restore is not done")
+    state = Restore.objects.get(pk=restore.pk).state
+    if state != Restore.State.DONE:
+        undone = state == Restore.State.UNDONE
+        raise Conflict("this restore is taken back already" if undone else "this restore is not done")
     removed = int(asking.ask(settings.BEFFROI, "undo", restore_id=restore.id)["removed"])
     with transaction.atomic():
         locked = Restore.objects.select_for_update().get(pk=restore.pk)
