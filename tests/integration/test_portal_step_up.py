@@ -45,6 +45,23 @@ def test_what_was_given_up_is_not_done_by_the_next_confirmation(beaune: Commune)
     assert not AppPassword.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("came_from", "leads_to"),
+    [
+        ("https://testserver:80/personnes/?q=a&p=1#x", "/personnes/?q=a&amp;p=1"),
+        ("https://testserver:80/confirmer/?next=/personnes/ajouter/", "/acces/"),
+        ("https://other.example/personnes/", "/acces/"),
+        ("javascript:alert(1)", "/acces/"),
+        ("", "/acces/"),
+    ],
+)
+def test_who_does_not_confirm_is_where_they_were(beaune: Commune, came_from: str, leads_to: str) -> None:
+    client = portal_client(beaune.referent_membership)
+    confirming = client.get("/personnes/ajouter/")["Location"]
+    asked = client.get(confirming, headers={"Referer": came_from})
+    assert f'href="{leads_to}">Renoncer' in asked.content.decode()
+
+
 def test_what_was_begun_for_one_commune_is_not_done_for_the_other(
     beaune: Commune, nuits: Commune, system: Actor
 ) -> None:

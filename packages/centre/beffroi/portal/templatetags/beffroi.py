@@ -8,12 +8,14 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path
 from string import digits
+from urllib.parse import urlsplit
 
 from django import template
 from django.forms import BoundField
 from django.template import defaultfilters
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
@@ -48,6 +50,17 @@ def _drawing(name: str) -> str:
 def date(value: datetime | str | None, form: str | None = None) -> str:
     """In the place of Django's."""
     return dates.written(str(defaultfilters.date(value, form)))
+
+
+@register.simple_tag(takes_context=True)
+def given_up(context: template.RequestContext) -> str:
+    """Where who does not confirm goes: the page that they were on, which a browser still names after it was led away;
+    "Mon accès" where it names none of ours, or this one."""
+    request = context["request"]
+    came_from = request.headers.get("Referer", "")
+    is_ours = url_has_allowed_host_and_scheme(came_from, {request.get_host()})
+    path = urlsplit(came_from)._replace(scheme="", netloc="", fragment="").geturl()
+    return path if is_ours and not path.startswith(reverse("account_reauthenticate")) else reverse("access")
 
 
 @register.simple_tag
