@@ -13,11 +13,12 @@ from beffroi.incidents import actions as incidents
 from beffroi.incidents.rules import Kind
 from beffroi.lib import clock
 from beffroi.portal import about, months, weather_words
-from beffroi.portal.web import home
+from beffroi.portal.web import home, weather
 from beffroi.watch.sources.models import FeedSource, SourceTrial
 from beffroi.watch.weather import actions
 from beffroi.watch.weather.models import WeatherDay
 from beffroi.watch.weather.rules import FIGURES, Level, Reason, Weather
+from django.urls import reverse
 
 from tests.conftest import Commune
 from tests.fixtures_portal import console_client, no_door, on_listener, portal_client
@@ -65,6 +66,27 @@ def test_home_says_the_weather_first(beaune: Commune, territory: None, shown_mai
         "2 actions vous attendent. Météo cyber de Beaune : Vigilance Voir la météo 1 boîtier ne répond"
         in page
     )
+
+
+def test_each_reason_leads_to_where_it_is_dealt_with(
+    beaune: Commune, territory: None, shown_mail: object
+) -> None:
+    incidents.open_incident(
+        actor=incidents.SYSTEM,
+        kind=Kind.FOREIGN_SIGN_IN,
+        collectivite_id=beaune.id,
+        subject="x",
+        occurred_at=clock.now(),
+        data={"count": 2, "address": "185.203.116.9"},
+    )
+    Box.objects.filter(serial="BF-0").update(last_seen_at=clock.now() - timedelta(hours=3))
+    client = portal_client(beaune.agent_membership)
+    for page in ("/", "/meteo/"):
+        shown = client.get(page).content.decode()
+        assert re.search(r'<a href="/dossiers/">1 dossier grave est ouvert[^<]*</a>', shown)
+        assert re.search(r'<a href="/boitier/">1 boîtier ne répond plus[^<]*</a>', shown)
+    assert set(weather.WAYS) == set(weather_words.PAST), "each reason of a commune"
+    assert all(client.get(reverse(way)).status_code == 200 for way in weather.WAYS.values())
 
 
 def test_home_counts_each_thing_that_waits_once_also_what_it_has_no_room_to_show(

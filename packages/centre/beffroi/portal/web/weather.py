@@ -17,11 +17,21 @@ from beffroi.lib import clock
 from beffroi.portal import incident_view, months, weather, weather_words
 from beffroi.portal.pages import for_agents, page
 from beffroi.watch.weather import rules
-from beffroi.watch.weather.rules import Inputs
+from beffroi.watch.weather.rules import Inputs, Reason
 
 HISTORY_DAYS = 30
 SHEET_LINES = 4
 """Of incidents on one A4 page; how many more there were is said."""
+
+WAYS: dict[str, str] = {
+    Reason.SEVERE_INCIDENT: "incidents",
+    Reason.MANY_INCIDENTS: "incidents",
+    Reason.INCIDENT: "incidents",
+    Reason.BOX_SILENT: "own_boxes",
+    Reason.UNREPORTED: "blocks",
+    Reason.SURGE: "own_boxes",
+}
+"""Reason of a commune -> the page on which it is seen, and dealt with."""
 
 
 @require_GET
@@ -89,6 +99,6 @@ def now(actor: Actor) -> dict[str, Any]:
         "weather": found,
         "level": weather_words.level(found.level),
         "sentence": weather_words.sentence(found),
-        "reasons": weather_words.reasons(found),
+        "reasons": [(weather_words.reason(code, count), WAYS[code]) for code, count in found.reasons],
         "inputs": looked_at,
     }
