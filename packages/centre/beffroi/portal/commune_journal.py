@@ -70,6 +70,7 @@ KINDS = {
             "incident:exported",
             "identity:person:exported",
             "audit:journal:exported",
+            "audit:register:exported",
         ),
     ),
     "effacements": (

@@ -115,6 +115,7 @@ VERBS = {
     "retention:refused": gettext_lazy("Purge refusée : horloge incertaine"),
     "retention:clock_confirmed": gettext_lazy("Purge : horloge confirmée par une personne"),
     "audit:journal:exported": gettext_lazy("Journal d’une collectivité téléchargé"),
+    "audit:register:exported": gettext_lazy("Registre des violations téléchargé"),
     "audit:log:pruned": gettext_lazy("Anciennes lignes du journal retirées"),
     "communes:collectivite:enrolled": gettext_lazy("Collectivité inscrite"),
     "communes:collectivite:renamed": gettext_lazy("Nom ou code de la collectivité changé"),

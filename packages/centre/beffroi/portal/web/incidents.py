@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods
 
+from beffroi.core.audit import queries as audit
 from beffroi.core.identity.actor import Actor
 from beffroi.incidents import actions, queries
 from beffroi.incidents.models import Incident
@@ -32,6 +33,7 @@ def incidents(request: HttpRequest, actor: Actor) -> HttpResponse:
         "open": incident_view.summaries(actor, queries.open_incidents(actor)),
         "unanswered": incident_view.summaries(actor, queries.closed_unanswered(actor)),
         "closed": incident_view.summaries(actor, closed),
+        "keeps_register": audit.may_read(actor),
     }
     part = asks_part(request, "list")
     return page(request, "portal/parts/incidents.html" if part else "portal/incidents.html", context)

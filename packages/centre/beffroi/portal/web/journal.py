@@ -6,8 +6,6 @@ Access: the collectivité of the session; for everybody else there is no such pa
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable
 from urllib.parse import urlencode
 
@@ -24,9 +22,8 @@ from beffroi.core.audit import actions as audit
 from beffroi.core.audit import queries, told
 from beffroi.core.identity.actor import Actor
 from beffroi.core.retention import queries as retention
-from beffroi.lib import clock, digits
+from beffroi.lib import clock, digits, spreadsheet
 from beffroi.lib.errors import NotFound
-from beffroi.lib.spreadsheet import inert
 from beffroi.portal import commune_journal, retention_words
 from beffroi.portal.commune_journal import ALL, KINDS, Line, Wanted
 from beffroi.portal.dates import day
@@ -93,7 +90,7 @@ def _file(request: HttpRequest, actor: Actor, wanted: Wanted) -> HttpResponse:
             request, _("Un fichier contient 20 000 lignes au plus : choisissez une période plus courte.")
         )
         return HttpResponseRedirect(f"{reverse('own_journal')}?{urlencode(asked)}")
-    content = table(commune_journal.lines(actor, found))
+    content = _table(commune_journal.lines(actor, found))
     with transaction.atomic():
         audit.record(
             actor,
@@ -106,13 +103,18 @@ def _file(request: HttpRequest, actor: Actor, wanted: Wanted) -> HttpResponse:
     return as_file(content, "text/csv; charset=utf-8", name)
 
 
-def table(lines: Iterable[Line]) -> bytes:
-    """As a French spreadsheet opens it: with its mark of UTF-8 and semicolons. No cell is computed."""
-    out = io.StringIO(newline="")
-    rows = csv.writer(out, delimiter=";", lineterminator="\r\n")
-    rows.writerow((_("Quand"), _("Quoi"), _("Qui"), _("Concerne"), _("Ligne scellée")))
-    for one in lines:
-        at = timezone.localtime(one.entry.at)
-        cells = (f"{at:%Y-%m-%d %H:%M:%S}", one.what, one.who, one.about, str(one.sealed or ""))
-        rows.writerow(map(inert, cells))
-    return out.getvalue().encode("utf-8-sig")
+def _table(lines: Iterable[Line]) -> bytes:
+    head = (_("Quand"), _("Quoi"), _("Qui"), _("Concerne"), _("Ligne scellée"))
+    return spreadsheet.table(
+        head,
+        (
+            (
+                f"{timezone.localtime(one.entry.at):%Y-%m-%d %H:%M:%S}",
+                one.what,
+                one.who,
+                one.about,
+                str(one.sealed or ""),
+            )
+            for one in lines
+        ),
+    )
