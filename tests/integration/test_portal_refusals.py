@@ -131,9 +131,7 @@ PORTAL = {
     "own_journal": Rule("own"),  # of a DPO or référent alone: tests/integration/test_journal_pages.py
     "own_retention": Rule("own"),  # the same
     "incidents": Rule("own"),
-    "incident_register": Rule(
-        "own"
-    ),  # of a DPO or référent alone: tests/integration/test_incident_register.py
+    "incident_register": Rule("own"),  # the same: tests/integration/test_incident_register.py
     "incident_new": Rule("own", data={"kind": "data_lost", "note": "x"}),
     "incident": Rule("ours", INCIDENT, {"note": "x"}),
     "incident_export": Rule("ours", INCIDENT),
