@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import sqlite3
@@ -162,6 +163,33 @@ def test_a_place_that_is_not_mounted_costs_no_key(place: Place, backups: Backups
         away.rename(held)
         assert backups.restore(place.owner).lost == 0
     require_sound(place, files)
+
+
+def test_nothing_is_begun_anew_in_the_empty_directory_of_a_disk_that_is_not_mounted(
+    place: Place, tmp_path: Path
+) -> None:
+    files, disk = filled(place), tmp_path / "disk"
+    config = dataclasses.replace(place.config, drive_backup_path=str(disk))
+    backups = Backups(config, place.communes)
+    assert backups.round().failed == ()
+    disk.rename(tmp_path / "away")
+    disk.mkdir()
+    again = Backups(config, place.communes)
+    again.keep_new_keys()
+    assert again.round().failed == (place.owner,)
+    assert not list(disk.iterdir())
+    assert "is its disk mounted" in work.problem(config, now_s=clock.epoch_s())
+    other = dataclasses.replace(config, drive_backup_path=str(tmp_path / "other"))
+    assert work.problem(other, now_s=clock.epoch_s()) != work.problem(config, now_s=clock.epoch_s())
+    disk.rmdir()
+    (tmp_path / "away").rename(disk)
+    assert again.round().failed == () and work.problem(config, now_s=clock.epoch_s()) == ""
+    assert again.restore(place.owner).lost == 0
+    require_sound(place, files)
+    shutil.rmtree(disk)
+    (config.state / "drive" / "backup-made-in").unlink()
+    anew = Backups(config, place.communes)
+    assert anew.round().failed == (), "who lost it for good says so"
 
 
 def test_lost_keys_come_back_by_themselves_and_erased_ones_do_not(place: Place, backups: Backups) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from beffroi.lib import clock
-from beffroi.mail.backup import told
+from beffroi.mail.backup import staging, told
 from beffroi.mail.backup.keeper import due
-from beffroi.mail.backup.store import HOST, KEY, Store
+from beffroi.mail.backup.store import HOST, KEY, NotInBackup, Store, StoreAway, root
 from beffroi.mail.backup.work import Work
 
 from tests.fixtures_drive import new_config
@@ -51,6 +52,47 @@ def test_a_snapshot_of_a_clock_that_stands_years_ahead_takes_no_other_away_for_a
     assert not set(years) & {one.id for one in store.snapshots()}, (
         "a clock that says so for a day is believed"
     )
+
+
+def test_a_backup_gives_back_what_it_holds_to_a_centre_in_another_directory(tmp_path: Path) -> None:
+    """As on the machine that takes the place of a lost one."""
+    first, second = new_config(tmp_path / "first"), new_config(tmp_path / "second")
+    for config in (first, second):
+        (config.secrets / KEY).write_text("of both")
+        (config.state / "backup-work" / "cache").mkdir(parents=True)
+    mailbox = staging.stage(first) / "mbx_1"
+    mailbox.mkdir(parents=True)
+    (mailbox / "mail").write_text("a")
+    store = Store(first)
+    store.prepare()
+    store.save(staging.stage(first), keep_days=35)
+    moved = Store(dataclasses.replace(second, backup_path=str(root(first))))
+    (there,) = moved.snapshots()
+    moved.bring(there, "mbx_1", tmp_path / "back")
+    assert (tmp_path / "back" / "mail").read_text() == "a"
+    with pytest.raises(NotInBackup):
+        moved.bring(there, "mbx_2", tmp_path / "nothing")
+
+
+def test_an_empty_place_where_backups_were_is_a_disk_that_is_not_mounted(tmp_path: Path) -> None:
+    """Begun anew there, backups would fill the disk of the centre, and all would look well."""
+    place, other = tmp_path / "disk", tmp_path / "other"
+    config = dataclasses.replace(new_config(tmp_path / "state"), backup_path=str(place))
+    (config.secrets / KEY).write_text("of no centre")
+    (config.state / "backup-work" / "cache").mkdir(parents=True)
+    store = Store(config)
+    store.prepare()
+    store.prepare()
+    place.rename(tmp_path / "away")
+    place.mkdir()
+    with pytest.raises(StoreAway, match="is its disk mounted") as caught:
+        store.prepare()
+    assert not list(place.iterdir())
+    Store(dataclasses.replace(config, backup_path=str(other))).prepare()  # another place is a choice
+    assert (other / "repository" / "config").exists()
+    Path(str(caught.value).rpartition("rm ")[2]).unlink()
+    store.prepare()
+    assert (place / "repository" / "config").exists()
 
 
 @pytest.mark.parametrize("what", ["database", "backup", "check", "drill"])

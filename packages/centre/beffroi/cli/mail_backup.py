@@ -185,6 +185,8 @@ def _say(address: str, row: Restore, told: dict[str, Any]) -> None:
     print(
         f"{told['missing']} mails are missing today; {told['present']} lie in the mailbox and stay as they are."
     )
+    if not (told["missing"] or told["present"] or told["private"]):
+        print("That backup holds no mail of it. Next: an older one with --at; ./beffroi mail backup list")
     if told["private"]:
         print(f"{told['private']} are marked private and come back only when their owner asks in the portal.")
 

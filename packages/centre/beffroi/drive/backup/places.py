@@ -19,7 +19,7 @@ import obstore
 
 from beffroi.drive.store import s3_listing
 from beffroi.drive.store.local_objects import LocalObjects
-from beffroi.drive.store.objects import BAD_SECTOR, ObjectMissing, Objects, failures
+from beffroi.drive.store.objects import BAD_SECTOR, ObjectMissing, Objects, StoreUnavailable, failures
 from beffroi.drive.store.s3_objects import S3Objects, s3_place
 from beffroi.drive.store.sealing import Bytes
 from beffroi.lib import clock, durable
@@ -30,6 +30,8 @@ S3_SECRET = "drive-backup.key"  # noqa: S105 - the name of the file
 SETTING = "drive_backup_path"
 _OBJECTS = "objects"
 _CLOCK = "clock"
+_MADE = "made"
+"""An empty file, there since the first backup."""
 MOST_READ_BYTES = 64 << 20
 """Of a picture's list: that of metadata of terabytes is shorter."""
 
@@ -75,6 +77,45 @@ def open_place(config: Config) -> Place:
     if config.drive_backup_path.startswith("s3:"):
         return S3Backups(config)
     return LocalBackups(directory(config))
+
+
+class PlaceAway(StoreUnavailable):
+    """{} holds no backups any more: is its disk mounted? Where it is lost, they begin anew after: rm {}"""
+
+    code = "drive.backup_place_away"
+
+
+def away(config: Config) -> PlaceAway | None:
+    """An empty directory where backups were made is one where a disk is not mounted. None where all is well."""
+    if not config.drive_backup_path.startswith("/"):
+        return None
+    folder = directory(config)
+    is_away = _is_known(config, folder) and not (folder / _MADE).exists()
+    return PlaceAway(folder, _known(config)) if is_away else None
+
+
+def begin(config: Config) -> None:
+    """Before something is written to the place. Errors: PlaceAway, StoreUnavailable, StoreFull."""
+    if error := away(config):
+        raise error
+    if config.drive_backup_path.startswith("/"):
+        folder = directory(config)
+        with failures():
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (folder / _MADE).touch(mode=0o600)
+            if not _is_known(config, folder):
+                durable.write(_known(config), (str(folder).encode(),), mode=0o600)
+
+
+def _is_known(config: Config, folder: Path) -> bool:
+    """Whether backups were made there; False for who may not know."""
+    with suppress(OSError):
+        return _known(config).read_text("utf-8") == str(folder)
+    return False
+
+
+def _known(config: Config) -> Path:
+    return config.state / "drive" / "backup-made-in"
 
 
 def directory(config: Config) -> Path:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from beffroi.drive.backup import calendars, pictures, turns, vault
+from beffroi.drive.backup import calendars, pictures, places, turns, vault
 from beffroi.drive.backup.places import SETTING, open_place
 from beffroi.drive.backup.vault import Copied, Picture, Vault
 from beffroi.drive.calendars import homes
@@ -95,6 +95,8 @@ def read_state(config: Config) -> State:
 
 def problem(config: Config, *, now_s: int) -> str:
     """For ``status``: one sentence with the next step, or ""."""
+    if error := places.away(config):
+        return f"{error}. Next: docs/runbooks/restore-drive.md"
     state = read_state(config)
     late_s = now_s - (state.done_s or state.since_s)
     if state.since_s and not -LATE_AFTER_S <= late_s <= LATE_AFTER_S:
@@ -219,14 +221,16 @@ class Backups(Worker):
             try:
                 found = (self._config.state / "drive" / collectivite_id / "keys.json").stat()
                 if self._kept.get(collectivite_id) != found.st_mtime_ns:
+                    places.begin(self._config)
                     Vault(self.place, Keys(self._config, collectivite_id)).keep_keys()
                     self._kept[collectivite_id] = found.st_mtime_ns
             except (BeffroiError, OSError) as error:
                 log.debug("%s: %s", collectivite_id, type(error).__name__)  # the next backup says it
 
     def back_up(self, collectivite_id: str) -> Made:
-        """One more picture of a collectivité. Errors: those of metadata, keys, objects; StoreFull."""
+        """One more picture of a collectivité. Errors: those of metadata, keys, objects; PlaceAway, StoreFull."""
         now_s = clock.paced_s()
+        places.begin(self._config)
         if vault.adopt_keys(self._config, collectivite_id, self.place):
             log.error("%s: its keys were lost or damaged, and came back from the backup", collectivite_id)
         made = Vault(self.place, Keys(self._config, collectivite_id))

@@ -17,15 +17,16 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
 
-from beffroi.lib import clock
+from beffroi.lib import clock, durable
 from beffroi.lib.config import Config, SettingInvalid
 from beffroi.lib.errors import BeffroiError, Unavailable
+from beffroi.mail.backup import staging
 
 KEY = "backup.key"
 HOST = "beffroi"
@@ -56,6 +57,12 @@ class StoreFailed(Unavailable):
     code = "backup.store_failed"
 
 
+class StoreAway(StoreFailed):
+    """{} holds no backups any more: is its disk mounted? Where it is lost, they begin anew after: rm {}"""
+
+    code = "backup.store_away"
+
+
 class NotInBackup(BeffroiError):
     """No backup holds this mailbox as of that moment. Next: ./beffroi mail backup list"""
 
@@ -65,12 +72,14 @@ class NotInBackup(BeffroiError):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """``at``: UTC, when it began; ``size_bytes``: of what was backed up; ``added_bytes``: what it took in the store."""
+    """``at``: UTC, when it began; ``size_bytes``: of what was backed up; ``added_bytes``: what it took in the store;
+    ``path``: where it lay then, on the machine of then."""
 
     id: str
     at: datetime
     size_bytes: int
     added_bytes: int
+    path: str
     tags: tuple[str, ...] = ()
 
 
@@ -99,15 +108,24 @@ class Store:
         self._cache = config.state / "backup-work" / "cache"
 
     def prepare(self) -> None:
-        """Make the repository where there is none. Errors: StoreFull, StoreFailed."""
-        folder = root(self._config)
+        """Make the repository where there never was one: an empty directory may be one where a disk is not mounted.
+        Errors: StoreAway, StoreFull, StoreFailed."""
+        folder, mark = root(self._config), staging.work(self._config) / "made-in"
+        is_there = (self.path / "config").exists()
+        is_known = mark.exists() and mark.read_text("utf-8") == str(folder)
+        if is_known and not is_there:
+            raise StoreAway(folder, mark)
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.chmod(0o700)
+            mark.parent.mkdir(mode=0o711, exist_ok=True)
         except OSError as error:
             raise StoreFailed(folder, error.strerror) from None
-        if not (self.path / "config").exists():
+        if not is_there:
             self._run("init")
+        if not is_known:
+            with suppress(OSError):  # of the centre's own disk, which may be full
+                durable.write(mark, (str(folder).encode(),), mode=0o600)
         self.unlock()
 
     def unlock(self) -> None:
@@ -165,13 +183,13 @@ class Store:
         """What the store takes on its disk."""
         return sum(one.stat().st_size for one in self.path.rglob("*") if one.is_file())
 
-    def bring(self, snapshot: Snapshot, folder: Path, target: Path) -> None:
-        """Put what ``folder`` was at this snapshot into the new directory ``target``.
+    def bring(self, snapshot: Snapshot, name: str, target: Path) -> None:
+        """Put what ``name`` was at this snapshot, below the folder that was saved, into the new directory ``target``.
 
         Errors: NotInBackup, StoreFull, StoreFailed.
         """
         try:
-            self._run("restore", f"{snapshot.id}:{folder}", "--target", str(target))
+            self._run("restore", f"{snapshot.id}:{snapshot.path}/{name}", "--target", str(target))
         except StoreFailed as error:
             if ": not found" in str(error):
                 raise NotInBackup from None
@@ -289,5 +307,6 @@ def _snapshot(told: dict[str, Any]) -> Snapshot:
         at,
         counted.get("total_bytes_processed", 0),
         counted.get("data_added_packed", 0),
+        told["paths"][0],
         tuple(told.get("tags") or ()),
     )

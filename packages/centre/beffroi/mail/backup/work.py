@@ -309,7 +309,7 @@ class Work:
         place.mkdir(mode=0o700)
         try:
             # Root's alone until all of it is there: nobody can put a link in the way of what restic writes.
-            self.store.bring(snapshot, staging.stage(self.config) / mailbox_id, place / mailbox_id)
+            self.store.bring(snapshot, mailbox_id, place / mailbox_id)
             if os.getuid() == 0:
                 for folder, names, files in os.walk(place):
                     for name in (*names, *files):
