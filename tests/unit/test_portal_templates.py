@@ -92,3 +92,11 @@ def test_a_fault_of_a_page_of_several_fields_stands_below_its_own(failed: str, i
     )
     page = field.render(Context({"error": "Donnez un prénom.", "failed": failed}))
     assert ("Donnez un prénom." in page) is ("aria-invalid" in page) is is_wrong
+
+
+def test_the_head_of_a_table_says_what_it_tells_and_which_column_is_of_numbers() -> None:
+    head = Template('{% load beffroi %}{% columns caption "Commune" "r" "Boîtes" %}')
+    assert head.render(Context({"caption": "Communes & boîtes"})) == (
+        '<caption class="sr">Communes &amp; boîtes</caption><thead><tr><th scope="col">Commune</th>'
+        '<th scope="col" class="r">Boîtes</th></tr></thead>'
+    )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Container, Mapping
 from datetime import datetime
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from string import digits
 from urllib.parse import urlsplit
@@ -14,7 +15,7 @@ from django import template
 from django.forms import BoundField
 from django.template import defaultfilters
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
@@ -118,6 +119,16 @@ def fact(content: SafeString, label: str, style: str = "") -> SafeString:
     """One of several things that are told of something, in its list (dl). ``style``: the classes of what is told."""
     styled = format_html(' class="{}"', style) if style else ""
     return format_html("<div><dt>{}</dt><dd{}>{}</dd></div>", label, styled, content)
+
+
+@register.simple_tag
+def columns(caption: str, *titles: str) -> SafeString:
+    """The head of a table: what it tells, which a screen reader says first, and the title of each column; "r" before
+    one whose numbers stand at the right."""
+    style = mark_safe(' class="r"')
+    cells = [(style if before == "r" else "", one) for before, one in pairwise(("", *titles)) if one != "r"]
+    head = '<caption class="sr">{}</caption><thead><tr>{}</tr></thead>'
+    return format_html(head, caption, format_html_join("", '<th scope="col"{}>{}</th>', cells))
 
 
 @register.simple_tag
