@@ -4,7 +4,6 @@ people wrote in the portal leaves."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from itertools import batched
 
 from beffroi_protocol.indicators import Indicator, Kind
@@ -14,14 +13,13 @@ from django.db import transaction
 from beffroi.core.communes import queries as communes
 from beffroi.core.decisions import exceptions
 from beffroi.core.events import Event, consumer, periodic, publish
-from beffroi.core.identity.models import AppPassword, Membership
-from beffroi.core.identity.queries import current_memberships
+from beffroi.core.identity.models import Membership
 from beffroi.lib import clock, envelopes
 from beffroi.lib.errors import Unavailable
 from beffroi.mail import (
+    app_passwords,
     awaited,
     deleted,
-    doveadm,
     journal,
     key_pairs,
     keys,
@@ -39,11 +37,9 @@ from beffroi.mail.models import Mailbox
 from beffroi.mail.quota import consumers as quota_consumers  # noqa: F401 - registers its own
 from beffroi.mail.quota import queries as quota
 from beffroi.mail.quota.models import MailboxRoom
-from beffroi.mail.sending import queries as sending
 from beffroi.mail.sending import queue
 
 RECOVERED_AT_ONCE = 500
-MAIL_PROTOCOLS = ("imap", "smtp", "sieve")
 REMEDIATION_VERB = "mail:remediation"
 
 
@@ -70,7 +66,7 @@ def project_mailbox(event: Event) -> None:
     engine = Doveadm(config)
     if not engine.opens(mailbox.address):
         raise MailboxNotReady("Dovecot")
-    project_passwords(mailbox)
+    app_passwords.put_all(mailbox)
     projections.put_route(config, address=mailbox.address)
     Mailbox.objects.filter(pk=mailbox.pk, ready_at=None).update(ready_at=clock.now())
     remediation.open_again(mailbox.id)
@@ -114,19 +110,6 @@ def end_awaited() -> None:
     awaited.end(look_up_anew)
 
 
-def project_passwords(mailbox: Mailbox) -> None:
-    """App passwords issued before the mailbox was there."""
-    if mailbox.person_id is None:
-        return
-    rows = AppPassword.objects.filter(
-        membership__person_id=mailbox.person_id,
-        membership__collectivite_id=mailbox.collectivite_id,
-        revoked_at=None,
-    )
-    for app_password_id in list(rows.values_list("id", flat=True)):
-        put_password(app_password_id)
-
-
 @consumer(
     name="mail.app_passwords",
     kinds=("identity:app_password_issued", "identity:app_password_revoked", "identity:access_ended"),
@@ -138,45 +121,8 @@ def project_app_password(event: Event) -> None:
     membership = Membership.objects.get(pk=told["membership_id"])
     one = told.get("app_password_id")
     asked = [one] if one else list(membership.app_passwords.values_list("id", flat=True))
-    if [each for each in asked if not put_password(each)]:
-        end_connections(_addresses(membership))
-
-
-def end_connections(addresses: Collection[str]) -> None:
-    """End what is open at Dovecot, after the projections know who may come back: a connection outlives the password
-    that opened it, for days in IDLE. Programs with a password of their own sign in again by themselves.
-
-    Errors: DoveadmUnavailable (retryable).
-    """
-    engine = Doveadm(settings.BEFFROI)
-    engine.run([doveadm.kick(one) for one in dict.fromkeys(addresses)])
-
-
-def _addresses(membership: Membership) -> list[str]:
-    """The person's mailboxes that an app password of this membership opens, or opened."""
-    # The commune comes from the credential: only this person's mailboxes of this collectivité.
-    mailboxes = Mailbox.objects.filter(
-        person_id=membership.person_id, collectivite_id=membership.collectivite_id, closed_at=None
-    )
-    return list(mailboxes.values_list("address", flat=True))
-
-
-def put_password(app_password_id: str) -> bool:
-    """False when it opens nothing any more, one of an erased account, too."""
-    row = AppPassword.objects.select_related("membership").filter(pk=app_password_id, revoked_at=None).first()
-    if row is None or all(m.id != row.membership_id for m in current_memberships(row.membership.person_id)):
-        projections.remove_app_password(settings.BEFFROI, app_password_id=app_password_id)
-        return False
-    membership = row.membership
-    held = Mailbox.objects.filter(pk__in=sending.held_mailboxes()).values_list("address", flat=True)
-    projections.put_app_password(
-        settings.BEFFROI,
-        app_password_id=row.id,
-        addresses=sorted(set(_addresses(membership)) - set(held)),
-        sha256=row.sha256,
-        protocols=[p for p in row.protocol_set.split(",") if p in MAIL_PROTOCOLS],
-    )
-    return True
+    if [each for each in asked if not app_passwords.put(each)]:
+        app_passwords.end_connections(app_passwords.addresses(membership))
 
 
 @consumer(

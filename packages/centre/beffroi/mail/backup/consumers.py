@@ -17,9 +17,8 @@ from beffroi.core.audit import actions as audit
 from beffroi.core.events import Event, consumer, periodic, publish
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import durable
-from beffroi.mail import projections
+from beffroi.mail import app_passwords, projections
 from beffroi.mail.backup.database.tables import RESTORED
-from beffroi.mail.consumers import put_password
 from beffroi.mail.engines import layout
 from beffroi.mail.models import CommuneKey, Mailbox
 
@@ -63,15 +62,15 @@ def project_all(event: Event) -> None:
     config = settings.BEFFROI
     if not layout.Paths(config.state).auth.exists():  # no engine was ever prepared here
         return
-    mailboxes, app_passwords = projections.known(config)
+    mailboxes, known = projections.known(config)
     rows = {one.id: one for one in Mailbox.objects.order_by("id")}
     for mailbox_id, address in mailboxes.items():
         if address == config.probe_address or address.endswith(projections.CLOSED_NAME):
             continue
         if mailbox_id not in rows or rows[mailbox_id].address != address:
             projections.remove_mailbox(config, mailbox_id=mailbox_id, address=address)
-    for app_password_id in app_passwords:
-        put_password(app_password_id)
+    for app_password_id in known:
+        app_passwords.put(app_password_id)
     for one in rows.values():
         if one.closed_at is None and not one.crypt_key:
             log.error("%s is open, and no key of it is left: nothing of it opens", one.id)

@@ -10,8 +10,7 @@ from django.conf import settings
 from beffroi.core.events import Event, consumer, periodic
 from beffroi.lib import clock
 from beffroi.lib.config import Config
-from beffroi.mail import consumers as mail
-from beffroi.mail import projections, signing
+from beffroi.mail import app_passwords, projections, signing
 from beffroi.mail.aliases import queries as aliases
 from beffroi.mail.domains import checking, site
 from beffroi.mail.domains import queries as domains
@@ -50,7 +49,7 @@ def project_held(event: Event) -> None:
     config = settings.BEFFROI
     projections.put_held(config, queries.held_accounts())
     mailbox = Mailbox.objects.get(pk=event.payload["mailbox_id"])
-    mail.project_passwords(mailbox)
+    app_passwords.put_all(mailbox)
     held = mailbox.id in queries.held_mailboxes()
     # An alias has several who write with it: what waits of theirs rests, too, until the account is given back.
     senders = {mailbox.address, *aliases.senders(mailbox)}
@@ -60,7 +59,7 @@ def project_held(event: Event) -> None:
         queue.change(config, "hold" if held else "release", ids)
     finally:
         if held:
-            mail.end_connections([mailbox.address])
+            app_passwords.end_connections([mailbox.address])
     exits.look(config)
 
 
