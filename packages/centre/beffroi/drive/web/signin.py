@@ -75,9 +75,7 @@ class Doorman:
 
     async def still(self, who: Who) -> None:
         """Asked again, where much time passed. Errors: NotSignedIn (also in another role), DeviceStopped."""
-        found = await asyncio.get_running_loop().run_in_executor(
-            self._executor, self._sign_in.holder, who.app_password_id
-        )
+        found = await self._asked(lambda: self._sign_in.holder(who.app_password_id))
         is_same = found is not None and (found.membership_id, found.role) == (who.membership_id, who.role)
         if not is_same or who.app_password_id in self._given_up:
             raise NotSignedIn
@@ -90,9 +88,7 @@ class Doorman:
         """
         if self._sign_ins.refuses(address):
             raise AddressRefused
-        found = await asyncio.get_running_loop().run_in_executor(
-            self._executor, self._sign_in.holder, app_password_id
-        )
+        found = await self._asked(lambda: self._sign_in.holder(app_password_id))
         if found is None or app_password_id in self._given_up:
             return None
         self._require_address(address, found)
@@ -102,6 +98,9 @@ class Doorman:
     def _require_address(self, address: str, who: Who) -> None:
         if self._sign_ins.refuses(address, who.collectivite_id):
             raise AddressRefused
+
+    async def _asked(self, question: Callable[[], Who | None]) -> Who | None:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, question)
 
     def refuse(self, app_password_id: str) -> None:
         """From now on."""
@@ -123,9 +122,7 @@ class Doorman:
         login, password = _basic(header)
         if not login:
             raise NotSignedIn
-        found = await asyncio.get_running_loop().run_in_executor(
-            self._executor, lambda: self._sign_in.check(login, password, address=request.address)
-        )
+        found = await self._asked(lambda: self._sign_in.check(login, password, address=request.address))
         if found is None:
             self._known.pop(digest, None)
             self._sign_ins.failed(request.address, login)

@@ -84,18 +84,19 @@ class Gate:
     """What the routes work with: table, spool, drain."""
 
     def __init__(self, config: Config) -> None:
+        routes = config.state / "projections" / "routes.sqlite"
         self.key = config.secret("mailgate.key")
         self.follower: Follower = door_follower(config, door="mailgate", channels=CHANNELS)
-        self.owners = Owners(config.state / "projections" / "routes.sqlite")
-        self.policies = Policies(config.state / "projections" / "routes.sqlite")
-        self.aliases = Aliases(config.state / "projections" / "routes.sqlite")
+        self.owners = Owners(routes)
+        self.policies = Policies(routes)
+        self.aliases = Aliases(routes)
         self.spool = Spool(config.state / "mailgate" / "spool.sqlite")
         self.failures = Failures()
         self.sign_ins = SignIns()
         self.sent = Sent(config.state / "mailgate" / "sending.sqlite", Limits.of(config))
         self.exits = Exits(config)
-        self.relays = Relays(config.state / "projections" / "routes.sqlite")
-        self.held = Held(config.state / "projections" / "routes.sqlite")
+        self.relays = Relays(routes)
+        self.held = Held(routes)
         self.probe = config.probe_address
         self.echo = config.probe_echo.lower()
         self.contain_at = config.sending_contain_refusals
