@@ -278,6 +278,14 @@ def test_a_form_that_cannot_be_used_says_why(
     assert Person.objects.count() == before and not ActivationCode.objects.exists()
 
 
+def test_a_role_that_one_may_not_give_is_told_at_its_field(beaune: Commune) -> None:
+    form = {**LEA, "local": "x", "domain": beaune.domain, "role": "dpo"}
+    page = confirmed(beaune.referent_membership).post(reverse("person_new"), form).content.decode()
+    (field,) = re.findall(r'<select [^>]*id="id_role"[^>]*>', page)
+    assert 'aria-invalid="true"' in field and 'aria-describedby="id_role_hint id_role_error"' in field
+    assert 'id="id_role_error"' in page
+
+
 def test_a_referent_adds_nobody_on_the_domain_or_in_the_name_of_another_commune(
     beaune: Commune, nuits: Commune
 ) -> None:
