@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -112,6 +113,27 @@ def test_what_is_wrong_in_the_form_is_said_beside_it(
     page = answer.content.decode()
     assert text in page and SECRET not in page
     assert not ImportJob.objects.exists()
+
+
+def test_a_protection_that_was_chosen_stays_chosen_while_something_else_is_wrong(
+    client: Client, mailbox: Mailbox
+) -> None:
+    form = {"fournisseur": "autre", "host": "imap.exemple.fr", "username": "", "tls": "starttls"}
+    page = client.post(reverse("mail_imports", args=[mailbox.id]), form).content.decode()
+    assert '<option value="starttls" selected>' in page
+
+
+def test_a_protection_that_is_none_is_told_at_its_field(client: Client, mailbox: Mailbox) -> None:
+    form = {
+        "fournisseur": "autre",
+        "host": "imap.exemple.fr",
+        "username": "x",
+        "tls": "none",
+        "password": SECRET,
+    }
+    page = client.post(reverse("mail_imports", args=[mailbox.id]), form).content.decode()
+    (field,) = re.findall(r'<select id="id_tls"[^>]*>', page)
+    assert 'aria-invalid="true"' in field and 'id="id_tls_error"' in page
 
 
 def test_folders_are_chosen_and_progress_is_shown(client: Client, mailbox: Mailbox) -> None:

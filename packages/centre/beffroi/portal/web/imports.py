@@ -91,7 +91,7 @@ def _overview(request: HttpRequest, actor: Actor, mailbox: Mailbox, error: dict[
         "other": key == "autre",
         "hint": hint or import_words.OTHER_HINT,
         "error": error,
-        "form": {name: request.POST.get(name, "") for name in ("host", "username")},
+        "form": {name: request.POST.get(name, "") for name in ("host", "username", "tls")},
         "senders": list(queries.senders(actor, mailbox)[:MAX_SENDERS]),
         "places": [(one, text, one in moved) for one, text in import_words.PLACES.items()],
         "moved": len(moved),
