@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -155,6 +156,20 @@ def test_the_page_shows_what_it_would_touch_then_blocks(
     assert console.post("/decisions/bloquer/", form | {"q": "45.83.64.7", "why": ""}).status_code == 400
     assert console.post("/decisions/bloquer/", form | {"q": "45.83.64.7"}).status_code == 302
     assert Decision.objects.get().value == "45.83.64.7"
+
+
+@pytest.mark.django_db
+def test_what_was_chosen_stays_chosen_while_the_reason_is_missing(console: Client) -> None:
+    """Else who only adds the reason blocks for another time, and under another word."""
+    shown = console.get("/decisions/bloquer/", {"q": "45.83.64.7"}).content.decode()
+    assert re.findall(r'<option value="(\w+)" selected>', shown) == [str(7 * 86400)]
+    form = {"q": "45.83.64.7", "reason": "malware", "why": " ", "ttl": str(90 * 86400)}
+    refused = console.post("/decisions/bloquer/", form)
+    assert refused.status_code == 400
+    assert re.findall(r'<option value="(\w+)" selected>', refused.content.decode()) == [
+        form["reason"],
+        form["ttl"],
+    ]
 
 
 @pytest.mark.django_db

@@ -25,9 +25,10 @@ from beffroi.portal.pages import for_administrators, page
 
 PLACE = {"place": "campaigns"}
 HOUR_S = 3600
+USUAL_S = 7 * 24 * HOUR_S
 LIVES = (
     (24 * HOUR_S, gettext_lazy("24 heures")),
-    (7 * 24 * HOUR_S, gettext_lazy("7 jours")),
+    (USUAL_S, gettext_lazy("7 jours")),
     (30 * 24 * HOUR_S, gettext_lazy("30 jours")),
     (90 * 24 * HOUR_S, gettext_lazy("90 jours")),
 )
@@ -71,6 +72,8 @@ def block(request: HttpRequest, actor: Actor) -> HttpResponse:
         "days": touched.DAYS,
         "error": error,
         "why": given.get("why", ""),
+        "reason": given.get("reason", ""),
+        "ttl": given.get("ttl", str(USUAL_S)),
     }
     return page(request, "console/block_by_hand.html", context, status=400 if error else 200)
 
