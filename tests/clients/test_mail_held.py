@@ -307,7 +307,7 @@ def test_a_full_mailbox_keeps_no_other_from_hearing_of_what_is_held_or_lent(
     assert send_digests(morning) == 1
     post.wait_count(other, 1)
     assert HeldMail.objects.get(mailbox_id=box.id).told_at is None
-    first = clock.now().date()
+    first = clock.now().astimezone(clock.PLACE).date()
     for commune, one in ((beaune, box), (nuits, other)):
         delegations.give(
             actor=commune.referent,
