@@ -66,7 +66,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def lend(commune: Commune, box: Mailbox) -> Delegation:
-    today = clock.now().date()
+    today = clock.now().astimezone(clock.PLACE).date()
     row = delegations.give(
         actor=commune.referent,
         mailbox=box,
@@ -216,7 +216,7 @@ def test_a_mailbox_that_is_closed_meanwhile_and_one_that_its_owner_lent_hear_not
     beaune: Commune, postfix: Postfix, later: Any
 ) -> None:
     box = own_mailbox(beaune)
-    today = clock.now().date()
+    today = clock.now().astimezone(clock.PLACE).date()
     delegations.give(
         actor=beaune.agent, mailbox=box, person_id=beaune.colleague.id, right="read", first=today, last=today
     )
