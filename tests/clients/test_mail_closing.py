@@ -196,7 +196,7 @@ def test_an_erased_mailbox_opens_nowhere_any_more(  # noqa: PLR0917
 
     # What the snapshots still hold: bodies that no key opens, and none of their words.
     snapshot = work.store.snapshots()[0]
-    work.store.bring(snapshot, post.config.state / "backup-work" / "stage" / box.id, tmp_path / "then")
+    work.store.bring(snapshot, box.id, tmp_path / "then")
     raw = b"".join(one.read_bytes() for one in (tmp_path / "then").rglob("*") if one.is_file())
     assert raw and b"Devis" not in raw and b"texte" not in raw and key.encode() not in raw
 

@@ -169,7 +169,7 @@ def test_a_zone_that_would_take_long_is_not_known(rule: str) -> None:
 def test_zones_that_would_take_long_together_are_not_all_read() -> None:
     block = OUTLOOK.format(name="Z{n}", rule=AUTUMN)
     many = "".join(block.replace("{n}", str(number)) for number in range(9))
-    zones = itip.Zones(lines.read(f"BEGIN:X\n{many}END:X\n")[0].parts["VTIMEZONE"])
+    zones = zone_names.Zones(lines.read(f"BEGIN:X\n{many}END:X\n")[0].parts["VTIMEZONE"])
     known = [zones.get(f"Z{number}") is not None for number in range(9)]
     assert known == [True] * zone_names.MAX_ZONES_READ + [False] * (9 - zone_names.MAX_ZONES_READ)
 
