@@ -44,6 +44,16 @@ def test_what_is_blocked_is_found_among_hundreds_of_links(post: Post, box: Mailb
     assert list(HeldMail.objects.values_list("findings", flat=True)) == ["unparseable"]
 
 
+def test_a_mail_of_thousands_of_links_is_held_whatever_rspamd_shows_of_them(post: Post, box: Mailbox) -> None:
+    """It shows some, and by chance so few that they passed for all."""
+    for n in range(24):
+        addresses = [f"https://www{m}.leurre{n}.example.org/" for m in range(3000)]
+        assert post.send(links(box.address, f"milliers-{n}", addresses), box.address)[0] == 250
+    post.settle(24)
+    assert post.count(box) == 0
+    assert {*HeldMail.objects.values_list("findings", flat=True)} == {"unparseable"}
+
+
 def test_a_mail_of_which_the_facts_are_too_long_is_held(post: Post, box: Mailbox) -> None:
     """It passed as one that the door could not look at, whatever it held."""
     names = "".join(f';\n name="f.x{n}"' for n in range(8))

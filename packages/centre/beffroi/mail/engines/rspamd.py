@@ -118,6 +118,8 @@ def _overrides(config: Config) -> dict[str, str]:
             "heartbeat_interval = 10s; heartbeats_loss_max = 4;\n"
             # All maps are files: one that changed is read after a tenth of this.
             "map_watch_interval = 30s;\n"
+            # Of more than these it shows some, by chance a few less: never so few that beffroi.lua took them for all.
+            "max_lua_urls = 2048;\n"
         ),
         # To the supervisor's log, which ends by size and by date; a file of its own was kept for ever.
         "logging.inc": 'type = "console"; level = "notice";\nlog_urls = false;\n',

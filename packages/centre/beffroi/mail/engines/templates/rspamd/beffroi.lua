@@ -25,8 +25,8 @@ local links_of = dofile(rspamd_paths["LOCAL_CONFDIR"] .. "/beffroi-links.lua")
 local scanning = dofile(rspamd_paths["LOCAL_CONFDIR"] .. "/beffroi-scan.lua")(settings, content_of)
 local N = "beffroi"
 local ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
--- rspamd itself shows us 1024 addresses (max_lua_urls), some of them where there are more. What is longer than MAX_FACTS
--- mailgate does not read.
+-- Of more than max_lua_urls addresses, about twice as many, rspamd shows about so many, by chance. What is longer than
+-- MAX_FACTS mailgate does not read.
 local MAX_URLS, MAX_RECIPIENTS, MAX_SYMBOLS, MAX_SHOWN = 1000, 1000, 100, 200
 local MAX_TEXT, MAX_FACTS = 2048, 2 * 1024 * 1024
 
