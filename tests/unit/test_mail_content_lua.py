@@ -82,6 +82,12 @@ LINKS = {
     '<a href="\\\\a.example@8080\\b">x</a> <a href="\\\\srv.mairie.lan@8080\\c">': (
         "http://a.example:8080/b https:\\\\srv.mairie.lan@8080\\c"
     ),
+    '<a href="smb://a.example/b"> <a href="davs:\\\\a.example\\c"> <a href="android-app://com.example.x/d">': (
+        "http://a.example/b http://a.example/c"
+    ),
+    '<a href="intent://a.example/b#Intent;scheme=https;end">x</a> <a href="steam://run/1">y</a>': (
+        "http://a.example/b#Intent;scheme=https;end"
+    ),
     '<form action-xhr="https://a.example/1">': "https://a.example/1",
     "<base href=https://a.example><a href=1>x</a>": "https://a.example https://a.example/1",
     '<base href="/b/"><a href="1">x</a> <a href="mailto:a@a.example"> <a href="cid:1"> <a href="">': "",

@@ -17,6 +17,10 @@ from beffroi.scan.values import Report
 _WEB = re.compile(r"[\0- ]*https?:", re.IGNORECASE)
 _ELSEWHERE = re.compile(r"[\0- ]*(?:(?!mailto:|data:|javascript:)[a-z][\w+.-]+:|\\\\)", re.IGNORECASE)
 """What Windows hands to another program, with the address to open ("ms-word:ofe|u|https:…", "search-ms:…"); a share."""
+_OF_PROGRAM = re.compile(
+    r"[\0- ]*(?!file:|android-app:)[\w+.-]+:[/\\]{2}([\w-]+\.[\w.-]+[^\s\"'<>]*)", re.IGNORECASE
+)
+"""A host that another program asks ("smb://host/a"): the box blocks its name."""
 _CALENDAR = re.compile(r"[\0- ]*webcals?:", re.IGNORECASE)
 """One that is subscribed to."""
 _HOST = re.compile(r"\s*//[\w-]+\.\w")
@@ -30,7 +34,10 @@ def _places(link: str) -> Iterable[str]:
     if _CALENDAR.match(link):
         return (_CALENDAR.sub("https:", link),)
     if _ELSEWHERE.match(link):
-        return scripts.addresses(unquote(link[: values.MAX_LINK]))
+        plain = unquote(link[: values.MAX_LINK])
+        found = list(scripts.addresses(plain))
+        beyond = [] if found else [f"http://{one[1]}" for one in [_OF_PROGRAM.match(plain)] if one]
+        return found or beyond
     return (f"https:{link.lstrip()}",) if _HOST.match(link) else ()
 
 

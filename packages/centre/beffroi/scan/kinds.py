@@ -182,6 +182,8 @@ _FIRST_BYTES = 64
 _PAGE = re.compile(
     rb"^(?:\s|<\?xml[^>]*>|<!--.{0,400}?-->)*<(?:!doctype\s+(?:html|svg)|html|svg|script)\b", re.I | re.S
 )
+_XML, _XHTML = re.compile(rb"(?:\xef\xbb\xbf)?\s{0,99}<[?!\w]"), b"http://www.w3.org/1999/xhtml"
+"""Elements of pages in another XML are those of a page to browsers."""
 # The headers of a mail that carries more than a text, wherever they stand before its first empty line.
 _MAIL = re.compile(rb"^(?:mime-version|content-(?:type|transfer-encoding|disposition))[ \t]*:", re.I | re.M)
 # Nothing but headers before that line, and one that mails have: a text alone, as programs still save one.
@@ -261,7 +263,7 @@ def _of_base64(text: bytes) -> bytes:
 
 
 def _of_text(data: bytes) -> str:
-    if _PAGE.match(plain(data[:4096])):
+    if _PAGE.match(plain(data[:4096])) or (_XML.match(data) and _XHTML in data):
         return "html"
     if _CARDS.match(data):
         return "card"
@@ -326,7 +328,7 @@ def text(data: bytes) -> str:
 
 _LOOK_BYTES = 4 * 1024 * 1024
 _ACTIVE = re.compile(
-    rb"<script|javascript:|vbscript:|<form|<iframe|<embed|<object|http-equiv\s*=\s*[\"']?\s*refresh"
+    rb"<(?:\w{1,40}:)?script|javascript:|vbscript:|<form|<iframe|<embed|<object|http-equiv\s*=\s*[\"']?\s*refresh"
     rb"|(?:\s|<\w+/+|[\"']/?)on[a-z]+\s*=",
     re.I,
 )

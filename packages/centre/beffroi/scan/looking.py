@@ -212,7 +212,7 @@ class _Look(Telling):
             self.told.lead_on(scripts.links(text))
             self.know_script(text)
         self.text(text)
-        self.told.lead_on(office.formulas(text))
+        self.told.lead_on((*office.formulas(text), *scripts.shares(text)))
 
     def _page(self, text: str, depth: int) -> None:
         self.told.lead_on(pages.links(text))

@@ -12,7 +12,9 @@ from urllib.parse import unquote, urljoin
 
 from beffroi.scan import composed, computed, scripts
 
-MARKUP = re.compile(r"<(?:a|area|base|body|button|form|head|iframe|img|meta|script|svg)[\s/>]", re.I)
+MARKUP = re.compile(
+    r"<(?:\w{1,40}:)?(?:a|area|asx|base|body|button|form|head|iframe|img|meta|script|svg)[\s/>]", re.I
+)
 """A browser shows what has a page's name as a page, whatever it begins with."""
 _BASE = re.compile(
     r"""<base\s(?:[^<>]{0,300}?[\s"'/])?href\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.IGNORECASE
@@ -29,7 +31,10 @@ _SET = re.compile(r"""<(?:set|animate)\s[^<>]*?\b(?:to|values)\s*=\s*(?:"([^"]*)
 _FRAMES = re.compile(
     r"""<(?:i?frame|embed|object)\b[^<>]*?\s(?:src|data)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.I
 )
-SCRIPT, _SCRIPT_END = re.compile(r"<script\b[^<>]*>", re.I), re.compile(r"</script", re.I)
+SCRIPT, _SCRIPT_END = (
+    re.compile(r"<(?:\w{1,40}:)?script\b[^<>]*>", re.I),
+    re.compile(r"</(?:\w{1,40}:)?script", re.I),
+)
 _HANDLERS = re.compile(r"""\son[a-z]+\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>][^\s>]*))""", re.I)
 _OWN_DATA = re.compile(
     r"""(?:src|href|url)\s*=\s*["']?\s*data:(?!image/(?!svg))([^,"'<>]{0,99}),([^"'<>\s]*)""", re.IGNORECASE

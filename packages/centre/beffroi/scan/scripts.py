@@ -58,6 +58,7 @@ _BARE = re.compile(
     re.IGNORECASE,
 )
 """Programs that fetch take an address without its scheme."""
+_SHARES = re.compile(rf"(?<!\w:)(?<![\w\\]){_SHARE}", re.IGNORECASE)
 _DESKTOP = re.compile(
     r"^(?:(?:alternate )?full address|gatewayhostname):s:\s*(?P<host>[\w-]+(?:\.[\w-]+)+)(?P<ssl>)"
     r"(?::(?P<port>\d{1,5}))?(?P<path>)",
@@ -124,6 +125,12 @@ def addresses(text: str) -> Iterator[str]:
     for one in _unpacked(text):
         yield from map(_address, islice(_PLACES.finditer(one), _MOST))
         yield from _bare(one)
+
+
+def shares(text: str) -> Iterator[str]:
+    """Those elsewhere, in whatever text: Windows asks for what a list of songs or the look of a folder names there."""
+    if "\\\\" in text or "file:" in text.lower():
+        yield from map(_address, islice(_SHARES.finditer(text), _MOST))
 
 
 def commanded(text: str) -> Iterator[str]:

@@ -21,7 +21,7 @@ local OLE = "\208\207\017\224\161\177\026\225"
 local function wide(text) return (text:gsub(".", "%0\0")) end
 local VBA, MACROS, SEALED = wide("_VBA_PROJECT"), wide("Macros"), wide("EncryptedPackage")
 -- What a browser would run or send, in a page that is attached.
-local ACTIVE = { "<script", "javascript:", "vbscript:", "<form", "<iframe", "<embed", "<object", "http%-equiv%s*=%s*[\"']?%s*refresh", "%son%a+%s*=",
+local ACTIVE = { "<script", "<%w+:script", "javascript:", "vbscript:", "<form", "<iframe", "<embed", "<object", "http%-equiv%s*=%s*[\"']?%s*refresh", "%son%a+%s*=",
   "<%w+/+on%a+%s*=", "[\"']/?on%a+%s*=" }
 local PAGES = { htm = true, html = true, xhtml = true, xht = true, shtml = true, svg = true, mht = true, mhtml = true, xml = true }
 -- U+202A..202E and U+2066..2069 turn the order of letters, U+200B..200F hide: "facture<turn>fdp.exe" is read "factureexe.pdf".

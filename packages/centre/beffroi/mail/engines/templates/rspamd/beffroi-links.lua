@@ -60,13 +60,15 @@ function M.shares(text)
   return out
 end
 
--- What Windows hands to another program, with the address that it opens ("ms-word:ofe|u|https:…", "search-ms:…").
-local NO_PROGRAM = { mailto = true, data = true, javascript = true, cid = true, tel = true }
+-- What is handed to another program, with the address that it opens ("ms-word:ofe|u|https:…", "search-ms:…"), or with its
+-- host ("smb://host/a", "dav://host/a"), of which the box blocks the name.
+local NO_PROGRAM = { ["android-app"] = true, mailto = true, data = true, javascript = true, cid = true, tel = true }
 local function handed_on(value)
   local scheme = value:match("^(%a[%w+.-]+):")
   if not scheme or NO_PROGRAM[scheme:lower()] then return nil end
   local plain = unescaped(value)
-  return plain:match("[hH][tT][tT][pP][sS]?:[\\/][\\/].*") or share(plain)
+  local host = plain:match("^%a[%w+.-]*:[\\/][\\/]([%w-]+%.[%w.-]+[^%s\"'<>]*)")
+  return plain:match("[hH][tT][tT][pP][sS]?:[\\/][\\/].*") or share(plain) or host and "http://" .. host
 end
 
 -- What a picture's address asks a service to draw as a QR code ("…/create-qr-code/?data=https:…").
