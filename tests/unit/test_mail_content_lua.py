@@ -135,7 +135,7 @@ PICTURES = {
 }
 
 
-def run(tmp_path: Path, function: str, texts: list[str], of: str) -> list[object]:
+def run(tmp_path: Path, function: str, texts: list[str], of: str, more: str = "nil") -> list[object]:
     (tmp_path / "texts.json").write_text(json.dumps(texts))
     script = tmp_path / "run.lua"
     script.write_text(
@@ -143,7 +143,7 @@ def run(tmp_path: Path, function: str, texts: list[str], of: str) -> list[object
 local parser = ucl.parser()
 assert(parser:parse_file("{tmp_path}/texts.json"))
 for _, text in ipairs(parser:get_object()) do
-  local found = M.{function}(text)
+  local found = M.{function}(text, {more})
   io.write(type(found) == "table" and table.concat(found, " ") or tostring(found), "\\n")
 end
 """
@@ -182,6 +182,14 @@ def test_shares_elsewhere_are_read_in_any_text_and_those_near_by_are_none(tmp_pa
 
 def test_an_address_that_a_line_cuts_for_who_joins_lines_is_whole(tmp_path: Path) -> None:
     assert dict(zip(UNFLOWED, run(tmp_path, "unflowed", list(UNFLOWED), "links"), strict=True)) == UNFLOWED
+
+
+def test_what_is_relative_leads_to_where_its_part_says_that_it_lies(tmp_path: Path) -> None:
+    html = '<a href="b">x</a> <base href="https://c.example/"><a href="d">'
+    assert run(tmp_path, "written", ['<a href="b">x</a>', html], "links", more='"https://a.example/1/"') == [
+        "https://a.example/1/b",
+        "https://c.example/b https://c.example/ https://c.example/d",
+    ]
 
 
 def test_pictures_in_html_are_found_however_they_are_written(tmp_path: Path) -> None:

@@ -253,6 +253,21 @@ def test_of_a_text_of_a_mail_the_command_that_it_tells_to_paste_leads(said: str)
     assert (report.links, report.found) == ([EVIL], {})
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"MEBKM:TITLE:Amende;URL:{EVIL.replace(':', chr(92) + ':')};;",
+        f"Scannez pour payer : {EVIL}",
+    ],
+)
+def test_the_address_in_a_bookmark_or_a_text_of_a_code_is_told(said: str) -> None:
+    assert codes.links(pictures.png(said)) == [EVIL]
+
+
+def test_a_code_that_android_hands_to_a_browser_leads_there() -> None:
+    assert codes.links(pictures.png("intent://a.example/b#Intent;scheme=https;end")) == ["http://a.example/b"]
+
+
 def test_what_is_drawn_costs_files_of_the_drive_nothing_and_a_table_is_no_code() -> None:
     assert look(as_bytes(DRAWN["svg"]), 0).links == []
     budget = "".join(

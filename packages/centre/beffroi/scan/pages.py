@@ -13,7 +13,8 @@ from urllib.parse import unquote, urljoin
 from beffroi.scan import composed, computed, scripts
 
 MARKUP = re.compile(
-    r"<(?:\w{1,40}:)?(?:a|area|asx|base|body|button|form|head|iframe|img|meta|script|svg)[\s/>]", re.I
+    r"<(?:\w{1,40}:)?(?:a|area|asx|base|body|button|form|head|iframe|img|meta|script|svg)[\s/>]|<\?xml-stylesheet\s",
+    re.I,
 )
 """A browser shows what has a page's name as a page, whatever it begins with."""
 _BASE = re.compile(

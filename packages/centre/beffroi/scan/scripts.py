@@ -18,14 +18,14 @@ from beffroi.scan import computed, kinds, office
 
 _COMMAND = re.compile(
     r"\b(?:powershell|pwsh|cmd(?:\.exe)?\s*/|mshta|msiexec|rundll32|regsvr32|[cw]script|bitsadmin|certutil|curl|wget|iwr|irm"
-    r"|iex|invoke-\w+|start-bitstransfer|net\.webclient|downloadstring|osascript|bash\s+-c|installutil|conhost)\b",
+    r"|iex|invoke-\w+|start-bitstransfer|net\.webclient|downloadstring|osascript|bash\s+-c|base64\s+-d|installutil|conhost|finger|ssh)\b",
     re.IGNORECASE,
 )
 """What a person is told to paste into Windows' "Run", a terminal, a file's address line."""
 _WORDS_OF_COMMANDS = (
     "powershell", "pwsh", "cmd", "mshta", "msiexec", "rundll32", "regsvr32", "cscript", "wscript", "bitsadmin",
     "certutil", "curl", "wget", "iwr", "irm", "iex", "invoke-", "start-bits", "webclient", "downloadstring",
-    "osascript", "bash", "installutil", "conhost",
+    "osascript", "bash", "base64", "installutil", "conhost", "finger", "ssh",
 )  # fmt: skip
 """One of them stands in each of these."""
 _FETCHES = re.compile(
@@ -53,11 +53,19 @@ _SHARE = (
 _PLACES = re.compile(f"(?:{_WEB})|{_SHARE}", re.IGNORECASE)
 _BARE = re.compile(
     r"\b(?:iwr|irm|curl|wget|invoke-(?:webrequest|restmethod)|mshta|download(?:string|file|data)\(|start-bitstransfer)"
-    r"(?:\.exe)?\s*(?:-[a-z]{1,20}\s{1,9}){0,6}[\"'(]{0,3}((?:[\w-]{1,63}\.){1,8}([a-z]{2,24})(?::\d{1,5})?"
+    r"(?:\.exe)?\s*(?:-\S{1,40}\s{1,9}(?:[^\s-]\S{0,200}\s{1,9})?){0,6}[\"'(]{0,3}((?:[\w-]{1,63}\.){1,8}([a-z]{2,24})(?::\d{1,5})?"
     r"(/[^\s\0<>\"'`|;)]*)?)(?=[\s\"'|;)]|\Z)",
     re.IGNORECASE,
 )
 """Programs that fetch take an address without its scheme."""
+_ASKED = re.compile(
+    r"\b(?:finger|ssh|ftp)(?:\.exe)?\s{1,9}(?:-\S{1,40}\s{1,9}(?:[^\s-]\S{0,200}\s{1,9})?){0,6}(?:[\w.-]{0,64}@)?"
+    r"((?:[\w-]{1,63}\.){1,8}([a-z]{2,24}))(?=[\s\"'|;)&]|\Z)",
+    re.IGNORECASE,
+)
+"""Programs that ask a host for what another one runs."""
+_ECHOED = re.compile(r"([\w+/]{24,}={0,2})[\"']?\s{0,9}\|\s{0,9}(?:openssl\s{1,9})?base64\s{1,9}-", re.ASCII)
+"""As a terminal of a Mac is told to unpack it."""
 _SHARES = re.compile(rf"(?<!\w:)(?<![\w\\]){_SHARE}", re.IGNORECASE)
 _DESKTOP = re.compile(
     r"^(?:(?:alternate )?full address|gatewayhostname):s:\s*(?P<host>[\w-]+(?:\.[\w-]+)+)(?P<ssl>)"
@@ -152,6 +160,9 @@ def _unmarked(text: str) -> str:
 
 
 def _bare(text: str) -> Iterator[str]:
+    for found in islice(_ASKED.finditer(text), _MOST):
+        if not kinds.is_extension(found[2].lower()):
+            yield f"http://{found[1]}"
     for found in islice(_BARE.finditer(text), _MOST):
         if found[3] or not kinds.is_extension(found[2].lower()):
             yield f"http://{found[1]}"
@@ -161,6 +172,8 @@ def _unpacked(text: str) -> Iterator[str]:
     yield written_out(computed.command(_unmarked(text)))
     for token in islice(_ENCODED.findall(text), _MOST):
         yield b64decode(token[: len(token) // 4 * 4]).decode("utf-16-le", "ignore")
+    for token in islice(_ECHOED.findall(text), _MOST):
+        yield b64decode(token[: len(token) // 4 * 4]).decode("utf-8", "ignore")
 
 
 def _address(found: re.Match[str]) -> str:

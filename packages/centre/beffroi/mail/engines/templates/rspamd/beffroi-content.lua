@@ -203,7 +203,7 @@ end
 
 -- What a reader is told to paste (ClickFix): scan/scripts.py reads it as Windows does.
 local COMMAND = regexp.create("/\\b(?:powershell|pwsh|cmd(?:\\.exe)?\\s*\\/|mshta|msiexec|rundll32|regsvr32|[cw]script|bitsadmin"
-  .. "|certutil|curl|wget|iwr|irm|iex|invoke-\\w+|osascript|bash\\s+-c|conhost)\\b|\\w\\^\\w\\^\\w/ir")
+  .. "|certutil|curl|wget|iwr|irm|iex|invoke-\\w+|osascript|bash\\s+-c|base64\\s+-|conhost|finger|ssh)\\b|\\w\\^\\w\\^\\w/ir")
 
 -- Whether a text may draw a QR code itself (scan/drawn.py): by block signs or cells, as many as the smallest code has.
 local BLOCKS = { "\226\150", "\226\172", "&#96", "&#x25", "block;", "hblk;" }

@@ -94,9 +94,10 @@ end
 
 -- Every web address of an HTML that a browser would follow, however it is written ("https:/", a long name before "@") and
 -- wherever it stands ("<!-- --!>", "<a / href", behind a comment in a title).
-function M.written(html)
+-- `place`: where its part says that it lies, the base of what is relative if it names no other.
+function M.written(html, place)
   local out, based = {}, BASE:search(html, true, true)
-  local base = based and based[1] and address(value_of(based[1]))
+  local base = based and based[1] and address(value_of(based[1])) or place
   for _, found in ipairs(FOLLOWED:search(html, true, true) or {}) do
     out[#out + 1] = address(value_of(found), base)
   end
@@ -129,6 +130,11 @@ local function elsewhere(part)
     place = kind:lower():find("^%s*message/external%-body") and kind:match("[uU][rR][lL]%s*=%s*\"([^\"]+)")
   end
   return place and address((tostring(place):gsub("%s", ""):gsub("^[fF][iI][lL][eE]:[\\/]+([%w-]+%.[%w.-]+)", "https://%1")))
+end
+
+local function place_of(part)
+  local place = part and (part:get_header("Content-Base") or part:get_header("Content-Location"))
+  return place and address((tostring(place):gsub("[%s\"]", "")))
 end
 
 -- One spelling for an address as a link's text, its target and a plain-text part may each write it.
@@ -189,7 +195,7 @@ function M.targets(task)
         end
         return false
       end)
-      add(M.written(tostring(raw)))
+      add(M.written(tostring(raw), place_of(part:get_mimepart())))
       for _, host in ipairs(M.picture_hosts(raw)) do pictures[#pictures + 1] = host end
     end
   end
