@@ -8,7 +8,7 @@ from base64 import b64encode
 from hashlib import sha256
 
 import pytest
-from beffroi.scan import composed, computed, kinds, looking, rtf, rules, values
+from beffroi.scan import composed, computed, kinds, looking, rtf, rules, scripts, values
 from beffroi.scan.values import Report
 
 from tests import scan_lures_computed as computed_lures
@@ -121,6 +121,20 @@ def test_scripts_without_an_end_cost_no_more_than_their_length(sign: str) -> Non
         return time.process_time() - begun_s
 
     count = 250_000 // len(sign)
+    assert cost_s(4 * count) < 10 * cost_s(count)
+
+
+@pytest.mark.parametrize(
+    "sign", ["aHR0", "curl -a b ", "finger a@", "ssh -a ", "'{0}' -f 'a',", "\\\\a.b ", "file:\\\\a.b"]
+)
+def test_texts_with_commands_cost_no_more_than_their_length(sign: str) -> None:
+    def cost_s(count: int) -> float:
+        begun_s = time.process_time()
+        told = [*scripts.commanded(f"bash -c {sign * count}"), *scripts.shares(sign * count)]
+        assert not any(EVIL in one for one in told)
+        return time.process_time() - begun_s
+
+    count = 50_000 // len(sign)
     assert cost_s(4 * count) < 10 * cost_s(count)
 
 

@@ -25,7 +25,7 @@ _COMMAND = re.compile(
 _WORDS_OF_COMMANDS = (
     "powershell", "pwsh", "cmd", "mshta", "msiexec", "rundll32", "regsvr32", "cscript", "wscript", "bitsadmin",
     "certutil", "curl", "wget", "iwr", "irm", "iex", "invoke-", "start-bits", "webclient", "downloadstring",
-    "osascript", "bash", "base64", "installutil", "conhost", "finger", "ssh",
+    "osascript", "bash", "base64 -", "installutil", "conhost", "finger", "ssh",
 )  # fmt: skip
 """One of them stands in each of these."""
 _FETCHES = re.compile(
@@ -64,7 +64,9 @@ _ASKED = re.compile(
     re.IGNORECASE,
 )
 """Programs that ask a host for what another one runs."""
-_ECHOED = re.compile(r"([\w+/]{24,}={0,2})[\"']?\s{0,9}\|\s{0,9}(?:openssl\s{1,9})?base64\s{1,9}-", re.ASCII)
+_ECHOED = re.compile(
+    r"(?<![\w+/])([\w+/]{24,}+={0,2})[\"']?\s{0,9}\|\s{0,9}(?:openssl\s{1,9})?base64\s{1,9}-", re.ASCII
+)
 """As a terminal of a Mac is told to unpack it."""
 _SHARES = re.compile(rf"(?<!\w:)(?<![\w\\]){_SHARE}", re.IGNORECASE)
 _DESKTOP = re.compile(
