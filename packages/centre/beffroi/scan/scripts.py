@@ -18,7 +18,7 @@ from beffroi.scan import computed, kinds, office
 
 _COMMAND = re.compile(
     r"\b(?:powershell|pwsh|cmd(?:\.exe)?\s*/|mshta|msiexec|rundll32|regsvr32|[cw]script|bitsadmin|certutil|curl|wget|iwr|irm"
-    r"|iex|invoke-\w+|start-bitstransfer|net\.webclient|downloadstring|osascript|bash\s+-c|base64\s+-d|installutil|conhost|finger|ssh)\b",
+    r"|iex|invoke-\w+|start-bitstransfer|net\.webclient|downloadstring|osascript|bash\s+-c|base64\s+-d|installutil|conhost)\b",
     re.IGNORECASE,
 )
 """What a person is told to paste into Windows' "Run", a terminal, a file's address line."""
