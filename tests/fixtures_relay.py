@@ -81,7 +81,7 @@ def bridged_copier(post: Post, beaune: Commune) -> Iterator[Copier]:
 @contextmanager
 def _copier(post: Post, beaune: Commune, *, bridge: bool = False) -> Iterator[Copier]:
     from beffroi.boxes.models import Box
-    from beffroi.core.events import run_pending
+    from beffroi.core.events.running import run_pending
     from beffroi.lib import clock
     from beffroi.mail.people import actions as people
 

@@ -20,7 +20,7 @@ import imapclient
 import pytest
 from beffroi.core.decisions import actions as decisions
 from beffroi.core.decisions.models import Decision
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.config import Config

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity import actions as identity
 from beffroi.lib import clock
 from beffroi.mail import outgoing

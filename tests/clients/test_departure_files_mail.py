@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from beffroi.core.events import publish
+from beffroi.core.events.outbox import publish
 from beffroi.core.events.running import run_pending
 from beffroi.core.identity import actions as identity
 from beffroi.drive.handover import hand_over

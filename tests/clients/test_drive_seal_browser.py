@@ -14,7 +14,7 @@ from typing import Any
 
 import pypdf
 import pytest
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity.models import Membership
 from beffroi.drive.store.model import Node
 from beffroi.lib import clock

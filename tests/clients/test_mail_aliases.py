@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterable
 from datetime import timedelta
 
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.mail import actions as mail

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from beffroi.core.decisions import actions as decisions
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.mail.held import actions
 from beffroi.mail.held.models import HeldMail, Lesson, SenderRule

@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.lib import clock
 from beffroi.mail import awaited, consumers, projections, submission
 from beffroi.mail.engines import layout

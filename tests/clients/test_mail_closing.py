@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 from beffroi.core.audit.models import AuditEntry
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict
 from beffroi.mail import actions as mail

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.leaving import applying, continuing, erasing
 from beffroi.mail import consumers as mail_consumers

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from beffroi.core.events import run_pending
 from beffroi.core.events.models import OutboxEvent
+from beffroi.core.events.running import run_pending
 from beffroi.mail import doveadm, reader
 from beffroi.mail.doveadm import Doveadm
 from beffroi.mail.engines import layout, patterns, rspamd

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.decisions import actions as decisions
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import NotFound
 from beffroi.mail import deleted, folders, holding, reader

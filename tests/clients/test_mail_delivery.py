@@ -5,7 +5,7 @@ from __future__ import annotations
 import imaplib
 
 import pytest
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity import actions as identity
 from beffroi.lib import clock
 from beffroi.mail import actions, queries, reader

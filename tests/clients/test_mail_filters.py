@@ -13,7 +13,8 @@ from email.policy import default
 from email.utils import make_msgid
 
 import pytest
-from beffroi.core.events import publish, run_pending
+from beffroi.core.events.outbox import publish
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.clock import PLACE

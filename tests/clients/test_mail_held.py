@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from beffroi.core.decisions import actions as decisions
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.mail import reader

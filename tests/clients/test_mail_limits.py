@@ -8,7 +8,7 @@ import ssl
 import imapclient
 import imapclient.exceptions
 import pytest
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.mail.sending import actions, queue
 from beffroi.mail.sending.models import SendingAlarm

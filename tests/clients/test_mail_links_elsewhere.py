@@ -8,7 +8,7 @@ import json
 from email.message import EmailMessage
 
 from beffroi.core.decisions import actions as decisions
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.mail.held.models import HeldMail
 from beffroi.mail.models import Mailbox, MailMessage, MailObservation

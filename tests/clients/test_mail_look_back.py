@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import imapclient
 import pytest
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import AppPassword, SignIn
 from beffroi.incidents import queries

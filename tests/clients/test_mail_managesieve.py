@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity.models import AppPassword, SignIn
 from beffroi.mail import projections
 from beffroi.mail.filters import actions as filters

@@ -7,7 +7,7 @@ import smtplib
 
 import pytest
 from beffroi.core.communes.models import Domain
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import Invalid
 from beffroi.mail.domains import actions

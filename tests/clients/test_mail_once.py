@@ -6,7 +6,7 @@ import os
 import smtplib
 
 import pytest
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.mail import journal, once, sweep
 from beffroi.mail.models import Mailbox, MailDelivery, MailMessage, PendingDelivery
 

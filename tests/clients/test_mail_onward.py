@@ -8,7 +8,7 @@ import time
 from datetime import timedelta
 from email.utils import make_msgid
 
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.lib import clock
 from beffroi.lib.clock import PLACE
 from beffroi.mail import signing

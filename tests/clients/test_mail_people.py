@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity import activation
 from beffroi.core.identity.models import Person
 from beffroi.mail import doveadm, reader, submission

@@ -8,7 +8,7 @@ import smtplib
 import ssl
 
 import pytest
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity import device_links
 from beffroi.core.identity.models import AppPassword

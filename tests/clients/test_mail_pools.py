@@ -8,7 +8,7 @@ import smtplib
 
 import msgspec
 import pytest
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock, durable
 from beffroi.mail.gate.exits import State, state_path

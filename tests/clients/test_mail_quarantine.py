@@ -9,7 +9,7 @@ import imapclient
 import pytest
 from beffroi.core.decisions import actions as decisions
 from beffroi.core.decisions import exceptions
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import NotFound
 from beffroi.mail import consumers, doveadm, holding, journal, queries, remediation

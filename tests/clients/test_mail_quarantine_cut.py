@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from beffroi.core.decisions import actions as decisions
 from beffroi.core.decisions.models import Decision
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.mail.models import Mailbox, RemediationJob
 

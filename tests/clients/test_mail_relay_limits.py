@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 from beffroi.boxes import actions as boxes
 from beffroi.boxes.models import Box
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.mail import tokens

@@ -7,7 +7,7 @@ import threading
 from email.message import EmailMessage
 from pathlib import Path
 
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.mail.held import actions
 from beffroi.mail.held.models import HeldMail
 from beffroi.mail.models import Mailbox, MailDelivery, MailMessage

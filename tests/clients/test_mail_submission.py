@@ -6,7 +6,7 @@ import smtplib
 from collections.abc import Iterator
 
 import pytest
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity.actions import IssuedAppPassword
 from beffroi.mail import reader

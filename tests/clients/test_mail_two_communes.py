@@ -6,7 +6,7 @@ import json
 
 import imapclient
 import pytest
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.lib import clock
 from beffroi.mail import outgoing, tokens
 from beffroi.mail.held.models import HeldMail

@@ -10,7 +10,7 @@ from html import unescape
 from typing import Any
 
 import pytest
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.mail import actions, drafts, folders, outgoing, reader, sendings, submission

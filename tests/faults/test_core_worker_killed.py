@@ -31,7 +31,8 @@ from django.conf import settings
 import django
 settings.DATABASES["default"].update(__import__("json").loads(sys.argv[1]))
 django.setup()
-from beffroi.core.events import consumer, run_forever
+from beffroi.core.events import consumer
+from beffroi.core.events.running import run_forever
 from beffroi.core.identity.models import Person
 
 @consumer(name="tests.killed", kinds=("test:told",), group="killed")

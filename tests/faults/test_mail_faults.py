@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
 from beffroi.mail import journal, reader, structure, sweep

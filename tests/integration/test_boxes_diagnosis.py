@@ -9,7 +9,7 @@ import pytest
 from beffroi.boxes import diagnoses, retention
 from beffroi.boxes.models import Box, BoxDiagnosis
 from beffroi.core.audit.models import AuditEntry
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, NotAllowed

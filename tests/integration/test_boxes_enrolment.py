@@ -10,9 +10,9 @@ import pytest
 from beffroi.boxes import actions, api, consumers, queries
 from beffroi.boxes.models import Box, BoxPolicy, EnrolmentCode
 from beffroi.core.audit.models import AuditEntry
-from beffroi.core.events import run_pending
 from beffroi.core.events.models import InboxFact, OutboxEvent
 from beffroi.core.events.outbox import publish
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.administrators import create_administrator
 from beffroi.lib import clock

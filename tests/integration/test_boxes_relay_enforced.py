@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 from beffroi.boxes import actions
 from beffroi.boxes.models import Box
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.config import Config

@@ -17,7 +17,7 @@ from beffroi.cli import keys
 from beffroi.cli import releases as cli
 from beffroi.cli.entering import FileUnusable
 from beffroi.core.audit.models import AuditEntry
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, NotAllowed, NotFound

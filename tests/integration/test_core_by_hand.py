@@ -12,7 +12,7 @@ from beffroi.core.approvals import actions as approvals
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.decisions import actions, by_hand, shared
 from beffroi.core.decisions.models import Decision, LocalException
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed

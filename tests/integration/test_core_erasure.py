@@ -11,7 +11,7 @@ from beffroi.cli import persons, retention
 from beffroi.core.approvals import actions as approvals
 from beffroi.core.audit import queries as audit
 from beffroi.core.audit.models import AuditEntry, AuditPersonal
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity import device_links, erasure
 from beffroi.core.identity.actor import Actor

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
-from beffroi.core.events import registry, retention, run_forever, run_pending, run_periodic
+from beffroi.core.events import registry, retention
 from beffroi.core.events import running as running_module
 from beffroi.core.events.models import ConsumerCursor, OutboxEvent, ParkedEvent
 from beffroi.core.events.outbox import publish
 from beffroi.core.events.registry import ConsumerNameTaken, Event, consumer, periodic
-from beffroi.core.events.running import BATCH, PARK_AFTER, TURN_S
+from beffroi.core.events.running import BATCH, PARK_AFTER, TURN_S, run_forever, run_pending, run_periodic
 from beffroi.core.identity.models import Person
 from beffroi.core.planes import db as planes_db
 from beffroi.core.planes import outbox as plane_outbox

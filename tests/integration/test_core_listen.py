@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from beffroi.core.events import publish
+from beffroi.core.events.outbox import publish
 from beffroi.core.planes import db, outbox
 from beffroi.core.planes.listen import Listener
 from beffroi.core.planes.wake import Waker

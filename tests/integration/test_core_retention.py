@@ -11,7 +11,7 @@ from beffroi.core.audit import queries as audit_queries
 from beffroi.core.audit.models import AuditEntry, AuditPersonal
 from beffroi.core.decisions import actions as decisions
 from beffroi.core.decisions.models import Appeal, Decision, DecisionEffect
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity import administrators
 from beffroi.core.identity import queries as identity_queries

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from beffroi.core.events import publish, run_pending
+from beffroi.core.events.outbox import publish
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import handover, handover_calendars
 from beffroi.drive.calendars import asking, homes, passing, wire

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from beffroi.core.audit.models import AuditEntry
-from beffroi.core.events import publish, run_pending
+from beffroi.core.events.outbox import publish
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import audited, handover
 from beffroi.drive.store import handed, handovers, look, schema, shares, tree

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.communes.models import Collectivite
-from beffroi.core.events import publish, registry, run_pending, run_periodic
+from beffroi.core.events import registry
+from beffroi.core.events.outbox import publish
+from beffroi.core.events.running import run_pending, run_periodic
 from beffroi.core.identity import actions, erasure
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.failures import source

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 from beffroi.core.audit.models import AuditEntry, AuditPersonal
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity import actions, erasure
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership, Person

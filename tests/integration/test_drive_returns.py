@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from beffroi.cli import drive as command
 from beffroi.core.audit.models import AuditEntry
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity import erasure
 from beffroi.core.identity.actions import add_membership, end_access
 from beffroi.core.identity.actor import Actor

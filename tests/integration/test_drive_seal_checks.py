@@ -17,7 +17,7 @@ import msgspec
 import pypdf
 import pytest
 from beffroi.core.audit.models import AuditEntry
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership
 from beffroi.drive.seals import overview

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from beffroi.core.approvals.models import Approval
 from beffroi.core.audit import actions as audit
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership
 from beffroi.drive.archives import rules

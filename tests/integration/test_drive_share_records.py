@@ -8,7 +8,8 @@ from dataclasses import asdict, replace
 
 import pytest
 from beffroi.core.audit.models import AuditEntry
-from beffroi.core.events import publish, run_pending, run_periodic
+from beffroi.core.events.outbox import publish
+from beffroi.core.events.running import run_pending, run_periodic
 from beffroi.core.identity import actions
 from beffroi.core.identity.actor import Actor
 from beffroi.core.planes.db import Database

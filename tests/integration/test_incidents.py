@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from beffroi.core.audit.models import AuditEntry
-from beffroi.core.events import publish, run_pending
 from beffroi.core.events.models import OutboxEvent
+from beffroi.core.events.outbox import publish
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.incidents import actions, queries
 from beffroi.incidents.models import Incident

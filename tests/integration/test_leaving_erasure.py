@@ -15,7 +15,7 @@ from beffroi.core.audit import queries as audit
 from beffroi.core.audit.models import AuditEntry, AuditPersonal
 from beffroi.core.communes import actions as communes
 from beffroi.core.communes.models import Collectivite, Domain
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity import erasure as names
 from beffroi.core.identity.actor import Actor

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import pytest
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.communes.models import Domain
-from beffroi.core.events import run_pending
 from beffroi.core.events.models import OutboxEvent
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.config import Config

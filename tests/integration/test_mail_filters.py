@@ -7,8 +7,8 @@ from datetime import date, timedelta
 import pytest
 from beffroi.core.audit.actions import personal_of
 from beffroi.core.audit.models import AuditEntry
-from beffroi.core.events import run_pending
 from beffroi.core.events.models import OutboxEvent
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity import erasure
 from beffroi.core.identity.actor import Actor

@@ -7,8 +7,9 @@ from datetime import timedelta
 
 import pytest
 from beffroi.core.audit.models import AuditPersonal
-from beffroi.core.events import Event, run_pending
+from beffroi.core.events import Event
 from beffroi.core.events.models import OutboxEvent
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity import erasure
 from beffroi.core.identity.actor import Actor

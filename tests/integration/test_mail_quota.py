@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from beffroi.cli import mail_quota
 from beffroi.core.audit.models import AuditEntry
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.core.retention import actions as retention
 from beffroi.lib import clock

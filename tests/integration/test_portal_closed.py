@@ -16,8 +16,9 @@ from beffroi.core.approvals import actions as approvals
 from beffroi.core.approvals.models import Approval
 from beffroi.core.audit import signing
 from beffroi.core.audit.models import AuditEntry
-from beffroi.core.events import Event, run_pending
+from beffroi.core.events import Event
 from beffroi.core.events.models import OutboxEvent
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.core.retention import actions as purge
 from beffroi.core.retention import registry

@@ -333,7 +333,7 @@ def test_a_commune_gets_another_name_and_the_former_one_is_said(console: Client,
     import sqlite3
     from contextlib import closing
 
-    from beffroi.core.events import run_pending
+    from beffroi.core.events.running import run_pending
     from beffroi.drive import projections
     from django.conf import settings
 

@@ -8,7 +8,7 @@ import zlib
 
 import msgspec
 from beffroi.boxes.models import BoxNotice, FlowCount
-from beffroi.core.events import run_pending
+from beffroi.core.events.running import run_pending
 from beffroi.core.planes.db import Database
 from beffroi_protocol.facts import EntryRefused, FactBatch, Sighting
 from beffroi_protocol.indicators import normalise

@@ -19,7 +19,7 @@ from django.conf import settings
 from django.db import transaction
 
 from beffroi.core.audit import actions as audit
-from beffroi.core.events import publish
+from beffroi.core.events.outbox import publish
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import audited, handover_calendars

@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.communes.models import Collectivite
-from beffroi.core.events import publish
+from beffroi.core.events.outbox import publish
 from beffroi.core.identity.actor import Actor
 from beffroi.leaving import erasures, queries
 from beffroi.leaving.models import Leaving

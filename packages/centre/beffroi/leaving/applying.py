@@ -25,7 +25,8 @@ from beffroi.core.communes import queries as communes
 from beffroi.core.communes.models import Collectivite
 from beffroi.core.decisions import lists
 from beffroi.core.decisions.models import IndicatorList
-from beffroi.core.events import outbox, publish
+from beffroi.core.events import outbox
+from beffroi.core.events.outbox import publish
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import MembershipOffer, Person

@@ -22,8 +22,7 @@ from django.db import DatabaseError, transaction
 from beffroi.core.audit import actions as audit
 from beffroi.core.communes.models import Collectivite, CollectiviteCode, CommuneExport
 from beffroi.core.communes.queries import LEFT
-from beffroi.core.events import publish
-from beffroi.core.events.outbox import restored_lately
+from beffroi.core.events.outbox import publish, restored_lately
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity import erasure as names
 from beffroi.core.identity.models import Membership

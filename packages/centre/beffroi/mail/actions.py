@@ -18,7 +18,8 @@ from beffroi.core.audit import actions as audit
 from beffroi.core.communes.actions import CollectiviteLeft
 from beffroi.core.communes.models import Collectivite, Domain
 from beffroi.core.communes.queries import collectivite_of_domain, has_left
-from beffroi.core.events import outbox, publish
+from beffroi.core.events import outbox
+from beffroi.core.events.outbox import publish
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock, envelopes, ids
 from beffroi.lib.errors import Conflict, Invalid, NotFound

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from django.conf import settings
 from django.db import transaction
 
-from beffroi.core.events import publish
+from beffroi.core.events.outbox import publish
 from beffroi.lib import clock
 from beffroi.mail import projections
 from beffroi.mail.engines import layout

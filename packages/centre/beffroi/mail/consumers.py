@@ -12,7 +12,8 @@ from django.db import transaction
 
 from beffroi.core.communes import queries as communes
 from beffroi.core.decisions import exceptions
-from beffroi.core.events import Event, consumer, periodic, publish
+from beffroi.core.events import Event, consumer, periodic
+from beffroi.core.events.outbox import publish
 from beffroi.core.identity.models import Membership
 from beffroi.lib import clock, envelopes
 from beffroi.lib.errors import Unavailable

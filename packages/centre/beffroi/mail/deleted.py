@@ -22,7 +22,7 @@ from imapclient.exceptions import IMAPClientError
 
 from beffroi.core import turns
 from beffroi.core.audit import actions as audit
-from beffroi.core.events import publish
+from beffroi.core.events.outbox import publish
 from beffroi.core.identity.actor import Actor
 from beffroi.core.retention import actions as retention
 from beffroi.core.retention import rules as retention_rules

@@ -22,7 +22,7 @@ from typing import BinaryIO
 from django.conf import settings
 from django.db import transaction
 
-from beffroi.core.events import publish
+from beffroi.core.events.outbox import publish
 from beffroi.lib import clock
 from beffroi.lib.ids import made_at_s
 from beffroi.mail import doveadm, holes

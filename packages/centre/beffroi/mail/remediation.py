@@ -22,7 +22,7 @@ from beffroi.core.audit import actions as audit
 from beffroi.core.decisions import queries as decisions
 from beffroi.core.decisions import rules
 from beffroi.core.decisions.models import SCOPE_ALL, Decision
-from beffroi.core.events import publish
+from beffroi.core.events.outbox import publish
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.mail import holding, moving, queries, unclaimed, unfinished

@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 
 from beffroi.core import turns
 from beffroi.core.audit import actions as audit
-from beffroi.core.events import publish
+from beffroi.core.events.outbox import publish
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, existing

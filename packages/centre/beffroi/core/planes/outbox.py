@@ -1,4 +1,4 @@
-"""Publish from a plane without Django: the same outbox row, lock and wake-up as ``beffroi.core.events.publish``."""
+"""Publish from a plane without Django: the same outbox row, lock and wake-up as ``beffroi.core.events.outbox``."""
 
 from __future__ import annotations
 

@@ -16,7 +16,8 @@ from django.db import IntegrityError, transaction
 from beffroi.core.audit import actions as audit
 from beffroi.core.communes.models import Collectivite, Domain
 from beffroi.core.communes.queries import collectivite_of_domain
-from beffroi.core.events import outbox, publish
+from beffroi.core.events import outbox
+from beffroi.core.events.outbox import publish
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Invalid, NotFound, existing

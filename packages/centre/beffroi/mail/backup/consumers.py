@@ -14,7 +14,8 @@ from django.conf import settings
 from django.db import transaction
 
 from beffroi.core.audit import actions as audit
-from beffroi.core.events import Event, consumer, periodic, publish
+from beffroi.core.events import Event, consumer, periodic
+from beffroi.core.events.outbox import publish
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import durable
 from beffroi.mail import app_passwords, projections

@@ -17,7 +17,8 @@ from django.db import transaction
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.communes.models import Domain
-from beffroi.core.events import outbox, publish
+from beffroi.core.events import outbox
+from beffroi.core.events.outbox import publish
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock, envelopes
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed

@@ -15,7 +15,8 @@ from django.db import transaction
 from django.db.models import Max
 
 from beffroi.core.audit import actions as audit
-from beffroi.core.events import outbox, publish
+from beffroi.core.events import outbox
+from beffroi.core.events.outbox import publish
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import SignIn
 from beffroi.lib import clock

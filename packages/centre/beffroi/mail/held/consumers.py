@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from django.db import transaction
 
-from beffroi.core.events import Event, consumer, periodic, publish
+from beffroi.core.events import Event, consumer, periodic
+from beffroi.core.events.outbox import publish
 from beffroi.mail.held import actions, following, lessons
 
 GROUP = "remediation"

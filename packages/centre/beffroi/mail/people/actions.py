@@ -10,7 +10,8 @@ from django.db import IntegrityError, transaction
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.communes.models import Collectivite
-from beffroi.core.events import outbox, publish
+from beffroi.core.events import outbox
+from beffroi.core.events.outbox import publish
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Person
 from beffroi.lib import clock

@@ -11,7 +11,7 @@ from datetime import timedelta
 from django.db import transaction
 
 from beffroi.core.audit import actions as audit
-from beffroi.core.events import publish
+from beffroi.core.events.outbox import publish
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Invalid, NotFound, existing

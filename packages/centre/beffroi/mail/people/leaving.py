@@ -20,7 +20,8 @@ from django.db.models import QuerySet
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.communes.models import Collectivite
-from beffroi.core.events import outbox, publish
+from beffroi.core.events import outbox
+from beffroi.core.events.outbox import publish
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity import queries as people
 from beffroi.core.identity.actor import Actor

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from django.db import transaction
 
 from beffroi.core.audit import actions as audit
-from beffroi.core.events import publish
+from beffroi.core.events.outbox import publish
 from beffroi.core.identity.actor import Actor
 from beffroi.mail.drafts import Place
 from beffroi.mail.probe import queries

@@ -6,7 +6,7 @@ from django.db import transaction
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.communes.models import Collectivite
-from beffroi.core.events import publish
+from beffroi.core.events.outbox import publish
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import Invalid
 from beffroi.mail.models import Mailbox

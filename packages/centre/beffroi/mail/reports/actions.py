@@ -14,7 +14,7 @@ from django.db.models import F
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.communes.models import Domain
-from beffroi.core.events import publish
+from beffroi.core.events.outbox import publish
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed

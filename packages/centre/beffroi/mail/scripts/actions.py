@@ -12,7 +12,8 @@ from django.conf import settings
 from django.db import transaction
 
 from beffroi.core.audit import actions as audit
-from beffroi.core.events import outbox, publish
+from beffroi.core.events import outbox
+from beffroi.core.events.outbox import publish
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import NotFound

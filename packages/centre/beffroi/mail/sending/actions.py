@@ -14,7 +14,7 @@ from django.db.models import F
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.communes.queries import current_domains
-from beffroi.core.events import publish
+from beffroi.core.events.outbox import publish
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Person
