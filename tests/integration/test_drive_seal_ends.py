@@ -206,7 +206,7 @@ def test_a_crash_between_the_destruction_and_its_record_is_made_good(
 
     with clock.shifted(seal.until_s - clock.epoch_s() + DAY_S):
         with monkeypatch.context() as broken, pytest.raises(OSError, match="cut"):
-            broken.setattr(audit, "record", lambda **given: (_ for _ in ()).throw(OSError("cut")))
+            broken.setattr(audit, "record", lambda *_entry, **_more: (_ for _ in ()).throw(OSError("cut")))
             carry_out()
         assert verbs() == ["drive:seal:asked"]
         carry_out()

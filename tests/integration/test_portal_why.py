@@ -105,7 +105,7 @@ def test_an_entry_of_a_list_explains_itself(console: Client, beaune: Commune, nu
         "dans 2 collectivités",
     ):
         assert said in page
-    assert re.search(r"Nommé depuis</dt><dd>le \d+ \w+( \d{4})? à \d+\xa0h\xa0\d\d<", page), (
+    assert re.search(r"Nommé depuis</dt><dd>le (1er|\d+) \w+( \d{4})? à \d+\xa0h\xa0\d\d<", page), (
         "an hour alone is no day"
     )
     assert "commande urgente" in page and "Beaune" in page and "Laisser passer partout" in page
