@@ -39,7 +39,8 @@ def work(post: Post) -> Iterator[Work]:
     (post.config.run / "backup.json").unlink(missing_ok=True)
     made.prepare()
     yield made
-    shutil.rmtree(post.config.state / "backup", ignore_errors=True)
+    for name in ("backup", "backup-work"):
+        shutil.rmtree(post.config.state / name, ignore_errors=True)
 
 
 def letter(subject: str, lines: int = 40) -> bytes:

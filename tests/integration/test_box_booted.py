@@ -92,6 +92,7 @@ def hall(tmp_path: Path) -> Iterator[Booted]:
 def take_up(hall: Booted, newer: Path) -> None:
     """New software, fetched and checked already: the agent's sandbox may start the unit that installs it."""
     agent, shelf = hall.shown("beffroi-box.service", "MainPID"), Shelf(hall.state)
+    shelf.make()
     shutil.copy(newer, shelf.next)
     shelf.save_plan(Plan(5, "9"))
     told = lambda: [one for one in hall.centre.facts.values() if isinstance(one, SoftwareUpdated)]  # noqa: E731
