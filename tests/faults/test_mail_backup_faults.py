@@ -139,8 +139,8 @@ def test_the_weekly_check_compares_a_mailbox_with_what_lies_there(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Any:
-    """6 MiB."""
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "none", str(tmp_path)], check=False)
+    """8 MiB."""
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(tmp_path)], check=False)
     if made.returncode:
         pytest.skip("no mount here")
     yield tmp_path

@@ -196,7 +196,8 @@ def test_a_refused_name_is_told_once_and_no_other_name_leaves_the_engine(hall: T
     (listed,) = hall.block(name)
     until(lambda: not by_tls(name), "the name passes")
     assert not by_http(name) and not by_quic(name)
-    assert by_tls(UNLISTED) and by_http(UNLISTED) and by_quic(UNLISTED)
+    for way in (by_tls, by_http, by_quic):  # a busy machine answers one connection too late
+        until(lambda way=way: way(UNLISTED), f"{way.__name__} does not pass")
 
     def counts() -> list[int]:
         facts = hall.centre.facts.values()

@@ -27,7 +27,9 @@ pytestmark = pytest.mark.root
 def write_status(state: Path, *, clock_off_s: int, run: str = "former") -> None:
     """What a sound agent writes each second, by the machine's clock."""
     report = Report(written_at=int(time.time()) + clock_off_s, run=run, connected=True)
-    (state / "status.json").write_bytes(msgspec.json.encode(report))
+    draft = state / "status.json.new"
+    draft.write_bytes(msgspec.json.encode(report))
+    draft.replace(state / "status.json")
 
 
 @pytest.fixture
