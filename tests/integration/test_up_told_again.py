@@ -34,7 +34,9 @@ pytestmark = [pytest.mark.root, pytest.mark.slow]
 PLANES = ("web", "console", "worker", "front")
 EVIL = Indicator(Kind.IP, "45.83.64.7")
 LURE = Indicator(Kind.DOMAIN, "colis-suivi-bourgogne.com")
-NOW = int(time.time())
+_DAY_S = 86400
+NOW = min(int(time.time()), (int(time.time()) // _DAY_S + 1) * _DAY_S - 3600)
+"""So long before midnight that all of it is of one day."""
 COUNTED = {
     "flows": "SELECT value, direction, count FROM box_flow_count ORDER BY value, direction",
     "packets": "SELECT direction, packets, attempts FROM box_refused_day ORDER BY direction",
