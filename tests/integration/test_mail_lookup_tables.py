@@ -32,6 +32,8 @@ def folder() -> Iterator[Path]:
     (made / "mailbox.cf").write_text(
         f"dbpath = {made / 'routes.sqlite'}\nquery = SELECT address FROM mailbox WHERE address = '%s'\n"
     )
+    for one in made.iterdir():
+        one.chmod(0o644)  # whatever the umask of who runs this
     yield made
     shutil.rmtree(made)
 
