@@ -319,13 +319,18 @@ def test_without_postfix_it_waits_and_after_a_crash_it_is_sent_once(
     assert (post.count(other), post.count(box, "Sent"), post.count(box, "Drafts")) == (1, 1, 0)
 
 
+def made_just_now(commune: Commune) -> Mailbox:
+    """A mailbox that is not open yet."""
+    return actions.provision_mailbox(
+        actor=Actor.system("tests"), collectivite=commune.collectivite, address=f"neuve@{commune.domain}"
+    )
+
+
 def test_a_colleague_whose_mailbox_was_made_just_now_gets_it_once_that_is_open(
     post: Post, written: tuple[Writer, Mailbox, Mailbox], nuits: Commune
 ) -> None:
     writer, box, other = written
-    new = actions.provision_mailbox(
-        actor=Actor.system("tests"), collectivite=nuits.collectivite, address=f"neuve@{nuits.domain}"
-    )
+    new = made_just_now(nuits)
     writer.post("send", to=f"{other.address}, {new.address}", subject="x", text="y")
     after_undo()
     sending = Sending.objects.get()
@@ -340,9 +345,7 @@ def test_of_a_colleague_without_a_mailbox_yet_and_an_unknown_one_the_unknown_one
     post: Post, written: tuple[Writer, Mailbox, Mailbox], nuits: Commune
 ) -> None:
     writer, _, _ = written
-    new = actions.provision_mailbox(
-        actor=Actor.system("tests"), collectivite=nuits.collectivite, address=f"neuve@{nuits.domain}"
-    )
+    new = made_just_now(nuits)
     writer.post("send", to=f"{new.address}, personne@{nuits.domain}", subject="x", text="y")
     after_undo()
     sending = Sending.objects.get()

@@ -23,6 +23,7 @@ from beffroi.lib import durable
 from beffroi.lib.config import Config
 from beffroi.mail import alias_routes, lookup_tables
 from beffroi.mail.alias_routes import MailRoutes
+from beffroi.mail.engines.layout import Paths
 from beffroi.mail.key_pairs import KeyPair
 
 CLOSED_NAME = "@boite-fermee.invalid"
@@ -71,18 +72,10 @@ def _folder(config: Config) -> Path:
     return config.state / "projections"
 
 
-def routes_path(config: Config) -> Path:
-    return _folder(config) / "routes.sqlite"
-
-
-def auth_path(config: Config) -> Path:
-    return _folder(config) / "auth.sqlite"
-
-
 @contextmanager
 def _auth(config: Config) -> Iterator[sqlite3.Connection]:
     """One transaction, on disk when the block ends."""
-    with closing(sqlite3.connect(auth_path(config), timeout=10)) as auth:
+    with closing(sqlite3.connect(Paths(config.state).auth, timeout=10)) as auth:
         auth.execute("PRAGMA journal_mode = delete")
         auth.execute("PRAGMA synchronous = full")
         # A key that was taken out must not stay in the file's free pages.
@@ -94,7 +87,7 @@ def _auth(config: Config) -> Iterator[sqlite3.Connection]:
 @contextmanager
 def _routes(config: Config) -> Iterator[sqlite3.Connection]:
     """Whoever comes first makes the tables: nothing in them is secret."""
-    with lookup_tables.writing(routes_path(config)) as routes:
+    with lookup_tables.writing(Paths(config.state).routes) as routes:
         routes.executescript(_ROUTES)
         yield routes
 
@@ -114,8 +107,8 @@ def create(config: Config, *, python: Owner, dovecot_gid: int, mail_gid: int) ->
     folder.mkdir(parents=True, exist_ok=True)
     os.chown(folder, python.uid, python.gid)
     folder.chmod(0o711)
-    lookup_tables.give(routes_path(config), uid=python.uid, gid=python.gid, mode=0o644)
-    lookup_tables.give(auth_path(config), uid=python.uid, gid=dovecot_gid, mode=0o640)
+    lookup_tables.give(Paths(config.state).routes, uid=python.uid, gid=python.gid, mode=0o644)
+    lookup_tables.give(Paths(config.state).auth, uid=python.uid, gid=dovecot_gid, mode=0o640)
     with _auth(config) as auth:
         auth.executescript(_AUTH)
     _put_logins(config)
@@ -165,7 +158,7 @@ def open_closed(config: Config, *, mailbox_id: str, name: str, pair: KeyPair) ->
 
 def forget_closed(config: Config) -> None:
     """Take every closed mailbox out again; one that was reopened meanwhile has its address, and stays."""
-    if auth_path(config).exists():
+    if Paths(config.state).auth.exists():
         with _auth(config) as auth:
             auth.execute("DELETE FROM mailbox WHERE address LIKE ?", (f"%{CLOSED_NAME}",))
 
@@ -270,7 +263,7 @@ def put_relays(config: Config, relays: Mapping[str, tuple[int, int, str]]) -> No
 
 def relay_version(config: Config, *, login: str) -> int:
     """Of which version of its policy the mail door knows what this relay may send; 0 for none."""
-    path = routes_path(config)
+    path = Paths(config.state).routes
     if not path.exists():
         return 0
     try:
@@ -302,7 +295,7 @@ def has_mailbox(config: Config, *, address: str) -> bool:
 
 def has_route(config: Config, *, address: str) -> bool:
     """Whether Postfix accepts mail for it; False before the engines were ever prepared."""
-    if not routes_path(config).exists():
+    if not Paths(config.state).routes.exists():
         return False
     with _routes(config) as routes:
         return routes.execute("SELECT 1 FROM mailbox WHERE address = ?", (address,)).fetchone() is not None
@@ -334,11 +327,11 @@ def known(config: Config) -> tuple[dict[str, str], list[str]]:
 def opens(config: Config, *, addresses: Collection[str], app_passwords: Collection[str]) -> bool:
     """Whether an engine would still let one of these mailboxes be opened, take mail for it or know such a password.
     Where a file is missing no engine was prepared, and it knows nobody."""
-    if routes_path(config).exists():
+    if Paths(config.state).routes.exists():
         with _routes(config) as routes:
             if _any(routes, "mailbox", "address", addresses):
                 return True
-    if not auth_path(config).exists():
+    if not Paths(config.state).auth.exists():
         return False
     with _auth(config) as auth:
         return (

@@ -1,8 +1,8 @@
-"""A long list on pages that have numbers: its part, and where the pages beside it are. Pure; input: hostile."""
+"""A long list on pages that have numbers: its part, the pages beside it, what narrows it. Pure; input: hostile."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -44,3 +44,19 @@ def numbered[Row](rows: Sequence[Row], asked: str, chosen: Mapping[str, str]) ->
         urlencode({**kept, "page": number - 1}) if number > 1 else "",
         leads(number + 1) if number < pages else "",
     )
+
+
+def filters(
+    names: Iterable[tuple[str, str, int]], chosen: str, also: Mapping[str, str]
+) -> list[dict[str, object]]:
+    """``names``: value of the parameter *etat*, "" for all, with its label and how many there are. ``also``: name and
+    value of what else is chosen; empty ones are left out."""
+    return [
+        {
+            "label": label,
+            "count": count,
+            "current": name == chosen,
+            "query": urlencode({key: value for key, value in {"etat": name, **also}.items() if value}),
+        }
+        for name, label, count in names
+    ]

@@ -27,6 +27,8 @@ MAIL_UID = 5000
 """Owner of the mailboxes. A number suffices: no account of the system is needed."""
 REPORTS_UID = 5001
 """Owner of mails with reports where everything of ours runs as root (tests): Postfix delivers nothing as root."""
+MAX_MAIL_BYTES = 50 * 1024 * 1024
+"""Of a mail that Postfix takes: nothing is too large to be looked at, or to be brought in."""
 LOOPBACK = "127.0.0.1"
 SCRIPT_EXTENSIONS = (
     "fileinto", "envelope", "encoded-character", "subaddress", "comparator-i;ascii-numeric", "relational", "regex",

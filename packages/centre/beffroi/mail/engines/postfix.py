@@ -65,6 +65,7 @@ def write(config: Config) -> None:
             mail_name=config.mail_name,
             interfaces="all" if config.listen == "*" else config.listen,
             rspamd_proxy_port=config.rspamd_proxy_port,
+            max_mail_bytes=layout.MAX_MAIL_BYTES,
             filters_print=_fingerprint(paths.tls / "filters.pem"),
             own_domain=f", {config.mail_name}",
             outgoing=outgoing.main_cf(config),

@@ -22,8 +22,6 @@ from beffroi.lib.process import Process
 from beffroi.mail.engines import layout, patterns, probes
 from beffroi.scan.wire import socket_path
 
-MAX_SCANNED_BYTES = 50 * 1024 * 1024
-"""As Postfix's message_size_limit: nothing is too large to be looked at."""
 SCAN_TIMEOUT_S = 20
 """Of one attached file, with its time in the queue: the scanner looks for 10 s at most, at four at once."""
 HELD_FROM = 12
@@ -148,7 +146,7 @@ def _antivirus(config: Config) -> str:
         f'clamav {{ type = "clamav"; servers = "{config.clamd}"; symbol = "BEFFROI_VIRUS"; scan_mime_parts = true; '
         # Text and pictures, too: a program may be named as one.
         "scan_text_mime = true; scan_image_mime = true; "
-        f"max_size = {MAX_SCANNED_BYTES}; timeout = 5s; retransmits = 1; log_clean = false; }}\n"
+        f"max_size = {layout.MAX_MAIL_BYTES}; timeout = 5s; retransmits = 1; log_clean = false; }}\n"
     )
 
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 from beffroi.lib.config import Config
 from beffroi.mail.engines import layout
 
-MAX_MAIL_MB = 50
-"""As message_size_limit of postfix-main.cf."""
 _SAID = (
     (
         r"^4.*too many recipients",
@@ -33,8 +31,8 @@ _SAID = (
     ),
     (
         r"^5.*(too big|exceeds .*size limit)",
-        f"Message trop lourd ({MAX_MAIL_MB} Mo au plus, pieces jointes encodees). Rien n'est parti : deposez le fichier"
-        " dans le Coffre et envoyez-en le lien : {coffre}",
+        f"Message trop lourd ({layout.MAX_MAIL_BYTES // 2**20} Mo au plus, pieces jointes encodees). Rien n'est parti :"
+        " deposez le fichier dans le Coffre et envoyez-en le lien : {coffre}",
     ),
     (
         r"^5.*(not owned by user|not your own address)",

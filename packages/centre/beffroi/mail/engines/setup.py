@@ -70,7 +70,7 @@ def write(config: Config) -> None:
 
 def held(config: Config) -> AbstractContextManager[None]:
     """Keep in use what Postfix looks up in: as long as it runs."""
-    return lookup_tables.held((projections.routes_path(config), policies.path(config)))
+    return lookup_tables.held((layout.Paths(config.state).routes, policies.path(config)))
 
 
 def processes(config: Config) -> list[Process]:

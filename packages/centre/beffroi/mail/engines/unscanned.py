@@ -66,7 +66,7 @@ def is_open(until_s: int, *, now: int) -> bool:
 
 def sentence(config: Config, *, now: int) -> str:
     """For `status`: that a term is open; "" when none is, or who asks may not read it."""
-    routes = config.state / "projections" / "routes.sqlite"
+    routes = layout.Paths(config.state).routes
     try:
         with closing(sqlite3.connect(f"file:{routes}?mode=ro", uri=True)) as database:
             (until_s,) = database.execute("SELECT MAX(until_s) FROM unscanned").fetchone()

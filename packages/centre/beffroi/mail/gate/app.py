@@ -30,6 +30,7 @@ from beffroi.core.planes.follower import Follower, door_follower
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import NotAllowed, NotFound
+from beffroi.mail.engines.layout import Paths
 from beffroi.mail.gate import attachments, bank, relays
 from beffroi.mail.gate import facts as facts_module
 from beffroi.mail.gate.aliases import Aliases
@@ -84,7 +85,7 @@ class Gate:
     """What the routes work with: table, spool, drain."""
 
     def __init__(self, config: Config) -> None:
-        routes = config.state / "projections" / "routes.sqlite"
+        routes = Paths(config.state).routes
         self.key = config.secret("mailgate.key")
         self.follower: Follower = door_follower(config, door="mailgate", channels=CHANNELS)
         self.owners = Owners(routes)

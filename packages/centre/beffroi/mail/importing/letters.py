@@ -15,8 +15,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-MAX_BYTES = 50 * 1024 * 1024
-"""As Postfix takes them (message_size_limit)."""
+from beffroi.mail.engines.layout import MAX_MAIL_BYTES
+
+MAX_BYTES = MAX_MAIL_BYTES
+"""Of a mail that is brought in: what Postfix takes."""
 MAX_KEYWORDS = 30
 MAX_KEYWORD_CHARS = 50
 _OURS = re.compile(rb"^x-beffroi-[^\n]*\n(?:[ \t][^\n]*\n)*", re.IGNORECASE | re.MULTILINE)

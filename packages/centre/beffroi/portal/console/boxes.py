@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -15,7 +14,7 @@ from beffroi.core.communes import queries as communes
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import accents
 from beffroi.portal import words
-from beffroi.portal.numbered import numbered
+from beffroi.portal.numbered import filters, numbered
 from beffroi.portal.pages import asks_part, for_administrators, page, sought
 
 MAX_QUERY_CHARS = 80
@@ -54,15 +53,7 @@ def _filters(counts: Counter[str], total: int, chosen: str, text: str) -> list[d
     for name in (*fleet.FLAGS, "box_revoked"):
         if counts[name] or name == chosen:
             names.append((name, str(words.STATES[name][0]), counts[name]))
-    return [
-        {
-            "label": label,
-            "count": count,
-            "current": name == chosen,
-            "query": urlencode({key: value for key, value in (("etat", name), ("q", text)) if value}),
-        }
-        for name, label, count in names
-    ]
+    return filters(names, chosen, {"q": text})
 
 
 def _matches(row: fleet.FleetRow, text: str) -> bool:

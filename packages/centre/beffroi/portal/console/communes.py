@@ -25,7 +25,7 @@ from beffroi.leaving.models import Leaving
 from beffroi.lib import accents, clock
 from beffroi.lib.errors import Conflict, Invalid, NotFound
 from beffroi.portal import leaving_words, persons
-from beffroi.portal.numbered import numbered
+from beffroi.portal.numbered import filters, numbered
 from beffroi.portal.pages import asks_part, for_administrators, page, sought
 
 MAX_QUERY_CHARS = 80
@@ -111,18 +111,14 @@ def _enrolled(actor: Actor, leavings: list[Leaving]) -> list[dict[str, Any]]:
     ]
 
 
-def _filters(enrolled: list[dict[str, Any]], chosen: str) -> list[dict[str, Any]]:
+def _filters(enrolled: list[dict[str, Any]], chosen: str) -> list[dict[str, object]]:
     """All of them, those of ``_FILTERS`` that hold for one, and the chosen one."""
     found = [("", _("Toutes"), len(enrolled))]
     for name, label in _FILTERS.items():
         count = sum(bool(one[name]) for one in enrolled)
         if count or name == chosen:
             found.append((name, str(label), count))
-    current = chosen if chosen in _FILTERS else ""
-    return [
-        {"name": name, "label": label, "count": count, "current": name == current}
-        for name, label, count in found
-    ]
+    return filters(found, chosen if chosen in _FILTERS else "", {})
 
 
 def _people(actor: Actor, text: str) -> list[dict[str, str]]:
