@@ -119,6 +119,25 @@ def test_sealing_twice_changes_nothing(system: Actor) -> None:
     assert queries.head() == head
 
 
+def test_each_sealed_entry_is_said_in_the_log_as_an_export_has_it(
+    system: Actor, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(3):
+        record(system, f"line\n{number}", personal={"name": "Claire Moreau"})
+    with caplog.at_level("INFO", "beffroi.audit"):
+        actions.seal()
+        actions.seal()
+    said = [one.message for one in caplog.records if one.name == "beffroi.audit"]
+    head = chain.GENESIS
+    for position, line in enumerate(said, 1):
+        kind, hashed, at, *fields = json.loads(line)
+        head = chain.link_fields(head, position, fields)
+        assert (kind, hashed, at) == ("e", head, position)
+        assert "\n" not in line
+        assert "Claire" not in line
+    assert (len(said), head) == (3, queries.verify(full=True).head)
+
+
 def test_entry_not_sealed_yet_is_counted_and_does_not_break_the_chain(system: Actor) -> None:
     record(system)
     actions.seal()

@@ -202,7 +202,8 @@ def test_a_mail_leaves_evidence_and_a_decision_refuses_the_next(centre: Centre) 
     until(lambda: centre.count("SELECT COUNT(*) FROM mail_delivery") == 1, "its final mailbox")
     seen = {row[0] for row in centre.plane.execute("SELECT value FROM mail_observation")}
     assert HOST in seen
-    assert centre.python(DECIDE, HOST).startswith("dec_")
+    decided = centre.python(DECIDE, HOST)
+    assert decided.startswith("dec_")
     mail_state = centre.state / "doors" / "mailgate" / "mail.state"
     until(
         lambda: HOST.encode() in (mail_state.read_bytes() if mail_state.exists() else b""),
@@ -214,6 +215,10 @@ def test_a_mail_leaves_evidence_and_a_decision_refuses_the_next(centre: Centre) 
     moved = "SELECT COUNT(*) FROM mail_remediation_item WHERE state = 'moved'"
     until(lambda: centre.count(moved) == 1, "the first copy is in quarantine")
     until(lambda: centre.count("SELECT COUNT(*) FROM audit_seal") > 0, "the log is sealed")
+    worker = centre.state / "log" / "worker.log"
+    until(
+        lambda: f'"decision:activated","{decided.strip()}"' in worker.read_text(), "the entry is in the log"
+    )
     purged = "SELECT COUNT(*) FROM retention_run WHERE state = 'done'"
     until(lambda: centre.count(purged) == 1, "the purge has passed")
     shown = centre.cli("retention", "show", "--state", str(centre.state), "--json")

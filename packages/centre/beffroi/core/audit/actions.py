@@ -9,6 +9,7 @@ Fails:   closed; if the entry cannot be written, the change is rolled back with 
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,13 +19,14 @@ from typing import Any, Protocol
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db import transaction
 
-from beffroi.core.audit import chain, queries, signing
+from beffroi.core.audit import chain, exported, queries, signing
 from beffroi.core.audit.models import AuditCheckpoint, AuditEntry, AuditPersonal, AuditSeal
 from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict
 
+log = logging.getLogger("beffroi.audit")
 _SEAL_BATCH = 1000
 CHECKPOINT_ENTRIES = 1000
 CHECKPOINT_EVERY = timedelta(hours=1)
@@ -101,7 +103,8 @@ def record_of(
 
 
 def seal() -> int:
-    """Chain every entry that is not sealed yet, in order of id; return how many. One process only: worker.
+    """Chain every entry that is not sealed yet, in order of id, and say each in the log; return how many. One process
+    only: worker.
 
     A second sealer cannot fork the chain: positions are a primary key, so its transaction fails as a whole.
     """
@@ -120,6 +123,8 @@ def _seal_batch() -> int:
         position += 1
         head = chain.link(head, position, entry)
         rows.append(AuditSeal(position=position, entry=entry, hash=head, sealed_at=clock.now()))
+        # Before the commit: a crash says it twice, in the same words, rather than never.
+        log.info("%s", exported.entry_line(position, head, entry).rstrip())
     AuditSeal.objects.bulk_create(rows)
     return len(rows)
 

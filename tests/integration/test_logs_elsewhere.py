@@ -1,0 +1,151 @@
+"""Logs on another machine: deploy/rsyslog/beffroi.conf as it is handed out, between two real rsyslogd, by TLS."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from beffroi.supervise import logs
+
+from tests import certificates
+from tests.waiting import until, until_it_listens
+
+pytestmark = pytest.mark.root
+HANDED_OUT = Path(__file__).resolve().parents[2] / "deploy" / "rsyslog" / "beffroi.conf"
+NAME, PORT = "logs.example.fr", 2514
+
+
+@dataclass(frozen=True)
+class Machines:
+    """``log``: our directory of logs. ``arrived``: what the other machine wrote down."""
+
+    place: Path
+    log: Path
+    arrived: Path
+
+    def came(self) -> list[str]:
+        """Lines without priority and time: which process of which machine, and what it said."""
+        text = self.arrived.read_text("utf-8") if self.arrived.exists() else ""
+        return [" ".join(line.split()[3:]) for line in text.splitlines()]
+
+    @contextlib.contextmanager
+    def other(self, name: str = NAME) -> Iterator[None]:
+        """The machine that takes the lines; ``name``: of its certificate."""
+        own, sender = self._certified(name), self._certified("centre.example.fr")
+        self._trusted.write_bytes(own.read_bytes())
+        text = f"""
+            global(workDirectory="{self.place}/other")
+            module(load="imrelp" ruleset="taken")
+            input(type="imrelp" port="{PORT}" address="127.0.0.1" tls="on" tls.authMode="name"
+                  tls.permittedPeer=["centre.example.fr"] tls.caCert="{sender}"
+                  tls.myCert="{own}" tls.myPrivKey="{own.with_suffix(".key")}")
+            template(name="line" type="string" string="%rawmsg%\\n")
+            ruleset(name="taken") {{ action(type="omfile" file="{self.arrived}" template="line") }}
+        """
+        with self._running("other", text) as process:
+            until_it_listens(PORT, process)
+            yield
+
+    @contextlib.contextmanager
+    def ours(self) -> Iterator[Path]:
+        """The sender; yields the file of what it says itself."""
+        text, own = HANDED_OUT.read_text("utf-8"), self._certified("centre.example.fr")
+        for before, after in (
+            ("/etc/rsyslog.d/authority.pem", str(self._trusted)),
+            ("/etc/rsyslog.d/centre.pem", str(own)),
+            ("/etc/rsyslog.d/centre.key", str(own.with_suffix(".key"))),
+            ("/var/lib/beffroi/log", str(self.log)),
+            (f'target="{NAME}"', 'target="127.0.0.1"'),  # no resolver of a test knows the name
+            ('resumeInterval="10"', 'resumeInterval="1"'),
+        ):
+            assert before in text
+            text = text.replace(before, after)
+        with self._running("ours", f'global(workDirectory="{self.place}/ours")\n{text}'):
+            yield self.place / "ours.said"
+
+    @property
+    def _trusted(self) -> Path:
+        """The authority of the other machine, as we know it."""
+        return self.place / "trusted.pem"
+
+    def _certified(self, name: str) -> Path:
+        """Its certificate; the key lies beside it."""
+        found = self.place / f"{name}.pem"
+        if not found.exists():
+            certificates.self_signed(found, found.with_suffix(".key"), name)
+        return found
+
+    @contextlib.contextmanager
+    def _running(self, name: str, text: str) -> Iterator[subprocess.Popen[bytes]]:
+        (self.place / name).mkdir(exist_ok=True)
+        config = self.place / f"{name}.conf"
+        config.write_text(text)
+        with (self.place / f"{name}.said").open("ab") as said:
+            process = subprocess.Popen(
+                ("rsyslogd", "-n", "-iNONE", "-f", str(config)), stdout=said, stderr=said
+            )
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait()
+
+
+@pytest.fixture
+def machines(tmp_path: Path) -> Machines:
+    (tmp_path / "log").mkdir()
+    return Machines(tmp_path, tmp_path / "log", tmp_path / "arrived")
+
+
+def _say(log: Path, line: str) -> None:
+    with log.open("a", encoding="utf-8") as out:
+        out.write(f"{line}\n")
+
+
+def test_lines_arrive_also_those_of_the_time_without_the_other_machine(machines: Machines) -> None:
+    worker, web = machines.log / "worker.log", machines.log / "web.log"
+    _say(worker, "sealed: a mairie à Saulieu")
+    with contextlib.ExitStack() as stack:
+        with machines.other():
+            stack.enter_context(machines.ours())
+            until(
+                lambda: "beffroi-worker - - - sealed: a mairie à Saulieu" in machines.came(), "the first line"
+            )
+        _say(worker, "said while it was away")
+        with machines.other():
+            _say(web, "said after")
+            wanted = {"beffroi-worker - - - said while it was away", "beffroi-web - - - said after"}
+            until(lambda: wanted <= set(machines.came()), "the lines of before and after")
+
+
+def test_lines_arrive_after_a_log_was_set_aside(machines: Machines) -> None:
+    log = machines.log / "worker.log"
+    _say(log, "one of many lines of a week")
+    logs.trim(log, keep_days=183)  # begins it
+    with machines.other(), machines.ours():
+        until(
+            lambda: "beffroi-worker - - - one of many lines of a week" in machines.came(),
+            "the line of before",
+        )
+        _age(log.with_suffix(".begun"))
+        logs.trim(log, keep_days=183)
+        assert log.stat().st_size == 0, "it was set aside"
+        _say(log, "next")
+        until(lambda: "beffroi-worker - - - next" in machines.came(), "the line of after")
+
+
+def _age(mark: Path) -> None:
+    then = mark.stat().st_mtime - logs.WEEK_S - 1
+    os.utime(mark, (then, then))
+
+
+def test_nothing_goes_to_a_machine_of_another_name(machines: Machines) -> None:
+    _say(machines.log / "worker.log", "not for everybody")
+    with machines.other("someone.example.fr"), machines.ours() as said:
+        until(lambda: "peer is 'DNSname: someone.example.fr" in said.read_text("utf-8"), "its refusal")
+    assert machines.came() == []
