@@ -120,6 +120,7 @@ def settings(heartbeat_s: int) -> str:
     """Return beffroi.toml: public names and ports; every name is asked of the scenario's DNS."""
     return f"""user = "{USER}"
 listen = "*"
+console_listen = "*"
 portal_name = "{PORTAL}"
 console_name = "{CONSOLE}"
 box_name = "{BOXES}"

@@ -94,7 +94,7 @@ def namespace() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def planes() -> Iterator[Engines]:
     """web, console and stream on a state directory of their own."""
-    settings = {**LIMITS, "listen": '"*"'}
+    settings = {**LIMITS, "listen": '"*"', "console_listen": '"*"'}
     with front_planes.running("bff-", 23100, settings, "web", "console") as engines:
         yield engines
 

@@ -246,6 +246,23 @@ def test_haproxy_finds_no_fault_in_its_configuration(
     assert "WARNING" not in checked.stderr
 
 
+@pytest.mark.parametrize("console", ["127.0.0.1", "192.0.2.7", "::1"])
+def test_the_console_listens_where_it_is_told_to_and_on_loopback_else(new: Config, console: str) -> None:
+    """Whatever pages and mail listen on, as here on everything."""
+    wanted = replace(new, listen="*")
+    assert wanted.console_listen == "127.0.0.1"
+    text = front.configuration(replace(wanted, console_listen=console), drop_privileges=False)
+    bound = f"[{console}]" if ":" in console else console
+    assert _bound(text, wanted.console_port) == [bound]
+    assert _bound(text, wanted.portal_port) == ["0.0.0.0", "[::]"]
+
+
+def _bound(text: str, port: int) -> list[str]:
+    """The addresses of a port in haproxy's configuration."""
+    binds = [line.split()[1] for line in text.splitlines() if line.strip().startswith("bind ")]
+    return [host for host, _, number in (one.rpartition(":") for one in binds) if number == str(port)]
+
+
 @pytest.mark.front
 def test_the_front_waits_for_the_last_word_of_the_drive(
     new: Config, tmp_path: Path, request: pytest.FixtureRequest

@@ -42,7 +42,6 @@ _LOOPBACK_SETTINGS = (
 )
 _PUBLIC_SETTINGS = (
     "portal_port",
-    "console_port",
     "box_port",
     "smtp_port",
     "imap_port",
@@ -72,7 +71,7 @@ class PortTaken(BeffroiError):
 
 
 class PortForbidden(BeffroiError):
-    """Port {} cannot be opened on {}: {}. Check the settings {} and listen in {}."""
+    """Port {} cannot be opened on {}: {}. Check the settings {} and {} in {}."""
 
     code = "supervise.port_forbidden"
 
@@ -186,14 +185,21 @@ def check_ports(config: Config) -> None:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise PortTaken(wanted.port, _holder(wanted.port), wanted.setting, toml) from None
-            raise PortForbidden(wanted.port, wanted.host, error.strerror, wanted.setting, toml) from None
+            listen = "console_listen" if wanted.setting == "console_port" else "listen"
+            raise PortForbidden(
+                wanted.port, wanted.host, error.strerror, wanted.setting, listen, toml
+            ) from None
 
 
 def _wanted(config: Config) -> list[_Wanted]:
-    public = "0.0.0.0" if config.listen == "*" else config.listen  # noqa: S104 - what the setting asks for
+    public, console = (
+        "0.0.0.0" if one == "*" else one  # noqa: S104 - what the setting asks for
+        for one in (config.listen, config.console_listen)
+    )
     stream, datagram = socket.SOCK_STREAM, socket.SOCK_DGRAM
     names = (*_PUBLIC_SETTINGS, *(("acme_port",) if config.acme_directory else ()))
     found = [_Wanted(name, getattr(config, name), public, stream) for name in names]
+    found.append(_Wanted("console_port", config.console_port, console, stream))
     found += [_Wanted(name, getattr(config, name), "127.0.0.1", stream) for name in _LOOPBACK_SETTINGS]
     return [*found, _Wanted("resolver_port", config.resolver_port, "127.0.0.1", datagram)]
 

@@ -83,7 +83,7 @@ def configuration(config: Config, *, drop_privileges: bool, box_front: str = "")
         if _serves(config, listener, box_front):
             lines += [*_frontend(config, listener), *front_limits.tables(listener)]
     if not box_front:
-        lines += acme.frontend(config, _addresses(config, config.acme_port))
+        lines += acme.frontend(config, _addresses(config.listen, config.acme_port))
     else:
         lines += [
             "frontend alive",
@@ -157,7 +157,9 @@ def _frontend(config: Config, listener: Listener) -> list[str]:
     folder = installed(config.state)
     if listener.name == "portal" and (acme.on(config) or any(folder.glob("*.pem"))):
         crt += f" crt {folder}"  # the name in the hello chooses; portal.pem stays the first
-    binds = [f"bind {address} ssl {crt} alpn {alpn}" for address in _addresses(config, listener.port)]
+    binds = [
+        f"bind {address} ssl {crt} alpn {alpn}" for address in _addresses(listener.address, listener.port)
+    ]
     others = " or discovery" if listener.name == "portal" else ""
     names = " ".join(name for name in front_names(config) if ":" not in name)
     pages = " !drive" if listener.drive_requests else ""
@@ -184,9 +186,9 @@ def _frontend(config: Config, listener: Listener) -> list[str]:
     return [f"frontend {listener.name}", *(f"    {line}" for line in body)]
 
 
-def _addresses(config: Config, port: int) -> list[str]:
-    if config.listen != "*":
-        host = f"[{config.listen}]" if ":" in config.listen else config.listen
+def _addresses(address: str, port: int) -> list[str]:
+    if address != "*":
+        host = f"[{address}]" if ":" in address else address
         return [f"{host}:{port}"]
     # Two sockets, not one for both families: addresses of IPv4 clients then need no unmapping.
     both = [f"0.0.0.0:{port}"]
@@ -254,15 +256,15 @@ def _alive(path: Path) -> bool:
 
 def _healthy(config: Config) -> str:
     """One request through TLS on each listener; any answer below 500 means that the plane behind it answers."""
-    host = layout.own_address(config)
+    pages, console = layout.own_address(config), layout.reached(config.console_listen)
     context = ssl.create_default_context()
     # This asks whether the door opens, on loopback; who it is was settled when the files were written.
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    for name, port, path, server in (
-        ("portal", config.portal_port, "/healthz", config.portal_name),
-        ("console", config.console_port, "/healthz", config.console_name),
-        ("boîtiers", config.box_port, "/v1/nonce", config.box_name),
+    for name, host, port, path, server in (
+        ("portal", pages, config.portal_port, "/healthz", config.portal_name),
+        ("console", console, config.console_port, "/healthz", config.console_name),
+        ("boîtiers", pages, config.box_port, "/v1/nonce", config.box_name),
     ):
         connection = http.client.HTTPSConnection(host, port, timeout=5, context=context)
         try:

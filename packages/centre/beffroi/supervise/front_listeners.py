@@ -52,7 +52,10 @@ _ENROLMENT = "{ path /v1/enrol /v1/mail-token }"
 
 @dataclass(frozen=True)
 class Listener:
+    """``address``: where it listens, "*" for everywhere."""
+
     name: str
+    address: str
     port: int
     body_bytes: int
     rules: tuple[str, ...]
@@ -78,6 +81,7 @@ def listeners(config: Config) -> tuple[Listener, ...]:
     return (
         Listener(
             "portal",
+            config.listen,
             config.portal_port,
             MAX_PORTAL_BODY_BYTES,
             (
@@ -101,6 +105,7 @@ def listeners(config: Config) -> tuple[Listener, ...]:
         ),
         Listener(
             "console",
+            config.console_listen,
             config.console_port,
             MAX_PORTAL_BODY_BYTES,
             (*browser, "use_backend console-bodies if large", "default_backend console"),
@@ -110,6 +115,7 @@ def listeners(config: Config) -> tuple[Listener, ...]:
         ),
         Listener(
             "box",
+            config.listen,
             config.box_port,
             MAX_BOX_BODY_BYTES,
             (

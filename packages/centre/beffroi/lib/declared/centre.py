@@ -14,6 +14,11 @@ class CentreSettings:
     listen: str = setting(
         "127.0.0.1", "Address of the public listeners (mail and front); '*' means all, IPv4 and IPv6."
     )
+    console_listen: str = setting(
+        "127.0.0.1",
+        "Address of the Département's console, to which console_name leads: of the network of administration, never the"
+        " internet's. On loopback it is reached by ssh -L; '*' means all.",
+    )
     portal_name: str = setting("localhost", "Host name of the agents' portal.")
     console_name: str = setting("localhost", "Host name of the Département's console.")
     box_name: str = setting("localhost", "Host name that the boîtiers connect to.")

@@ -39,7 +39,12 @@ SCRIPT_EXTENSIONS = (
 
 def own_address(config: Config) -> str:
     """Where this machine reaches its own public listeners."""
-    return LOOPBACK if config.listen == "*" else config.listen
+    return reached(config.listen)
+
+
+def reached(address: str) -> str:
+    """Where this machine reaches what listens on ``address``, "*" for all."""
+    return LOOPBACK if address == "*" else address
 
 
 class EngineMissing(BeffroiError):
