@@ -95,6 +95,6 @@ def test_a_relay_has_a_rate_of_its_own_and_its_refusals_hold_nobody(tmp_path: Pa
     assert not hands_in(NOW_S + 4000)
     for _ in range(3):
         sent.refuse_relay(account, LOGIN, now_s=NOW_S)
-    told = [(one["account"], one["limit"], one["impossible"]) for one in sent.told()]
+    told = [(one["account"], one["limit"], one["impossible"]) for one in sent.waiting.take()]
     assert told == [(account, limit, False) for limit in ("relay_rate", "relay_recipients")], "each kind once"
     sent.close()

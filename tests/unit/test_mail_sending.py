@@ -74,23 +74,23 @@ def test_refusals_are_told_once_and_again_when_no_person_would_go_on(tmp_path: P
     sent = Sent(tmp_path / "sending.sqlite", LIMITS)
     for _ in range(3 + 5):
         _send(sent, contain_at=4)
-    told = sent.told()
+    told = sent.waiting.take()
     assert [(one["refused"], one["impossible"]) for one in told] == [(1, False), (4, True)]
-    assert sent.told() == []
-    sent.put_back(told)
-    assert sent.told() == told
+    assert sent.waiting.take() == []
+    sent.waiting.put_back(told)
+    assert sent.waiting.take() == told
     sent.close()
 
 
 def test_refusals_that_could_not_be_told_give_way_to_as_many_newer_ones(tmp_path: Path) -> None:
     sent = Sent(tmp_path / "sending.sqlite", LIMITS)
     _send(sent, 11)
-    taken = sent.told()
+    taken = sent.waiting.take()
     newest = [f"a{n}@b.test" for n in range(MAX_WAITING)]
     for account in newest:
         _send(sent, 11, account=account)
-    sent.put_back(taken)
-    assert [one["account"] for one in sent.told()] == newest
+    sent.waiting.put_back(taken)
+    assert [one["account"] for one in sent.waiting.take()] == newest
     sent.close()
 
 
@@ -100,7 +100,11 @@ def test_a_second_limit_is_told_though_the_first_was_a_moment_ago(tmp_path: Path
     assert [_send(sent) for _ in range(5)] == ["", "", "", "hour_messages", "hour_messages"]
     sent.refuse_relay("a@b.test", "a@b.test@relay", now_s=NOW_S)
     sent.refuse_relay("a@b.test", "a@b.test@relay", now_s=NOW_S)
-    assert [one["limit"] for one in sent.told()] == ["hour_recipients", "hour_messages", relays.RECIPIENTS]
+    assert [one["limit"] for one in sent.waiting.take()] == [
+        "hour_recipients",
+        "hour_messages",
+        relays.RECIPIENTS,
+    ]
     sent.close()
 
 

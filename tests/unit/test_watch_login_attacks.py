@@ -183,40 +183,40 @@ def test_account_of_no_domain_has_none(account: str) -> None:
 
 
 def test_gate_tells_a_repeated_failure_once_and_keeps_what_could_not_be_told() -> None:
-    waiting = Failures()
-    assert waiting.add(address="5.181.80.66", account="a@nolay.fr", door="imap")
-    assert not waiting.add(address="5.181.80.66", account="a@nolay.fr", door="imap")
-    assert not waiting.add(address="10.0.0.1", account="a@nolay.fr", door="imap")
-    taken = waiting.take()
+    kept = Failures()
+    assert kept.add(address="5.181.80.66", account="a@nolay.fr", door="imap")
+    assert not kept.add(address="5.181.80.66", account="a@nolay.fr", door="imap")
+    assert not kept.add(address="10.0.0.1", account="a@nolay.fr", door="imap")
+    taken = kept.waiting.take()
     assert len(taken) == 1
-    assert waiting.take() == []
-    waiting.put_back(taken)
-    assert waiting.take() == taken
+    assert kept.waiting.take() == []
+    kept.waiting.put_back(taken)
+    assert kept.waiting.take() == taken
 
 
 def test_gate_tells_no_flood_of_names_and_what_it_would_hide_all_the_same() -> None:
-    waiting = Failures()
+    kept = Failures()
     for n in range(3 * MAX_ACCOUNTS):  # of one subscriber of IPv6, an address each
-        waiting.add(address=f"2a01:cb00::{n:x}", account=f"a{n}@nobody{n}.fr", door="imap")
-        waiting.add(address=f"2a01:cb00::{n:x}", account=f"a{n}@nolay.fr", door="imap", owner="col_nolay")
-    assert len(waiting.take()) == 2 * MAX_ACCOUNTS
-    assert waiting.add(address="2a01:cb00::1", account="maire@beaune.fr", door="imap", owner="col_beaune")
-    assert waiting.add(address="2a01:cb00:0:1::1", account="a@nolay.fr", door="imap", owner="col_nolay")
+        kept.add(address=f"2a01:cb00::{n:x}", account=f"a{n}@nobody{n}.fr", door="imap")
+        kept.add(address=f"2a01:cb00::{n:x}", account=f"a{n}@nolay.fr", door="imap", owner="col_nolay")
+    assert len(kept.waiting.take()) == 2 * MAX_ACCOUNTS
+    assert kept.add(address="2a01:cb00::1", account="maire@beaune.fr", door="imap", owner="col_beaune")
+    assert kept.add(address="2a01:cb00:0:1::1", account="a@nolay.fr", door="imap", owner="col_nolay")
 
 
 def test_gate_keeps_the_newest_when_too_many_wait() -> None:
-    waiting = Failures()
+    kept = Failures()
     for n in range(MAX_WAITING + 10):
-        waiting.add(address=f"5.181.80.{n % 200}", account=f"a{n}@nolay.fr", door="imap")
-    taken = waiting.take()
+        kept.add(address=f"5.181.80.{n % 200}", account=f"a{n}@nolay.fr", door="imap")
+    taken = kept.waiting.take()
     assert len(taken) == MAX_WAITING
-    waiting.add(address="5.181.80.66", account="new@nolay.fr", door="imap")
-    waiting.put_back(taken)
-    again = waiting.take()
+    kept.add(address="5.181.80.66", account="new@nolay.fr", door="imap")
+    kept.waiting.put_back(taken)
+    again = kept.waiting.take()
     assert len(again) == MAX_WAITING
     assert again[-1]["account"] != taken[-1]["account"]
     for n in range(MAX_WAITING):
-        waiting.add(address=f"5.181.81.{n % 200}", account=f"b{n}@nolay.fr", door="imap")
-    waiting.put_back(taken)
-    assert waiting.take()[-1]["account"] == failures.digest(f"b{MAX_WAITING - 1}@nolay.fr")
+        kept.add(address=f"5.181.81.{n % 200}", account=f"b{n}@nolay.fr", door="imap")
+    kept.waiting.put_back(taken)
+    assert kept.waiting.take()[-1]["account"] == failures.digest(f"b{MAX_WAITING - 1}@nolay.fr")
     assert ACCOUNTS > 1

@@ -15,6 +15,7 @@ import threading
 import time
 
 from beffroi.core.identity.failures import payload, source
+from beffroi.mail.gate.waiting import Waiting
 
 AGAIN_S = 60.0
 MOST_ACCOUNTS, WINDOW_S = 200, 600.0
@@ -27,7 +28,7 @@ class Failures:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._told: collections.OrderedDict[tuple[object, object], float] = collections.OrderedDict()
-        self._waiting: collections.deque[dict[str, object]] = collections.deque(maxlen=MAX_WAITING)
+        self.waiting = Waiting(MAX_WAITING)
         self._begun: collections.OrderedDict[tuple[str, str], tuple[float, int]] = collections.OrderedDict()
 
     def add(self, *, address: str, account: str, door: str, owner: str = "") -> bool:
@@ -43,7 +44,7 @@ class Failures:
             self._told.move_to_end(key)
             if len(self._told) > MAX_REMEMBERED:
                 self._told.popitem(last=False)
-            self._waiting.append(found)
+            self.waiting.add(found)
             return True
 
     def _is_much(self, key: tuple[str, str], now: float) -> bool:
@@ -55,15 +56,3 @@ class Failures:
         if len(self._begun) > MAX_REMEMBERED:
             self._begun.popitem(last=False)
         return count >= MOST_ACCOUNTS
-
-    def take(self) -> list[dict[str, object]]:
-        """Return what waits, and keep nothing."""
-        with self._lock:
-            taken = list(self._waiting)
-            self._waiting.clear()
-            return taken
-
-    def put_back(self, taken: list[dict[str, object]]) -> None:
-        """What could not be told waits again; the oldest give way."""
-        with self._lock:
-            self._waiting = collections.deque((*taken, *self._waiting), MAX_WAITING)

@@ -11,7 +11,6 @@ Source:  docs/internals/mail-engines.md.
 
 from __future__ import annotations
 
-import collections
 import sqlite3
 import threading
 import time
@@ -22,6 +21,7 @@ from pathlib import Path
 from beffroi.lib.config import Config
 from beffroi.mail.gate import relays
 from beffroi.mail.gate.projected import opened
+from beffroi.mail.gate.waiting import Waiting
 
 KIND = "mail:sending_refused"
 SLOT_S = 300
@@ -139,7 +139,7 @@ class Sent:
         self._connection.execute("PRAGMA synchronous = normal")
         self._connection.executescript(_SCHEMA)
         self._told: dict[tuple[str, str, bool], float] = {}
-        self._waiting: collections.deque[dict[str, object]] = collections.deque(maxlen=MAX_WAITING)
+        self.waiting = Waiting(MAX_WAITING)
 
     def take(
         self,
@@ -207,7 +207,7 @@ class Sent:
         if len(self._told) > MAX_WAITING:
             self._told.clear()
         self._told[key] = now
-        self._waiting.append(
+        self.waiting.add(
             {
                 "account": account,
                 "limit": found.limit,
@@ -216,18 +216,6 @@ class Sent:
                 "impossible": impossible,
             }
         )
-
-    def told(self) -> list[dict[str, object]]:
-        """What waits to be published, and keep nothing."""
-        with self._lock:
-            taken = list(self._waiting)
-            self._waiting.clear()
-            return taken
-
-    def put_back(self, taken: list[dict[str, object]]) -> None:
-        """What could not be told waits again; the oldest give way."""
-        with self._lock:
-            self._waiting = collections.deque((*taken, *self._waiting), MAX_WAITING)
 
     def close(self) -> None:
         with self._lock:

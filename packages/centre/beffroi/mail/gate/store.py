@@ -12,7 +12,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -53,6 +53,12 @@ class Record(msgspec.Struct, frozen=True):
     verdict: dict[str, Any]
     bank: tuple[Seen, ...] = ()
     observed: tuple[tuple[str, str, str], ...] | None = None
+
+
+class _Waits[T](Protocol):
+    def take(self) -> list[T]: ...
+
+    def put_back(self, taken: list[T]) -> None: ...
 
 
 def record_of(
@@ -144,24 +150,22 @@ class Drain:
 
     def tell_failures(self) -> int:
         """Publish the failed sign-ins that wait; return how many."""
-        tell = self._telling(failures.KIND)
-        return self._hand_on(self._failures.take(), tell, self._failures.put_back)
+        return self._hand_on(self._failures.waiting, self._telling(failures.KIND))
 
     def tell_refusals(self) -> int:
         """Publish which accounts send too much; return how many."""
-        return self._hand_on(self._sent.told(), self._telling(sending.KIND), self._sent.put_back)
+        return self._hand_on(self._sent.waiting, self._telling(sending.KIND))
 
     def write_sign_ins(self) -> int:
         """Write the successful sign-ins that wait; return how many."""
-        return self._hand_on(self._sign_ins.take(), sign_ins_module.write, self._sign_ins.put_back)
+        return self._hand_on(self._sign_ins, sign_ins_module.write)
 
     def _telling(self, kind: str) -> Callable[[Database, dict[str, object]], object]:
         return lambda database, payload: outbox.publish(database, kind, payload, run=self._config.run)
 
-    def _hand_on[T](
-        self, taken: list[T], write: Callable[[Database, T], object], put_back: Callable[[list[T]], object]
-    ) -> int:
-        """Write what was taken, in one transaction; what could not be written waits again."""
+    def _hand_on[T](self, waiting: _Waits[T], write: Callable[[Database, T], object]) -> int:
+        """Write what waits, in one transaction; what could not be written waits again."""
+        taken = waiting.take()
         if not taken:
             return 0
         try:
@@ -170,7 +174,7 @@ class Drain:
                 for one in taken:
                     write(database, one)
         except BaseException:
-            put_back(taken)
+            waiting.put_back(taken)
             raise
         return len(taken)
 
