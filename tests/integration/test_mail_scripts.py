@@ -10,8 +10,9 @@ from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity.models import AppPassword
 from beffroi.lib import clock
 from beffroi.lib.errors import NotFound
+from beffroi.mail.engines import sievec
 from beffroi.mail.models import Mailbox
-from beffroi.mail.scripts import actions, compiling, queries, retention
+from beffroi.mail.scripts import actions, queries, retention
 from beffroi.mail.scripts.errors import AccountHeld, ScriptActive
 from beffroi.mail.scripts.models import PersonalScript
 from beffroi.mail.sending.models import SendingAlarm
@@ -31,7 +32,7 @@ KNOWN, NEW = "192.0.2.4", "203.0.113.9"
 
 @pytest.fixture
 def box(beaune: Commune, shown_mail: object, monkeypatch: pytest.MonkeyPatch) -> Mailbox:
-    monkeypatch.setattr(compiling, "check", lambda config, text: None)  # the engine: tests/clients
+    monkeypatch.setattr(sievec, "fault", lambda conf, script: None)  # the engine: tests/clients
     return own_mailbox(beaune)
 
 

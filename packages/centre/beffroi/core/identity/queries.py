@@ -53,6 +53,12 @@ def belongs(person_id: str, collectivite_id: str) -> bool:
     return any(one.collectivite_id == collectivite_id for one in current_memberships(person_id))
 
 
+def who_left(membership_id: str) -> Membership | None:
+    """The role that ended, where it was the person's last one there; None where they go on in another one."""
+    ended = Membership.objects.get(pk=membership_id)
+    return None if belongs(ended.person_id, ended.collectivite_id) else ended
+
+
 def goes_on(ended: Membership) -> bool:
     """Whether the person was there beyond the end of this role, in another one that they had by then."""
     rows = Membership.objects.filter(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+
 from django.conf import settings
 
 from beffroi.core.events import Event, consumer, periodic
-from beffroi.core.identity.models import Membership
-from beffroi.core.identity.queries import belongs
+from beffroi.core.identity.queries import who_left
 from beffroi.mail import projections
-from beffroi.mail.engines import layout
-from beffroi.mail.filters import actions, checking, queries
+from beffroi.mail.engines import layout, sievec
+from beffroi.mail.filters import actions, queries
+from beffroi.mail.filters.errors import ScriptRefused
 from beffroi.mail.models import Mailbox
 
 
@@ -21,21 +23,24 @@ from beffroi.mail.models import Mailbox
 def project_script(event: Event) -> None:
     """Read the present rows, not the event; what does not compile never replaces what does."""
     config = settings.BEFFROI
-    if not layout.Paths(config.state).scripts.is_dir():  # no engine was ever prepared here
+    paths = layout.Paths(config.state)
+    if not paths.scripts.is_dir():  # no engine was ever prepared here
         return
     mailbox = Mailbox.objects.get(pk=event.payload["mailbox_id"])
     script = "" if mailbox.closed_at is not None else queries.script(mailbox)
-    if script:
-        checking.check(config, mailbox.id, script)
+    try:
+        does_compile = not script or sievec.fault(paths.sievec_conf, script) is None
+    except (OSError, subprocess.TimeoutExpired):
+        does_compile = False
+    if not does_compile:
+        raise ScriptRefused(mailbox.id)  # with no word of the script
     projections.put_script(config, mailbox_id=mailbox.id, script=script)
 
 
 @consumer(name="mail.forwards_left", kinds=("identity:access_ended",))
 def end_forwards(event: Event) -> None:
-    membership = Membership.objects.get(pk=event.payload["membership_id"])
-    owner = membership.collectivite_id
-    if not belongs(membership.person_id, owner):
-        actions.end_forwards_of(membership.person_id, owner)
+    if left := who_left(event.payload["membership_id"]):
+        actions.end_forwards_of(left.person_id, left.collectivite_id)
 
 
 @consumer(name="mail.filters_forgotten", kinds=("identity:person_erased",))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from beffroi.lib.errors import Conflict, Invalid
+from beffroi.lib.errors import BeffroiError, Conflict, Invalid
 
 
 class SettingRefused(Invalid):
@@ -20,3 +20,9 @@ class TooManyFilters(Conflict):
     """This mailbox has {} filters already."""
 
     code = "mail.too_many_filters"
+
+
+class ScriptRefused(BeffroiError):
+    """The script of the mailbox {} does not compile"""
+
+    code = "mail.script_refused"

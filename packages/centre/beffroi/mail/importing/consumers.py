@@ -7,8 +7,7 @@ Process: import (its own: an old provider that is slow keeps nobody else waiting
 from __future__ import annotations
 
 from beffroi.core.events import Event, consumer, periodic
-from beffroi.core.identity.models import Membership
-from beffroi.core.identity.queries import belongs
+from beffroi.core.identity.queries import who_left
 from beffroi.mail.importing import actions, children
 from beffroi.mail.importing.models import ImportJob
 from beffroi.mail.models import Mailbox
@@ -32,8 +31,8 @@ def end_imports(event: Event) -> None:
     if event.kind == "mail:mailbox_closed":
         gone = Mailbox.objects.filter(pk=event.payload["mailbox_id"]).exclude(closed_at=None)
     else:
-        left = Membership.objects.get(pk=event.payload["membership_id"])
-        if belongs(left.person_id, left.collectivite_id):
+        left = who_left(event.payload["membership_id"])
+        if left is None:
             return
         gone = Mailbox.objects.filter(person_id=left.person_id, collectivite_id=left.collectivite_id)
     actions.end_all(ImportJob.objects.filter(mailbox_id__in=gone.values("pk")))

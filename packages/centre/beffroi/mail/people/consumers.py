@@ -6,8 +6,7 @@ from __future__ import annotations
 
 from beffroi.core.events import Event, consumer, periodic
 from beffroi.core.identity.actor import Actor
-from beffroi.core.identity.models import Membership
-from beffroi.core.identity.queries import belongs
+from beffroi.core.identity.queries import who_left
 from beffroi.mail import actions as mail
 from beffroi.mail.models import Mailbox
 from beffroi.mail.people import actions, delegations, leaving
@@ -18,11 +17,10 @@ SYSTEM = Actor.system("mail.people")
 
 @consumer(name="mail.members", kinds=("identity:access_ended",))
 def end_members(event: Event) -> None:
-    """Unless they are still there in another role."""
-    ended = Membership.objects.get(pk=event.payload["membership_id"])
-    person_id, owner = ended.person_id, ended.collectivite_id
-    if belongs(person_id, owner):
+    left = who_left(event.payload["membership_id"])
+    if left is None:
         return
+    person_id, owner = left.person_id, left.collectivite_id
     delegations.end_all_of(actor=SYSTEM, person_id=person_id, collectivite_id=owner)
     rows = Member.objects.filter(person_id=person_id, collectivite_id=owner, ended_at=None)
     for mailbox in Mailbox.objects.filter(pk__in=rows.values("mailbox_id")):

@@ -6,6 +6,7 @@ Privacy: the audit log knows that a script came, went, was switched on or off; n
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Collection
 
 from django.conf import settings
@@ -18,9 +19,10 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import NotFound
 from beffroi.mail import queries as mail
+from beffroi.mail.engines import layout, sievec
 from beffroi.mail.filters import actions as filters
 from beffroi.mail.models import Mailbox
-from beffroi.mail.scripts import compiling, queries, rules
+from beffroi.mail.scripts import queries, rules
 from beffroi.mail.scripts.errors import (
     AccountHeld,
     ScriptActive,
@@ -33,13 +35,19 @@ from beffroi.mail.sending import actions as sending
 from beffroi.mail.sending.queries import held_mailboxes
 
 SYSTEM = Actor.system("scripts")
+MAX_SAID = 2000
 
 
 def check(text: str) -> None:
     """Errors: ScriptInvalid."""
     if why := rules.fault(text):
         raise ScriptInvalid(why)
-    compiling.check(settings.BEFFROI, text)
+    try:
+        said = sievec.fault(layout.Paths(settings.BEFFROI.state).scripts_conf, text)
+    except (OSError, subprocess.TimeoutExpired):
+        raise ScriptInvalid("engine") from None
+    if said is not None:
+        raise ScriptInvalid("compile", said[:MAX_SAID])
 
 
 def put(*, actor: Actor, mailbox: Mailbox, name: str, text: str, address: str = "") -> PersonalScript:

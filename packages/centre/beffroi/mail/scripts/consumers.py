@@ -5,8 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 
 from beffroi.core.events import Event, consumer
-from beffroi.core.identity.models import Membership
-from beffroi.core.identity.queries import belongs
+from beffroi.core.identity.queries import who_left
 from beffroi.mail import projections
 from beffroi.mail.engines import layout
 from beffroi.mail.models import Mailbox
@@ -29,10 +28,8 @@ def project_script(event: Event) -> None:
 
 @consumer(name="mail.scripts_left", kinds=("identity:access_ended",))
 def end_scripts(event: Event) -> None:
-    membership = Membership.objects.get(pk=event.payload["membership_id"])
-    owner = membership.collectivite_id
-    if not belongs(membership.person_id, owner):
-        actions.end_scripts_of(membership.person_id, owner)
+    if left := who_left(event.payload["membership_id"]):
+        actions.end_scripts_of(left.person_id, left.collectivite_id)
 
 
 @consumer(name="mail.scripts_forgotten", kinds=("identity:person_erased",))
