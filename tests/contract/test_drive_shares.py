@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from beffroi.drive.store import groups, link_passwords, locks, look, received, shares, tree
+from beffroi.drive.store import drops, groups, link_passwords, locks, look, received, shares, tree
 from beffroi.drive.store.database import Database
+from beffroi.drive.store.drops import DropRefused
 from beffroi.drive.store.model import AbsentNode, Act, Locked, Node
-from beffroi.drive.store.shares import DropRefused, LinkClosed, Share, Wish
+from beffroi.drive.store.shares import LinkClosed, Share, Wish
 from beffroi.lib.errors import Invalid
 
 from tests.drive_trees import ME, OTHER, at, folder, put
@@ -139,7 +140,7 @@ def test_a_box_takes_what_its_maker_allowed(metadata: Database, home: Node) -> N
     box, _ = make(metadata, folder(metadata, home.id, "dépôt").id, wish)
     assert box.types == "pdf jpg"
     for name in ("Acte.PDF", ".acte.pdf", "2026.11.28.jpg"):
-        shares.may_drop(box, name, 1000)
+        drops.may_drop(box, name, 1000)
     for name, size in (
         ("acte.pdf", 1001),
         ("acte.exe", 1),
@@ -153,10 +154,10 @@ def test_a_box_takes_what_its_maker_allowed(metadata: Database, home: Node) -> N
         ("acte.pdf.exe", 1),
     ):
         with pytest.raises(DropRefused):
-            shares.may_drop(box, name, size)
+            drops.may_drop(box, name, size)
     plain, _ = make(metadata, home.id, LINK)
-    with pytest.raises(DropRefused):
-        shares.may_drop(plain, "x", 1)
+    with metadata.reading() as reading, pytest.raises(LinkClosed):
+        drops.standing(reading, plain.id, "x", 1, now_s=NOW)
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 from beffroi.drive.store import findings, look, names, seals, shares, tree
 from beffroi.drive.store.model import AbsentNode, Act, Content, Node
-from beffroi.drive.store.shares import DropRefused, LinkClosed, Share
+from beffroi.drive.store.shares import NO_LIMIT, LinkClosed, Share
 from beffroi.drive.store.writing import Reading, Writing
+from beffroi.lib.errors import BeffroiError
 
 MOST_FILE_BYTES = 2_000_000_000
 """Less than the scan looks at whole (``scan.values.MAX_LONG_BYTES``)."""
@@ -23,6 +24,27 @@ MOST_TOTAL_BYTES = 2_000_000_000
 TOTAL_BYTES, FILES = 500_000_000, 100
 """Of a link whose maker set nothing."""
 MAX_SENDER_CHARS, MAX_MESSAGE_CHARS = 120, 2000
+
+
+class DropRefused(BeffroiError):
+    """This cannot be handed in here."""
+
+    code = "drive.drop_refused"
+    http_status = 403
+
+
+class DropTooLong(DropRefused):
+    """A file that is handed in here has at most {} bytes."""
+
+    code = "drive.drop_too_long"
+    http_status = 413
+
+
+class DropType(DropRefused):
+    """This type of file cannot be handed in here."""
+
+    code = "drive.drop_type"
+    http_status = 415
 
 
 class DropFull(DropRefused):
@@ -133,8 +155,18 @@ def standing(database: Reading, share_id: str, name: str, size_bytes: int, *, no
     ):
         raise LinkClosed
     names.normal(name)
-    shares.may_drop(share, name, size_bytes)
+    may_drop(share, name, size_bytes)
     return share
+
+
+def may_drop(share: Share, name: str, size_bytes: int) -> None:
+    """Errors: DropTooLong, DropType."""
+    if share.most_bytes != NO_LIMIT and size_bytes > share.most_bytes:
+        raise DropTooLong(share.most_bytes)
+    stem, _, ending = name.casefold().rpartition(".")
+    # A name that is nothing but an extension has none: systems take it for a hidden file of no kind.
+    if share.types and not (stem.strip(". ") and ending in share.types.split()):
+        raise DropType
 
 
 def came(database: Reading, folder: int, name: str, letter: Letter) -> Node | None:

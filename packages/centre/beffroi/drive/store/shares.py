@@ -58,27 +58,6 @@ class ShareLost(Unavailable):
     retryable = False
 
 
-class DropRefused(BeffroiError):
-    """This cannot be handed in here: {}."""
-
-    code = "drive.drop_refused"
-    http_status = 403
-
-
-class DropTooLong(DropRefused):
-    """A file that is handed in here has at most {} bytes."""
-
-    code = "drive.drop_too_long"
-    http_status = 413
-
-
-class DropType(DropRefused):
-    """This type of file cannot be handed in here."""
-
-    code = "drive.drop_type"
-    http_status = 415
-
-
 class Share(NamedTuple):
     """A row of ``share``, in this order.
 
@@ -364,18 +343,6 @@ def give_back_download(writing: Writing, share_id: str) -> None:
         "UPDATE share SET downloads_left = downloads_left + 1 WHERE id = ? AND downloads_left >= 0",
         (share_id,),
     )
-
-
-def may_drop(share: Share, name: str, size_bytes: int) -> None:
-    """Errors: DropRefused (rights), DropTooLong, DropType."""
-    if share.rights not in ("drop", "write"):
-        raise DropRefused("this link gives files and takes none")
-    if share.most_bytes != NO_LIMIT and size_bytes > share.most_bytes:
-        raise DropTooLong(share.most_bytes)
-    stem, _, ending = name.casefold().rpartition(".")
-    # A name that is nothing but an extension has none: systems take it for a hidden file of no kind.
-    if share.types and not (stem.strip(". ") and ending in share.types.split()):
-        raise DropType
 
 
 # -- inside --------------------------------------------------------------------------------------------------

@@ -37,11 +37,13 @@ from beffroi.drive.store.drops import (
     MOST_FILE_BYTES,
     MOST_TOTAL_BYTES,
     Box,
+    DropRefused,
+    DropType,
     Letter,
 )
 from beffroi.drive.store.findings import Found
 from beffroi.drive.store.model import Content, Node
-from beffroi.drive.store.shares import NO_LIMIT, DropRefused, DropType, LinkClosed, Share
+from beffroi.drive.store.shares import NO_LIMIT, LinkClosed, Share
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.web import form, granted
 from beffroi.drive.web.bodies import BodiesOf
