@@ -102,7 +102,7 @@ def policy(request: HttpRequest, actor: Actor, box_id: str) -> HttpResponse:
         "changes": changes,
         "typed": [(name, value) for name in form.fields for value in request.POST.getlist(name)],
         "closes": new.observe_until != old.observe_until and not new.observe_until,
-        "missing": "send" in request.POST and not reason,
+        "reason_error": _("Écrivez une raison.") if "send" in request.POST and not reason else "",
     }
     return page(request, "console/box_policy_send.html", context)
 

@@ -65,7 +65,7 @@ def together(request: HttpRequest, actor: Actor) -> HttpResponse:
             for name in (FIELDS[setting], "who", "commune")
             for value in request.POST.getlist(name)
         ],
-        "missing": bool(request.POST.get("send")) and not reason,
+        "reason_error": _("Écrivez une raison.") if request.POST.get("send") and not reason else "",
     }
     return page(request, "console/box_together.html", context)
 
