@@ -166,7 +166,8 @@ def write(config: Config) -> None:
         layout.write(etc / "override.d" / name, text, 0o644)
     _remove_others(etc / "override.d", set(wanted))
     layout.write(etc / "lua.local.d" / "beffroi.lua", layout.template("rspamd/beffroi.lua"), 0o644)
-    for name in ("beffroi-bank.lua", "beffroi-content.lua", "beffroi-links.lua", "beffroi-scan.lua"):
+    for part in ("bank", "content", "links", "origin", "scan"):
+        name = f"beffroi-{part}.lua"
         layout.write(etc / name, layout.template(f"rspamd/{name}"), 0o644)
     key, bank_key = layout.secret(config, "mailgate.key"), layout.secret(config, "bank.key")
     scan = socket_path(config.state) if config.scan else ""

@@ -10,7 +10,6 @@ The mail door's part inside rspamd, so that rspamd stays the only program that p
 
 Hostile:  the message. Fails closed without the scanner: senders come again. Fails open beyond it: without an answer of mailgate the message is delivered and stamped
           X-Beffroi-Unchecked with what a later check needs; the sweep finds it.
-A rescan (the sweep, with the shared key) keeps the identifier that the message already carries.
 ]]
 local rspamd_http = require "rspamd_http"
 local rspamd_util = require "rspamd_util"
@@ -23,107 +22,12 @@ local bank_of = dofile(rspamd_paths["LOCAL_CONFDIR"] .. "/beffroi-bank.lua")
 local content_of = dofile(rspamd_paths["LOCAL_CONFDIR"] .. "/beffroi-content.lua")
 local links_of = dofile(rspamd_paths["LOCAL_CONFDIR"] .. "/beffroi-links.lua")
 local scanning = dofile(rspamd_paths["LOCAL_CONFDIR"] .. "/beffroi-scan.lua")(settings, content_of)
+local origin = dofile(rspamd_paths["LOCAL_CONFDIR"] .. "/beffroi-origin.lua")(settings)
 local N = "beffroi"
-local ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 -- Of more than max_lua_urls addresses, about twice as many, rspamd shows about so many, by chance. What is longer than
 -- MAX_FACTS mailgate does not read.
 local MAX_URLS, MAX_RECIPIENTS, MAX_SYMBOLS, MAX_SHOWN = 1000, 1000, 100, 200
 local MAX_TEXT, MAX_FACTS = 2048, 2 * 1024 * 1024
-
--- 48 bits of milliseconds and 82 random bits, 5 bits a character: the same shape as lib.ids.new_id.
-local function new_id()
-  local ms = math.floor(rspamd_util.get_time() * 1000)
-  local random = rspamd_util.random_hex(36)
-  local function byte(i) return tonumber(random:sub(2 * i - 1, 2 * i), 16) end
-  local out, high = {}, math.floor(ms / 8)
-  for i = 9, 1, -1 do
-    local digit = high % 32
-    out[i] = ALPHABET:sub(digit + 1, digit + 1)
-    high = math.floor(high / 32)
-  end
-  local mixed = (ms % 8) * 4 + byte(1) % 4
-  out[10] = ALPHABET:sub(mixed + 1, mixed + 1)
-  for i = 11, 26 do
-    local digit = byte(i - 9) % 32
-    out[i] = ALPHABET:sub(digit + 1, digit + 1)
-  end
-  return "msg_" .. table.concat(out)
-end
-
-local function is_id(text)
-  return type(text) == "string" and #text == 30 and text:match("^msg_[0-9a-hjkmnp-tv-z]+$") ~= nil
-end
-
-local function header_of_request(task, name)
-  local value = task:get_request_header(name)
-  return value and tostring(value) or nil
-end
-
-local function is_rescan(task)
-  return header_of_request(task, "Beffroi-Key") == settings.key
-end
-
-local function identify(task)
-  local pool = task:get_mempool()
-  local known = pool:get_variable("beffroi_id")
-  if known then return tostring(known) end
-  local id = is_rescan(task) and task:get_header("X-Beffroi-Id") or nil
-  if not is_id(id) then id = new_id() end
-  pool:set_variable("beffroi_id", id)
-  return id
-end
-
-local RESULTS = {
-  spf = { { "R_SPF_ALLOW", "pass" }, { "R_SPF_FAIL", "fail" }, { "R_SPF_SOFTFAIL", "softfail" },
-    { "R_SPF_NEUTRAL", "neutral" }, { "R_SPF_DNSFAIL", "temperror" }, { "R_SPF_PERMFAIL", "permerror" } },
-  dkim = { { "R_DKIM_ALLOW", "pass" }, { "R_DKIM_REJECT", "fail" }, { "R_DKIM_TEMPFAIL", "temperror" },
-    { "R_DKIM_PERMFAIL", "permerror" } },
-  dmarc = { { "DMARC_POLICY_ALLOW", "pass" }, { "DMARC_POLICY_REJECT", "fail" },
-    { "DMARC_POLICY_QUARANTINE", "fail" }, { "DMARC_POLICY_SOFTFAIL", "fail" }, { "DMARC_DNSFAIL", "temperror" },
-    { "DMARC_BAD_POLICY", "permerror" } },
-}
-
--- Handed in by delivery, for the owner of the mailbox that the envelope names: Postfix tells by which of its doors.
-local function by_filter(task)
-  return header_of_request(task, "MTA-Name") == "beffroi-filters" or header_of_request(task, "MTA-Tag") == "beffroi-filters"
-end
-
--- What delivery wrote itself for a mailbox: an answer of absence. What it only passes on bears the stamp of our entry.
-local function is_answer(task)
-  if not by_filter(task) or task:get_header("X-Beffroi-Auth") then return false end
-  local seen, envelope = task:get_from("mime"), (task:get_from("smtp") or {})[1]
-  return #(task:get_header_full("From") or {}) == 1 and seen ~= nil and #seen == 1 and envelope ~= nil
-    and seen[1].addr:lower() == envelope.addr:lower()
-end
-
--- Whoever wrote it had signed in, here or at the mailbox that passes it on, or is delivery.
-local function is_signed_in(task)
-  if task:get_user() or is_answer(task) then return true end
-  return by_filter(task) and (task:get_header("X-Beffroi-Auth") or ""):find("signed-in=yes", 1, true) ~= nil
-end
-
--- What the first scan found travels in our own header to a rescan, which has no envelope to check again, and with a mail
--- that is passed on: delivery is no server of its author. SPF spoke of another envelope.
-local function stamped(task)
-  local found = {}
-  if not is_rescan(task) and not by_filter(task) then return found end
-  for _, name in ipairs({ "X-Beffroi-Auth", "X-Beffroi-Unchecked" }) do
-    for key, value in (task:get_header(name) or ""):gmatch("(%w+)=([^%s;]+)") do found[key] = value end
-  end
-  if by_filter(task) then found.spf = nil end
-  return found
-end
-
-local function authentication(task)
-  local before, out = stamped(task), {}
-  for kind, cases in pairs(RESULTS) do
-    out[kind] = before[kind] or "none"
-    for _, case in ipairs(cases) do
-      if task:has_symbol(case[1]) then out[kind] = case[2]; break end
-    end
-  end
-  return out
-end
 
 local function text_of(value)
   if value == nil then return nil end
@@ -217,7 +121,7 @@ end
 local function sender(task)
   local from = (task:get_from("smtp") or {})[1]
   if from and from.addr and from.addr ~= "" then return text_of(from.addr:lower()) end
-  if is_rescan(task) then
+  if origin.is_rescan(task) then
     local path = task:get_header("Return-Path")
     if path then return text_of(path:gsub("[<>%s]", ""):lower()) end
   end
@@ -231,8 +135,8 @@ end
 
 local function client_address(task)
   local ip = task:get_from_ip()
-  if ip and ip:is_valid() and not is_rescan(task) then return tostring(ip) end
-  return stamped(task).ip or ""
+  if ip and ip:is_valid() and not origin.is_rescan(task) then return tostring(ip) end
+  return origin.stamped(task).ip or ""
 end
 
 local function is_spam(task)
@@ -243,10 +147,10 @@ end
 -- What is known of a message that cannot be read: who handed it in and whom it is for.
 local function bare_facts(task, why)
   return {
-    v = 1, id = identify(task), rescan = is_rescan(task), queue_id = text_of(task:get_queue_id()) or "",
+    v = 1, id = origin.identify(task), rescan = origin.is_rescan(task), queue_id = text_of(task:get_queue_id()) or "",
     message_id = message_id(task), sender = sender(task), recipients = recipients(task),
     client_ip = client_address(task), signed_in = task:get_user() ~= nil, user = text_of(task:get_user()) or "",
-    auth = authentication(task), unparseable = why,
+    auth = origin.authentication(task), unparseable = why,
   }
 end
 
@@ -260,8 +164,8 @@ local function facts(task)
   local score, bank = task:get_metric_score("default"), bank_of.bank(task, settings.bank_key, scanning.documents(task))
   return {
     v = 1,
-    id = identify(task),
-    rescan = is_rescan(task),
+    id = origin.identify(task),
+    rescan = origin.is_rescan(task),
     queue_id = text_of(task:get_queue_id()) or "",
     message_id = message_id(task),
     sender = sender(task),
@@ -271,11 +175,11 @@ local function facts(task)
     helo = text_of(task:get_helo()) or "",
     signed_in = task:get_user() ~= nil,
     user = text_of(task:get_user()) or "",
-    by_filter = by_filter(task),
+    by_filter = origin.by_filter(task),
     size_bytes = task:get_size(),
     urls = urls,
     attachments = attachments(task),
-    auth = authentication(task),
+    auth = origin.authentication(task),
     symbols = symbols,
     score = score and score[1] or 0,
     spam = is_spam(task),
@@ -292,7 +196,7 @@ local function apply(task, verdict)
   if type(verdict.lane) == "string" and verdict.lane:match("^[a-z0-9-]+$") then pool:set_variable("beffroi_lane", verdict.lane) end
   if verdict.action == "reject" then
     task:insert_result("BEFFROI_BLOCKED", 1.0, verdict.decision_id or "")
-    if not is_rescan(task) then
+    if not origin.is_rescan(task) then
       task:set_pre_result("reject", verdict.text or "Blocked by collective immunity", N, nil, 100)
     end
   elseif verdict.action == "later" then
@@ -306,7 +210,7 @@ end
 -- A boîtier's relay is held to its policy by mailgate: its mail waits on the boîtier until mailgate answers.
 local function by_relay(task)
   local user = task:get_user()
-  return user ~= nil and not is_rescan(task) and text_of(user):lower():sub(-#"@relay") == "@relay"
+  return user ~= nil and not origin.is_rescan(task) and text_of(user):lower():sub(-#"@relay") == "@relay"
 end
 
 local function unchecked(task, why)
@@ -332,19 +236,19 @@ local check = rspamd_config:register_symbol {
   callback = function(task)
     if task:has_symbol("BEFFROI_VIRUS_FAIL") then
       -- The scanner is away: mail waits with its sender, and a copy that is looked at again waits for the next time.
-      rspamd_logger.warnx(task, "the virus scanner does not answer: %s waits", identify(task))
+      rspamd_logger.warnx(task, "the virus scanner does not answer: %s waits", origin.identify(task))
       task:set_pre_result("soft reject", "The virus scanner is away, try again later", N, nil, 100)
       return
     end
     -- A message that is refused anyway is refused, whatever the scanner would say.
     if not scanning.is_done(task) and task:get_metric_action("default") ~= "reject" then
-      rspamd_logger.warnx(task, "the scanner of attached files does not answer: %s waits", identify(task))
+      rspamd_logger.warnx(task, "the scanner of attached files does not answer: %s waits", origin.identify(task))
       task:set_pre_result("soft reject", "The scanner of attached files is away, try again later", N, nil, 100)
       return
     end
     local ok, found = pcall(facts, task)
     if not ok then
-      rspamd_logger.errx(task, "facts of %s: %s", identify(task), found)
+      rspamd_logger.errx(task, "facts of %s: %s", origin.identify(task), found)
       found = bare_facts(task, "facts")
     end
     local told = ucl.to_format(found, "json-compact")
@@ -409,7 +313,7 @@ local selectors = rspamd_config:add_map {
 rspamd_config:register_symbol {
   name = "BEFFROI_SIGN_ANSWER", type = "normal", group = N, score = 0.0, flags = "empty,nostat",
   callback = function(task)
-    if not is_answer(task) then return false end
+    if not origin.is_answer(task) then return false end
     local domain = task:get_from("smtp")[1].domain:lower()
     local selector = selectors and selectors:get_key(domain)
     if not selector then return false end
@@ -438,12 +342,12 @@ rspamd_config:register_symbol {
   name = "BEFFROI_STAMP", type = "idempotent", priority = 5, group = N,
   flags = "empty,nostat,ignore_passthrough,explicit_disable",
   callback = function(task)
-    if is_rescan(task) then return end
-    local pool, auth = task:get_mempool(), authentication(task)
+    if origin.is_rescan(task) then return end
+    local pool, auth = task:get_mempool(), origin.authentication(task)
     local add = {
-      ["X-Beffroi-Id"] = identify(task),
+      ["X-Beffroi-Id"] = origin.identify(task),
       ["X-Beffroi-Auth"] = string.format("spf=%s; dkim=%s; dmarc=%s%s", auth.spf, auth.dkim, auth.dmarc,
-        is_signed_in(task) and "; signed-in=yes" or ""),
+        origin.is_signed_in(task) and "; signed-in=yes" or ""),
     }
     if pool:get_variable("beffroi_verdict") then add["X-Beffroi-Verdict"] = "quarantine" end
     if pool:get_variable("beffroi_unchecked") then
