@@ -17,7 +17,9 @@ PLACE = re.compile(r"`((?:tests|docs|packages|lab|bench|deploy)/[^`\s]+)`")
 NAMED = re.compile(r"docs/[a-z]+/[\w./-]+?\.md\b|decisions/\d{4}[\w-]*(?:\.md)?")
 PART = re.compile(r"(docs/internals/[\w-]+\.md), \"([^\"\n]+)\"")
 NAME = re.compile(r"`([a-z][a-z0-9]*(?:_[a-z0-9]+)+)`")
-OF_OTHERS = {"alias_groups"}  # Collabora's
+MEMBER = re.compile(r"`(?:\w+\.)*(\w+)\.(\w+)(?:\(\))?`")
+TABLE = re.compile(r"(?:db_table = \"|CREATE TABLE IF NOT EXISTS )(\w+)")
+OF_OTHERS = {"alias_groups", "xml.xsd"}  # Collabora's, the W3C's
 NUMBERED = re.compile(r"[Dd]ecision (\d+)\b")
 
 
@@ -73,6 +75,25 @@ def test_settings_tables_and_names_that_a_document_quotes_are_in_the_code() -> N
         if path.parent != DECISIONS and path.name != "CHANGELOG.md"
         for name in NAME.findall(path.read_text("utf-8"))
         if name not in words and name not in OF_OTHERS
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_what_a_document_says_of_a_module_is_in_it() -> None:
+    """Of `module.name` in the internals: the modules of that name, unless it is a table's column, a code or a file."""
+    texts = {one: one.read_text("utf-8") for one in (ROOT / "packages").rglob("*.py")}
+    code = "\n".join([*texts.values(), *(one.read_text("utf-8") for one in ROOT.glob("packages/**/*.conf"))])
+    paths = "\n".join(str(one) for one in texts)
+    tables, modules = set(TABLE.findall(code)), dict[str, str]()
+    for one, text in texts.items():
+        modules[one.stem] = modules.get(one.stem, "") + re.sub(r'""".*?"""', "", text, flags=re.DOTALL)
+    wrong = [
+        f"{path.name}: {module}.{name}"
+        for path in (ROOT / "docs" / "internals").glob("*.md")
+        for module, name in MEMBER.findall(path.read_text("utf-8"))
+        if module in modules and module not in tables and f"{module}.{name}" not in OF_OTHERS and name != "py"
+        if f"/{module}/{name}.py" not in paths and f"{module}.{name}" not in code
+        if not re.search(rf"\b{name}\b", modules[module])
     ]
     assert not wrong, "\n".join(wrong)
 
