@@ -103,7 +103,7 @@ def test_the_mail_door_reads_again_what_another_reader_keeps_in_the_log(
     monkeypatch.setattr(lookup_tables, "BUSY_TIMEOUT_S", 0.1)
 
     def count(path: Path) -> int:
-        with closing(opened(path)) as connection:
+        with opened(path) as connection:
             return int(connection.execute("SELECT count(*) FROM mailbox").fetchone()[0])
 
     projected = Projected(routes, "mailboxes", count)

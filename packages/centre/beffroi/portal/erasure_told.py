@@ -7,27 +7,18 @@ Process: worker. Composes a mail with the portal's words and addresses.
 from __future__ import annotations
 
 from django.conf import settings
-from django.db.models import QuerySet
 
 from beffroi.core.approvals.models import Approval
 from beffroi.core.communes.models import Collectivite
-from beffroi.core.identity import queries as identity
-from beffroi.core.identity.models import Membership
 from beffroi.drive import erasures
 from beffroi.drive.store import keys
 from beffroi.mail.held import notices
 from beffroi.mail.held.models import Notice
 from beffroi.mail.models import Mailbox
 from beffroi.portal import words
-from beffroi.portal.letters import letter, page
+from beffroi.portal.letters import letter, mailboxes_of_those_who_answer, page
 
 GRANTED, WITHDRAWN = "erasure", "erasure_withdrawn"
-_TOLD = (Membership.Role.REFERENT, Membership.Role.ELU)
-
-
-def mailboxes_of_those_who_answer(collectivite_id: str) -> QuerySet[Mailbox]:
-    persons = identity.persons_in_role(collectivite_id, _TOLD)
-    return Mailbox.objects.filter(collectivite_id=collectivite_id, closed_at=None, person_id__in=persons)
 
 
 def ask(*, approval_id: str, is_granted: bool) -> None:

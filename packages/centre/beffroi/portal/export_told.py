@@ -9,8 +9,7 @@ from beffroi.core.communes.models import Collectivite, CommuneExport
 from beffroi.mail.held import notices
 from beffroi.mail.held.models import Notice
 from beffroi.mail.models import Mailbox
-from beffroi.portal.erasure_told import mailboxes_of_those_who_answer
-from beffroi.portal.letters import letter, page
+from beffroi.portal.letters import letter, mailboxes_of_those_who_answer, page
 
 ABOUT = "export"
 _SUBJECTS = {

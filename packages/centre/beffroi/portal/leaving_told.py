@@ -12,8 +12,7 @@ from beffroi.mail.held.models import Notice
 from beffroi.mail.models import Mailbox
 from beffroi.portal import continued_told
 from beffroi.portal.dates import date_format
-from beffroi.portal.erasure_told import mailboxes_of_those_who_answer
-from beffroi.portal.letters import letter, page
+from beffroi.portal.letters import letter, mailboxes_of_those_who_answer, page
 
 ABOUT = "leaving"
 

@@ -6,11 +6,15 @@ import re
 from typing import Any
 
 from django.conf import settings
+from django.db.models import QuerySet
 from django.template.loader import render_to_string
 from django.urls import reverse
 
+from beffroi.core.identity import queries as identity
+from beffroi.core.identity.models import Membership
 from beffroi.mail.held import links
 from beffroi.mail.held.notices import Letter
+from beffroi.mail.models import Mailbox
 
 LANGUAGE = "fr"
 """The commune's: nobody's own is known outside of a browser."""
@@ -31,6 +35,12 @@ def letter(subject: str, template: str, context: dict[str, Any]) -> Letter:
     """``template``: the name of two files, in plain text and in HTML."""
     text, html = (render_to_string(f"file/{template}.{kind}", context) for kind in ("txt", "html"))
     return Letter(subject, text, html)
+
+
+def mailboxes_of_those_who_answer(collectivite_id: str) -> QuerySet[Mailbox]:
+    """Of its référents and élus: what becomes of all of it is told to them."""
+    persons = identity.persons_in_role(collectivite_id, (Membership.Role.REFERENT, Membership.Role.ELU))
+    return Mailbox.objects.filter(collectivite_id=collectivite_id, closed_at=None, person_id__in=persons)
 
 
 def page(name: str, *arguments: int | str) -> str:

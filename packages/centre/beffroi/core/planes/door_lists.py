@@ -1,7 +1,7 @@
 """The bulk lists of a door in the datacenter: fetched, checked, mapped into memory, asked.
 
 Purpose: a list of a million values costs the door its file and a thread that fetches; urgent lines never wait.
-Process: any door (mailgate, web); DIRECTORY is the door's own, shared by the processes of one door.
+Process: any door (mailgate, web, drive, calendars); DIRECTORY is the door's own, shared by the processes of one door.
 Input:   hostile until checked: ``ListCheck`` reads every line before a file gets its name.
 Fails:   what is loaded stays loaded, also while its successor cannot be fetched; a fetch that failed is tried
          again, after 1 s to 5 min. An expired list is not matched.

@@ -1,7 +1,7 @@
 """Follower: a door in the datacenter follows the feed from the stream process, in a thread of its own.
 
-Purpose: one implementation for the mail door and the login door; the box has its own over HTTPS. Bulk lists
-         are ``door_lists``, in another thread.
+Purpose: one implementation for the doors of mail, sign-ins, files and calendars; the box has its own over HTTPS.
+         Bulk lists are ``door_lists``, in another thread.
 Process: any; standard library and protocol only, no Django. Connects to STATE/run/stream.sock.
 Input:   the lines are verified against the pinned root, as in a town hall: a door trusts the signature, not
          the socket. A refused line changes nothing.

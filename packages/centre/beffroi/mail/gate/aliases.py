@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Iterable, Mapping
-from contextlib import closing
 from pathlib import Path
 
 from beffroi.mail.gate.projected import Projected, opened
@@ -47,7 +46,7 @@ class Aliases:
             " AND NOT EXISTS (SELECT 1 FROM alias WHERE address = ?)"
             " AND NOT EXISTS (SELECT 1 FROM reserved WHERE address = ?)"
         )
-        with closing(opened(self._path)) as routes:
+        with opened(self._path) as routes:
             rows = [
                 row
                 for one in addresses
@@ -59,7 +58,7 @@ class Aliases:
 def _live(path: Path) -> tuple[Mapping[str, list[str]], frozenset[str]]:
     """(targets of each alias, domains with a catch-all)."""
     targets: dict[str, list[str]] = {}
-    with closing(opened(path)) as routes:
+    with opened(path) as routes:
         for address, target in routes.execute("SELECT address, target FROM alias_live"):
             targets.setdefault(address, []).append(target)
         return targets, frozenset(one for (one,) in routes.execute("SELECT domain FROM catch_all"))

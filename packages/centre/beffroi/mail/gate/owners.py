@@ -8,7 +8,6 @@ Source:  mail/projections.py (the writer).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import closing
 from pathlib import Path
 
 from beffroi.mail.gate.projected import Projected, opened
@@ -42,5 +41,5 @@ class Owners:
 
 
 def _owners(path: Path) -> dict[str, str]:
-    with closing(opened(path)) as routes:
+    with opened(path) as routes:
         return dict(routes.execute("SELECT domain, collectivite_id FROM owner"))

@@ -8,7 +8,6 @@ Source:  mail/projections.py (the writer).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import closing
 from pathlib import Path
 
 from beffroi.mail.gate.projected import Projected, opened
@@ -28,6 +27,6 @@ class Policies:
 
 
 def _allowed(path: Path) -> dict[str, frozenset[str]]:
-    with closing(opened(path)) as routes:
+    with opened(path) as routes:
         rows = routes.execute("SELECT collectivite_id, allowed FROM attachment_policy")
         return {commune: frozenset(text.split()) for commune, text in rows}

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from beffroi_protocol.errors import UNDECODABLE
@@ -55,6 +56,8 @@ def _mark(path: Path) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_ino
 
 
-def opened(path: Path) -> sqlite3.Connection:
-    """An SQLite file to be read alone."""
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=1)
+@contextmanager
+def opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """An SQLite file to be read alone, closed at the end."""
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=1)) as connection:
+        yield connection

@@ -9,7 +9,6 @@ Source:  docs/decisions/0055-relay-recipients-at-the-centre.md; mail/projections
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +60,7 @@ class Relays:
 
 
 def _allowed(path: Path) -> dict[str, Allowed]:
-    with closing(opened(path)) as routes:
+    with opened(path) as routes:
         rows = routes.execute("SELECT login, hour, recipients FROM relay")
         return {
             login: Allowed(hour, frozenset(_bare(one) for one in text.split())) for login, hour, text in rows

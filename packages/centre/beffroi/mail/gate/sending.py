@@ -14,7 +14,6 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -119,7 +118,7 @@ class Held:
     def has(self, account: str) -> bool:
         """False also when the projection cannot be read: mail goes on."""
         try:
-            with closing(opened(self._routes)) as routes:
+            with opened(self._routes) as routes:
                 return (
                     routes.execute("SELECT 1 FROM held WHERE account = ?", (account,)).fetchone() is not None
                 )
