@@ -1,4 +1,5 @@
-"""A membership that ends while another one is given or ends: an account is open as long as it has one, not longer."""
+"""A membership that ends while another one is given or ends: an account is open as long as it has one, not longer.
+What a session let in while it is ended gets nothing."""
 
 from __future__ import annotations
 
@@ -7,10 +8,17 @@ import time
 from collections.abc import Callable
 
 import pytest
-from beffroi.core.identity import actions, administrators, offers
+from beffroi.core.identity import actions, administrators, login_flows, offers
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.administrators import NewAdministrator
-from beffroi.core.identity.models import Administrator, Membership, MembershipOffer, Person
+from beffroi.core.identity.models import (
+    Administrator,
+    AppPassword,
+    LoginFlow,
+    Membership,
+    MembershipOffer,
+    Person,
+)
 from beffroi.lib.errors import BeffroiError, Conflict, NotFound
 from django.db import DatabaseError, connection, transaction
 
@@ -131,3 +139,15 @@ def test_two_administrators_who_end_one_another_leave_one(new_administrator: New
     )
     assert [type(one) for one in raised] == [Conflict]
     assert [one.pk for one in Administrator.objects.filter(is_active=True)] == [second.pk]
+
+
+def test_a_program_that_asks_while_the_sessions_end_gets_nothing(beaune: Commune) -> None:
+    begun = login_flows.begin(program="x", address="192.0.2.1")
+    flow = LoginFlow.objects.get()
+    login_flows.grant(actor=beaune.agent, flow=flow, membership=beaune.agent_membership)
+    person = Person.objects.get(pk=beaune.agent.id)
+    raised = at_once(
+        lambda: actions.end_sessions(actor=beaune.agent, person=person),
+        lambda: login_flows.poll(begun.poll_secret),
+    )
+    assert [type(one) for one in raised] == [NotFound] and not AppPassword.objects.exists()

@@ -118,7 +118,8 @@ def poll(poll_secret: str) -> Granted:
     )
     flow = existing(rows.filter(poll_sha256=hashed.sha256(poll_secret)).first(), "login flow")
     membership = flow.membership
-    if membership is None or not LoginFlow.objects.filter(pk=flow.pk, used_at=None).update(used_at=now):
+    rows = LoginFlow.objects.filter(pk=flow.pk, used_at=None, ended_at=None)
+    if membership is None or not rows.update(used_at=now):
         raise NotFound("login flow")
     issued = actions.issue_app_password(
         actor=sessions.actor_of(membership), membership=membership, protocol_set="dav", label=flow.program
