@@ -24,15 +24,20 @@ class Closed(Exception):
 
 
 class WebSocket:
-    def __init__(self, port: int, path: str, context: ssl.SSLContext | None = None) -> None:
-        """``status``: of the answer to the hand-shake; other than 101, nothing else works. ``context``: of TLS."""
+    def __init__(
+        self, port: int, path: str, context: ssl.SSLContext | None = None, *, origin: str = ""
+    ) -> None:
+        """``status``: of the answer to the hand-shake; other than 101, nothing else works. ``context``: of TLS.
+        ``origin``: of the page that opens it; "" for a program."""
         self._line = socket.create_connection(("127.0.0.1", port), PATIENCE_S)
         if context is not None:
             self._line = context.wrap_socket(self._line, server_hostname="localhost")
         key = base64.b64encode(os.urandom(16)).decode()
         self._line.sendall(
             f"GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n".encode()
+            + (f"Origin: {origin}\r\n" if origin else "").encode()
+            + b"\r\n"
         )
         self._bytes = b""
         while b"\r\n\r\n" not in self._bytes:

@@ -115,6 +115,12 @@ def test_a_neighbour_s_old_password_keeps_nobody_out(agent: Person, elu: Person)
     assert elu.ask("OPTIONS", "/caldav/")[0] == 200
 
 
+def test_names_in_links_of_another_site_count_for_nobody(elu: Person) -> None:
+    elu.password = "revoked"
+    for _ in range(MAX_FAILURES + 1):
+        assert elu.ask("OPTIONS", "/caldav/", HTTP_SEC_FETCH_SITE="cross-site")[0] == 401
+
+
 def test_an_entry_is_moved_to_the_town_hall_and_back_by_who_writes_there(agent: Person, elu: Person) -> None:
     """As a Mac or an iPhone does when an entry gets another calendar."""
     agent.put("agenda/conseil.ics", event("conseil", "Conseil"))

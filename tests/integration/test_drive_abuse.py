@@ -198,6 +198,20 @@ def test_a_neighbour_who_fails_does_not_lock_out_who_was_let_in(
     asyncio.run(scene())
 
 
+@pytest.mark.parametrize(
+    ("site", "address", "status"),
+    [("cross-site", "192.0.2.7", 401), ("same-site", "192.0.2.8", 401), ("none", "192.0.2.9", 429)],
+)
+def test_names_in_links_of_another_site_count_for_nobody(
+    drive: Served, site: str, address: str, status: int
+) -> None:
+    """``https://name:password@…/``: whoever opens such a page would make their town hall guess passwords."""
+    for at in range(MAX_FAILURES):
+        tried = basic(f"x{at}", "wrong") | {"Sec-Fetch-Site": site, "X-Forwarded-For": address}
+        assert drive.exchange("GET", HOME, None, tried)[0] == 401
+    assert drive.exchange("GET", HOME, None, tried | basic("y", "wrong"))[0] == status
+
+
 def _cookie(drive: Served, path: str, person_id: str) -> str:
     """A grant as the portal gives it."""
     key = Config(state=drive.directory).secret("drive-grant.key")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from beffroi.drive.sign_ins import MAX_FAILURES
 from beffroi.drive.store import mounts, received
 from beffroi.drive.store.model import Act
 from beffroi.drive.web.sync import push
@@ -88,6 +89,22 @@ def test_nobody_listens_without_a_password(drive: Served) -> None:
                 line.hear()
     assert WebSocket(drive.port, "/push/other").status == 403
     assert WebSocket(drive.port, "/remote.php/dav").status == 403
+
+
+@pytest.mark.parametrize("origin", ["https://other.example", "null", "https://localhost", "http://["])
+def test_a_page_of_another_site_tries_no_password_here(tmp_path: Path, origin: str) -> None:
+    """Browsers let any page open a websocket: what fails by it would be told of the town hall that reads the page."""
+    with served(tmp_path / "drive") as drive:
+        for _ in range(MAX_FAILURES):
+            line = WebSocket(drive.port, push.PATH, origin=origin)
+            if line.status == 101:
+                line.send("amir")
+                line.send("wrong")
+                assert line.hear() == "err: Invalid credentials"
+            line.close()
+        assert drive.ask("PROPFIND", FILES)[0] == 207, "behind the same address"
+        assert line.status == 403
+        assert WebSocket(drive.port, push.PATH, origin=f"https://localhost:{drive.port}").status == 101
 
 
 @pytest.mark.parametrize("signed_in", [True, False])

@@ -35,6 +35,10 @@ far below. It saves work; what is guessed at has 128 bits."""
 MAX_SOURCES = 20_000
 AGAIN_S = 600.0
 _MAX_WAITING = 2_000
+_FOREIGN = ("cross-site", "same-site")
+"""Who opens a page of another site would try whatever names and passwords its links hold
+(``https://name:password@…/``), and their town hall be taken for who guesses. A program that says so guesses at 128 bits
+uncounted."""
 log = logging.getLogger("beffroi.drive")
 
 
@@ -91,7 +95,10 @@ class SignIns:
             found = self._failures.get(source(address))
             return found is not None and len(found) >= MAX_FAILURES and time.monotonic() - found[0] < WINDOW_S
 
-    def failed(self, address: str, login: str) -> None:
+    def failed(self, address: str, login: str, *, fetch_site: str = "") -> None:
+        """``fetch_site``: as a browser says it (Sec-Fetch-Site)."""
+        if fetch_site in _FOREIGN:
+            return
         with self._lock:
             known = self._failures.setdefault(source(address), collections.deque(maxlen=MAX_FAILURES))
             known.append(time.monotonic())

@@ -171,7 +171,7 @@ class Calendars:
             if self.sign_ins.too_many(address):
                 raise Refused(HTTPStatus.TOO_MANY_REQUESTS, Retry_After=str(int(WINDOW_S)))
             if login:
-                self.sign_ins.failed(address, login)
+                self.sign_ins.failed(address, login, fetch_site=environ.get("HTTP_SEC_FETCH_SITE", ""))
             raise _ask_for_password()
         if self.sign_ins.refuses(address, who.collectivite_id):
             raise _immune()

@@ -125,7 +125,7 @@ class Doorman:
         found = await self._asked(lambda: self._sign_in.check(login, password, address=request.address))
         if found is None:
             self._known.pop(digest, None)
-            self._sign_ins.failed(request.address, login)
+            self._sign_ins.failed(request.address, login, fetch_site=request.header(b"sec-fetch-site"))
             raise NotSignedIn
         self._require_address(request.address, found)
         self._sign_ins.succeeded(request.address, found.login, found.app_password_id)

@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,10 +111,11 @@ class Push:
     async def serve(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """One websocket, from its first message to its end."""
         await receive()  # websocket.connect
-        if scope["path"].rstrip("/") != PATH:
+        headers = dict(scope["headers"])
+        if scope["path"].rstrip("/") != PATH or _is_foreign(headers):
             await send({"type": "websocket.close", "code": _OVER})  # before it is accepted: 403
             return
-        address = dict(scope["headers"]).get(b"x-forwarded-for", b"").decode("latin-1")
+        address = headers.get(b"x-forwarded-for", b"").decode("latin-1")
         await send({"type": "websocket.accept"})
         try:
             async with asyncio.timeout(AUTHENTICATE_S):
@@ -221,6 +222,13 @@ class Push:
 
 class _Gone(Exception):
     """The connection ended, or does not speak the protocol."""
+
+
+def _is_foreign(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a page of another site opened it, which browsers allow: it would try passwords from the address of
+    whoever reads it. Programs name their server, or none."""
+    origin = headers.get(b"origin")
+    return origin is not None and origin.lower().partition(b"://")[2] != headers.get(b"host", b"").lower()
 
 
 async def _line(receive: Receive) -> str:
