@@ -51,6 +51,7 @@ def test_what_was_given_up_is_not_done_by_the_next_confirmation(beaune: Commune)
         ("https://testserver:80/personnes/?q=a&p=1#x", "/personnes/?q=a&amp;p=1"),
         ("https://testserver:80/confirmer/?next=/personnes/ajouter/", "/acces/"),
         ("https://other.example/personnes/", "/acces/"),
+        ("https://testserver:80//other.example/", "/acces/"),
         ("javascript:alert(1)", "/acces/"),
         ("", "/acces/"),
     ],

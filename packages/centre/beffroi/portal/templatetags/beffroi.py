@@ -59,8 +59,9 @@ def given_up(context: template.RequestContext) -> str:
     "Mon accès" where it names none of ours, or this one."""
     request = context["request"]
     came_from = request.headers.get("Referer", "")
-    is_ours = url_has_allowed_host_and_scheme(came_from, {request.get_host()})
     path = urlsplit(came_from)._replace(scheme="", netloc="", fragment="").geturl()
+    # Of a page that is not there, the path may begin as the address of another site does: //other.example/
+    is_ours = all(url_has_allowed_host_and_scheme(one, {request.get_host()}) for one in (came_from, path))
     return path if is_ours and not path.startswith(reverse("account_reauthenticate")) else reverse("access")
 
 
