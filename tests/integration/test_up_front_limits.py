@@ -65,13 +65,22 @@ class Door:
         return connection
 
     def ask(
-        self, source: str, port: int, times: int, path: str = "/healthz", method: str = "GET"
+        self,
+        source: str,
+        port: int,
+        times: int,
+        path: str = "/healthz",
+        method: str = "GET",
+        **headers: str,
     ) -> list[int]:
-        """Answers of so many requests over one connection."""
+        """Answers of so many requests over one connection. ``headers``: with underscores for dashes."""
+        more = {name.replace("_", "-"): said for name, said in headers.items()}
         with contextlib.closing(self.open(source, port)) as connection:
             found = []
             for _ in range(times):
-                connection.request(method, path, headers={"X-Forwarded-For": f"203.0.113.{len(found)}"})
+                connection.request(
+                    method, path, headers={"X-Forwarded-For": f"203.0.113.{len(found)}", **more}
+                )
                 answer = connection.getresponse()
                 answer.read()
                 found.append(answer.status)
@@ -142,6 +151,17 @@ def test_sign_ins_of_one_source_end_with_a_page_in_french_and_others_do_not_noti
     # The console counts for itself, and less.
     assert 429 not in door.ask(A, door.config.console_port, 3, "/connexion/", "POST")
     assert door.ask(A, door.config.console_port, 1, "/connexion/", "POST") == [429]
+
+
+@pytest.mark.parametrize("plane", ["portal_port", "console_port"])
+def test_what_pages_of_other_sites_send_uses_nobody_s_sign_ins_up(door: Door, plane: str) -> None:
+    """From the browser of who reads one; all of a house comes by one address."""
+    port = getattr(door.config, plane)
+    for site in ("cross-site", "same-site"):
+        sent = door.ask(A, port, 10, "/connexion/", "POST", Sec_Fetch_Site=site)
+        assert sent == [403] * 10
+    assert 429 not in door.ask(A, port, 3, "/connexion/", "POST", Sec_Fetch_Site="same-origin")
+    assert door.ask(A, port, 1, "/connexion/", Sec_Fetch_Site="cross-site") == [200], "a link leads there"
 
 
 def test_requests_of_one_source_are_refused_until_it_is_quiet_again(door: Door) -> None:

@@ -31,6 +31,9 @@ def rules(listener: Listener) -> list[str]:
         # request, and what the client asks next on it be taken for the body.
         "http-request set-var(txn.waits) bool(true) if { req.ver 1.1 } { req.hdr(expect) -m found }",
         "http-after-response set-header Connection close if { var(txn.waits) -m bool } { status ge 300 }",
+        # No form of ours stands on another site. What a page there sends by the browser of who reads it would use up
+        # the sign-ins of all who share their address.
+        "http-request deny deny_status 403 if METH_POST { req.hdr(sec-fetch-site) cross-site same-site }",
     ]
     if listener.drive_requests:
         # A first synchronisation is thousands of small requests: nobody's pages may wait for it.
