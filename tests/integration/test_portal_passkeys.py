@@ -128,6 +128,30 @@ def test_a_sign_in_with_a_password_and_a_code_confirms_no_action(beaune: Any) ->
     assert client.get("/acces/mot-de-passe/").headers["Location"].startswith("/confirmer/")
 
 
+def test_who_came_by_a_code_confirms_by_another_one_and_not_by_the_password(beaune: Any) -> None:
+    """The page that relayed the first has the password as well."""
+    secret, page = with_totp(beaune.agent_membership.person), "/acces/mot-de-passe/"
+    client = visitor("192.0.2.8")
+    sign_in(client, "agent")
+    client.post("/connexion/code/", {"code": totp.code_at(secret, time.time())})
+    client.post("/confirmer/", {"password": PASSWORD, "next": page})
+    assert client.get(page).headers["Location"].startswith("/confirmer/code/")
+    asked = client.get("/confirmer/code/").content.decode()
+    assert "Avec mon mot de passe" not in asked and "/confirmer/?" not in asked
+    cache.clear()
+    client.post("/confirmer/code/", {"code": totp.code_at(secret, time.time() + 30), "next": page})
+    assert client.get(page).status_code == 200
+
+
+def test_who_takes_codes_off_confirms_by_the_password_again(beaune: Any) -> None:
+    secret = with_totp(beaune.agent_membership.person)
+    client = visitor("192.0.2.8")
+    sign_in(client, "agent")
+    client.post("/connexion/code/", {"code": totp.code_at(secret, time.time())})
+    Authenticator.objects.all().delete()
+    assert client.get("/acces/mot-de-passe/").headers["Location"].startswith("/confirmer/?")
+
+
 def test_a_removed_key_opens_nothing_and_ends_the_recovery_codes(beaune: Any) -> None:
     key, client = own_key(), confirmed()
     client = visitor("192.0.2.9")

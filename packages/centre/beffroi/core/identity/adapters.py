@@ -15,6 +15,8 @@ from allauth.account.authentication import get_authentication_records
 from allauth.account.internal.stagekit import clear_login
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.mfa.models import Authenticator
+from allauth.mfa.utils import is_mfa_enabled
 from allauth.mfa.webauthn.internal.flows import did_use_passwordless_login
 from django.conf import settings
 from django.db import transaction
@@ -51,11 +53,20 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc] # allauth is 
         return bool(super().is_reauthentication_required(app=app, **options))
 
     def get_reauthentication_methods(self, user: Any) -> list[dict[str, Any]]:
-        """The key first for whoever signed in with it: they may not know their password by heart."""
+        """The key first for whoever signed in with it: they may not know their password by heart. Not the password for
+        whoever signed in with it and a code: a false page that relayed both has it (docs/decisions/0220)."""
         found: list[dict[str, Any]] = super().get_reauthentication_methods(user)
         if user.is_authenticated and did_use_passwordless_login(self.request, user):
             found.sort(key=lambda one: one["id"] != "mfa_reauthenticate:webauthn")
+        if user.is_authenticated and self._came_by_code(user):
+            found = [one for one in found if one["id"] != "reauthenticate"]
         return found
+
+    def _came_by_code(self, user: Any) -> bool:
+        """And may come so again."""
+        totp = Authenticator.Type.TOTP
+        came_by = {one.get("type") for one in get_authentication_records(self.request, user)}
+        return totp in came_by and is_mfa_enabled(user, types=[totp])
 
     def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
         """Failures count for an account and a network, as everywhere (``limits``): else whoever knows an address locks
