@@ -239,6 +239,23 @@ def test_what_is_exported_can_be_read_back_and_names_no_reporter(
     assert console.get(f"/sources/export/{format_}/").status_code == 405
 
 
+def test_an_exported_address_is_no_formula_where_semicolons_divide(console: Client) -> None:
+    """As spreadsheets in French divide the lines of a file with commas."""
+    decisions.activate(
+        actor=SYSTEM,
+        indicator=Indicator(Kind.URL, "https://lure.example.net/a;=WEBSERVICE(B2);b;c"),
+        action="block",
+        reason="two_communes",
+        evidence={},
+        rule="two_communes",
+        ttl_s=3600,
+    )
+    content = console.post("/sources/export/csv/").content.decode()
+    cells = [one for line in content.splitlines() for one in line.split(";")]
+    assert "'=WEBSERVICE(B2)" in cells and not any(one.startswith("=") for one in cells)
+    assert "/a;=WEBSERVICE(B2);b;c" in console.post("/sources/export/plain/").content.decode()
+
+
 def test_an_exported_sender_is_no_formula(console: Client) -> None:
     """Attackers choose their senders, and somebody opens the table in a spreadsheet."""
     sender = "=cmd|'/c'!a0@lure.example.net"

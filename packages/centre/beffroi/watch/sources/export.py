@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -35,6 +36,8 @@ _MISP_TYPES = {
     Kind.SHA256: "sha256",
     Kind.SENDER: "email-src",
 }
+_DIVIDED = re.compile(r";(?=[=+@-])")
+"""Where a spreadsheet in French begins a cell that it computes, in a table with commas too."""
 _STIX_PATHS = {
     Kind.DOMAIN: "domain-name:value",
     Kind.URL: "url:value",
@@ -77,7 +80,7 @@ def table(decisions: Sequence[Decision]) -> bytes:
     rows.writerow(("type", "value", "reason", "valid_from", "valid_until"))
     for one in decisions:
         cells = (_MISP_TYPES[Kind(one.kind)], one.value, one.reason, _from(one), _time(one.expires_at))
-        rows.writerow(map(inert, cells))
+        rows.writerow(inert(_DIVIDED.sub(";'", cell)) for cell in cells)
     return out.getvalue().encode()
 
 
