@@ -168,6 +168,21 @@ def test_into_a_folder_that_somebody_locked_it_is_tried_later(
     assert sender.hand("a.pdf")[0] == 201
 
 
+def test_what_is_refused_again_and_again_fills_no_audit_log(
+    drive: Drive, folder: Node, sender: Sender, server: Served
+) -> None:
+    """Each file is told before it is taken; one that cannot be taken uses up none of those that may come."""
+    drive.database.write(
+        lambda w: locks.lock(w, drive.act, folder.id, deep=True, shared=False, owner="", timeout_s=60)
+    )
+    log = server.directory / "told-handed"
+    before = len(log.read_text().splitlines()) if log.exists() else 0
+    answers = [sender.hand("a.pdf")[0] for _ in range(dropped.MOST_TOLD_OF_A_SOURCE + 20)]
+    assert set(answers[:-20]) == {423} and answers[-1] == 503
+    assert len(log.read_text().splitlines()) - before < len(answers)
+    assert sender.hand("a.pdf", **{"X-Forwarded-For": "192.0.2.8"})[0] == 423, "another sender"
+
+
 def test_where_no_more_entries_fit_the_sender_reads_that_there_is_no_room(
     drive: Drive, folder: Node, sender: Sender
 ) -> None:

@@ -7,6 +7,7 @@ import random
 from collections.abc import AsyncGenerator, Callable, Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from threading import Barrier
 from typing import Any
 
@@ -37,6 +38,7 @@ pytestmark = pytest.mark.django_db
 UNAVAILABLE = b"/partage/?refus=service.unavailable"
 SCRIPT = "/django_htmx/htmx"
 LARGE = bytes(range(256)) * 16_000
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(500)
 
 
 def at_once(*asks: Callable[[], tuple[int, Any, bytes]]) -> list[tuple[int, bytes]]:
@@ -166,6 +168,28 @@ def test_what_cannot_be_read_uses_no_download_up(
     page = visitor.client.get(dict(answer.headers)[b"location"].decode())
     assert words in page.content.decode()
     assert visitor.fetch(str(node))[::2] == (200, body)
+
+
+def test_who_fetches_again_and_again_fills_no_audit_log(
+    drive: Drive, client: Client, server: Served, put: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One source uses up its own first; also in parts and previews that begin anew with each visit."""
+    monkeypatch.setattr(linked, "MOST_TOLD_OF_A_SOURCE", 2)
+    monkeypatch.setattr(linked, "MOST_TOLD", 3)
+    node, told = put(drive.own, "x.png", PNG), list[Access]()
+    path, asked = make(client, node), list[Request]()
+    for address in ("192.0.2.7",) * 3 + ("192.0.2.8",) * 2:
+        visitor = Visitor(server, path)
+        visitor.page()
+        asked.append(replace(request(drive, visitor, node), address=address))
+    asked[1].path += "/apercu"
+
+    async def use(links: Linked) -> list[int]:
+        return [(await links(one)).status for one in asked]
+
+    with apart(told.append) as links:
+        assert asyncio.run(use(links)) == [200, 200, 303, 200, 303]
+    assert [one.address for one in told] == ["192.0.2.7", "192.0.2.7", "192.0.2.8"]
 
 
 def test_visitors_of_one_town_hall_hold_no_download_of_another_s(

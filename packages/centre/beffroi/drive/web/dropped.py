@@ -50,7 +50,7 @@ from beffroi.drive.web.bodies import BodiesOf
 from beffroi.drive.web.ends import Ends
 from beffroi.drive.web.errors import note
 from beffroi.drive.web.granted import Visit
-from beffroi.drive.web.linked import Standing, require_owner
+from beffroi.drive.web.linked import Pace, Standing, require_owner
 from beffroi.drive.web.messages import Answer, Request, Routes, json_answer, led_to
 from beffroi.drive.web.places import Places
 from beffroi.lib import clock
@@ -59,6 +59,8 @@ from beffroi.lib.errors import BeffroiError, Invalid, Unavailable
 PAGE = "/partage/depot/"
 MOST_AT_ONCE, MOST_OF_ONE, MOST_OF_A_LINK = 32, 8, 4
 """Bodies under way, in all, of one collectivité, of one link: each holds some chunks, and colleagues have the rest."""
+MOST_TOLD_OF_A_SOURCE, MOST_TOLD = 300, 3000
+"""Files of a link, also such as are refused then (``linked.Pace``)."""
 MOST_WASTED_BYTES, WASTED_S = MOST_TOTAL_BYTES, 3600
 """Of a link within an hour: bytes that came and became no file. They lie in the store until they are collected."""
 
@@ -118,6 +120,7 @@ class Dropped:
     is_scanned: bool
     _places: Places = field(default_factory=lambda: Places(MOST_AT_ONCE, MOST_OF_ONE), init=False)
     _of_links: Places = field(default_factory=lambda: Places(MOST_AT_ONCE, MOST_OF_A_LINK), init=False)
+    _pace: Pace = field(default_factory=lambda: Pace(MOST_TOLD_OF_A_SOURCE, MOST_TOLD), init=False)
     _wasted: Counter[str] = field(default_factory=Counter, init=False)
     _wasted_since_s: float = field(default_factory=clock.steady_s, init=False)
 
@@ -205,6 +208,7 @@ class Dropped:
                 content.size_bytes,
                 request.address,
             )
+            self._pace.take(share.id, request.address)
             await asyncio.to_thread(self._told, database, handed)
             node = await database.write_async(
                 lambda writing: drops.hand_in(

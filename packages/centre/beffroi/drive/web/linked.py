@@ -46,7 +46,8 @@ from beffroi.drive.web.places import Places
 from beffroi.drive.web.previews import as_pdf, picture, refusal, said, thumbnail
 from beffroi.drive.who import Who
 from beffroi.lib import clock
-from beffroi.lib.errors import BeffroiError
+from beffroi.lib.errors import BeffroiError, Unavailable
+from beffroi.lib.limits import RateLimit
 from beffroi.previews import wire
 from beffroi.previews.wire import NotShown
 
@@ -54,6 +55,9 @@ PAGE = "/partage/"
 MOST_AT_ONCE, MOST_OF_ONE, MOST_OF_A_VISITOR = 64, 16, 8
 """Requests of holders of links under way, in all, of one collectivité, of one address: each holds some chunks, and
 colleagues have the rest."""
+MOST_TOLD_OF_A_SOURCE, MOST_TOLD = 1000, 10_000
+"""Downloads and previews of one link, by one source and by all together, at once, and as many again in an hour: each is
+a line of the audit log, which stays."""
 MOST_REMEMBERED = 10_000
 WHOLE = "zip"
 
@@ -104,6 +108,25 @@ class Remembered:
                 del self._of[most]
 
 
+class Pace:
+    """How often what strangers do at one link is told: ``most_of_a_source`` times at once of one source, ``most`` times
+    of all, and as often again in an hour. Alone a source shuts nobody else out."""
+
+    def __init__(self, most_of_a_source: float, most: float) -> None:
+        self._of_sources, self._of_links = (
+            RateLimit(burst=one, per_s=one / 3600) for one in (most_of_a_source, most)
+        )
+
+    def take(self, share_id: str, address: str) -> None:
+        """Errors: Unavailable."""
+        now_s = clock.steady_s()
+        if not (
+            self._of_sources.take(f"{share_id} {source(address)}", 1, now_s=now_s)
+            and self._of_links.take(share_id, 1, now_s=now_s)
+        ):
+            raise Unavailable("The drive")
+
+
 @dataclass
 class Linked:
     communes: Communes
@@ -121,6 +144,7 @@ class Linked:
     """The same of previews."""
     _places: Places = field(default_factory=lambda: Places(MOST_AT_ONCE, MOST_OF_ONE), init=False)
     _of_visitors: Places = field(default_factory=lambda: Places(MOST_AT_ONCE, MOST_OF_A_VISITOR), init=False)
+    _pace: Pace = field(default_factory=lambda: Pace(MOST_TOLD_OF_A_SOURCE, MOST_TOLD), init=False)
 
     async def __call__(self, request: Request) -> Answer:
         return await told(self.answer, _refused, request)
@@ -214,6 +238,7 @@ class Linked:
         seen = _seen(visit, node)
         if self._looked.has(visit, seen):
             return
+        self._pace.take(visit.share_id, request.address)
         access = Access(
             visit.share_id, visit.collectivite_id, "preview", node.id, node.size_bytes, request.address
         )
@@ -237,6 +262,7 @@ class Linked:
 
     async def _count(self, database: Database, share: Share, access: Access) -> None:
         """Errors: LinkClosed, Unavailable."""
+        self._pace.take(share.id, access.address)
         if share.downloads_left != NO_LIMIT:
             await database.write_async(lambda writing: shares.count_download(writing, share.id))
         try:
