@@ -10,9 +10,9 @@ Source:  docs/decisions/0074-bytes-by-grant.md.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from beffroi.core.planes.tokens import GrantRefused, read_grant
 from beffroi.drive.web.messages import Request
@@ -97,9 +97,14 @@ def require_collectivite(who: Who, of: str) -> None:
 
 def require_own_origin(request: Request) -> None:
     """For what changes something. Errors: ForeignOrigin."""
-    origin = request.header(b"origin")
-    if origin:
-        if urlsplit(origin).netloc.lower() != request.header(b"host").lower():
+    if request.header(b"origin"):
+        if is_foreign(request.headers):
             raise ForeignOrigin
     elif request.method == "POST" and FILE_HEADER not in request.headers:
         raise ForeignOrigin
+
+
+def is_foreign(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a page of another site asks. Programs name the host that they ask, or no origin."""
+    origin = headers.get(b"origin")
+    return origin is not None and origin.lower().partition(b"://")[2] != headers.get(b"host", b"").lower()

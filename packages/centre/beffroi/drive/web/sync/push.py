@@ -15,13 +15,14 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.views import View
+from beffroi.drive.web import granted
 from beffroi.drive.web.messages import Receive, Send
 from beffroi.drive.who import Who
 from beffroi.lib.errors import BeffroiError
@@ -112,7 +113,8 @@ class Push:
         """One websocket, from its first message to its end."""
         await receive()  # websocket.connect
         headers = dict(scope["headers"])
-        if scope["path"].rstrip("/") != PATH or _is_foreign(headers):
+        # Browsers let any page open a websocket: it would try passwords from the address of whoever reads it.
+        if scope["path"].rstrip("/") != PATH or granted.is_foreign(headers):
             await send({"type": "websocket.close", "code": _OVER})  # before it is accepted: 403
             return
         address = headers.get(b"x-forwarded-for", b"").decode("latin-1")
@@ -222,13 +224,6 @@ class Push:
 
 class _Gone(Exception):
     """The connection ended, or does not speak the protocol."""
-
-
-def _is_foreign(headers: Mapping[bytes, bytes]) -> bool:
-    """Whether a page of another site opened it, which browsers allow: it would try passwords from the address of
-    whoever reads it. Programs name their server, or none."""
-    origin = headers.get(b"origin")
-    return origin is not None and origin.lower().partition(b"://")[2] != headers.get(b"host", b"").lower()
 
 
 async def _line(receive: Receive) -> str:
