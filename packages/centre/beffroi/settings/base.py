@@ -103,8 +103,8 @@ INSTALLED_APPS = [
 DATABASES: dict[str, dict[str, Any]] = {"default": database_settings(BEFFROI.database)}
 
 CACHES = {
-    # Rate limits must hold across the processes of web; the table is made by identity's first migration. Django's 300
-    # entries are soon full, and a third of them thrown away: whoever filled it would have tried nothing yet.
+    # Rate limits must hold across the processes of web; the table is made by identity's first migration. From so many
+    # entries on each new one takes those away that are over.
     "default": {
         "BACKEND": "beffroi.core.identity.shared_cache.SharedCache",
         "LOCATION": "django_cache",

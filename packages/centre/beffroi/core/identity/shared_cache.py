@@ -1,7 +1,9 @@
-"""The cache that all processes of web share, honest about a disk that is full.
+"""The cache that all processes of web share, honest about a disk that is full, and throwing out nothing that holds.
 
 Purpose: Django's database cache says "somebody else holds this key" also when it could not write. The sign-in's rate
-         limits take that for a lock, and answer "too many tries" to the first try of a person.
+         limits take that for a lock, and answer "too many tries" to the first try of a person. And where it holds too
+         many entries it throws a third of them out, the first in the alphabet: counts of tries at the console among
+         them, by whoever has a rented server with its thousands of networks.
 Fails:   closed: without a place to count, nobody signs in; but the page says why, and what to do.
 """
 
@@ -35,3 +37,8 @@ class SharedCache(DatabaseCache):
             raise StorageFull("cache")
         self.delete(probe)
         return super().add(key, value, **options)
+
+    def _cull(self, db: str, cursor: Any, now: Any, num: int) -> None:
+        """What is over, and nothing else: whoever fills it would try anew. What a flood leaves goes with its window."""
+        # So few that none of those that hold has to go.
+        super()._cull(db, cursor, now, 0)  # type: ignore[misc] # the stubs have no such method
