@@ -23,7 +23,6 @@ from beffroi.drive.guard import plan
 from beffroi.drive.guard.steps import (
     ROOT,
     Copy,
-    Counts,
     Entry,
     Move,
     Place,
@@ -175,8 +174,7 @@ def _with_removals(reading: Reading, found: Plan, others: set[str]) -> Plan:
         if str(one.id) not in others:
             gone.append(one)
         waiting += [each for each in look.children(reading, one.id) if str(each.id) not in found.kept]
-    for one in gone:
-        found.preview.setdefault(str(one.parent), Counts()).removed += 1
+    # None is counted: they lie in the trash before and after.
     steps = tuple(Remove(str(one.id)) for one in reversed(gone))
     return msgspec.structs.replace(found, steps=(*found.steps, *steps))
 
