@@ -12,10 +12,11 @@ from beffroi.core.audit.models import AuditEntry
 from beffroi.drive.store import trash, tree, versions
 from beffroi.drive.store.model import EMPTY
 from django.test import Client
+from django.urls import reverse
 
-from tests.conftest import Commune, make_member
+from tests.conftest import PASSWORD, Commune, make_member
 from tests.drive_pages import Drive, client, do, drive, shown
-from tests.fixtures_portal import no_door, portal_client
+from tests.fixtures_portal import confirmed, no_door, portal_client
 
 __all__ = ["client", "do", "drive", "no_door"]
 pytestmark = pytest.mark.django_db
@@ -87,6 +88,11 @@ def test_the_trash_is_emptied_for_good(drive: Drive, client: Client, do: Callabl
     one = drive.file("a.ods")
     do("delete", drive.own, n=[one.id])
     assert "effacé pour de bon" in client.get(TRASH).content.decode()
+    answer = client.post(TRASH, {"what": "empty"})
+    assert answer["Location"].startswith(reverse("account_reauthenticate"))
+    with drive.database.reading() as reading:
+        assert [item.node for item in trash.page(reading, drive.own.id)] == [one.id], "a session alone"
+    client.post("/confirmer/", {"password": PASSWORD})
     assert "La corbeille est vide." in client.post(TRASH, {"what": "empty"}, follow=True).content.decode()
     with drive.database.reading() as reading:
         assert trash.page(reading, drive.own.id) == []
@@ -110,7 +116,7 @@ def test_the_communes_trash_is_emptied_by_its_referent_alone(
     assert "pas le modifier" in client.post(TRASH, data, follow=True).content.decode()
     restore = {"what": "restore", "n": one.id, "de": "commune"}
     assert "pas le modifier" in elected.post(TRASH, restore, follow=True).content.decode()
-    referent = portal_client(beaune.referent_membership)
+    referent = confirmed(beaune.referent_membership)
     page = referent.get(TRASH + "?de=commune").content.decode()
     assert "pv.pdf" in page and "agent" in page and "archives publiques" in page
     referent.post(TRASH, data)

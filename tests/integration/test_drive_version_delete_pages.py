@@ -18,19 +18,25 @@ from beffroi.drive.store.shares import Share
 from beffroi.drive.store.versions import Version
 from beffroi.drive.store.writing import Writing
 from django.test import Client
+from django.urls import reverse
 
 from tests.conftest import Commune
 from tests.drive_meanwhile import meanwhile, told
-from tests.drive_pages import Drive, client, drive
+from tests.drive_pages import Drive, drive
 from tests.drive_seal_rows import a_seal
 from tests.drive_share_pages import colleague, make, text, there
 from tests.fixtures_drive_visit import folder, share
-from tests.fixtures_portal import no_door, portal_client
+from tests.fixtures_portal import confirmed, no_door, portal_client
 from tests.integration.test_drive_past_pages import Aged, aged, plain
 
-__all__ = ["aged", "client", "colleague", "drive", "folder", "no_door", "share", "there"]
+__all__ = ["aged", "colleague", "drive", "folder", "no_door", "share", "there"]
 pytestmark = pytest.mark.django_db
 DONE = "Cette version est supprimée pour de bon."
+
+
+@pytest.fixture
+def client(beaune: Commune) -> Client:
+    return confirmed(beaune.agent_membership)
 
 
 def written(drive: Drive, into: Node, *contents: str, name: str = "salaires.ods") -> Node:
@@ -87,6 +93,15 @@ def test_an_own_version_is_deleted_after_a_page_that_says_what_it_means(drive: D
     assert len(lines()) == 1
 
 
+def test_a_session_alone_deletes_no_version(drive: Drive, beaune: Commune) -> None:
+    node = written(drive, drive.own, "a", "b")
+    (old,) = history(drive, node)
+    stolen = portal_client(beaune.agent_membership)
+    answer = stolen.post(address(old))
+    assert answer["Location"].startswith(reverse("account_reauthenticate"))
+    assert history(drive, node) == [old] and not lines()
+
+
 def test_no_picture_of_the_metadata_is_open_while_a_version_is_deleted(
     drive: Drive, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,7 +131,7 @@ def test_of_the_commune_the_referent_alone_deletes(drive: Drive, client: Client,
     page = plain(text(client, address(old)))
     assert "Seul le propriétaire" in page and "Supprimer pour de bon" not in page
     assert "Seul le propriétaire" in asked(client, old) and history(drive, node) == [old] and not lines()
-    referent = portal_client(beaune.referent_membership)
+    referent = confirmed(beaune.referent_membership)
     assert address(old) in text(referent, f"/coffre/{node.id}/")
     assert "archives publiques" in text(referent, address(old))
     assert DONE in asked(referent, old) and history(drive, node) == []
@@ -175,7 +190,7 @@ REFUSED: dict[str, tuple[Callable[[Writing, Node, Act], Any], str]] = {
 
 @pytest.mark.parametrize("why", REFUSED)
 def test_what_may_not_go_says_why_and_nothing_is_noted(drive: Drive, beaune: Commune, why: str) -> None:
-    referent = portal_client(beaune.referent_membership)
+    referent = confirmed(beaune.referent_membership)
     node = written(drive, drive.folder("Budget", drive.common), "a", "b")
     (old,) = history(drive, node)
     hinder, words = REFUSED[why]
@@ -200,7 +215,7 @@ def test_a_version_that_somebody_deleted_meanwhile_is_told_twice_and_deleted_onc
 def test_a_folder_s_past_says_that_a_version_was_deleted(aged: Aged, client: Client, beaune: Commune) -> None:
     aged.spoil()
     (old,) = history(aged.drive, aged.changed)
-    assert DONE in asked(portal_client(beaune.referent_membership), old)
+    assert DONE in asked(confirmed(beaune.referent_membership), old)
     page = plain(text(client, aged.then))
     assert page.count("cette version a été supprimée") == 1 and "n’existe plus" not in page
     assert "1 fichier garde son contenu présent" in page

@@ -2,7 +2,8 @@
 
 Input:  hostile: identifiers of the form. Every change is a POST with a token of the session.
 Access: the trash of the person's own folder, and of the collectivité's for who may write there; it is emptied for good
-        by a référent alone, for what lies there may be archives.
+        by a référent alone, for what lies there may be archives, and after a step-up: who holds a stolen session
+        deletes, and destroys nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from beffroi.lib.errors import BeffroiError, Invalid
 from beffroi.portal import drive_words, words
 from beffroi.portal.drive_access import act_of, view_of
 from beffroi.portal.pages import for_agents, page
-from beffroi.portal.web import drive_act, drive_undo
+from beffroi.portal.web import drive_act, drive_undo, step_up
 from beffroi.portal.web.drive import PLACE
 
 PAGE_ROWS = 200
@@ -54,6 +55,8 @@ def trash(request: HttpRequest, actor: Actor) -> HttpResponse:
             if request.POST.get("what") == "restore":
                 _restore(request, view, place)
             elif request.POST.get("what") == "empty":
+                if may_empty:  # who may not is told so, and asked for nothing
+                    step_up.require(request)
                 trash_actions.empty(actor=actor, view=view, root_id=root.id)
                 messages.info(request, _("La corbeille est vide."))
             else:

@@ -1,7 +1,8 @@
 """Coffre: an earlier content of a file is deleted for good, after a page that says what that means.
 
 Input:  hostile: identifiers of the address. The change is a POST with a token of the session.
-Access: ``View.may_destroy``: of one's own files, of the collectivité's for a référent; others are told who may.
+Access: ``View.may_destroy``: of one's own files, of the collectivité's for a référent, after a step-up; others are told
+        who may.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from beffroi.lib.errors import BeffroiError
 from beffroi.portal import drive_seal_words, drive_words
 from beffroi.portal.drive_access import view_of
 from beffroi.portal.pages import for_agents
-from beffroi.portal.web import drive, drive_version
+from beffroi.portal.web import drive, drive_version, step_up
 
 _FROZEN = gettext_lazy(
     "Le Département retient ce contenu, car il a été reconnu comme dangereux : cette version se supprime quand il ne "
@@ -42,6 +43,10 @@ def delete(request: HttpRequest, actor: Actor, node_id: int, etag: int) -> HttpR
     """What would go, and for whom it stays; POST deletes it. Errors: AbsentNode, VersionAbsent."""
     view = view_of(request, actor)
     if request.method == "POST":
+        with view.database.reading() as reading:
+            is_yours = view.may_destroy(view.at(reading, node_id))
+        if is_yours:  # others are told who may, and asked for nothing
+            step_up.require(request)
         return _delete(request, actor, view, node_id, etag)
     with view.database.reading() as reading:
         place = view.at(reading, node_id)
