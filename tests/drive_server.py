@@ -156,6 +156,7 @@ def application(
             lambda crossing: _keep(crossed, crossing),
             maker,
             standing,
+            stops.require,
         ).add_to(drive.routes)
         grant_key = config.secret("drive-grant.key")
         Found(

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from beffroi.core.planes import sessions
 from beffroi.core.planes.tokens import make_grant
-from beffroi.drive import alarms
+from beffroi.drive import alarms, browsers
 from beffroi.drive.guard.scoring import Alarm
 from beffroi.drive.office import tokens
 from beffroi.drive.office.tokens import File
@@ -155,7 +155,7 @@ def test_a_session_checks_locks_reads_saves_and_unlocks(centre: Centre, file: in
     with centre.looking(ALICE) as (reading, _):
         row = reading.one("SELECT kind, person_id, device_id FROM change ORDER BY number DESC LIMIT 1")
         assert row is not None and row[:2] == ("changed", ALICE.person_id)
-        assert tokens.is_device(row[2]) and ALICE.person_id in row[2]
+        assert browsers.kind_of(row[2]) == "office" and ALICE.person_id in row[2]
         (kept,) = reading.all(
             "SELECT size_bytes FROM version WHERE node = ? ORDER BY etag DESC LIMIT 1", (file,)
         )

@@ -119,6 +119,7 @@ async def run(config: Config) -> int:
                 crossed,
                 maker,
                 standing,
+                stops.require,
             ).add_to(drive.routes)
             drive.routes.add(
                 sealed.PATH,

@@ -11,10 +11,11 @@ from beffroi.core.audit import actions as audit
 from beffroi.core.communes import queries as communes
 from beffroi.core.events import Event, consumer, periodic
 from beffroi.core.identity import queries as identity
-from beffroi.core.identity.actions import revoke_app_password
+from beffroi.core.identity.actions import end_sessions, revoke_app_password
 from beffroi.core.identity.actor import Actor
-from beffroi.core.identity.models import AppPassword, Membership
+from beffroi.core.identity.models import AppPassword, Membership, Person
 from beffroi.drive import (
+    browsers,
     departures,
     erasures,
     handover,
@@ -249,12 +250,16 @@ def record_handed(event: Event) -> None:
 
 @consumer(name="drive.alarm", kinds=("drive:alarm",))
 def revoke_stopped(event: Event) -> None:
-    """A device that wrote as ransomware does opens nothing any more, not even calendars. Of its own collectivité."""
-    rows = AppPassword.objects.filter(
-        pk=str(event.payload.get("app_password_id", "")), membership__collectivite_id=event.collectivite_id
-    )
+    """A device that wrote as ransomware does opens nothing any more, not even calendars; where it was a browser, its
+    person signs in again, and who stole their session cannot. Of its own collectivité."""
+    device_id, actor = str(event.payload.get("app_password_id", "")), Actor.system("drive.alarm")
+    rows = AppPassword.objects.filter(pk=device_id, membership__collectivite_id=event.collectivite_id)
     for one in rows.select_related("membership"):
-        revoke_app_password(actor=Actor.system("drive.alarm"), app_password=one)
+        revoke_app_password(actor=actor, app_password=one)
+    person_id = str(event.payload.get("person_id", ""))
+    if browsers.kind_of(device_id) and identity.belongs(person_id, str(event.collectivite_id)):
+        person = Person.objects.get(pk=person_id)
+        end_sessions(actor=actor, person=person, collectivite_id=event.collectivite_id)
 
 
 @consumer(name="drive.given_up", kinds=("drive:app_password_given_up",))

@@ -127,7 +127,7 @@ def body_before(reading: Reading, body: Body, person_id: str, *, since_s: int) -
 
 
 def done(reading: Reading, row: Row) -> Done | None:
-    """What a device did to a file; None for what is not judged: folders, people at the portal, times of change, and a
+    """What a device did to a file; None for what is not judged: folders, what is of no device, times of change, and a
     deletion that made room for what was moved or copied there."""
     if row.is_folder or not row.device_id:
         return None

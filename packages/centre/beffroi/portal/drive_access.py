@@ -16,6 +16,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from beffroi.core.identity import sessions
 from beffroi.core.identity.actor import Actor
 from beffroi.core.planes.tokens import make_grant
+from beffroi.drive import alarms, browsers
+from beffroi.drive.alarms import DeviceStopped
 from beffroi.drive.store.commune import Communes, open_communes
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import Act, ReadOnly, RootFixed
@@ -74,8 +76,14 @@ def drives() -> set[str]:
 
 
 def act_of(view: View) -> Act:
-    """A change by this person, now, from the portal."""
-    return Act(view.who.person_id, "", clock.epoch_s())
+    """A change by this person, now, from the portal. Errors: DeviceStopped (they, or who has their session, changed
+    files today as ransomware does)."""
+    now_s = clock.epoch_s()
+    device = browsers.device_of("page", view.who.person_id, now_s)
+    with view.database.reading() as reading:
+        if device in alarms.stopped(reading):
+            raise DeviceStopped
+    return Act(view.who.person_id, device, now_s)
 
 
 def require_writable(place: Place) -> None:

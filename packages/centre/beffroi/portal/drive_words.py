@@ -24,6 +24,10 @@ _HELD = gettext_lazy(
     "le supprimer, mais ni le copier ni le partager."
 )
 REFUSALS = {
+    "drive.device_stopped": gettext_lazy(
+        "Arrêté : des fichiers ont été modifiés avec votre compte, sur ce portail, comme le fait un rançongiciel. "
+        "Prévenez la personne référente."
+    ),
     "drive.name_taken": gettext_lazy(
         "Ce nom est déjà pris dans ce dossier, peut-être avec d’autres majuscules : choisissez-en un autre."
     ),

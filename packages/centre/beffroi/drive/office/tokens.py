@@ -15,13 +15,13 @@ from typing import NamedTuple
 
 from beffroi.core.planes.sessions import Session, opened
 from beffroi.core.planes.tokens import Grant, GrantRefused, make_grant, read_grant
+from beffroi.drive import browsers
 from beffroi.drive.who import Role, Who
 
 FILES = "/wopi/files"
 TTL_S = 8 * 3600
 """A working day: an editor cannot ask for another one, and what was written since the last save would be lost. Whether
 person and session are still what they were is asked at each request besides."""
-_DEVICE = re.compile(r"office:per_[0-9a-z]{1,40}:[0-9]{1,9}", re.ASCII)
 _NAME = re.compile(r"(col_[0-9a-z]{1,40})-([0-9]{1,18})", re.ASCII)
 _ROLES: dict[str, Role] = {"agent": "agent", "elu": "elu", "referent": "referent", "dpo": "dpo"}
 
@@ -29,11 +29,7 @@ _ROLES: dict[str, Role] = {"agent": "agent", "elu": "elu", "referent": "referent
 def device_of(grant: Grant) -> str:
     """What somebody writes in the editor on a day is of one device: judged, and stopped, as their other ones. One that
     was stopped stays so, and the tokens of another day are of another device."""
-    return f"office:{grant.subject_id}:{grant.expires_at // 86400}"
-
-
-def is_device(device_id: str) -> bool:
-    return _DEVICE.fullmatch(device_id) is not None
+    return browsers.device_of("office", grant.subject_id, grant.expires_at)
 
 
 class File(NamedTuple):

@@ -107,7 +107,8 @@ class StoreFull(BeffroiError):
 
 @dataclass(frozen=True)
 class Act:
-    """Who changes something, from where, and when. ``device_id``: the app password, or "" for the portal.
+    """Who changes something, from where, and when. ``device_id``: the app password, a browser
+    (``browsers``), or "" for what the centre does on a person's word.
 
     ``lock_holder``: whose locks count as the person's own, their tokens shown: an editor holds one for all who write in
     a file together; "" for nobody's. ``lock_program``: the person's locks whose owner names it count as shown.

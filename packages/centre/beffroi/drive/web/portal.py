@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 from beffroi.core.planes.tokens import GrantRefused
-from beffroi.drive import crossing
+from beffroi.drive import browsers, crossing
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.model import AbsentNode, Act
 from beffroi.drive.views import View
@@ -49,6 +50,7 @@ class Portal:
     crossed: crossing.Tell
     maker: Maker
     standing: Standing
+    stopped: Callable[[Who], object]
 
     @cached_property
     def visits(self) -> Visits:
@@ -62,19 +64,22 @@ class Portal:
         routes.add(granted.IN_PATH, partial(told, self.receive, _said), is_open=True)
 
     async def receive(self, request: Request) -> Answer:
-        """Errors: GrantRefused, ForeignOrigin, Invalid, TooLarge, those of the store."""
+        """Errors: GrantRefused, ForeignOrigin, DeviceStopped, Invalid, TooLarge, those of the store."""
         who = granted.who(self.key, request, granted.IN_PATH)
         self.enter(request, who)
         if request.method != "GET":
             granted.require_own_origin(request)
+        now_s = clock.epoch_s()
+        device = browsers.device_of("page", who.person_id, now_s)
         address = request.path.removeprefix(granted.IN_PATH)
         what: crossing.What = "list" if request.method == "GET" else "change"
         is_part = request.method == "PUT"
         view, bodies, steps, pages = await asyncio.to_thread(
             self.visits.enter, who, address, what, goes_on=is_part
         )
-        request.still = partial(asyncio.to_thread, self._require, who, view)
-        desk = Desk(view, bodies, Act(who.person_id, "", clock.epoch_s()), pages, who)
+        self._require_free(who, view, device)
+        request.still = partial(asyncio.to_thread, self._require, who, view, device)
+        desk = Desk(view, bodies, Act(who.person_id, device, now_s), pages, who)
         if request.method == "GET" and len(steps) == 1:
             return desk.status(upload_of(steps[0]))
         match request.method, steps:
@@ -94,14 +99,20 @@ class Portal:
                 return await desk.give_up(upload_of(upload))
         raise AbsentNode("file")
 
-    def _require(self, who: Who, view: View) -> None:
-        """Asked after a long body, which a grant of minutes may have outlived. Blocking.
+    def _require(self, who: Who, view: View, device: str) -> None:
+        """Asked again after a long body, which a grant of minutes may have outlived. Blocking.
 
-        Errors: GrantRefused (they left, or have another role), AbsentNode, Unavailable.
+        Errors: GrantRefused (they left, or have another role), DeviceStopped, AbsentNode, Unavailable.
         """
         if who.role not in {one.role for one in self.standing(who.person_id, who.collectivite_id)}:
             raise GrantRefused
         self.visits.require(who, view)
+        self._require_free(who, view, device)
+
+    def _require_free(self, who: Who, view: View, device: str) -> None:
+        """Errors: DeviceStopped (in the person's collectivité, or in the one whose tree it is), Unavailable."""
+        for owner in {who.collectivite_id, view.collectivite_id}:
+            self.stopped(replace(who, app_password_id=device, collectivite_id=owner))
 
 
 def _said(request: Request, error: BeffroiError) -> Answer:

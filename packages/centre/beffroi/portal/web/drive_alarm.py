@@ -18,9 +18,8 @@ from django.views.decorators.http import require_http_methods
 
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
-from beffroi.drive import actions, alarms, recovery
+from beffroi.drive import actions, alarms, browsers, recovery
 from beffroi.drive.alarms import Raised
-from beffroi.drive.office.tokens import is_device
 from beffroi.drive.recovery import Line
 from beffroi.drive.store.model import StoreFull
 from beffroi.drive.store.writing import Reading
@@ -51,7 +50,7 @@ def drive_alarms(request: HttpRequest, actor: Actor) -> HttpResponse:
     view = view_of(request, actor)
     owner, what = view.who.collectivite_id, request.POST.get("what", "")
     device_id = request.POST.get("device", "")
-    if request.method == "POST" and not (is_id(device_id, "apw") or is_device(device_id)):
+    if request.method == "POST" and not (is_id(device_id, "apw") or browsers.kind_of(device_id)):
         raise NotFound("alarm")
     previewed: list[Line] | None = None
     if request.method == "POST" and what not in ("preview", "ask"):
@@ -72,8 +71,7 @@ def drive_alarms(request: HttpRequest, actor: Actor) -> HttpResponse:
             {
                 "alarm": one,
                 "who": named.get(one.person_id, ""),
-                "label": labels.get(one.device_id, "")
-                or (_("L’éditeur en ligne") if is_device(one.device_id) else ""),
+                "label": labels.get(one.device_id, "") or _of_browser(one.device_id),
                 "since": datetime.fromtimestamp(one.since_s, UTC),
                 "at": datetime.fromtimestamp(one.at_s, UTC),
                 "settled": clock.moment(one.settled_s),
@@ -87,6 +85,11 @@ def drive_alarms(request: HttpRequest, actor: Actor) -> HttpResponse:
         ],
     }
     return page(request, "portal/drive_alarms.html", context)
+
+
+def _of_browser(device_id: str) -> str:
+    kinds = {"office": _("L’éditeur en ligne"), "page": _("Le portail, dans un navigateur")}
+    return kinds.get(browsers.kind_of(device_id) or "", "")
 
 
 def _answer(request: HttpRequest, actor: Actor, what: str, device_id: str) -> None:
