@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from beffroi.drive import recovery
+from beffroi.drive.store import look, moments, schema, ways
 from beffroi.drive.store.shares import Wish
 from beffroi.drive.views import SHARED_NAME
+from beffroi.lib import clock
 
 from tests import drive_attacks
 from tests.clients.test_drive_clients import RCLONE, mounted, needs_fuse, rclone
@@ -19,6 +22,7 @@ from tests.drive_devices import COMMON, LONGEST_S, Device, needs_client, on_serv
 from tests.drive_files import OFFICE, made
 from tests.drive_server import B, Served
 from tests.drive_sharing import answer, share
+from tests.drive_trees import go_back
 from tests.waiting import until
 
 __all__ = ["drive", "mounted"]
@@ -146,3 +150,47 @@ def test_what_others_share_and_a_device_of_theirs_encrypts_comes_back(
     encrypted_in_place(pc.folder / SHARED_NAME / "Marchés", files)
     sent(pc)
     require_all_back(drive, before, f"app_{receiver}")
+
+
+def deleted(folder: Path) -> None:
+    """Three folders whole, of the others each file."""
+    for one in sorted(folder.iterdir()):
+        if one.name in ("d0", "d1", "d2"):
+            shutil.rmtree(one)
+        else:
+            for file in one.iterdir():
+                file.unlink()
+
+
+def renamed_at_random(folder: Path) -> None:
+    names = random.Random(5)
+    for file in sorted(folder.glob("*/*")):
+        file.rename(file.with_name(names.randbytes(8).hex()))
+
+
+@needs_client
+@pytest.mark.parametrize("attack", [deleted, renamed_at_random])
+def test_500_files_that_are_deleted_or_renamed_come_back_with_the_folder_as_it_was(
+    drive: Served, tmp_path: Path, attack: Callable[[Path], None]
+) -> None:
+    """No alarm: people do both. One action takes both back."""
+    pc = Device("pc", tmp_path, drive)
+    pc.sync()
+    for number in range(500):
+        pc.write(f"{COMMON}/d{number % 10}/pièce {number}.txt", f"pièce {number}")
+    pc.sync()
+    before, at_s = everything(drive), clock.epoch_s()
+    assert len(before) == 500
+    until(lambda: clock.epoch_s() > at_s, "the next second")
+    attack(pc.folder / COMMON)
+    pc.sync()
+    judged(drive)
+    assert not raised(drive) and not before.keys() & everything(drive).keys()
+    with metadata(drive) as database:
+        with database.reading() as reading:
+            common = look.root(reading, schema.COMMON)
+            assert common is not None
+            then = moments.seen(reading, common.id, at_s, clock.epoch_s())
+            way = ways.plan(reading, common.id, then)
+        go_back(database, way, clock.epoch_s())
+    assert everything(drive) == before
