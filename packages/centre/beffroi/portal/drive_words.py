@@ -25,7 +25,7 @@ _HELD = gettext_lazy(
 )
 REFUSALS = {
     "drive.device_stopped": gettext_lazy(
-        "Arrêté : des fichiers ont été modifiés avec votre compte, sur ce portail, comme le fait un rançongiciel. "
+        "Arrêté : des fichiers ont été modifiés avec votre compte, sur ce portail, comme le fait un rançongiciel. "
         "Prévenez la personne référente."
     ),
     "drive.name_taken": gettext_lazy(

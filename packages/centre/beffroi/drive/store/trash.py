@@ -22,6 +22,8 @@ from beffroi.drive.store.writing import Reading, Writing
 
 MOST_DESTROYED = 500
 MOST_SOUGHT = 2000
+MUCH, PAUSE_S = 100, 300
+"""So many deletions are told; what follows a pause is another time."""
 _ROWS: LiteralString = (
     "SELECT t.node, t.parent, t.name, t.root, t.path, t.deleted_s, t.person_id, n.is_folder, n.size_bytes"
     " FROM trash t JOIN node n ON n.id = t.node"
@@ -40,6 +42,15 @@ class Trashed(NamedTuple):
     person_id: str
     is_folder: int
     size_bytes: int
+
+
+class Much(NamedTuple):
+    """How much was deleted with one person's account, from when to when."""
+
+    person_id: str
+    first_s: int
+    last_s: int
+    entries: int
 
 
 def page(
@@ -74,6 +85,26 @@ def named(
         if left <= 0:
             break
     return found
+
+
+def much(database: Reading, root_id: int, *, since_s: int) -> list[Much]:
+    """Where MUCH or more went without a pause of PAUSE_S, by one person; newest first. A folder counts with what it
+    weighs, versions too."""
+    rows = database.all(
+        "SELECT t.person_id, MIN(t.deleted_s), MAX(t.deleted_s), SUM(1 + COALESCE(w.entries, 0)) FROM trash t"
+        " LEFT JOIN weight w ON w.node = t.node WHERE t.root = ? AND t.deleted_s >= ?"
+        " GROUP BY t.person_id, t.deleted_s / 60 ORDER BY 1, 2",
+        (root_id, since_s),
+    )
+    runs: list[Much] = []
+    for row in rows:
+        one = Much(row[0], row[1], row[2], int(row[3]))
+        last = runs[-1] if runs else None
+        if last and last.person_id == one.person_id and one.first_s - last.last_s < PAUSE_S:
+            runs[-1] = last._replace(last_s=one.last_s, entries=last.entries + one.entries)
+        else:
+            runs.append(one)
+    return sorted((one for one in runs if one.entries >= MUCH), key=lambda one: -one.last_s)
 
 
 def count(database: Reading, root_id: int) -> int:

@@ -30,6 +30,7 @@ from beffroi.drive.web.portal import AGAIN, FETCHED, page_of
 from beffroi.lib import clock, digits
 from beffroi.portal import (
     drive_makers,
+    drive_much,
     drive_seal_words,
     drive_share_words,
     drive_tag_words,
@@ -118,6 +119,7 @@ def folder_page(request: HttpRequest, actor: Actor, view: View, place: Place) ->
         }
         context |= drive_seal_words.of_place(reading, actor, place)
         context |= drive_tag_words.of_place(reading, view, place)
+        context["much"] = drive_much.told(reading, actor, place) if place.node.id == root_id else []
         context["is_alarmed"] = any(
             one.state in ("open", "restoring") for one in drive_alarm.shown(reading, actor)
         )

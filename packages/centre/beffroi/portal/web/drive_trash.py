@@ -29,7 +29,7 @@ from beffroi.drive.views import Place, View
 from beffroi.drive.words import terms
 from beffroi.lib import accents, digits
 from beffroi.lib.errors import BeffroiError, Invalid
-from beffroi.portal import drive_words, words
+from beffroi.portal import drive_much, drive_words, words
 from beffroi.portal.drive_access import act_of, view_of
 from beffroi.portal.pages import for_agents, page
 from beffroi.portal.web import drive_act, drive_undo, step_up
@@ -75,6 +75,8 @@ def trash(request: HttpRequest, actor: Actor) -> HttpResponse:
         "rows": _rows(actor, [(one, "") for one in shown], is_common=is_common),
         "after": f"{shown[-1].deleted_s}-{shown[-1].node}" if len(items) > PAGE_ROWS else "",
     }
+    with view.database.reading() as reading:
+        context["much"] = drive_much.told(reading, actor, place)
     context |= drive_act.waiting(request, actor, root.id)
     return page(request, "portal/drive_trash.html", context)
 
