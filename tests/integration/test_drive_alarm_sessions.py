@@ -109,12 +109,25 @@ def test_who_was_stopped_changes_nothing_by_the_pages_and_a_colleague_does(
     assert "Budget.ods" in drive.names(drive.common)
     referent = portal_client(beaune.referent_membership)
     assert "Le portail, dans un navigateur" in referent.get("/coffre/alertes/").content.decode()
-    referent.post("/coffre/alertes/", {"what": "settle", "device": alarm.device})
+    said = referent.post("/coffre/alertes/", {"what": "settle", "device": alarm.device}, follow=True)
+    assert "La personne peut de nouveau écrire" in said.content.decode()
     do("delete", drive.common, n=[one.id])
     assert "Budget.ods" not in drive.names(drive.common)
     with drive.database.reading() as reading:
         row = reading.one("SELECT device_id FROM change WHERE node = ? AND kind = 'deleted'", (one.id,))
     assert row == (alarm.device,)
+
+
+@pytest.mark.django_db
+def test_what_follows_is_said_of_a_browser_and_of_no_password(
+    drive: Drive, beaune: Commune, no_door: Any
+) -> None:
+    alarm = Alarm(today(beaune.agent.id), float(clock.epoch_s()), 3, {Sign.LOST: 3})
+    drive.database.write(lambda w: alarms.raise_(w, alarm, now_s=clock.epoch_s()))
+    referent = portal_client(beaune.referent_membership)
+    page = referent.post("/coffre/alertes/", {"what": "restore", "device": alarm.device}, follow=True)
+    said = page.content.decode()
+    assert "change son mot de passe, puis se reconnecte" in said and "mot de passe d’application" not in said
 
 
 @pytest.mark.django_db

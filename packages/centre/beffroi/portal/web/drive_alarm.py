@@ -72,6 +72,7 @@ def drive_alarms(request: HttpRequest, actor: Actor) -> HttpResponse:
                 "alarm": one,
                 "who": named.get(one.person_id, ""),
                 "label": labels.get(one.device_id, "") or _of_browser(one.device_id),
+                "is_browser": browsers.kind_of(one.device_id) is not None,
                 "since": datetime.fromtimestamp(one.since_s, UTC),
                 "at": datetime.fromtimestamp(one.at_s, UTC),
                 "settled": clock.moment(one.settled_s),
@@ -102,10 +103,9 @@ def _answer(request: HttpRequest, actor: Actor, what: str, device_id: str) -> No
     }
     if what == "settle":
         if actions.settle(**to):
-            messages.info(
-                request,
-                _("C’est noté : rien n’est défait. Un nouveau mot de passe d’application peut être créé."),
-            )
+            noted = _("C’est noté : rien n’est défait. Un nouveau mot de passe d’application peut être créé.")
+            of_browser = _("C’est noté : rien n’est défait. La personne peut de nouveau écrire.")
+            messages.info(request, of_browser if browsers.kind_of(device_id) else noted)
         else:
             messages.error(request, _("Quelqu’un a déjà répondu à cette alerte."))
         return
