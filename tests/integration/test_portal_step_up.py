@@ -3,10 +3,13 @@ or that was begun for another commune."""
 
 from __future__ import annotations
 
+import re
+from html import unescape
 from typing import Any
 
 import pytest
 from allauth.account.internal.flows.reauthentication import STATE_SESSION_KEY
+from allauth.mfa.models import Authenticator
 from beffroi.core.identity import actions
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import AppPassword, Person
@@ -61,6 +64,23 @@ def test_who_does_not_confirm_is_where_they_were(beaune: Commune, came_from: str
     confirming = client.get("/personnes/ajouter/")["Location"]
     asked = client.get(confirming, headers={"Referer": came_from})
     assert f'href="{leads_to}">Renoncer' in asked.content.decode()
+
+
+def test_a_wrong_word_and_another_way_to_confirm_keep_the_way_back(beaune: Commune) -> None:
+    client = portal_client(beaune.referent_membership)
+    Authenticator.objects.create(user=beaune.referent_membership.person, type="totp", data={"secret": "x"})
+    asked = client.get("/confirmer/?next=/personnes/", headers={"Referer": "https://testserver:80/dossiers/"})
+    page = asked.content.decode()
+    [kept] = re.findall(r'name="from" value="([^"]*)"', page)
+    wrong = {"password": "faux", "next": "/personnes/", "from": kept}
+    again = client.post("/confirmer/", wrong, headers={"Referer": "https://testserver:80/confirmer/"})
+    assert 'href="/dossiers/">Renoncer' in again.content.decode()
+    [by_code] = re.findall(r'href="(/confirmer/code/[^"]*)"', page)
+    other = client.get(unescape(by_code), headers={"Referer": "https://testserver:80/confirmer/"})
+    assert 'href="/dossiers/">Renoncer' in other.content.decode()
+    for hostile in ("https://other.example/", "//other.example/", "javascript:alert(1)", "/confirmer/code/"):
+        refused = client.post("/confirmer/", wrong | {"from": hostile})
+        assert 'href="/acces/">Renoncer' in refused.content.decode(), hostile
 
 
 def test_what_was_begun_for_one_commune_is_not_done_for_the_other(

@@ -55,10 +55,11 @@ def date(value: datetime | str | None, form: str | None = None) -> str:
 
 @register.simple_tag(takes_context=True)
 def given_up(context: template.RequestContext) -> str:
-    """Where who does not confirm goes: the page that they were on, which a browser still names after it was led away;
-    "Mon accès" where it names none of ours, or this one."""
+    """Where who does not confirm goes: the page that they were on, which a browser still names after it was led away,
+    and which the field "from" keeps after a wrong word or another way to confirm; "Mon accès" where it is none of ours,
+    or this one."""
     request = context["request"]
-    came_from = request.headers.get("Referer", "")
+    came_from = request.POST.get("from") or request.GET.get("from") or request.headers.get("Referer", "")
     path = urlsplit(came_from)._replace(scheme="", netloc="", fragment="").geturl()
     # Of a page that is not there, the path may begin as the address of another site does: //other.example/
     is_ours = all(url_has_allowed_host_and_scheme(one, {request.get_host()}) for one in (came_from, path))
