@@ -325,3 +325,13 @@ def test_every_beginning_names_actions_that_exist_and_every_commune_action_is_of
         ]
         assert len(kinds) <= 1 or verb == "incident:exported", verb
     assert set(commune_journal._OF_ITSELF) <= set(verbs.VERBS)
+
+
+def test_what_a_person_does_of_their_own_access_concerns_them(beaune: Commune) -> None:
+    identity.issue_app_password(
+        actor=beaune.agent, membership=beaune.agent_membership, protocol_set="imap", label="Accueil"
+    )
+    listed = rows(portal_client(beaune.referent_membership).post(reverse("own_journal"), {"genre": "droits"}))
+    assert [one[3] for one in listed if one[1] == "Mot de passe d’application créé"] == [
+        beaune.agent_membership.person.name
+    ]

@@ -241,9 +241,9 @@ def lines(actor: Actor, found: Sequence[AuditEntry]) -> list[Line]:
 
 
 def _named(entry: AuditEntry, details: dict[str, object]) -> list[str]:
-    """Identifiers of what an entry is about, the most telling one first."""
+    """Identifiers of what an entry is about, the most telling one first; last who did it, if it was to themselves."""
     found = (details.get("person_id"), details.get("mailbox_id"), details.get("subject_id"), entry.object_id)
-    return [one for one in found if isinstance(one, str) and one != entry.actor_id]
+    return sorted((one for one in found if isinstance(one, str)), key=lambda one: one == entry.actor_id)
 
 
 class _Names:
