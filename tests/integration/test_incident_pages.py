@@ -15,10 +15,11 @@ from beffroi.drive.store.model import EMPTY
 from beffroi.incidents import queries
 from beffroi.incidents.models import Incident, IncidentTask
 from beffroi.incidents.rules import PLANS, Kind
-from beffroi.lib import clock
+from beffroi.lib import clock, ids
 from beffroi.portal import incident_file
 from beffroi.portal import incident_words as words
-from beffroi.portal.words import since
+from beffroi.portal.web import incidents
+from beffroi.portal.words import exact, since
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -241,6 +242,55 @@ def test_the_72_hours_run_from_when_it_was_known_not_from_when_it_was_told(
     agent.post(reverse("incident_new"), data | {"known_at": ""})
     dates = IncidentTask.objects.exclude(due_at=None).values_list("due_at", flat=True)
     assert {one > clock.now() + timedelta(hours=71) for one in dates} == {True}
+
+
+def test_what_happened_is_told_with_its_day_also_on_paper(agent: Client, beaune: Commune) -> None:
+    """A printed "hier" is wrong from the next day on."""
+    incident = open_for(beaune)
+    yesterday = clock.now() - timedelta(days=1)
+    incident.entries.update(at=yesterday)
+    page = text_of(agent.get(reverse("incident", args=[incident.id])))
+    assert exact(yesterday).replace("\u00a0", " ") in page and "hier, " not in page
+
+
+def test_each_closed_incident_is_found_and_how_many_there_are_is_said(agent: Client, beaune: Commune) -> None:
+    made = open_for(beaune)
+    Incident.objects.update(state=Incident.State.CLOSED, close_reason="false_alarm")
+    kept = Incident.objects.get()
+    at, last = kept.opened_at, incidents.CLOSED_SHOWN + 1
+    Incident.objects.bulk_create(
+        Incident(
+            id=ids.new_id("inc"),
+            collectivite_id=kept.collectivite_id,
+            kind=kept.kind,
+            severity=kept.severity,
+            state=kept.state,
+            close_reason=kept.close_reason,
+            opened_at=at + timedelta(minutes=1),
+            occurred_at=at,
+            subject=f"n{number}",
+        )
+        for number in range(last - 1)
+    )
+    page = text_of(agent.get(reverse("incidents")))
+    assert f"Clos ({last})" in page and reverse("incident", args=[made.id]) not in page
+    [older] = re.findall(r'href="([^"]*\?avant=[^"#]*)', page)
+    page = text_of(agent.get(older))
+    assert reverse("incident", args=[made.id]) in page and len(re.findall(r"href=.[^ ]*avant=", page)) == 0
+    part = text_of(agent.get(f"{older}&part=list", headers={"HX-Request": "true"}))
+    assert reverse("incident", args=[made.id]) in part, "what is renewed stays at its place"
+    assert f"{older}&part=list" in page
+
+
+def test_nothing_of_another_commune_is_a_place_in_the_list(
+    agent: Client, beaune: Commune, nuits: Commune
+) -> None:
+    mine, other = open_for(beaune), open_for(nuits)
+    Incident.objects.update(state=Incident.State.CLOSED, close_reason="false_alarm")
+    Incident.objects.filter(pk=other.id).update(opened_at=mine.opened_at - timedelta(days=1))
+    for before in (other.id, "inc_" + "0" * 26, "x"):
+        page = text_of(agent.get(reverse("incidents"), {"avant": before}))
+        assert reverse("incident", args=[mine.id]) in page, before
 
 
 def test_a_date_of_today_is_said_with_its_day(agent: Client, beaune: Commune) -> None:

@@ -79,10 +79,14 @@ def closed_unanswered(actor: Actor) -> QuerySet[Incident]:
     return rows.filter(Exists(_UNANSWERED.filter(incident=OuterRef("pk"))))
 
 
-def closed_incidents(actor: Actor) -> QuerySet[Incident]:
-    """The other closed ones."""
+def closed_incidents(actor: Actor, *, before: str = "") -> QuerySet[Incident]:
+    """The other closed ones; ``before``: those that come after this incident in their order."""
     rows = visible_incidents(actor).filter(state=Incident.State.CLOSED)
-    return rows.exclude(pk__in=closed_unanswered(actor).values("pk"))
+    rows = rows.exclude(pk__in=closed_unanswered(actor).values("pk"))
+    last = visible_incidents(actor).filter(pk=before).first() if before else None
+    if last is None:
+        return rows
+    return rows.filter(Q(opened_at__lt=last.opened_at) | Q(opened_at=last.opened_at, pk__lt=last.pk))
 
 
 def encounters(actor: Actor, decision_id: str) -> Sequence[Encounter]:
