@@ -155,6 +155,7 @@ def show(set_one: Callable[[Any, str, Any], None]) -> None:
         return [(folder, opened.read(uid).summary), ("Sent", opened.read(3).summary)] if uid == 2 else []
 
     set_one(folders, "listing", lambda opened: PLACES)
+    set_one(folders, "unseen", lambda opened: 2)
     set_one(folders, "room", lambda opened: Room(2_500_000_000, 5 * 1024**3))
     set_one(folders, "search", search)
     set_one(deleted, "search", lambda opened, text="", **days: (found := matching(opened, text), len(found)))

@@ -82,6 +82,11 @@ def listing(opened: MailboxReader) -> list[Folder]:
     return out
 
 
+def unseen(opened: MailboxReader) -> int:
+    """Unread mails of the inbox."""
+    return int(opened.client.folder_status("INBOX", ["UNSEEN"]).get(b"UNSEEN", 0))
+
+
 def room(opened: MailboxReader) -> Room | None:
     """How much the mailbox holds, as Dovecot counts at this moment; None where nothing limits it."""
     _roots, found = opened.client.get_quota_root("INBOX")

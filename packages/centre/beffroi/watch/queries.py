@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.db.models import QuerySet
+
 from beffroi.core.decisions import shared
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import existing
@@ -24,18 +26,24 @@ class OwnReport:
 
 def own_report(actor: Actor, message_id: str) -> OwnReport | None:
     """The report that this person made of this message, and nobody else's."""
-    if actor.kind != "person":
-        return None
-    found = (
-        Sighting.objects.filter(message=message_id, person_id=actor.id, detector="user_report")
-        .filter(collectivite_id=actor.collectivite_id or "")
-        .select_related("campaign")
-        .order_by("received_at")
-        .first()
-    )
+    rows = _own_reports(actor).filter(message=message_id)
+    found = rows.select_related("campaign").order_by("received_at").first()
     if found is None:
         return None
     return OwnReport(found.campaign.state if found.campaign else Campaign.State.OPEN, found.seen_at)
+
+
+def own_reports(actor: Actor, message_ids: Iterable[str]) -> set[str]:
+    """Which of these messages this person reported."""
+    return set(_own_reports(actor).filter(message__in=list(message_ids)).values_list("message", flat=True))
+
+
+def _own_reports(actor: Actor) -> QuerySet[Sighting]:
+    if actor.kind != "person":
+        return Sighting.objects.none()
+    return Sighting.objects.filter(
+        person_id=actor.id, detector="user_report", collectivite_id=actor.collectivite_id or ""
+    )
 
 
 def access_campaign(actor: Actor, campaign_id: str) -> Campaign:

@@ -23,8 +23,8 @@ from beffroi.lib.errors import Invalid
 from beffroi.mail import queries as mail
 from beffroi.mail.engines.layout import portal_url
 from beffroi.mail.sending.queries import held_mailboxes
-from beffroi.portal import stopped_devices
-from beffroi.portal.pages import for_agents, page
+from beffroi.portal import elsewhere, stopped_devices
+from beffroi.portal.pages import for_agents, memberships_of, page
 from beffroi.portal.web import step_up
 
 MAX_LABEL_CHARS = 100
@@ -142,9 +142,16 @@ def revoke(request: HttpRequest, actor: Actor, app_password_id: str) -> HttpResp
 def choose_membership(request: HttpRequest, actor: Actor) -> HttpResponse:
     """One session, one collectivité: choose which of one's own it carries."""
     if request.method == "GET":
-        current = queries.current_memberships(actor.id)
+        current = memberships_of(request, actor)
         mine = queries.membership_of(actor)
-        return page(request, "portal/memberships.html", {"memberships": current, "mine": mine})
+        others = [one for one in current if one != mine]
+        waiting = {one.id: said for one, said in elsewhere.waiting(others)}
+        context = {
+            "memberships": [(one, waiting.get(one.id, "")) for one in current],
+            "mine": mine,
+            "uncounted": len(others) > elsewhere.MOST,
+        }
+        return page(request, "portal/memberships.html", context)
     chosen = request.POST.get("membership_id", "")
     if not chosen:
         raise Invalid("membership_id")

@@ -22,11 +22,11 @@ from beffroi.core.identity.actor import Actor
 from beffroi.incidents import queries as incidents
 from beffroi.lib import clock
 from beffroi.lib.errors import Unavailable
+from beffroi.mail import access, reader
 from beffroi.mail import queries as mail
-from beffroi.mail import reader
-from beffroi.portal import chart, explaining, incident_view, weather_words, words
+from beffroi.portal import chart, elsewhere, explaining, incident_view, weather_words, words
 from beffroi.portal.counts import Count
-from beffroi.portal.pages import asks_part, for_agents, give_live_grant, page
+from beffroi.portal.pages import asks_part, for_agents, give_live_grant, memberships_of, page
 from beffroi.portal.places import own_boxes
 from beffroi.portal.web import (
     access_review,
@@ -60,6 +60,9 @@ def home(request: HttpRequest, actor: Actor) -> HttpResponse:
     if asks_part(request, "protection"):
         return page(request, "portal/parts/protection.html", context)
     erasure, todo, boxes = drive_erasure.told(actor), todo_of(request, actor), list(mail.own_mailboxes(actor))
+    letters, here = latest_letters(actor), actor.collectivite_id
+    unread = elsewhere.unread(boxes[1:]) if letters is not None else {}
+    others = [one for one in memberships_of(request, actor) if one.collectivite_id != here]
     return page(
         request,
         "portal/home.html",
@@ -70,7 +73,10 @@ def home(request: HttpRequest, actor: Actor) -> HttpResponse:
             "incidents": open_incidents(actor),
             "todo": todo,
             **_now(actor, [*erasure, *todo]),
-            "letters": latest_letters(actor),
+            "letters": letters,
+            "unread": [(one, unread[one.id]) for one in boxes if unread.get(one.id)],
+            "lent": not boxes and bool(access.openable(actor)),
+            "elsewhere": elsewhere.waiting(others, counts_mail=letters is not None),
             "writes_from": boxes[0] if boxes else None,
             "banners": banners(boxes),
             "devices": identity.new_app_passwords(actor),

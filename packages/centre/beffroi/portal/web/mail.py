@@ -32,7 +32,7 @@ from beffroi.mail.naming import base_address
 from beffroi.mail.people import queries as people
 from beffroi.mail.quota import queries as quota
 from beffroi.mail.safety import queries as safety
-from beffroi.portal import room_words, safe_html, safety_words, words
+from beffroi.portal import elsewhere, room_words, safe_html, safety_words, words
 from beffroi.portal.pages import asks_part, for_agents, page, sought
 from beffroi.portal.web import (
     delegations,
@@ -79,9 +79,10 @@ def mailboxes(request: HttpRequest, actor: Actor) -> HttpResponse:
     if len(own) == 1:
         return HttpResponseRedirect(reverse("mail_list", args=[own[0].id]))
     named, lent = people.titles(own), delegations.lent(actor)
+    unread = elsewhere.unread([one for one in own if one.id not in lent])
     context = {
         "place": "mail",
-        "mailboxes": [(one, named.get(one.id, ""), lent.get(one.id)) for one in own],
+        "mailboxes": [(one, named.get(one.id, ""), lent.get(one.id), unread.get(one.id)) for one in own],
     }
     return page(request, "portal/mailboxes.html", context)
 
@@ -132,7 +133,7 @@ def messages(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpRespons
         "unread": next((one.unseen for one in places if one.name == folder), 0),
         "older": older,
         "first_page": before_uid is None and nth == 1,
-        "reported": set(request.session.get(mail_report.REPORTED_KEY, [])),
+        "reported": mail_report.reported_among(request, actor, letters),
         "room": room_words.mailbox(room) if room else None,
         "collectivite_full": not part
         and box.owns

@@ -6,6 +6,7 @@ Access: ``mail.access``: the actor's own mailboxes, and those that are lent to t
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -104,6 +105,12 @@ def report_state(request: HttpRequest, actor: Actor, beffroi_id: str) -> dict[st
         # Handed in a moment ago; the evidence is being compared.
         return {"state": "received", "seen_at": None, "beffroi_id": beffroi_id}
     return None
+
+
+def reported_among(request: HttpRequest, actor: Actor, rows: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Which mails of a list the actor reported; of what was handed in a moment ago this browser knows."""
+    shown = [row["message"].beffroi_id for row in rows if row["message"].beffroi_id]
+    return watch.own_reports(actor, shown) | set(request.session.get(REPORTED_KEY, []))
 
 
 def _read(box: Access, uid: int, folder: str) -> reader.MessageView:
