@@ -68,6 +68,15 @@ def test_home_says_the_weather_first(beaune: Commune, territory: None, shown_mai
     )
 
 
+def test_what_the_council_gets_stands_before_how_the_weather_is_made(
+    beaune: Commune, territory: None
+) -> None:
+    """On a phone the rules are three screens long."""
+    page = text(portal_client(beaune.agent_membership).get("/meteo/"))
+    heads = ("Une page par mois", "Les 30 derniers jours", "Comment la météo se décide")
+    assert [*heads] == sorted(heads, key=page.index)
+
+
 def test_each_reason_leads_to_where_it_is_dealt_with(
     beaune: Commune, territory: None, shown_mail: object
 ) -> None:
