@@ -253,6 +253,17 @@ def test_what_happened_is_told_with_its_day_also_on_paper(agent: Client, beaune:
     assert exact(yesterday).replace("\u00a0", " ") in page and "hier, " not in page
 
 
+def test_a_printed_incident_says_whose_it_is_of_when_and_until_when(agent: Client, beaune: Commune) -> None:
+    incident = open_for(beaune)
+    due = [one.due_at for one in queries.unanswered(incident) if one.due_at is not None]
+    page = text_of(agent.get(reverse("incident", args=[incident.id])))
+    opened = exact(incident.opened_at).replace("\u00a0", " ")
+    assert f"Beaune : dossier ouvert le {opened}" in page and "data-print" in page
+    dates = page[page.index("Délais de la loi") :]
+    assert due and all(since(one).replace("\u00a0", " ") in dates for one in due)
+    assert page.count("encore 71 h") == page.count('on-screen"><svg'), "on paper no time runs"
+
+
 def test_each_closed_incident_is_found_and_how_many_there_are_is_said(agent: Client, beaune: Commune) -> None:
     made = open_for(beaune)
     Incident.objects.update(state=Incident.State.CLOSED, close_reason="false_alarm")
