@@ -64,6 +64,22 @@ def test_the_owner_lends_sees_and_ends_it(beaune: Commune, shown: object) -> Non
     assert "Arrêtée" in client.get("/courrier/delegations/").content.decode()
 
 
+def test_who_stands_in_finds_the_mailbox_at_home_and_who_is_away_whom_to_ask(
+    beaune: Commune, shown: object
+) -> None:
+    box = own_mailbox(beaune)
+    own_mailbox(beaune, beaune.colleague, local="collegue")
+    colleague = portal_client(beaune.colleague_membership)
+    assert f"/courrier/{box.id}/" not in colleague.get("/").content.decode()
+    row = lend(beaune, box)
+    page = flat(colleague.get("/").content.decode())
+    assert f"/courrier/{box.id}/" in page and "Confiée jusqu’au" in page
+    delegations.end(actor=beaune.agent, delegation=row)
+    assert f"/courrier/{box.id}/" not in colleague.get("/").content.decode()
+    form = portal_client(beaune.agent_membership).get("/courrier/delegations/nouvelle/").content.decode()
+    assert "la personne référente en ajoute une" in form
+
+
 @pytest.mark.parametrize("field", ["mailbox", "person", "right", "first", "last", "reason"])
 def test_each_field_that_cannot_be_used_is_said(beaune: Commune, field: str) -> None:
     box = own_mailbox(beaune)

@@ -60,8 +60,9 @@ def home(request: HttpRequest, actor: Actor) -> HttpResponse:
     if asks_part(request, "protection"):
         return page(request, "portal/parts/protection.html", context)
     erasure, todo, boxes = drive_erasure.told(actor), todo_of(request, actor), list(mail.own_mailboxes(actor))
-    letters, here = latest_letters(actor), actor.collectivite_id
+    lent, letters, here = delegations.lent(actor), latest_letters(actor), actor.collectivite_id
     unread = elsewhere.unread(boxes[1:]) if letters is not None else {}
+    unread = {mailbox_id: n for mailbox_id, n in unread.items() if n}
     others = [one for one in memberships_of(request, actor) if one.collectivite_id != here]
     return page(
         request,
@@ -74,8 +75,11 @@ def home(request: HttpRequest, actor: Actor) -> HttpResponse:
             "todo": todo,
             **_now(actor, [*erasure, *todo]),
             "letters": letters,
-            "unread": [(one, unread[one.id]) for one in boxes if unread.get(one.id)],
-            "lent": not boxes and bool(access.openable(actor)),
+            "other_boxes": [
+                (one, unread.get(one.id), lent.get(one.id))
+                for one in access.openable(actor)
+                if one.id in unread or one.id in lent
+            ],
             "elsewhere": elsewhere.waiting(others, counts_mail=letters is not None),
             "writes_from": boxes[0] if boxes else None,
             "banners": banners(boxes),
