@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from beffroi.boxes.models import FlowCount
+from beffroi.boxes.models import Box, FlowCount
 from beffroi.core.decisions import actions, appeals, exceptions, lists, never_again
 from beffroi.core.decisions.models import (
     Appeal,
@@ -361,3 +361,23 @@ def test_a_command_server_of_a_list_is_not_opened_from_the_page_either(
     answer = agent.post("/blocages/pourquoi/", {"q": SHOP.value, "word": "unlock", "text": "urgent"})
     assert "seul le Département peut la débloquer" in text(answer, 400)
     assert not LocalException.objects.exists()
+
+
+def test_where_nothing_blocks_it_the_next_steps_are_said(beaune: Commune, nuits: Commune) -> None:
+    """A secretary is at a dead end otherwise: the mail that she awaits is held, or the boîtier has a rule of its own."""
+    client = portal_client(beaune.agent_membership)
+    page = flat(client.get(f"/blocages/pourquoi/?q={SHOP.value}").content.decode())
+    assert 'href="/retenus/"' in page[page.index("cause est ailleurs") :] and "192.168.213.1" not in page
+    for commune, said in ((nuits, False), (beaune, True)):
+        Box.objects.create(
+            collectivite_id=commune.id,
+            serial=commune.id,
+            public_key=commune.id,
+            fingerprint="x",
+            state="active",
+        )
+        page = client.get(f"/blocages/pourquoi/?q={SHOP.value}").content.decode()
+        assert ("http://192.168.213.1/" in page) is said
+    publish("urlhaus", SHOP.value)
+    page = flat(client.get(f"/blocages/pourquoi/?q={SHOP.value}").content.decode())
+    assert "cause est ailleurs" not in page and "192.168.213.1" not in page

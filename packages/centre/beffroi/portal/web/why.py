@@ -14,6 +14,7 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
+from beffroi.boxes import queries as boxes
 from beffroi.core.decisions import appeals
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
@@ -42,6 +43,7 @@ def why(request: HttpRequest, actor: Actor) -> HttpResponse:
         "may_contest": found.contestable and not any(one.row.state == "open" for one in found.appeals),
         "may_unlock": found.blocked and found.lifted and may_unlock(actor),
         "exception": opened,
+        "box": boxes.visible_boxes(actor).exists(),
         "minutes": settings.BEFFROI.exception_person_s // 60,
         "error": error,
         "text": request.POST.get("text", ""),
