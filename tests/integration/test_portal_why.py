@@ -364,7 +364,7 @@ def test_a_command_server_of_a_list_is_not_opened_from_the_page_either(
 
 
 def test_where_nothing_blocks_it_the_next_steps_are_said(beaune: Commune, nuits: Commune) -> None:
-    """A secretary is at a dead end otherwise: the mail that she awaits is held, or the boîtier has a rule of its own."""
+    """Else it is a dead end: the mail that she awaits is held, or the boîtier has a rule of its own."""
     client = portal_client(beaune.agent_membership)
     page = flat(client.get(f"/blocages/pourquoi/?q={SHOP.value}").content.decode())
     assert 'href="/retenus/"' in page[page.index("cause est ailleurs") :] and "192.168.213.1" not in page
