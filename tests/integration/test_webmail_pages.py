@@ -188,3 +188,22 @@ def test_attached_files_are_still_ticked_beside_what_is_wrong(beaune: Commune, b
         ("keep", "3"),
     ):
         assert f'name="{name}" value="{value}"' in page, name
+
+
+def test_a_message_that_did_not_leave_is_said_at_home_until_it_is_looked_at(
+    beaune: Commune, nuits: Commune, box: Mailbox
+) -> None:
+    """Who pressed "Envoyer" and went on to something else would think that it left."""
+    title, client = "Un message n’est pas parti", portal_client(beaune.agent_membership)
+    assert title not in client.get("/").content.decode()
+    sending = schedule(beaune, box)
+    Sending.objects.update(state="refused", reason="recipient", refused=json.dumps(["jean@nuits.test"]))
+    page = client.get("/").content.decode()
+    assert title in page and "jean@nuits.test" in page and f'href="/courrier/{box.id}/"' in page
+    for other in (beaune.colleague_membership, beaune.referent_membership, nuits.agent_membership):
+        assert title not in portal_client(other).get("/").content.decode()
+    Mailbox.objects.filter(pk=box.pk).update(closed_at=sending.created_at)
+    assert title not in client.get("/").content.decode(), "a page that does not open"
+    Mailbox.objects.filter(pk=box.pk).update(closed_at=None)
+    client.post(f"/courrier/{box.id}/envoi/{sending.id}/annuler/", {"then": "list"})
+    assert title not in client.get("/").content.decode()

@@ -18,7 +18,7 @@ from beffroi.core.events.outbox import publish
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, existing
-from beffroi.mail.access import Access, Right, access
+from beffroi.mail.access import Access, Right, access, openable
 from beffroi.mail.drafts import Place
 from beffroi.mail.gate.facts import hash_of_message_id
 from beffroi.mail.models import Mailbox, Sending
@@ -82,6 +82,13 @@ def unsettled(actor: Actor, mailbox: Mailbox) -> list[Sending]:
     access(actor, mailbox.id, Right.READ)
     states = (*OPEN, Sending.State.REFUSED)
     rows = Sending.objects.filter(mailbox_id=mailbox.id, person_id=actor.id, state__in=states)
+    return list(rows.order_by("created_at")[:20])
+
+
+def refused(actor: Actor) -> list[Sending]:
+    """What this person sent from here, was refused and is not yet looked at, of mailboxes that they may open."""
+    mailboxes = [one.id for one in openable(actor)]
+    rows = Sending.objects.filter(person_id=actor.id, mailbox_id__in=mailboxes, state=Sending.State.REFUSED)
     return list(rows.order_by("created_at")[:20])
 
 

@@ -37,6 +37,7 @@ from beffroi.portal.web import (
     drive_seals_told,
     drive_shares,
     held,
+    mail_sending,
     persons,
     weather,
 )
@@ -100,6 +101,7 @@ def live_grant(request: HttpRequest, actor: Actor) -> HttpResponse:
 def todo_of(request: HttpRequest, actor: Actor) -> list[dict[str, str]]:
     """What waits for this person, beside the incidents."""
     return [
+        *mail_sending.told(actor),
         *commune_leaving.told(request, actor),
         *commune_export.told(actor),
         *(*held.todo(actor), *persons.told(actor), *delegations.told(actor), *told(actor)),

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from beffroi.core.identity.actor import Actor
@@ -46,6 +47,20 @@ def cancel(request: HttpRequest, actor: Actor, mailbox_id: str, sending_id: str)
     if request.POST.get("then") == "list":
         return HttpResponseRedirect(reverse("mail_list", args=[mailbox_id]))
     return HttpResponseRedirect(reverse("mail_draft", args=[mailbox_id, found.uid]))
+
+
+def told(actor: Actor) -> list[dict[str, str]]:
+    """For the home of who sent a message and went on to something else."""
+    return [
+        {
+            "title": _("Un message n’est pas parti"),
+            "why": shown(one)["words"],
+            "url": "mail_list",
+            "of": one.mailbox_id,
+            "button": _("Regarder"),
+        }
+        for one in sendings.refused(actor)
+    ]
 
 
 def shown(one: Sending) -> dict[str, Any]:
