@@ -11,7 +11,9 @@ from beffroi.core.identity import actions
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership
 from beffroi.lib import clock
-from beffroi.mail import reader
+from beffroi.mail import reader, sendings
+from beffroi.mail.drafts import Place
+from beffroi.mail.models import Sending
 from beffroi.mail.reader import MailboxUnavailable
 from beffroi.portal import elsewhere
 from django.urls import reverse
@@ -63,9 +65,13 @@ def test_what_waits_in_another_commune_is_said_at_home_and_where_one_chooses(
 ) -> None:
     client, there = portal_client(beaune.agent_membership), at_nuits(second)
     assert "autres collectivités" not in text_of(client.get("/"))
-    hold(own_mailbox(nuits, there, local="jeanne"))
+    box = own_mailbox(nuits, there, local="jeanne")
+    hold(box)
     open_for(nuits)
-    said = "2 courriels non lus, 1 courriel retenu à regarder, 1 dossier ouvert"
+    place = Place(1, 1)
+    sendings.schedule(actor=there, mailbox=box, place=place, message_id="<a@b>", recipients=1)
+    Sending.objects.update(state="refused")
+    said = "1 message pas parti, 2 courriels non lus, 1 courriel retenu à regarder, 1 dossier ouvert"
     for path in ("/", reverse("membership_choose")):
         page = text_of(client.get(path))
         assert said in page and f'value="{second.id}"' in page, path

@@ -19,7 +19,7 @@ from beffroi.core.identity.models import Membership
 from beffroi.core.identity.sessions import actor_of
 from beffroi.incidents import queries as incidents
 from beffroi.lib.errors import Unavailable
-from beffroi.mail import folders, reader
+from beffroi.mail import folders, reader, sendings
 from beffroi.mail import queries as mail
 from beffroi.mail.held import queries as held
 from beffroi.mail.models import Mailbox
@@ -50,14 +50,16 @@ def waiting(others: Sequence[Membership], *, counts_mail: bool = True) -> list[t
         actor = actor_of(one)
         with row_security.limited_to(one.collectivite_id):
             letters = sum(unread(list(mail.own_mailboxes(actor))).values()) if counts_mail else 0
+            stuck = len(sendings.refused(actor))
             kept, opened = held.unseen(actor), incidents.open_incidents(actor).count()
         said = [
+            ngettext("%(n)s message pas parti", "%(n)s messages pas partis", stuck) % {"n": Count(stuck)},
             ngettext("%(n)s courriel non lu", "%(n)s courriels non lus", letters) % {"n": Count(letters)},
             ngettext("%(n)s courriel retenu à regarder", "%(n)s courriels retenus à regarder", kept)
             % {"n": Count(kept)},
             ngettext("%(n)s dossier ouvert", "%(n)s dossiers ouverts", opened) % {"n": Count(opened)},
         ]
-        counted = zip((letters, kept, opened), said, strict=True)
+        counted = zip((stuck, letters, kept, opened), said, strict=True)
         if text := ", ".join(words for n, words in counted if n):
             told.append((one, text))
     return told
