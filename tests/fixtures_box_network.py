@@ -47,8 +47,11 @@ def restart(before):
         while Path(f"/proc/{old}/exe").exists():
             time.sleep(0.05)
     before()
+    ready = {**os.environ, "SYSTEMD_NETWORK_PERSISTENT_STORAGE_READY": "1"}  # as its own unit says on a box
     with (state / "networkd.log").open("ab") as log:
-        made = subprocess.Popen([sys.argv[2]], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        made = subprocess.Popen(
+            [sys.argv[2]], env=ready, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
     pid.write_text(str(made.pid))
     with (state / "restarts").open("a") as restarts:
         restarts.write(".")
@@ -83,6 +86,7 @@ class Place:
             "/run/systemd/netif/leases /run/systemd/netif/lldp && chown -R systemd-network /run/systemd/netif && "
             f"mkdir -p /etc/systemd/network {self.directory}/network && "
             f"mount --bind {self.directory}/network /etc/systemd/network && "
+            "mount -t tmpfs leases /var/lib/systemd && install -d -o systemd-network /var/lib/systemd/network && "
             "mount -t sysfs -o ro sys /sys && echo ready && exec sleep infinity"
         )
         argv = ["nsenter", f"--net=/run/netns/{self.space}", "--"]

@@ -6,6 +6,7 @@ import itertools
 import json
 import socket
 import struct
+import time
 
 from tests.town_hall_network import run, socket_in
 
@@ -76,3 +77,30 @@ def fragment(source: str, address: str, content: bytes, at: int = 0, *, more: bo
     total = sum(struct.unpack(">10H", head))
     total = (total & 0xFFFF) + (total >> 16)
     return head[:10] + struct.pack(">H", ~total & 0xFFFF) + head[12:] + content
+
+
+def lease_wanted(mac: bytes, address: str, own: str = "") -> bytes:
+    """A packet: the machine had this address, and wants it again; that of ``own`` is sent to the box alone."""
+    renews = own == address
+    head = struct.pack(">4BI2H", 1, 1, 6, 0, 1, 0, 0) + (socket.inet_aton(own) if renews else bytes(4))
+    wanted = b"" if renews else b"\x32\4" + socket.inet_aton(address)
+    content = head + bytes(12) + mac + bytes(202) + b"\x63\x82\x53\x63\x35\1\3" + wanted + b"\xff"
+    to = "192.168.213.1" if own else "255.255.255.255"
+    return plain(packet_to(to, own or "0.0.0.0", content, 67, 68))
+
+
+def is_leased(space: str, name: str, mac: bytes, address: str, *, within_s: float = 2.0) -> bool:
+    """Whether the router gives a machine the address that it says it had."""
+    with socket_in(space, socket.AF_PACKET, socket.SOCK_RAW) as line:
+        line.bind((name, IPV4))
+        line.send(b"\xff" * 6 + mac + lease_wanted(mac, address))
+        end = time.monotonic() + within_s
+        while (left := end - time.monotonic()) > 0:
+            line.settimeout(left)
+            try:
+                frame = line.recv(2048)
+            except TimeoutError:
+                break
+            if frame[70:76] == mac and b"\x63\x82\x53\x63\x35\1\5" in frame:  # DHCPACK
+                return frame[58:62] == socket.inet_aton(address)
+    return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Interface
@@ -15,7 +16,8 @@ from beffroi_protocol.facts import SoftwareUpdated
 from beffroi_protocol.signing import public_bytes
 
 from tests.fixtures_box_centre import FeedCentre
-from tests.fixtures_box_network import site
+from tests.fixtures_box_network import Site, site
+from tests.lan_frames import is_leased
 from tests.machine import Machine, build, changed
 from tests.town_hall import TownHall, enrol, forget_enrolment, needs_network
 from tests.town_hall_network import (
@@ -166,7 +168,24 @@ def test_a_new_box_finds_out_where_it_stands_and_shows_its_page(tmp_path: Path) 
         assert 'name="code"' in page, page
         resolver = "journalctl --no-pager -b -u beffroi-box-dnsdist"
         assert "Scheduled restart" not in (said := machine.tell(resolver).stdout), said
+        nobody_else_gets_an_address_in_use(place, machine, address)
         the_clocks_unit_may_set_it_and_nothing_else(machine)
+
+
+def nobody_else_gets_an_address_in_use(place: Site, machine: Machine, address: str) -> None:
+    """Also after its server of addresses was started again, or has crashed; and where the disk takes nothing."""
+    networkd = "systemd-networkd.service"
+    cards = (b"\6\0\0\0\0" + bytes([number]) for number in itertools.count())
+    frees = (str(one) for one in IPv4Interface(f"{address}/20").network.hosts() if str(one) != address)
+    for ends in ("restart", "kill --signal=KILL", "restart"):
+        before = machine.tell(f"systemctl show --value --property=MainPID {networkd}").stdout
+        assert machine.tell(f"systemctl {ends} {networkd}").returncode == 0
+        gone = lambda before=before: machine.tell(f"kill -0 {before}").returncode != 0  # noqa: E731
+        until(gone, "it was not started again")
+        other, free = next(cards), next(frees)
+        until(lambda: is_leased(place.pc.space, "e0", other, free), "it gives no addresses", 30)  # noqa: B023
+        assert not is_leased(place.pc.space, "e0", next(cards), address), ends
+        machine.tell("mount --bind /var/lib /var/lib && mount -o remount,bind,ro /var/lib")
 
 
 def the_clocks_unit_may_set_it_and_nothing_else(machine: Machine) -> None:

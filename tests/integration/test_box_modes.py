@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import socket
-import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures_box_network import BOX, FAR, FAR6, FAR_PORT, OP, PC, Site, ip, site, until
-from tests.lan_frames import card, packet_to, plain
+from tests.lan_frames import card, lease_wanted
 
 pytestmark = [pytest.mark.root, pytest.mark.netns, pytest.mark.slow]
 PRIVATE, PUBLIC = "192.168.1.1/24", "185.22.33.1/24"
@@ -317,42 +315,38 @@ def test_the_probe_of_a_bridge_tells_a_way_out_from_none(place: Site) -> None:
     assert place.box.run("/usr/bin/python3", "-c", asked).strip() == "False"
 
 
-def lease_wanted(mac: bytes, address: str, own: str = "") -> bytes:
-    """A packet: the machine had this address, and wants it again; that of ``own`` is sent to the box alone."""
-    renews = own == address
-    head = struct.pack(">4BI2H", 1, 1, 6, 0, 1, 0, 0) + (socket.inet_aton(own) if renews else bytes(4))
-    wanted = b"" if renews else b"\x32\4" + socket.inet_aton(address)
-    content = head + bytes(12) + mac + bytes(202) + b"\x63\x82\x53\x63\x35\1\3" + wanted + b"\xff"
-    to = "192.168.213.1" if own else "255.255.255.255"
-    return plain(packet_to(to, own or "0.0.0.0", content, 67, 68))
-
-
 @pytest.fixture
 def router(place: Site) -> Site:
-    """A box that is a router with the rules of a policy."""
     place.plug(router="p0", pc="p1")
     place.give(PUBLIC, pool=2)
     assert place.choose()["plan"]["mode"] == "router"
-    loads = (
-        "import subprocess\nfrom beffroi_box.ruleset import Site, ruleset\n"
-        "from beffroi_box.wanguard import lift_rules\nfrom beffroi_protocol.messages import Policy\n"
-        "site = Site('p0', 'p1', ('185.10.20.1',), 8443, masquerade=True)\n"
-        "text = ruleset(Policy(mode='router'), site) + lift_rules()\n"
-        "subprocess.run(['nft', '-f', '-'], input=text, text=True, check=True)"
-    )
-    place.box.run("/usr/bin/python3", "-c", loads)
     return place
 
 
+def load_policy(place: Site, mode: str) -> None:
+    loads = (
+        "import subprocess\nfrom beffroi_box.ruleset import Site, ruleset\n"
+        "from beffroi_box.wanguard import lift_rules\nfrom beffroi_protocol.messages import Policy\n"
+        f"site = Site('p0', 'p1', ('185.10.20.1',), 8443, masquerade={mode == 'router'})\n"
+        f"text = ruleset(Policy(mode={mode!r}), site) + lift_rules()\n"
+        "subprocess.run(['nft', '-f', '-'], input=text, text=True, check=True)"
+    )
+    place.box.run("/usr/bin/python3", "-c", loads)
+
+
+@pytest.mark.parametrize("policy", [True, False], ids=["policy", "first rules"])
 @pytest.mark.parametrize("how", ["one card", "one flow", "many cards"])
 def test_a_machine_that_asks_for_addresses_without_end_leaves_some_to_the_others(
-    router: Site, how: str
+    router: Site, how: str, *, policy: bool
 ) -> None:
+    if policy:
+        load_policy(router, "router")
     [shown] = json.loads(router.box.run("ip", "-4", "-json", "addr", "show", "dev", "p1"))
     at = shown["addr_info"][0]
     hosts = list(ipaddress.ip_interface(f"{at['local']}/{at['prefixlen']}").network.hosts())
     (line, mac), (door, box) = card(PC, "e0"), card(BOX, "p1")
-    router.box.run("nft", "add", "element", "inet", "beffroi", "residents", f"{{ {mac.hex(':')} }}")
+    if policy:
+        router.box.run("nft", "add", "element", "inet", "beffroi", "residents", f"{{ {mac.hex(':')} }}")
     own, everybody = str(hosts[-1]) if how == "one flow" else "", b"\xff" * 6
     with line, door:
         if own:  # a flow that the box answers
@@ -364,13 +358,39 @@ def test_a_machine_that_asks_for_addresses_without_end_leaves_some_to_the_others
             line.send((box if own else everybody) + source + lease_wanted(one, str(address), own))
             if number % 20 == 0:
                 time.sleep(0.02)  # what its socket has no room for is no request
+    leases = "/var/lib/systemd/network/dhcp-server-lease/p1"
+    assert 0 < len(json.loads(router.box.run("cat", leases))["Leases"]) < 600
     ip(f"-n {PC} link add e1 link e0 type macvlan mode bridge")
     other = "[Match]\nName=e1\n[Network]\nDHCP=ipv4\nIPv6AcceptRA=no\n"
     router.pc.configure(e1_network=other, e0_network="[Match]\nName=e0\n[Network]\nLinkLocalAddressing=no\n")
     until(lambda: router.pc.addresses("e1"), "another machine gets no address", 30)
     assert router.pc_reaches_the_internet()
-    told = router.box.run("nft", "list", "set", "inet", "beffroi", "leasers")
-    assert (mac.hex(":") in told) == (how != "many cards")
+    if policy:
+        told = router.box.run("nft", "list", "set", "inet", "beffroi", "leasers")
+        assert (mac.hex(":") in told) == (how != "many cards")
+
+
+@pytest.mark.parametrize("policy", [True, False], ids=["policy", "first rules"])
+def test_behind_a_bridge_one_card_takes_a_part_of_the_operators_addresses(
+    place: Site, *, policy: bool
+) -> None:
+    place.plug(router="p0", pc="p1")
+    place.give(PRIVATE, pool=100)
+    assert place.choose()["plan"]["mode"] == "bridge"
+    line, mac = card(PC, "e0")
+    if policy:
+        load_policy(place, "bridge")
+        place.box.run("nft", "add", "element", "inet", "beffroi", "residents", f"{{ {mac.hex(':')} }}")
+    with line:
+        for number in range(10, 110):
+            one = b"\x06" + number.to_bytes(5)
+            line.send(b"\xff" * 6 + mac + lease_wanted(one, f"192.168.1.{number}"))
+            time.sleep(0.01)
+    ip(f"-n {PC} link add e1 link e0 type macvlan mode bridge")
+    place.pc.configure(e1_network="[Match]\nName=e1\n[Network]\nDHCP=ipv4\nIPv6AcceptRA=no\n")
+    until(lambda: place.pc.addresses("e1"), "another machine gets no address", 30)
+    if policy:
+        assert mac.hex(":") in place.box.run("nft", "list", "set", "inet", "beffroi", "leasers")
 
 
 def test_no_machine_keeps_an_address_for_long_however_long_it_wants(router: Site) -> None:

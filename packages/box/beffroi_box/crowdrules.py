@@ -7,7 +7,7 @@ Purpose: the kernel's table of connections is full for everybody when one fills 
 Cost:    the kernel looks through the flows of a room for each new one (a millisecond for thousands): hence the rate
          before it.
 Fails:   a full memory of machines makes a newcomer of who is not in it.
-Source:  docs/internals/box.md; decisions 168, 181 and 210.
+Source:  docs/internals/box.md; decisions 168, 181, 210 and 224.
 """
 
 from __future__ import annotations

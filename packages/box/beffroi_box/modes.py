@@ -26,8 +26,8 @@ _PAGE_NETWORK = f"{PAGE_ADDRESS}/20"
 _LANS = (_PAGE_NETWORK, "10.213.0.1/20", "172.29.213.1/20")
 """More addresses than machines can take within LEASE_S (``crowdrules.LEASES``): who asks without end leaves some."""
 LEASE_S = 1800
-"""As short as a PC renews without notice: the server forgets its leases with each start, and may give an address anew
-that a machine still has. It keeps none, because with a disk that can only be read it would not start."""
+"""As short as a PC renews without notice: the server keeps its leases in memory (deploy/deb/leases.conf), and after a
+power cut may give an address anew that a machine still has."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -195,7 +195,6 @@ EmitDNS=yes
 DNS=_server_address
 DefaultLeaseTimeSec={LEASE_S}
 MaxLeaseTimeSec={LEASE_S}
-PersistLeases=no
 
 [IPv6SendRA]
 EmitDNS=yes

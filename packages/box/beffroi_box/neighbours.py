@@ -2,9 +2,8 @@
 
 Input:   names are what machines call themselves: hostile; only letters, digits, dot and hyphen are kept.
 Fails:   what is not known is "".
-Source:  ip-neighbour(8); networkctl(1), which asks systemd-networkd over the system bus for the leases that it gave: it
-         writes no file of them, for which the LAN would wait for a disk (``modes``: PersistLeases=no). Router mode
-         only: as a bridge the box gives no addresses and knows no names.
+Source:  ip-neighbour(8); networkctl(1), which asks systemd-networkd over the system bus for the leases that it gave.
+         Router mode only: as a bridge the box gives no addresses and knows no names.
 """
 
 from __future__ import annotations

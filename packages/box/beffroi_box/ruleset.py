@@ -180,6 +180,8 @@ def _forward(policy: Policy, wan: str, lan: str, lan_port: str, *, observing: bo
     # The box asks on the LAN for each address that a stranger names.
     sought = f"{wan} ip6 daddr != @neighbours {NEIGHBOURS}" if policy.mode == "router" else ""
     sent = "jump sent" if policy.leak_bytes_hour else ""
+    # Of the operator's server, or the town hall's.
+    leasing = "udp dport 67 jump leasing" if policy.mode == "bridge" else ""
     return f"""table inet {TABLE} {{
   chain forward_ {{
     {lan_port} goto from_lan
@@ -189,6 +191,7 @@ def _forward(policy: Policy, wan: str, lan: str, lan_port: str, *, observing: bo
   }}
   chain from_lan {{
     jump deny_out
+    {leasing}
     {sent}
     ct state established,related accept
     goto forwarded

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from beffroi_box.bridgerules import bridge_rules
 from beffroi_box.config import BoxConfig
+from beffroi_box.crowdrules import LEASES
 from beffroi_box.lanprobe import MARK, NEAR, probe_hidden
 from beffroi_box.pagerules import PAGE_ADDRESS
 
@@ -29,6 +30,8 @@ def guard_rules(
     """
     bridge = config.mode == "bridge"
     wan = "meta mark and 0x3 == 0x1" if bridge else f'iifname "{config.wan}"' if known else ""
+    # Before the port of the internet is known the box gives no addresses; a bridge hears what is asked of the operator.
+    leasing = "" if bridge or not known else "udp dport 67 jump leasing"
     no_router = "meta mark and 0x3 == 0x2 icmpv6 type nd-router-advert drop" if bridge else ""
     hide = f'oifname "{config.wan}" meta nfproto ipv4 masquerade' if config.masquerade and not bridge else ""
     probe = probe_hidden(config.wan) if not bridge else ""
@@ -38,8 +41,15 @@ def guard_rules(
             FIRST, config.wan, config.lan, gateways=_by_version(gateways), own=_by_version(own)
         )
     return f"""{lift_rules("inet" if bridge else "inet bridge")}table inet {FIRST} {{
+  set leased {{ type ether_addr; flags dynamic,timeout; size 1024; timeout 1h; }}
+  chain leasing {{
+    {wan} return
+    add @leased {{ ether saddr limit {LEASES[1]} }} drop
+    limit {LEASES[0]} drop
+  }}
   chain forward_ {{
     type filter hook forward priority -5; policy accept;
+    udp dport 67 jump leasing
     ct state established,related accept
     ct state invalid drop
     {wan} icmpv6 type {{ nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert, packet-too-big }} accept
@@ -49,6 +59,7 @@ def guard_rules(
   chain input_ {{
     type filter hook input priority -5; policy accept;
     iif lo accept
+    {leasing}
     ct state established,related accept
     {no_router}
     {ICMP_IN}

@@ -44,8 +44,8 @@ OBSERVED = {
         "logiciel de partage : faites examiner ce poste."
     ),
     "dhcp_flood": gettext_lazy(
-        "%(machine)s demande au boîtier bien plus d’adresses qu’un poste n’en a besoin. Le boîtier ne lui en donne "
-        "plus, il en reste pour les autres. C’est une borne Wi-Fi mal réglée, ou un logiciel malveillant qui veut "
+        "%(machine)s demande bien plus d’adresses qu’un poste n’en a besoin. Le boîtier retient ses demandes : il en "
+        "reste pour les autres. C’est une borne Wi-Fi mal réglée, ou un logiciel malveillant qui veut "
         "donner les adresses à sa place : faites examiner cet appareil."
     ),
     "gateway_spoof": gettext_lazy(
