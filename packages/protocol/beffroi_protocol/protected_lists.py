@@ -3,7 +3,8 @@
 Purpose: what ``protected`` enforces in the centre and again in every box; code, not configuration, so that no
          feed, policy or console can shorten it. The centre adds to it (warning lists, members' names).
 Source:  IANA special-purpose address registries (RFC 6890 and its updates), the root servers' published
-         addresses, the resolvers' own documentation; the names are kept by hand, reviewed with each release.
+         addresses, those that they give for .fr, .com, .net and .org, the resolvers' own documentation; the names are
+         kept by hand, reviewed with each release.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ PUBLIC_SERVICES = frozenset(
     cnil.fr arcep.fr arcom.fr anssi.fr amf-france.org autoritedelaconcurrence.fr
     ameli.fr ameli-pro.fr caf.fr cnaf.fr msa.fr francetravail.fr francetravail.io pole-emploi.fr
     urssaf.fr
-    net-entreprises.fr lassuranceretraite.fr info-retraite.fr retraites.fr agirc-arrco.fr cnav.fr
+    net-entreprises.fr dsn-info.fr mon-entreprise.fr
+    lassuranceretraite.fr info-retraite.fr retraites.fr agirc-arrco.fr cnav.fr
     carsat-bfc.fr
     cpam.fr mesdroitssociaux.fr agefiph.fr fiphfp.fr
     sante.fr has-sante.fr santepubliquefrance.fr ansm.fr dmp.fr monespacesante.fr esante.fr aphp.fr
@@ -283,6 +285,22 @@ SHARED_SERVICES = (
         )
     ),
     *(
+        (address, "a server of top-level names")
+        for address in _words(
+            """
+    194.0.9.1 193.176.144.22 194.146.106.46 194.0.36.1
+    2001:678:c::1 2a00:d78:0:102:193:176:144:22 2001:67c:1010:11::53 2001:678:4c::1
+    192.5.6.30 192.33.14.30 192.26.92.30 192.31.80.30 192.12.94.30 192.35.51.30 192.42.93.30
+    192.54.112.30 192.43.172.30 192.48.79.30 192.52.178.30 192.41.162.30 192.55.83.30
+    2001:503:a83e::2:30 2001:503:231d::2:30 2001:503:83eb::30 2001:500:856e::30 2001:502:1ca1::30
+    2001:503:d414::30 2001:503:eea3::30 2001:502:8cc::30 2001:503:39c1::30 2001:502:7094::30
+    2001:503:d2d::30 2001:500:d937::30 2001:501:b1f9::30
+    199.19.56.1 199.249.112.1 199.19.54.1 199.249.120.1 199.19.53.1 199.19.57.1
+    2001:500:e::1 2001:500:40::1 2001:500:c::1 2001:500:48::1 2001:500:b::1 2001:500:f::1
+    """
+        )
+    ),
+    *(
         (address, "a public resolver")
         for address in _words(
             """
@@ -298,7 +316,8 @@ SHARED_SERVICES = (
         )
     ),
 )
-"""Root servers and public resolvers: without them a town hall has no internet."""
+"""Root servers, those of .fr, of .com and .net, and of .org, which a boîtier asks itself, and public resolvers: without
+them a town hall has no internet."""
 
 EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 """SHA-256 of nothing: as an indicator it would hold back every empty attachment."""

@@ -30,6 +30,7 @@ _WORDS = {
     "a content network": gettext_lazy("un réseau de diffusion partagé"),
     "a large mail service": gettext_lazy("un grand service de courriel"),
     "a public resolver": gettext_lazy("un résolveur public"),
+    "a server of top-level names": gettext_lazy("un serveur des noms en .fr, .com, .net ou .org"),
     "a root server": gettext_lazy("un serveur racine du DNS"),
     "6to4": gettext_lazy("une adresse de passage entre IPv4 et IPv6"),
     "benchmarks": gettext_lazy("une adresse réservée aux essais"),
