@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from beffroi_protocol.enrolment_code import new_code
-from beffroi_protocol.facts import FlowsBlocked
+from beffroi_protocol.facts import FlowsBlocked, Sighting
 from beffroi_protocol.indicators import Kind, normalise
 from beffroi_protocol.messages import Action, Entry
 from beffroi_protocol.signing import public_bytes
@@ -125,6 +125,24 @@ def test_the_way_to_the_portal_carries_the_box_word_and_an_exception_opens_at_on
     until(lambda: connects(LAN, EVIL), "the exception does not open")
     hall.centre.say(hall.centre.overlay())
     until(lambda: not connects(LAN, EVIL), "it is blocked again")
+
+
+def test_what_the_box_itself_answers_is_no_trap_for_the_lan(hall: TownHall) -> None:
+    """Port 80 is a good trap for who comes from the internet; in the LAN it is the page, and 53 its names."""
+    version = hall.centre.set_policy(good_policy(portal_url=PORTAL, honeyports=(53, 80)))
+    until(lambda: hall.status().get("policy_version") == version, f"not proved: {hall.log()}")
+    assert "Beaune" in html(hall) and "Beaune" in html(hall, LAN_BOX6)
+    with socket_in(NET, socket.AF_INET, socket.SOCK_STREAM) as client:
+        client.bind((EVIL, 0))
+        assert client.connect_ex((WAN_BOX, 80)) == 0
+
+    def told() -> list[Sighting]:
+        return [one for one in hall.centre.facts.values() if isinstance(one, Sighting)]
+
+    until(told, "the trap of the internet's side is not told")
+    assert [one.evidence["side"] for one in told()] == ["wan"]
+    version = hall.centre.set_policy(good_policy(portal_url=PORTAL))
+    until(lambda: hall.status().get("policy_version") == version, "not proved")
 
 
 def test_a_policy_without_unlocking_offers_nothing(hall: TownHall) -> None:

@@ -319,13 +319,16 @@ def _nat(policy: Policy, site: Site, wan: str, lan: str) -> str:
             _round(f"{lan} fib daddr type != local", "th dport 53", "continue", "!= @inner"),
             f"{lan} {dns} counter name dns_redirected redirect to :{site.resolver_port}",
         ))  # fmt: skip
-    traps = ""
-    if policy.honeyports:
-        ports = f"tcp dport {{ {', '.join(map(str, sorted(set(policy.honeyports))))} }}"
-        to_box = f"fib daddr type local {ports} redirect to :{site.trap_port + 1}"
-        # From the internet, wherever it is sent to; a port that the policy lets in is no trap for those.
-        open_ = "\n    ".join(f"{wan} {rule} return" for rule in _inbound(policy))
-        traps = f"{lan} {to_box}\n    {open_}\n    {wan} {ports} redirect to :{site.trap_port}"
+    # From the internet, wherever it is sent to; a port that the policy lets in is no trap for those. In the LAN, the
+    # box's own but what it answers there.
+    traps = [f"{wan} {rule} return" for rule in _inbound(policy)] if policy.honeyports else []
+    own = {53, site.resolver_port, 80, site.page_port}
+    for match, ports, port in (
+        (wan, set(policy.honeyports), site.trap_port),
+        (f"{lan} fib daddr type local", {*policy.honeyports} - own, site.trap_port + 1),
+    ):
+        if ports:
+            traps.append(f"{match} tcp dport {{ {', '.join(map(str, sorted(ports)))} }} redirect to :{port}")
     hide = (
         f'oifname "{site.wan}" meta nfproto ipv4 masquerade'
         if site.masquerade and policy.mode == "router"
@@ -341,7 +344,7 @@ def _nat(policy: Policy, site: Site, wan: str, lan: str) -> str:
     {others}
     {redirect}
     {relay_redirect(policy, lan)}
-    {traps}
+    {"\n    ".join(traps)}
     {page_jump(lan)}
   }}
   chain source_ {{
