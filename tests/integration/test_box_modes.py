@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,6 +69,22 @@ def test_a_way_is_proved_over_ipv6_where_the_centre_has_no_other(
     if proved:
         assert found["plan"]["mode"] == mode
     assert "bfprobe" not in place.box.run("ip", "link")
+
+
+def test_where_the_operator_gives_ipv6_alone_the_box_is_a_bridge_and_people_work(place: Site) -> None:
+    (place.state / "box.toml").write_text(f'ports = ["p0", "p1"]\nlan_probe = "[{FAR6}]:{FAR_PORT}"\n')
+    place.plug(router="p0", pc="p1")
+    place.op.configure(
+        l0_network="[Match]\nName=l0\n[Network]\nAddress=2a0c:e300:7::1/64\nIPv6SendRA=yes\nIPv6AcceptRA=no\n"
+        "[IPv6Prefix]\nPrefix=2a0c:e300:7::/64\n"
+    )
+    found = place.choose()
+    assert found["proved"] and found["plan"]["mode"] == "bridge", (found, place.log())
+    place.pc.configure(e0_network="[Match]\nName=e0\n[Network]\nDHCP=ipv4\nIPv6AcceptRA=yes\n")
+    code = f"import socket; socket.create_connection(({FAR6!r}, {FAR_PORT}), 2)"
+    reaches = place.pc.inside("/usr/bin/python3", "-c", code)
+    until(lambda: subprocess.run(reaches, capture_output=True, check=False).returncode == 0, "the PC is cut")
+    assert place.choose()["proved"] and place.restarts() == 1
 
 
 def test_a_bridge_in_a_network_without_ipv6_is_proved_by_its_address(place: Site) -> None:
