@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 from beffroi.cli.prepare import DatabaseNewer, due_migrations
+from beffroi.supervise import preparation
 from beffroi.supervise.preparation import last_words
 from django.db.migrations.recorder import MigrationRecorder
+
+from tests.database_place import machine
 
 NOBODY = 65534
 REFUSE = """
@@ -56,3 +59,12 @@ def test_a_database_that_root_restored_is_named() -> None:
 )
 def test_the_last_message_is_said_whole(said: str, shown: str) -> None:
     assert last_words(said) == shown
+
+
+def test_a_damaged_database_is_said_with_the_next_step(tmp_path: Path) -> None:
+    config = machine(tmp_path / "state", url="", place=tmp_path / "place").config
+    (config.state / "db" / "beffroi.sqlite").write_text("no database\n" * 100)
+    said = r"nothing was started.*file is not a database\. Next: docs/runbooks/restore-database\.md"
+    with pytest.raises(preparation.DatabaseFailed, match=said):
+        preparation.prepare_database(config, demo="", before_change=lambda _: None)
+    assert (config.state / "db" / "beffroi.sqlite").read_text() == "no database\n" * 100

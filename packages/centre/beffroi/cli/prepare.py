@@ -23,7 +23,7 @@ from beffroi.lib.errors import BeffroiError
 
 
 class DatabaseNewer(BeffroiError):
-    """A newer Beffroi has changed it ({}). Start that one again; an older one needs the database as it was before"""
+    """A newer Beffroi has changed it ({}). Next: start that one again, or go back as docs/runbooks/upgrade.md says"""
 
     code = "cli.database_newer"
 

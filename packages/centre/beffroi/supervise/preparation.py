@@ -31,7 +31,7 @@ _COMMIT = b"kept\n"
 
 
 class DatabaseFailed(BeffroiError):
-    """The database could not be prepared: {}"""
+    """The database could not be prepared, and nothing was started: {}"""
 
     code = "supervise.database_failed"
 
@@ -219,8 +219,17 @@ def prepare_database(config: Config, *, demo: str, before_change: Callable[[list
             child.stdin.close()  # what waits for the word changes nothing, and ends
         said = child.stderr.read().decode("utf-8", "replace")
     if child.returncode != 0:
-        raise DatabaseFailed(last_words(said) or f"status {child.returncode}")
+        raise DatabaseFailed(_with_next_step(last_words(said) or f"status {child.returncode}"))
     return planted
+
+
+def _with_next_step(said: str) -> str:
+    """Sentences of ours say what to do; those of a database do not."""
+    return (
+        said
+        if "Next: " in said
+        else f"{said.rstrip('.')}. Next: docs/runbooks/restore-database.md, What it says"
+    )
 
 
 def last_words(said: str) -> str:
