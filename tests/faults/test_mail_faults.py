@@ -14,6 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from beffroi.core.events.models import OutboxEvent
+from beffroi.core.events.outbox import RESTORED, publish
 from beffroi.core.events.running import run_pending
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
@@ -21,6 +23,7 @@ from beffroi.mail import journal, reader, structure, sweep
 from beffroi.mail.gate.attachments import UNPARSEABLE
 from beffroi.mail.held.models import HeldMail
 from beffroi.mail.models import Mailbox, MailDelivery, MailMessage, PendingDelivery
+from django.db import transaction
 
 from tests.conftest import Commune
 from tests.mail_post import Post, lure, needs_engines, until
@@ -79,6 +82,36 @@ def test_unchecked_copy_without_a_line_in_the_journal_is_found_by_its_mark(
         (summary,) = opened.list()
     assert not summary.unchecked
     assert sweep.search() == 0
+
+
+def test_mail_that_a_restored_database_does_not_know_is_found_and_withdrawn(
+    post: Post, beaune: Commune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = post.mailbox(beaune, beaune.agent, "depuis")
+    assert sweep.search() == 0
+    for n in range(3):
+        assert post.send(lure(box.address, f"depuis{n}"), box.address)[0] == 250
+    post.settle(3)
+    MailDelivery.objects.all().delete()
+    MailMessage.objects.all().delete()
+    since = clock.now() - timedelta(minutes=10)
+    OutboxEvent.objects.update(created_at=since)
+    assert sweep.search() == 0, "without a restore, what is not marked was purged with its time"
+    with transaction.atomic():
+        publish(RESTORED, {"as_of_s": int(since.timestamp()), "snapshot": "0a1b2c3d", "is_undone": False})
+    monkeypatch.setattr(sweep, "SEARCH_COPIES", 2)
+    post.engines.kill("mailgate")
+    assert sweep.search() == 0  # no evidence arrives: it is looked for again
+    post.engines.start("mailgate")
+    until(lambda: sweep.search() >= 0 and MailDelivery.objects.count() == 3, "three on record", 30)
+    post.block("domain", "evil.example.com")
+    run_pending("remediation")
+    assert post.count(box) == 0
+    assert sweep.search() == 0
+    assert Mailbox.objects.get(pk=box.id).searched_at > OutboxEvent.objects.get(kind=RESTORED).created_at
+    with clock.shifted(-3600):
+        purged = {"hdr.x-beffroi-id": new_id("msg")}
+    assert sweep._unknown(box, [purged], since) == []
 
 
 def test_checked_copy_without_a_line_in_the_journal_is_found_by_its_evidence(

@@ -4,7 +4,8 @@ Purpose: a delivered copy without evidence is fetched by doveadm and scanned aga
          identifier; rspamd's rule tells mailgate, and a decision that holds it withdraws it as a late delivery.
          The journal names such copies at once. A copy without a line in it (disk full, a lost file) is found by its
          mark: some mailboxes a minute are searched, those known to hold unchecked copies first. What was checked and
-         has no line is found by its evidence.
+         has no line is found by its evidence. Once a restore has put an older database in place, each mailbox is
+         searched for all that came since then.
 Process: remediation. Bytes are passed on, never parsed here: on the mail path only rspamd parses. Copies are fetched
          and scanned by some threads; the database is the main thread's alone.
 Fails:   an engine away: tried again, with growing pauses, until it is settled.
@@ -24,8 +25,9 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 
+from beffroi.core.events import outbox
 from beffroi.lib import clock
-from beffroi.lib.ids import is_id
+from beffroi.lib.ids import is_id, made_at_s
 from beffroi.mail import doveadm, journal, naming, once
 from beffroi.mail.doveadm import Doveadm, Rows
 from beffroi.mail.engines import layout
@@ -54,6 +56,7 @@ PARALLEL = 8
 """Copies that are scanned at the same time, each held in memory meanwhile (postfix: 50 MB at most)."""
 ARRIVAL_TRIES, ARRIVAL_PAUSE_S = 10, 0.05
 _TIMEOUT_S = 30.0
+NEVER = datetime.min.replace(tzinfo=UTC) + timedelta(days=1)
 
 
 def sweep() -> int:
@@ -140,13 +143,24 @@ def _judge(
 
 
 def search() -> int:
-    """Look through some mailboxes for unchecked copies that the journal does not tell of; return how many copies
-    were settled. Errors: DoveadmUnavailable; the same mailboxes are searched again."""
+    """Look through some mailboxes for unchecked copies that the journal does not tell of, and for all that a restored
+    database does not know; return how many copies were settled.
+
+    Errors: DoveadmUnavailable; the same mailboxes are searched again.
+    """
     engine, budget = Doveadm(settings.BEFFROI), SEARCH_COPIES
     mailboxes = _next_mailboxes()
-    answers = engine.run([doveadm.unchecked(m.address, GIVE_UP.days) for m in mailboxes], at_once=1)
+    since, restored_at = outbox.forgotten(GIVE_UP) or (NEVER, NEVER)
+    anew = {m.id for m in mailboxes if (m.searched_at or NEVER) < restored_at}
+    commands = [
+        doveadm.saved_since(m.address, int((since - RECORDED_WITHIN).timestamp()))
+        if m.id in anew
+        else doveadm.unchecked(m.address, GIVE_UP.days)
+        for m in mailboxes
+    ]
     taken: list[tuple[Mailbox, Rows, bool]] = []
-    for mailbox, rows in zip(mailboxes, answers, strict=True):
+    for mailbox, answer in zip(mailboxes, engine.run(commands, at_once=1), strict=True):
+        rows = _unknown(mailbox, answer, since - RECORDED_WITHIN) if answer and mailbox.id in anew else answer
         if rows is None or (rows and not budget):
             continue
         taken.append((mailbox, rows[:budget], len(rows) <= budget))
@@ -159,9 +173,22 @@ def search() -> int:
     for mailbox, rows, whole in taken:
         done = sum(_put_on_record(engine, mailbox, row) for row in rows if _id_of(row) not in {"", *late})
         settled += done
+        is_over = mailbox.id not in anew or (whole and late.isdisjoint(map(_id_of, rows)))
         if whole or not done:  # else it stays first in turn, for what is left of it
-            Mailbox.objects.filter(pk=mailbox.pk).update(searched_at=clock.now())
+            # What is not over comes again, after those that were not looked through yet.
+            at = clock.now() if is_over else restored_at - timedelta(microseconds=1)
+            Mailbox.objects.filter(pk=mailbox.pk).update(searched_at=at)
     return settled
+
+
+def _unknown(mailbox: Mailbox, rows: Rows, since: datetime) -> Rows:
+    """Copies that came by our door since then and that are on no record."""
+    came = [row for row in rows if (one := _id_of(row)) and made_at_s(one) >= since.timestamp()]
+    known = set[str]()
+    for ids in batched(map(_id_of, came), journal.MAX_LINES, strict=False):
+        found = MailDelivery.objects.filter(mailbox_id=mailbox.id, message_id__in=ids)
+        known.update(found.values_list("message_id", flat=True))
+    return [row for row in came if _id_of(row) not in known]
 
 
 def look_for_unrecorded() -> int:

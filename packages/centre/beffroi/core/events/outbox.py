@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -48,6 +48,18 @@ def restored_lately() -> bool:
     written may be granted in it, so nothing that cannot be undone begins, and there is time to call it back again."""
     since = clock.now() - CALL_BACK_AGAIN
     return OutboxEvent.objects.filter(kind=RESTORED, created_at__gt=since).exists()
+
+
+def forgotten(within: timedelta) -> tuple[datetime, datetime] | None:
+    """Since when the database may know nothing, and when a restore put it in place; None where none did lately. Its own
+    event is the first since what it knew last, also where a restore was taken back."""
+    found = list(
+        OutboxEvent.objects.filter(kind=RESTORED, created_at__gt=clock.now() - within).order_by("id")
+    )
+    if not found:
+        return None
+    before = OutboxEvent.objects.filter(id__lt=found[0].id).order_by("-id").first()
+    return (found[0] if before is None else before).created_at, found[-1].created_at
 
 
 def serialise() -> None:

@@ -196,6 +196,8 @@ def _look_again(restore: Restore, ours: list[str]) -> None:
         copies = [(one, restore.mailbox_id) for one in known.values_list("message_id", flat=True)]
         if copies:
             publish(deleted.RECOVERED, {"copies": copies}, collectivite_id=restore.collectivite_id)
+    # What a restored database does not know is among them: the sweep looks for it.
+    Mailbox.objects.filter(pk=restore.mailbox_id).update(searched_at=None)
 
 
 def _open(restore: Restore) -> None:
