@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 from beffroi.core.events.running import run_pending
+from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.mail import awaited, consumers, projections, submission
+from beffroi.mail import actions, awaited, consumers, projections, submission
+from beffroi.mail.doveadm import DoveadmUnavailable
 from beffroi.mail.engines import layout
 from beffroi.mail.models import Mailbox
 
@@ -144,3 +146,25 @@ def test_a_start_with_all_mailboxes_known_refuses_as_ever(queued: Post, beaune: 
     assert projections.awaited_until_s(queued.config) is None
     assert answer(queued, f"personne@{beaune.domain}")[0] == 550
     assert answer(queued, box.address)[0] == 250
+
+
+def test_mail_for_a_mailbox_that_is_not_open_yet_waits_at_its_sender(post: Post, beaune: Commune) -> None:
+    first = post.mailbox(beaune, beaune.agent, "premiere")
+    assert answer(post, first.address)[0] == 250
+    post.engines.kill("dovecot")
+    made = [
+        actions.provision_mailbox(
+            actor=Actor.system("tests"), collectivite=beaune.collectivite, address=address, person_id=None
+        )
+        for address in (f"neuve@{beaune.domain}", f"suivante@{beaune.domain}")
+    ]
+    with pytest.raises(DoveadmUnavailable):
+        run_pending("main")
+    for address in (each.address for each in made):
+        code, said = answer(post, address)
+        assert (code, said[:5]) == (450, "4.3.2"), said
+    assert answer(post, f"personne@{beaune.domain}")[0] == 550
+    post.engines.start("dovecot")
+    run_pending("main")
+    for each in made:
+        assert answer(post, each.address)[0] == 250

@@ -52,9 +52,12 @@ class MailboxNotReady(Unavailable):
 
 @consumer(name="mail.mailboxes", kinds=("mail:mailbox_created", "mail:mailbox_closed"), atomic=False)
 def project_mailbox(event: Event) -> None:
-    """Dovecot learns of the mailbox and its key pair, and opens it; only then Postfix accepts mail."""
+    """Dovecot learns of the mailbox and its key pair, and opens it; only then Postfix accepts mail. Until then it says
+    "later", also of those that come after this one."""
     mailbox = Mailbox.objects.get(pk=event.payload["mailbox_id"])
     config = settings.BEFFROI
+    new = Mailbox.objects.filter(closed_at=None, ready_at=None)
+    projections.put_opening(config, list(new.values_list("address", flat=True)))
     if mailbox.closed_at is not None:
         projections.remove_mailbox(config, mailbox_id=mailbox.id, address=mailbox.address)
         # Opened again it has the limit that it had, and is counted first.

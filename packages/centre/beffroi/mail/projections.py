@@ -33,6 +33,7 @@ _ROUTES = (
     """
 CREATE TABLE IF NOT EXISTS domain (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS mailbox (address TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS opening (address TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS full_domain (name TEXT PRIMARY KEY, answer TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS held (account TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS owner (domain TEXT PRIMARY KEY, collectivite_id TEXT NOT NULL) WITHOUT ROWID;
@@ -280,9 +281,21 @@ def put_aliases(config: Config, wanted: MailRoutes) -> None:
         alias_routes.write(routes, wanted)
 
 
+def put_opening(config: Config, addresses: Collection[str]) -> None:
+    """Mail for these is to come again later: Dovecot is about to open them."""
+    domains = {one.rpartition("@")[2] for one in addresses}
+    with _routes(config) as routes:
+        routes.executemany("DELETE FROM reserved WHERE address = ?", [(one,) for one in addresses])
+        routes.executemany(
+            "INSERT OR IGNORE INTO opening (address) VALUES (?)", [(one,) for one in addresses]
+        )
+        routes.executemany("INSERT OR IGNORE INTO domain (name) VALUES (?)", [(one,) for one in domains])
+
+
 def put_route(config: Config, *, address: str) -> None:
     with _routes(config) as routes:
         routes.execute("DELETE FROM reserved WHERE address = ?", (address,))
+        routes.execute("DELETE FROM opening WHERE address = ?", (address,))
         routes.execute("INSERT OR IGNORE INTO domain (name) VALUES (?)", (address.rpartition("@")[2],))
         routes.execute("INSERT OR IGNORE INTO mailbox (address) VALUES (?)", (address,))
 
@@ -305,8 +318,8 @@ def remove_mailbox(config: Config, *, mailbox_id: str, address: str) -> None:
     """Take a closed mailbox out: first the route, so that nothing is accepted for it any more, not even by a
     catch-all."""
     with _routes(config) as routes:
-        routes.execute("DELETE FROM mailbox WHERE address = ?", (address,))
-        routes.execute("DELETE FROM login WHERE address = ?", (address,))
+        for table in ("mailbox", "opening", "login"):
+            routes.execute(f"DELETE FROM {table} WHERE address = ?", (address,))  # noqa: S608 - names of our own
         routes.execute(
             "INSERT OR IGNORE INTO reserved SELECT ? WHERE NOT EXISTS (SELECT 1 FROM alias WHERE address = ?)",
             (address, address),
