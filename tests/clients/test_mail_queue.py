@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from beffroi.core.audit.models import AuditEntry
@@ -66,6 +67,32 @@ def test_mail_that_waits_is_shown_with_its_account_and_reason_and_can_be_deleted
         AuditEntry.objects.filter(object_id=one.mail.id).order_by("id").values_list("verb", flat=True)
     )
     assert verbs == ["mail:queue:retry", "mail:queue:delete"]
+
+
+def test_mail_that_a_clock_ahead_put_off_is_tried_again_once_the_clock_is_right(
+    kept: Sending, beaune: Commune
+) -> None:
+    box = kept.post.mailbox(beaune, beaune.agent, "avance")
+    for name in ("avance", "patiente"):
+        with submitting(kept.post, box.address, secret_of(beaune)) as smtp:
+            smtp.sendmail(box.address, [f"x@{SILENT}"], letter(box.address, f"x@{SILENT}", name))
+    until(lambda: [one.mail.queue for one in _waiting(kept, box.address)] == ["deferred"] * 2, "they wait")
+    ahead, due = (_file_of(kept, one.mail.id) for one in _waiting(kept, box.address))
+    soon_s, two_days_s = clock.epoch_s() + 600, clock.epoch_s() + 172_800
+    os.utime(ahead, (two_days_s, two_days_s))  # as Postfix leaves it
+    os.utime(due, (soon_s, soon_s))
+    kept.post.engines.kill("postfix")
+    kept.post.engines.start("postfix")
+    until(lambda: ahead.exists() and ahead.stat().st_mtime < two_days_s - 3600, "it was tried again")
+    assert due.stat().st_mtime == soon_s, "what waits for its turn goes on waiting"
+    actions.change_queued(
+        actor=SYSTEM, verb="delete", messages=[one.mail for one in _waiting(kept, box.address)]
+    )
+
+
+def _file_of(kept: Sending, queue_id: str) -> Path:
+    (found,) = (kept.config.state / "postfix" / "queue" / "deferred").glob(f"*/{queue_id}")
+    return found
 
 
 def test_mail_that_is_returned_comes_back_to_its_sender(kept: Sending, beaune: Commune) -> None:

@@ -27,6 +27,8 @@ from beffroi.mail.reports import values
 from beffroi.mail.sending import policies
 
 REPORTS_SERVICE = "beffroi-reports"
+LONGEST_PAUSE_S = 4000
+"""Between two tries, unless main.cf says so (maximal_backoff_time of postconf(5))."""
 _SIGNED_IN = (
     "smtpd_reject_footer_maps=regexp:@home@/etc/said",
     "cleanup_service_name=cleanup-own",
@@ -162,17 +164,22 @@ def process(config: Config) -> Process:
     return Process(
         name="postfix",
         # ``postfix check`` makes the queue directories, and Debian's puts the machine's resolv.conf into them: ours
-        # takes its place. Then the shell becomes the master itself.
+        # takes its place. What a clock ahead put off would wait until the time that it said. Then the shell becomes the
+        # master itself.
         argv=(
             "/bin/sh",
             "-c",
             f"/usr/sbin/postfix -c '{etc}' check && mkdir -p '{inside}' &&"
             f" cp '{etc}/resolv.conf' '{inside}/resolv.conf' &&"
+            f" {{ find '{inside.parent}/deferred' -type f -newermt '{LONGEST_PAUSE_S} seconds'"
+            " -execdir touch -hc {} + || :; } &&"
             f" exec /usr/lib/postfix/sbin/master -c '{etc}' -s",
         ),
         environment={"MAIL_CONFIG": os.fspath(etc)},
         healthy=lambda: probes.smtp(config),
         stop_signal=signal.SIGTERM,
         stop_timeout_s=10,
+        # Its queue manager goes on by the time of before, and puts off by it.
+        restart_when_set_back=True,
         advice=f"Look at {config.log / 'postfix.log'}; is another program on port {config.smtp_port}?",
     )
