@@ -9,7 +9,7 @@ from datetime import UTC, timedelta
 from typing import Any
 
 import pytest
-from beffroi.drive.calendars import homes, itip, wire
+from beffroi.drive.calendars import homes, itip, wire, zone_names
 from beffroi.drive.calendars.asking import Asking
 from beffroi.lib import clock
 from beffroi.mail import reader
@@ -206,7 +206,7 @@ def test_of_a_series_that_has_begun_only_what_comes_moves(desk: Desk) -> None:
     uid = invited(desk, his)
     place = homes.folder(desk.post.config, desk.beaune.id) / homes.ROOT / desk.beaune.agent.id / homes.AGENDA
     (entry,) = place.glob("*.ics")
-    before = clock.now().astimezone(itip.LOCAL) - timedelta(days=10)
+    before = clock.now().astimezone(zone_names.LOCAL) - timedelta(days=10)
     first = before.replace(hour=11, minute=0, second=0, microsecond=0)  # as the form has it: 9:00 UTC in May
     text = entry.read_text("utf-8").replace(f"{AT:%Y%m%d}", f"{first:%Y%m%d}")
     entry.write_text(text.replace("SUMMARY:", "RRULE:FREQ=WEEKLY;COUNT=4\nSUMMARY:", 1), "utf-8")

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import fromstring
 
 import pytest
 from beffroi.drive.calendars import counted, homes
@@ -168,3 +169,24 @@ def test_a_first_question_waits_for_the_disk_no_longer_for_more_entries(
         monkeypatch.setattr(os, "fsync", real)
         counts.append(len(synced))
     assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize(
+    "asked", ["<D:allprop/>", "<D:propname/>", "<D:prop><D:getetag/><D:getcontentlength/></D:prop>"]
+)
+def test_a_calendar_has_no_length_for_which_all_of_it_would_be_written_down(
+    agent: Person, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    agent.put("agenda/un.ics", event("un", "Un"))
+    question = f'<D:propfind xmlns:D="DAV:">{asked}</D:propfind>'
+    monkeypatch.setattr(counted.Collection, "serialize", None)
+    status, answer = agent.ask("PROPFIND", agent.at("agenda/"), question, HTTP_DEPTH="1")
+    calendar, entry = fromstring(answer).findall("{DAV:}response")
+    told = [
+        {one.tag for one in propstat.findall("{DAV:}prop/*")}
+        for propstat in calendar.findall("{DAV:}propstat")
+        if "200" in (propstat.findtext("{DAV:}status") or "")
+    ]
+    assert status == 207 and "{DAV:}getetag" in told[0] and "{DAV:}getcontentlength" not in told[0]
+    lengths = [one.text for one in entry.iter("{DAV:}getcontentlength")]
+    assert len(lengths) == 1 and bool(lengths[0]) == ("propname" not in asked)

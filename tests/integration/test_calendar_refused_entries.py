@@ -33,3 +33,27 @@ def test_an_entry_that_is_too_large_when_it_is_written_is_no_conflict(agent: Per
 def test_an_entry_that_is_there_is_one(agent: Person) -> None:
     agent.put("agenda/un.ics", event("un", "Un"))
     assert agent.ask("PUT", agent.at("agenda/un.ics"), event("un", "Autre"), **NEW)[0] == 412
+
+
+@pytest.mark.parametrize(
+    "named", ["RECURRENCE-ID;RANGE=THISANDFUTURE", "RECURRENCE-ID;RAN\r\n GE=THISANDFUTURE"]
+)
+def test_one_date_that_changes_all_later_ones_is_refused_and_the_series_stays(
+    agent: Person, named: str
+) -> None:
+    series = event("cours", "Cours", more="RRULE:FREQ=WEEKLY")
+    agent.put("agenda/cours.ics", series)
+    before = agent.ask("GET", agent.at("agenda/cours.ics"))
+    changed = (
+        "BEGIN:VEVENT",
+        "UID:cours",
+        f"{named}:20261210T090000Z",
+        "DTSTART:20261210T110000Z",
+        "END:VEVENT",
+    )
+    text = series.replace("END:VCALENDAR", "\r\n".join((*changed, "END:VCALENDAR")))
+    status, answer = agent.ask("PUT", agent.at("agenda/cours.ics"), text)
+    assert status == 403 and b"RANGE" in answer
+    assert agent.ask("GET", agent.at("agenda/cours.ics")) == before
+    one = text.replace(named, "RECURRENCE-ID")
+    assert agent.ask("PUT", agent.at("agenda/cours.ics"), one)[0] == 204

@@ -204,6 +204,7 @@ def test_a_zone_with_a_colon_in_its_name_comes_along(fold: str) -> None:
         (("SUMMARY:Sans jour",), "time"),
         (("DTSTART:2026XX",), "syntax"),
         (("DTSTART:20261203T100000Z", "RRULE:FREQ=HOURLY"), "rule"),
+        (("DTSTART:20261203T100000Z", "RECURRENCE-ID;RANGE=THISANDFUTURE:20261203T100000Z"), "rule"),
         (("DTSTART:20261203T100000Z", "RRULE:FREQ=DAILY;INTERVAL=0"), "rule"),
         (("DTSTART:20261203T100000Z", "RRULE:FREQ=DAILY;COUNT=99999"), "rule"),
         (("DTSTART:20261203T100000Z", "BEGIN:VALARM"), "syntax"),

@@ -86,7 +86,7 @@ def test_the_zone_of_this_machine_is_nobodys() -> None:
         == timedelta(hours=7)
     )
     assert zone_names.named_zone("localtime") is zone_names.named_zone("Factory") is None
-    assert zone_names.named_zone("europe/PARIS") == itip.LOCAL
+    assert zone_names.named_zone("europe/PARIS") == zone_names.LOCAL
 
 
 def test_what_is_read_is_written_in_its_zone() -> None:

@@ -259,6 +259,11 @@ def _require_quick(text: str) -> None:
         raise Refused(HTTPStatus.FORBIDDEN, "A rule that repeats within a day is not taken.\n")
     if rules.walks_far(text):
         raise Refused(HTTPStatus.FORBIDDEN, "A rule that hardly ever comes is not taken.\n")
+    if rules.changes_what_follows(text):
+        raise Refused(
+            HTTPStatus.FORBIDDEN,
+            "One date that changes all later ones (RANGE) is not taken: end the series, and begin another.\n",
+        )
 
 
 def _answer(refused: Refused, environ: Environ, start_response: StartResponse) -> list[bytes]:

@@ -46,6 +46,9 @@ _OLD_CALENDAR = re.compile(r"^VERSION:1\.0\s*$", re.IGNORECASE | re.MULTILINE)
 _OTHERS = ("VTODO", "VJOURNAL")
 
 
+_REFUSED = (rules.repeats_within_a_day, rules.walks_far, rules.changes_what_follows)
+
+
 class Refused(Exception):
     """The whole file is not taken."""
 
@@ -146,7 +149,7 @@ def _made(shape: Shape, text: str) -> Piece:
         told = shape.said(_outermost(text))
     except lines.Broken:
         raise Broken("syntax") from None
-    if shape.name == "VCALENDAR" and (rules.repeats_within_a_day(text) or rules.walks_far(text)):
+    if shape.name == "VCALENDAR" and any(refuse(text) for refuse in _REFUSED):
         raise Broken("rule")
     uid = ids.new_id(shape.prefix)
     stored = text if told.uid else _with_uid(text, uid)

@@ -14,7 +14,8 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from beffroi.drive.calendars.inviting import utc
-from beffroi.drive.calendars.itip import LOCAL, Event, Message, address_of
+from beffroi.drive.calendars.itip import Event, Message, address_of
+from beffroi.drive.calendars.zone_names import LOCAL
 
 _WRITTEN = frozenset(
     {"uid", "dtstamp", "sequence", "recurrence-id", "dtstart", "dtend", "duration", "rrule", "exrule", "rdate",

@@ -19,6 +19,8 @@ from typing import Any
 import radicale.item
 import vobject
 
+from beffroi.drive.calendars import floating
+
 _PHOTO = re.compile(r"^(PHOTO;([^:\r\n]*+):)data:[^;,\r\n]*+;base64,", re.MULTILINE | re.IGNORECASE)
 """InfCloud's, of data that says of itself that it is encoded."""
 _CONTROL = re.compile(r"[\x00-\x08\x0B\x0C\x0E-\x1F]")
@@ -48,7 +50,10 @@ def read(text: str) -> list[Any]:
         (_ZONE, lambda found: found[0] if found[0].endswith("\n ") else found[0].removesuffix(" ")),
     ):
         text = mended.sub(by, text)
-    return list(vobject.readComponents(text, allowQP=True))
+    found = list(vobject.readComponents(text, allowQP=True))
+    for one in found:
+        floating.place(one)
+    return found
 
 
 _parse = vobject.base.parseLine

@@ -2,7 +2,7 @@
 
 Process: calendars, under Radicale's lock.
 Hostile: what programs stored. An entry that cannot be read is left out, and one with endless occurrences ends early.
-Times:   in UTC. A time without a zone is one of ``itip.LOCAL``; a date is told as midnight UTC of that date.
+Times:   in UTC. A time without a zone is one of ``LOCAL``; a date is told as midnight UTC of that date.
 Source:  RFC 5545; radicale.item, radicale.storage (their docstrings).
 """
 
@@ -28,7 +28,8 @@ from beffroi.drive.calendars.items import (
     require_place,
     text_line,
 )
-from beffroi.drive.calendars.single_dates import after, visit_time_ranges
+from beffroi.drive.calendars.single_dates import visit_time_ranges
+from beffroi.drive.calendars.zone_names import LOCAL
 from beffroi.lib import clock, digits, ids
 from beffroi.lib.errors import Conflict, Invalid, NotFound
 
@@ -89,9 +90,9 @@ def by_effort(collection: BaseCollection, since: datetime, until: datetime) -> I
 
 
 def touches(item: Any, since: datetime, until: datetime) -> bool:
-    """Of what Radicale keeps beside an item: most need not be parsed. Without a zone it may be half a day off."""
+    """Of what Radicale keeps beside an item: most need not be parsed."""
     first, last = item.time_range
-    near: bool = last >= (since - _DAY).timestamp() and first <= (until + _DAY).timestamp()
+    near: bool = last >= since.timestamp() and first <= until.timestamp()
     return near and bool(item.component_name == "VEVENT")
 
 
@@ -216,8 +217,7 @@ def _shown(item: Any, draft: wire.Draft) -> wire.Entry | None:
 def _is_then(shown: wire.Entry, draft: wire.Draft) -> bool:
     """A form has no seconds, and does not say which one it means of an hour that comes twice."""
     return shown.all_day == draft.all_day and all(
-        was.astimezone(itip.LOCAL).replace(second=0, tzinfo=None)
-        == now.astimezone(itip.LOCAL).replace(tzinfo=None)
+        was.astimezone(LOCAL).replace(second=0, tzinfo=None) == now.astimezone(LOCAL).replace(tzinfo=None)
         for was, now in ((shown.starts, draft.starts), (shown.ends, draft.ends))
     )
 
@@ -261,14 +261,12 @@ def occurrences(
     def visit(start: datetime, end: datetime, _is_recurrence: bool) -> bool:
         nonlocal seen
         seen += 1
-        if part.floating:
-            lasts, start = end - start, start.replace(tzinfo=itip.LOCAL)
-            is_told = part.length is not None and lasts == part.length.value
-            end = after(start, part.length) if is_told else end.replace(tzinfo=itip.LOCAL)
-        start, end = start.astimezone(UTC), end.astimezone(UTC)
         if start >= until or seen > MAX_LOOKED_AT:
             return not _is_recurrence or seen > MAX_LOOKED_AT
         if end > since or start >= since:
+            if part.all_day:
+                start, end = (one.replace(tzinfo=UTC) for one in (start, end))
+            start, end = start.astimezone(UTC), end.astimezone(UTC)
             told.append(
                 wire.Entry(
                     calendar=calendar,
@@ -300,8 +298,6 @@ class _Part:
     def __init__(self, event: Any, mine: Collection[str]) -> None:
         begin = event.dtstart.value
         self.all_day = not isinstance(begin, datetime)
-        self.floating = isinstance(begin, datetime) and begin.tzinfo is None
-        self.length = getattr(event, "duration", None)
         self.title = text_line(getattr(event, "summary", None), wire.MAX_TITLE_CHARS)
         self.place = text_line(getattr(event, "location", None), wire.MAX_PLACE_CHARS)
         self.guests, self.organizer = inviting.guests_of(event), inviting.organizer_of(event)
@@ -338,7 +334,7 @@ def _number(event: Any, sequence: int) -> None:
 def _set_time(event: Any, draft: wire.Draft) -> None:
     """In the zone that it has, else in ours: who lets it repeat one day means the hour there, in winter and summer."""
     zone = getattr(event.dtstart.value, "tzinfo", None) if "dtstart" in event.contents else None
-    zone = zone or vobject.icalendar.getTzid(itip.LOCAL.key)
+    zone = zone or vobject.icalendar.getTzid(LOCAL.key)
     begin: date | datetime = draft.starts.astimezone(zone)
     end: date | datetime = draft.ends.astimezone(zone)
     if draft.all_day:

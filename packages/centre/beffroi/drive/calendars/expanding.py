@@ -20,9 +20,8 @@ from typing import Any
 
 import vobject
 from radicale.app import report
-from radicale.item.filter import date_to_datetime
 
-from beffroi.drive.calendars import components, effort
+from beffroi.drive.calendars import components, effort, floating
 from beffroi.drive.calendars.items import UNREADABLE
 from beffroi.drive.calendars.single_dates import visit_time_ranges
 
@@ -117,7 +116,7 @@ def _date(of: Any, starts: datetime, ends: datetime) -> Any:
     has_own_end = "dtend" in of.contents or lasts != length
     moments = {"dtstart": starts, "recurrence-id": starts}
     if "recurrence-id" in of.contents:
-        moments["recurrence-id"] = date_to_datetime(of.contents["recurrence-id"][0].value)
+        moments["recurrence-id"] = floating.moment(of.contents["recurrence-id"][0].value)
     if has_own_end:
         one.contents.pop("duration", None)
         moments["dtend"] = ends

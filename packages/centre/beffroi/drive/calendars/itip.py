@@ -20,11 +20,10 @@ from zoneinfo import ZoneInfo
 from beffroi.drive.calendars import lines
 from beffroi.drive.calendars.lines import Component, Line
 from beffroi.drive.calendars.rules import is_bounded
-from beffroi.drive.calendars.zone_names import Zones
+from beffroi.drive.calendars.zone_names import LOCAL, Zones
 from beffroi.lib import digits
 from beffroi.lib.errors import Invalid
 
-LOCAL = ZoneInfo("Europe/Paris")
 MAX_TEXT_CHARS = 256 * 1024
 MAX_COMPONENTS, MAX_EVENTS, MAX_ATTENDEES, MAX_DATES = 200, 50, 300, 1000
 MAX_UID_CHARS, MAX_LINE_CHARS, MAX_WORDS_CHARS = 500, 500, 8000

@@ -11,7 +11,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from beffroi.drive.calendars.itip import LOCAL, Attendee, Event, Moment
+from beffroi.drive.calendars.itip import Attendee, Event, Moment
+from beffroi.drive.calendars.zone_names import LOCAL
 
 PRODID = "-//Beffroi//Agenda//FR"
 LINE_BYTES = 75

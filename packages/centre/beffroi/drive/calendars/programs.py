@@ -10,11 +10,12 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
-from xml.etree.ElementTree import Element, tostring
+from xml.etree.ElementTree import Element, SubElement, tostring
 
 from defusedxml.ElementTree import fromstring  # type: ignore[import-untyped]
 from radicale import app, httputils
-from radicale.app import put
+from radicale.app import propfind, put
+from radicale.storage import BaseCollection
 
 LOGIN_KEY = "beffroi.login"
 """Of the WSGI environment: the address of sign-in of who asks."""
@@ -22,11 +23,12 @@ _THUNDERBIRD = "Thunderbird/"
 _TOKEN = b"valid-sync-token"
 _ADDRESSES = "{urn:ietf:params:xml:ns:caldav}calendar-user-address-set"
 _HREF = "{DAV:}href"
+_LENGTH, _MAX_LENGTH = "{DAV:}getcontentlength", "{urn:ietf:params:xml:ns:caldav}max-resource-size"
 _OF_ADDRESSES = "@!$'*+"
 """Signs of an address that stand in mailto: as they are (RFC 6068)."""
 
 
-_prepare = put.prepare
+_prepare, _answer = put.prepare, propfind.xml_propfind_response
 
 
 class ItemTooLong(BaseException):
@@ -36,6 +38,7 @@ class ItemTooLong(BaseException):
 def install() -> None:
     """Twice does nothing more than once."""
     put.prepare = _prepared  # type: ignore[assignment]
+    propfind.xml_propfind_response = _answered  # type: ignore[assignment]
 
 
 def _prepared(*asked: Any) -> Any:
@@ -47,6 +50,32 @@ def _prepared(*asked: Any) -> Any:
             raise ItemTooLong
         error = (ValueError, *error[1:])
     return (*made, error)
+
+
+def _answered(
+    application: Any, base: str, path: str, item: Any, props: list[str], *asked: Any, **options: Any
+) -> Element:
+    """A calendar or address book has no length, as with other servers: to tell one, Radicale wrote down all of it."""
+
+    def answer(props: list[str], **more: Any) -> Element:
+        return _answer(application, base, path, item, props, *asked, **(options | more))
+
+    if not isinstance(item, BaseCollection):
+        return answer(props)
+    if options["allprop"] or options["propname"]:
+        names = answer([], allprop=False, propname=True)
+        for prop in names.iter("{DAV:}prop"):
+            for one in prop.findall(_LENGTH):
+                prop.remove(one)
+        if options["propname"]:
+            return names
+        props = [one.tag for prop in names.iter("{DAV:}prop") for one in prop if one.tag != _MAX_LENGTH]
+    found = answer([one for one in props if one != _LENGTH], allprop=False)
+    if _LENGTH in props:
+        absent = SubElement(found, "{DAV:}propstat")
+        SubElement(SubElement(absent, "{DAV:}prop"), _LENGTH)
+        SubElement(absent, "{DAV:}status").text = "HTTP/1.1 404 Not Found"
+    return found
 
 
 class Application(app.Application):

@@ -7,7 +7,7 @@ Read from what vobject understood, not from the text: a value may be folded or e
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import MAXYEAR, date, datetime, time
 from typing import Any
 
@@ -16,7 +16,7 @@ from dateutil.rrule import rrule, rrulestr
 from beffroi.drive.calendars import components
 from beffroi.drive.calendars.questions import LAST_YEAR
 
-_NAMES = ("rrule", "exrule")
+_NAMES, _RANGE = ("rrule", "exrule"), ("range",)
 _OFTEN, _TIMES = re.compile(r"FREQ=(?:SECONDLY|MINUTELY|HOURLY)"), re.compile(r"BY(?:SECOND|MINUTE|HOUR)=")
 _PLAIN = re.compile(r"[A-Z]+=[A-Z0-9,+-]+(?:;[A-Z]+=[A-Z0-9,+-]+){0,9}")
 _ALWAYS = ("FREQ", "INTERVAL", "COUNT", "UNTIL", "WKST", "BYDAY")
@@ -53,9 +53,17 @@ def walks_far(text: str) -> bool:
     return any(_hardly_comes(value, starts) for value, starts in found)
 
 
-def _components(text: str) -> list[Any]:
-    """None for what cannot be read, or repeats nothing."""
-    if not any(name in _FOLDED.sub("", text).lower() for name in _NAMES):
+def changes_what_follows(text: str) -> bool:
+    """Whether a date of a series changes all later ones, too, as programs of before 2010 wrote it: nothing here, and no
+    program of today, would tell these otherwise than the series says."""
+    events = (event for one in _components(text, _RANGE) for event in one.contents.get("vevent", ()))
+    dates = (line for event in events for line in event.contents.get("recurrence-id", ()))
+    return any("RANGE" in line.params for line in dates)
+
+
+def _components(text: str, names: Sequence[str] = _NAMES) -> list[Any]:
+    """None for what cannot be read, or where none of these names stands."""
+    if not any(name in _FOLDED.sub("", text).lower() for name in names):
         return []
     try:
         return components.read(text)

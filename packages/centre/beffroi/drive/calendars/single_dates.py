@@ -17,9 +17,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from radicale.item import filter as radicale_filter
-from radicale.item.filter import date_to_datetime
 
-from beffroi.drive.calendars import itip
+from beffroi.drive.calendars import floating, itip
 
 _DAY = timedelta(days=1)
 _DAYS = re.compile(r"([0-9]+)([DW])", re.ASCII)
@@ -65,7 +64,7 @@ def _of_days(dates: Any, visit: Callable[[datetime, datetime, bool], bool]) -> C
     has_no_end = not {"dtend", "due", "duration"} & main.keys()
     is_bare = has_no_end and isinstance(starts, date) and not isinstance(starts, datetime)
     added = (getattr(line, "lengths", {}) for line in main.get("rdate", ()))
-    ends = {date_to_datetime(one): one + length for lengths in added for one, length in lengths.items()}
+    ends = {floating.moment(one): one + length for lengths in added for one, length in lengths.items()}
 
     def visit_day(start: datetime, end: datetime, is_recurrence: bool) -> bool:
         if is_recurrence:
@@ -81,7 +80,7 @@ def _of_hours(dates: Any, visit: Callable[[datetime, datetime, bool], bool]) -> 
     """``visit`` with the ends of what says its length."""
     series: dict[str, Any] = next((one.contents for one in dates if "recurrence-id" not in one.contents), {})
     changed = {
-        date_to_datetime(one.dtstart.value): one.contents
+        floating.moment(one.dtstart.value): one.contents
         for one in dates
         if {"recurrence-id", "dtstart"} <= one.contents.keys()
     }

@@ -29,6 +29,7 @@ from beffroi.drive.calendars import (
     components,
     effort,
     expanding,
+    floating,
     homes,
     lenient,
     programs,
@@ -109,6 +110,7 @@ class Stores:
 
     def __init__(self, config: Config, grown: Grown) -> None:
         zones.install()
+        floating.install()
         components.install()
         programs.install()
         effort.install()

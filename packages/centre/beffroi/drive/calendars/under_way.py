@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 from dateutil.rrule import rrulestr
 
-from beffroi.drive.calendars.itip import LOCAL, Event, Message, Moment
+from beffroi.drive.calendars.itip import Event, Message, Moment
+from beffroi.drive.calendars.zone_names import LOCAL
 
 ENDS = ("COUNT", "UNTIL")
 MOST_PAST, COMPARED = 10_000, 100

@@ -19,6 +19,8 @@ from dateutil import tz
 from beffroi.drive.calendars import lines
 from beffroi.drive.calendars.lines import Component
 
+LOCAL = ZoneInfo("Europe/Paris")
+"""Of the collectivités."""
 _WINDOWS = {
     "Romance Standard Time": "Europe/Paris",
     "W. Europe Standard Time": "Europe/Berlin",
