@@ -25,7 +25,7 @@ class Rule:
     listener). ``data`` would be a valid form. Whose identifier is looked at after a step-up (stepped), links for
     whoever holds them (linked), and what another process looks up for its owner (asked) have their tests beside:
     test_portal_passkeys, test_portal_phones, test_portal_login_flow, test_portal_agenda, test_portal_contacts,
-    test_portal_bringing, test_portal_contact_groups, test_departure_calendars."""
+    test_portal_rooms, test_portal_bringing, test_portal_contact_groups, test_departure_calendars."""
 
     kind: str
     arguments: Arguments = lambda world: {}

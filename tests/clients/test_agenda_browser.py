@@ -6,10 +6,12 @@ BEFFROI_SHOTS=DIRECTORY keeps pictures.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from beffroi.core.identity.models import Membership
+from beffroi.lib import clock
 
 from tests.calendar_pages import desk, fill, without_scripts
 from tests.conftest import Commune
@@ -52,6 +54,42 @@ def test_an_entry_is_added_changed_and_deleted(desk: Callable[[Membership], Any]
     page.goto("/agenda/?mois=2030-05")
     assert page.locator("li:has-text('Conseil municipal')").count() == 0
     assert page.locator("li:has-text('urbanisme')").count() == 1
+
+
+def test_a_room_is_added_booked_refused_and_retired(
+    desk: Callable[[Membership], Any], beaune: Commune
+) -> None:
+    page = desk(beaune.agent_membership)
+    page.goto("/agenda/")
+    press(page, "Choisir ce qui se réserve")
+    inspect(page, "s-aucune")
+    page.fill("#id_title", "…")
+    press(page, "Ajouter")
+    page.wait_for_selector("#id_title_error:has-text('Donnez un nom')")
+    inspect(page, "s-erreur", status=400)
+    page.fill("#id_title", "Salle des fêtes")
+    press(page, "Ajouter")
+    page.wait_for_selector("li:has-text('Salle des fêtes')")
+    inspect(page, "s-liste")
+    day = f"{clock.now() + timedelta(days=40):%Y-%m-%d}"
+    for title, hour in (("Loto des aînés", "14:00"), ("Répétition de la chorale", "14:30")):
+        page.goto("/agenda/ajouter/")
+        page.check("input[value=salle-salle-des-fetes]")
+        inspect(page, "s-reserver")
+        fill(page, title=title, day=day, begin=hour)
+    page.wait_for_selector("[role=alert]:has-text('n’est pas libre')")
+    assert "Loto des aînés" in page.inner_text("[role=alert]")
+    inspect(page, "s-prise", status=409)
+    page.goto(f"/agenda/?mois={day[:7]}")
+    assert page.locator("li:has-text('Loto') .tag").inner_text() == "Salle des fêtes"
+    assert "réservé par Claire Vernet" in page.inner_text("li:has-text('Loto')")
+    inspect(page, "s-mois")
+    page.goto("/agenda/salles/")
+    press(page, "Retirer Salle des fêtes")
+    page.wait_for_selector("button:has-text('Remettre')")
+    inspect(page, "s-retiree")
+    press(page, "Remettre Salle des fêtes")
+    page.wait_for_selector("button:has-text('Retirer')")
 
 
 def test_a_double_click_adds_one_entry(desk: Callable[[Membership], Any], beaune: Commune) -> None:

@@ -84,6 +84,7 @@ from beffroi.portal.web import (
     rescue,
     restores,
     room,
+    rooms,
     safety,
     scripts,
     senders,
@@ -113,6 +114,20 @@ class Calendar(StringConverter):
     regex = "commun|prive"
 
 
+class EntryCalendar(StringConverter):
+    """The same of an entry, which may book a room."""
+
+    regex = "commun|prive|salle-[a-z0-9-]{1,60}"
+
+
+class Room(StringConverter):
+    """A room or vehicle, as its folder is named."""
+
+    regex = "salle-[a-z0-9-]{1,60}"
+
+
+register_converter(EntryCalendar, "entry_calendar")
+register_converter(Room, "room")
 register_converter(Section, "section")
 register_converter(marked.Converter, "numbered")
 register_converter(Calendar, "calendar")
@@ -170,8 +185,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
         {"kind": "agenda", "calendar": "remis"},
         name="agenda_give_handed",
     ),
-    path("agenda/<calendar:calendar>/<str:name>/", agenda.change, name="agenda_entry"),
-    path("agenda/<calendar:calendar>/<str:name>/supprimer/", agenda.delete, name="agenda_delete"),
+    path("agenda/salles/", rooms.rooms, name="agenda_rooms"),
+    path("agenda/salles/<room:room>/retirer/", rooms.retire, {"is_retired": True}, name="room_retire"),
+    path("agenda/salles/<room:room>/remettre/", rooms.retire, {"is_retired": False}, name="room_put_back"),
+    path("agenda/<entry_calendar:calendar>/<str:name>/", agenda.change, name="agenda_entry"),
+    path("agenda/<entry_calendar:calendar>/<str:name>/supprimer/", agenda.delete, name="agenda_delete"),
     path("contacts/", contacts.contacts, name="contacts"),
     path("contacts/ajouter/", contacts.new, name="contact_new"),
     path("contacts/annuler/", put_back.put_back, {"kind": "contacts"}, name="contacts_put_back"),

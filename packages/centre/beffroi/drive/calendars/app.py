@@ -141,7 +141,7 @@ class Calendars:
         try:
             store = self._stores.home(who.collectivite_id, who.person_id)
             target = self._check_room(method, parts, who, environ)
-            if method == "MOVE" and (parts[1] in homes.LINKS) != (target[1] in homes.LINKS):
+            if method == "MOVE" and homes.is_shared(parts[1]) != homes.is_shared(target[1]):
                 moved = self._size(who, parts)
                 self._fullness.require(
                     who.collectivite_id, who.person_id, target[1], moved, moved_bytes=moved
@@ -205,6 +205,8 @@ class Calendars:
             place = home / target[1]
             if not (place / target[2]).exists() and _count(place) >= MAX_ITEMS:
                 raise Refused(HTTPStatus.INSUFFICIENT_STORAGE, f"A collection holds {MAX_ITEMS} entries.\n")
+        if method in ("MKCOL", "MKCALENDAR") and homes.is_shared((*parts, "", "")[1]):
+            raise Refused(HTTPStatus.FORBIDDEN, "Such a name is the mairie's.\n")
         if method in ("MKCOL", "MKCALENDAR") and _count(home) >= MAX_COLLECTIONS:
             raise Refused(HTTPStatus.INSUFFICIENT_STORAGE, f"A home holds {MAX_COLLECTIONS} collections.\n")
         return target

@@ -96,6 +96,18 @@ class Asking(_Questions):
         """Errors: NotFound, NotAllowed, Conflict, Unavailable."""
         return self.ask("delete", asked, wire.Done)
 
+    def rooms(self) -> Sequence[wire.Room]:
+        """Errors: Unavailable."""
+        return self.ask("rooms", wire.Rooms(), tuple[wire.Room, ...])
+
+    def add_room(self, new: wire.NewRoom) -> wire.Room:
+        """Errors: NotAllowed, Invalid, Conflict, TooLarge, Unavailable."""
+        return self.ask("add-room", new, wire.Room)
+
+    def retire_room(self, retiring: wire.Retiring) -> wire.Room:
+        """Errors: NotFound, NotAllowed, Unavailable."""
+        return self.ask("retire-room", retiring, wire.Room)
+
     def contacts(self, sought: wire_contacts.Sought) -> wire_contacts.Contacts:
         """Errors: NotFound (no address book), Invalid, Unavailable."""
         return self.ask("contacts", sought, wire_contacts.Contacts)

@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING, Any
 from radicale.pathutils import is_safe_filesystem_path_component
 from radicale.storage import multifilesystem
 
-from beffroi.drive.calendars import effort, homes
+from beffroi.drive.calendars import effort, homes, rooms
 from beffroi.lib.errors import BeffroiError
 
 if TYPE_CHECKING:
@@ -59,12 +59,25 @@ class Collection(multifilesystem.Collection):
                 self._storage._sync_directory(self._filesystem_path)
 
     def upload(self, href: str, item: Any) -> Any:
-        with self._counted(href):
+        """Errors: Booked, where this is a room."""
+        with self._counted(href), self._booking(href, item):
             return super().upload(href, item)
 
     def delete(self, href: str | None = None) -> None:
         with self._counted(href):
             super().delete(href)
+        if rooms.is_room(self):
+            rooms.forget(self, href)
+
+    @contextmanager
+    def _booking(self, href: str, item: Any) -> Iterator[None]:
+        """Around the coming of an entry. Errors: Booked."""
+        if not rooms.is_room(self):
+            yield
+            return
+        rooms.require_free(self, href, item)
+        yield
+        rooms.note(self, href)
 
     def set_meta(self, props: Mapping[str, str]) -> None:
         """Also of a collection that is being made. Errors: PropsTooLong; what was longer before may get shorter."""
@@ -185,9 +198,16 @@ class Storage(multifilesystem.Storage):
             super()._sync_directory(path)
 
     def move(self, item: Any, to_collection: Any, to_href: str) -> None:
+        """Errors: Booked."""
         come_from, go_to = (Path(one._filesystem_path) for one in (item.collection, to_collection))
-        with self.counting(come_from, item.href), self.counting(go_to, to_href):
+        with (
+            self.counting(come_from, item.href),
+            self.counting(go_to, to_href),
+            to_collection._booking(to_href, item),
+        ):
             super().move(item, to_collection, to_href)
+        if rooms.is_room(item.collection) and (come_from, item.href) != (go_to, to_href):
+            rooms.forget(item.collection, item.href)
 
     @contextmanager
     def counting(self, folder: Path, name: str | None = None) -> Iterator[None]:

@@ -16,7 +16,7 @@ from typing import Any
 import vobject
 from radicale.storage import BaseCollection, BaseStorage
 
-from beffroi.drive.calendars import effort, inviting, itip, wire
+from beffroi.drive.calendars import effort, inviting, itip, rooms, wire
 from beffroi.drive.calendars.items import (
     UNREADABLE,
     Keep,
@@ -27,6 +27,7 @@ from beffroi.drive.calendars.items import (
     opened,
     require_place,
     text_line,
+    title_of,
 )
 from beffroi.drive.calendars.single_dates import visit_time_ranges
 from beffroi.drive.calendars.zone_names import LOCAL
@@ -61,10 +62,12 @@ def between(
     is_whole = False
     with storage.acquire_lock("r"), suppress(effort.Spent), effort.bounded():
         for calendar, collection, title in opened(storage, collections):
+            bookers = rooms.bookers(collection)
             for item in by_effort(collection, since, until):
                 effort.require()
                 with suppress(*UNREADABLE):
-                    found += occurrences(calendar, item, since, until, mine, of=title)
+                    by = bookers.get(str(item.href), "")
+                    found += occurrences(calendar, item, since, until, mine, of=title, by=by)
         is_whole = True
     found.sort(key=lambda one: (one.starts, one.title, one.name))
     return wire.Entries(found[:MAX_TOLD], more=len(found) > MAX_TOLD or not is_whole)
@@ -101,9 +104,10 @@ def get(
 ) -> wire.Entry:
     """A simple entry. Errors: NotFound, Conflict (not simple)."""
     with storage.acquire_lock("r"):
-        item = _item(collection_at(storage, path), name)
+        collection = collection_at(storage, path)
+        item = _item(collection, name)
         try:
-            told = _all(calendar, item, mine)
+            told = _all(calendar, item, mine, of=title_of(collection))
         except UNREADABLE:
             raise NotFound("entry") from None
     if len(told) != 1 or not told[0].simple:
@@ -114,7 +118,7 @@ def get(
 def save(storage: BaseStorage, path: str, draft: wire.Draft, require: RequireRoom) -> wire.Done:
     """Write an entry; what else a program noted in it stays, and so does what the form did not change.
 
-    Errors: Invalid, NotFound, Conflict, TooLarge (too many in this calendar), those of ``require``.
+    Errors: Invalid, NotFound, Conflict, TooLarge (too many in this calendar), Booked, those of ``require``.
     """
     title = itip.one_line(draft.title, wire.MAX_TITLE_CHARS)
     place = itip.one_line(draft.place, wire.MAX_PLACE_CHARS)
@@ -200,10 +204,10 @@ def _is_simple(whole: Any, mine: Collection[str]) -> bool:
     return organizer in mine if organizer else not {"organizer", "attendee"} & events[0].contents.keys()
 
 
-def _all(calendar: wire.Calendar, item: Any, mine: Collection[str]) -> list[wire.Entry]:
+def _all(calendar: wire.Calendar, item: Any, mine: Collection[str], *, of: str = "") -> list[wire.Entry]:
     """Whenever they are. Errors: those of ``UNREADABLE``."""
     return occurrences(
-        calendar, item, datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC), mine
+        calendar, item, datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC), mine, of=of
     )
 
 
@@ -239,6 +243,7 @@ def occurrences(
     mine: Collection[str] = (),
     *,
     of: str = "",
+    by: str = "",
 ) -> list[wire.Entry]:
     """In the order of time, each date as it is told for itself; none of what the person declined, nor dates of a series
     that were called off. Errors: those of ``UNREADABLE``."""
@@ -283,6 +288,7 @@ def occurrences(
                     guests=part.guests,
                     answer=part.own,
                     of=of,
+                    by=by,
                     is_called_off=part.is_called_off,
                 )
             )

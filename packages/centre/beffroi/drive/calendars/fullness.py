@@ -33,7 +33,7 @@ class Fullness:
 
         Errors: QuotaFull, KeysErased, StoreFull, Unavailable.
         """
-        name = schema.COMMON if collection in homes.LINKS else schema.HOME + person_id
+        name = schema.COMMON if homes.is_shared(collection) else schema.HOME + person_id
         with self._communes.metadata(collectivite_id).reading() as reading:
             room.require_beside(reading, name, growth_bytes, waiting_bytes=moved_bytes)
 

@@ -2,7 +2,7 @@
 
 Format:  STATE/drive/COLLECTIVITE/calendars/collection-root is Radicale's own storage, one for each collectivité, so
          that no path leads from one to another. In it PERSON/ is a person's home, mairie/ what all share; each home
-         holds ``mairie-agenda`` and ``mairie-contacts`` as symbolic links to the latter.
+         holds ``mairie-agenda``, ``mairie-contacts`` and its rooms as symbolic links to the latter.
 Process: any; without Radicale, so that the worker needs none of it.
 Source:  docs/internals/calendars.md.
 """
@@ -25,6 +25,9 @@ SHARED_HOME = "mairie"
 AGENDA, CONTACTS = "agenda", "contacts"
 SHARED_AGENDA, SHARED_CONTACTS = "mairie-agenda", "mairie-contacts"
 LINKS = {SHARED_AGENDA: f"../{SHARED_HOME}/{AGENDA}", SHARED_CONTACTS: f"../{SHARED_HOME}/{CONTACTS}"}
+ROOM = "salle-"
+"""Begins the folder of a room or vehicle in SHARED_HOME (``rooms``), and what a page calls it."""
+RETIRED, BOOKED = ".Beffroi.retired", ".Beffroi.booked"
 WRITERS = ("agent", "referent")
 READERS = (*WRITERS, "elu")
 """Roles, of what is shared. A DPO has a calendar of their own and no part in the mairie's."""
@@ -38,6 +41,31 @@ _BROUGHT = ".Beffroi.brought-"
 """A file that waits in a home, or what came of one, by kind: hidden from Radicale, and counted with entries."""
 _DELETED = ".Beffroi.deleted-"
 """What was deleted last on the pages, by kind: hidden, and not counted."""
+
+
+def linked(room: str) -> str:
+    """Under which name a room, by that of its folder, is in each home."""
+    return f"{SHARED_HOME}-{room}"
+
+
+def is_room(name: str) -> bool:
+    """Of a collection in a home."""
+    return name.startswith(linked(ROOM))
+
+
+def is_shared(name: str) -> bool:
+    """Of a collection in a home: whether it is the collectivité's, to which a link leads."""
+    return name in LINKS or is_room(name)
+
+
+def rooms(root: Path) -> list[str]:
+    """Names of their folders, without those that are retired."""
+    return [one.name for one in sorted((root / SHARED_HOME).glob(f"{ROOM}*")) if not (one / RETIRED).exists()]
+
+
+def links(root: Path) -> dict[str, str]:
+    """What each home holds of what is shared."""
+    return LINKS | {linked(room): f"../{SHARED_HOME}/{room}" for room in rooms(root)}
 
 
 def folder(config: Config, collectivite_id: str) -> Path:

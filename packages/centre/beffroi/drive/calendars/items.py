@@ -37,15 +37,15 @@ type Keep = Callable[[Any], bool]
 def opened(
     storage: BaseStorage, collections: Iterable[tuple[wire.Calendar, str]]
 ) -> Iterator[tuple[wire.Calendar, BaseCollection, str]]:
-    """Each with its collection and, where it was handed over, its title. Errors: NotFound."""
+    """Each with its collection and, where it was handed over or is a room, its title. Errors: NotFound."""
     for calendar, path in collections:
         try:
             collection = collection_at(storage, path)
         except NotFound:
-            if calendar != "handed":
+            if calendar in ("own", "shared"):
                 raise
-            continue  # given back just now
-        yield calendar, collection, title_of(collection) if calendar == "handed" else ""
+            continue  # given back, or retired, just now
+        yield calendar, collection, title_of(collection) if calendar not in ("own", "shared") else ""
 
 
 def collection_at(storage: BaseStorage, path: str) -> BaseCollection:

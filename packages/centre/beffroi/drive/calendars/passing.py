@@ -191,7 +191,7 @@ def _collections(home: Path) -> Iterator[Path]:
 
 def _inside(home: Path, name: str) -> Path:
     """Errors: Invalid for what is no collection of one's own."""
-    if name in homes.LINKS or name.startswith(".") or Path(name).name != name:
+    if homes.is_shared(name) or name.startswith(".") or Path(name).name != name:
         raise Invalid("collection")
     return home / name
 

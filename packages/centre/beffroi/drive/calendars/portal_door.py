@@ -22,6 +22,7 @@ from beffroi.core.planes.tokens import Grant, GrantRefused, read_grant
 from beffroi.drive.calendars import (
     bringing,
     cards,
+    effort,
     entries,
     groups,
     homes,
@@ -29,6 +30,7 @@ from beffroi.drive.calendars import (
     passing,
     proposals,
     removed,
+    rooms,
     wire,
     wire_bringing,
     wire_contacts,
@@ -40,7 +42,7 @@ from beffroi.drive.calendars.store import Stores
 from beffroi.drive.store.passed import Kind
 from beffroi.lib import digits
 from beffroi.lib.config import Config
-from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed, NotFound, TooLarge
+from beffroi.lib.errors import BeffroiError, Invalid, NotAllowed, NotFound, TooLarge, Unavailable
 
 PREFIX = "/portal/"
 
@@ -118,7 +120,7 @@ class PortalDoor:
         calendar = removed.where(home, asked)
         place = _open(grant, calendar, asked.kind, write=True)
         require = partial(self._require_room, grant, place)
-        return removed.put_back(self._storage(grant), home, place, asked, require)
+        return _booking(partial(removed.put_back, self._storage(grant), home, place, asked, require))
 
     def _keep(self, grant: Grant, asked: wire.Named, kind: Kind) -> Keep:
         return partial(removed.keep, self._home(grant), kind, asked.calendar)
@@ -162,6 +164,8 @@ class PortalDoor:
         """Calendars or address books of this person, with their paths."""
         both: tuple[wire.Calendar, ...] = ("own", "shared")
         found = [(one, _collection(grant, one, kind)) for one in both if _opens(grant, one)]
+        if kind == "agenda" and _opens(grant, "shared"):
+            found += [(one, _collection(grant, one)) for one in homes.rooms(self._home(grant).parent)]
         return [*found, *self._handed(grant, kind)]
 
     def _handed(self, grant: Grant, kind: Kind) -> Sequence[tuple[wire.Calendar, str]]:
@@ -202,7 +206,21 @@ class PortalDoor:
 
     def save(self, grant: Grant, asked: wire.Draft) -> wire.Done:
         place = _open(grant, asked.calendar, "agenda", write=True)
-        return entries.save(self._storage(grant), place, asked, partial(self._require_room, grant, place))
+        require = partial(self._require_room, grant, place)
+        return _booking(partial(entries.save, self._storage(grant), place, asked, require))
+
+    def rooms(self, grant: Grant, asked: wire.Rooms) -> Sequence[wire.Room]:
+        if not _opens(grant, "shared"):
+            return ()
+        return rooms.listed(self._storage(grant), self._home(grant).parent)
+
+    def add_room(self, grant: Grant, asked: wire.NewRoom) -> wire.Room:
+        _open(grant, "shared", "agenda", write=True)
+        return rooms.add(self._storage(grant), self._home(grant).parent, asked.title)
+
+    def retire_room(self, grant: Grant, asked: wire.Retiring) -> wire.Room:
+        _open(grant, "shared", "agenda", write=True)
+        return rooms.set_retired(self._storage(grant), self._home(grant).parent, asked)
 
     def delete(self, grant: Grant, asked: wire.Named) -> wire.Done:
         place = _open(grant, asked.calendar, "agenda", write=True)
@@ -229,7 +247,23 @@ class PortalDoor:
         return self._stores.home(grant.collectivite_id, grant.subject_id).storage
 
 
+def _booking(act: Callable[[], wire.Done]) -> wire.Done:
+    """Errors: those of ``act`` but Booked, Unavailable (too many repeating entries to look through)."""
+    try:
+        with effort.bounded():
+            return act()
+    except rooms.Booked as error:
+        return wire.Done("", booked=error.booking)
+    except effort.Spent:
+        raise Unavailable("calendar") from None
+
+
 def _collection(grant: Grant, calendar: str, kind: Kind = "agenda") -> str:
+    """Errors: NotFound: a room is no address book."""
+    if calendar.startswith(homes.ROOM):
+        if kind != "agenda":
+            raise NotFound("book")
+        return _own_path(grant, homes.linked(calendar))
     own, shared = _NAMES[kind]
     return _own_path(grant, own if calendar == "own" else shared)
 
@@ -287,6 +321,9 @@ _QUESTIONS: dict[str, tuple[type[Any], Callable[[PortalDoor, Grant, Any], Any]]]
     PREFIX + "group": (wire_contacts.GroupNamed, PortalDoor.group),
     PREFIX + "save-group": (wire_contacts.GroupDraft, PortalDoor.save_group),
     PREFIX + "delete-group": (wire.Named, PortalDoor.delete_group),
+    PREFIX + "rooms": (wire.Rooms, PortalDoor.rooms),
+    PREFIX + "add-room": (wire.NewRoom, PortalDoor.add_room),
+    PREFIX + "retire-room": (wire.Retiring, PortalDoor.retire_room),
     PREFIX + "put-back": (wire_bringing.Which, PortalDoor.put_back),
     PREFIX + "bring": (wire_bringing.Brought, PortalDoor.bring),
     PREFIX + "brought": (wire_bringing.Last, PortalDoor.brought),

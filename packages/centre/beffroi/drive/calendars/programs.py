@@ -17,6 +17,9 @@ from radicale import app, httputils
 from radicale.app import propfind, put
 from radicale.storage import BaseCollection
 
+from beffroi.drive.calendars import rooms, wire
+from beffroi.drive.calendars.zone_names import LOCAL
+
 LOGIN_KEY = "beffroi.login"
 """Of the WSGI environment: the address of sign-in of who asks."""
 _THUNDERBIRD = "Thunderbird/"
@@ -84,7 +87,16 @@ class Application(app.Application):
     def do_MOVE(self, environ: Any, *asked: Any) -> Any:  # noqa: N802 - Radicale's
         """``asked``: base_prefix, path, user, user_groups, request_info."""
         with self._rights.moving(asked[3]):  # type: ignore[attr-defined]
-            return super().do_MOVE(environ, *asked)
+            try:
+                return super().do_MOVE(environ, *asked)
+            except rooms.Booked as error:
+                return _is_booked(error.booking)
+
+    def do_PUT(self, environ: Any, *asked: Any) -> Any:  # noqa: N802 - Radicale's
+        try:
+            return super().do_PUT(environ, *asked)
+        except rooms.Booked as error:
+            return _is_booked(error.booking)
 
     def do_PROPFIND(self, environ: Any, *asked: Any) -> Any:  # noqa: N802 - Radicale's
         """A person has an address, by which programs know them among guests; Radicale tells a path."""
@@ -109,6 +121,13 @@ class Application(app.Application):
         if is_of_token and _THUNDERBIRD in environ.get("HTTP_USER_AGENT", ""):
             status = HTTPStatus.BAD_REQUEST
         return status, headers, answer, xml
+
+
+def _is_booked(booking: wire.Booking) -> Any:
+    """403: a conflict or a precondition is one with another version of the entry, which programs fetch then."""
+    times = (one.astimezone(LOCAL).strftime("%Y-%m-%d %H:%M") for one in (booking.starts, booking.ends))
+    said = f"« {booking.of} » est déjà pris : {' - '.join(times)}, « {booking.title} ».\n"
+    return HTTPStatus.FORBIDDEN, (("Content-Type", "text/plain"),), said, None
 
 
 def _with_address(answer: bytes, login: str) -> bytes:

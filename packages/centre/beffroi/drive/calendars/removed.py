@@ -50,7 +50,7 @@ def put_back(
 ) -> wire.Done:
     """Under its name. Guests of an entry are asked anew, since they were told that it is off.
 
-    Errors: NotFound, Conflict (a program put it back), TooLarge (too many there), those of ``require``."""
+    Errors: NotFound, Conflict (a program put it back), TooLarge (too many there), Booked, those of ``require``."""
     with storage.acquire_lock("w"):
         kept = _read(home, asked)
         collection = collection_at(storage, path)

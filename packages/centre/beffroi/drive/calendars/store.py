@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -94,7 +94,7 @@ class Rights(BaseRights):
             return ""
         if len(parts) == 1:
             return "RW"
-        if parts[1] not in homes.LINKS:
+        if not homes.is_shared(parts[1]):
             return "rw"
         return shared_rights(user_groups or getattr(self._moving, "groups", set()))
 
@@ -134,13 +134,16 @@ class Stores:
         if is_erased(homes.folder(self._config, collectivite_id).parent):
             raise KeysErased(collectivite_id)
         found = self.of(collectivite_id)
-        place = homes.folder(self._config, collectivite_id) / homes.ROOT / person_id
-        if not _is_furnished(place):
+        root = homes.folder(self._config, collectivite_id) / homes.ROOT
+        place = root / person_id
+        if not _is_furnished(place, homes.links(root)):
             with found.storage.acquire_lock("w", person_id):
                 _furnish(found.storage, person_id)
-                for name, target in homes.LINKS.items():
-                    if not (place / name).is_symlink():
-                        (place / name).symlink_to(target, target_is_directory=True)
+                links = homes.links(root)
+                for name in _links(place) - links.keys():
+                    (place / name).unlink()
+                for name in links.keys() - _links(place):
+                    (place / name).symlink_to(links[name], target_is_directory=True)
                 _sync(str(place))
         return found
 
@@ -180,11 +183,16 @@ class Stores:
         return Store(application, storage)
 
 
-def _is_furnished(place: Path) -> bool:
-    """The link is the last thing that is made of a new home, and nobody may delete it. One's own calendar and address
-    book may be deleted, by a phone: they are there again, empty."""
+def _is_furnished(place: Path, links: Mapping[str, str]) -> bool:
+    """Links are the last things that are made of a new home, and nobody may delete them; rooms come and go. One's own
+    calendar and address book may be deleted, by a phone: they are there again, empty."""
     own = all((place / one).is_dir() for one in (homes.AGENDA, homes.CONTACTS))
-    return own and (place / homes.SHARED_CONTACTS).is_symlink()
+    return own and _links(place) == links.keys()
+
+
+def _links(place: Path) -> set[str]:
+    with os.scandir(place) as found:
+        return {one.name for one in found if one.is_symlink()}
 
 
 def _furnish(storage: BaseStorage, person_id: str) -> None:

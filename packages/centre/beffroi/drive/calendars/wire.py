@@ -7,7 +7,7 @@ opens: ``OWN``, ``READ_SHARED``, ``WRITE_SHARED``.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -17,8 +17,10 @@ LEFT = "calendars:left"
 MAX_TITLE_CHARS = MAX_PLACE_CHARS = 200
 MAX_QUESTION_BYTES = 64 * 1024
 MAX_GUESTS = 100
-Calendar = Literal["own", "shared", "handed"]
-"""``handed``: came from somebody who left; shown, and changed by programs alone."""
+MAX_ROOM_CHARS = 60
+RoomName = Annotated[str, msgspec.Meta(pattern=r"^salle-[a-z0-9-]{1,60}$")]
+Calendar = Annotated[str, msgspec.Meta(pattern=r"^(own|shared|handed|salle-[a-z0-9-]{1,60})$")]
+"""``handed``: came from somebody who left; shown, and changed by programs alone. A room goes by its folder's name."""
 
 
 class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -85,8 +87,9 @@ class Draft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Entry(msgspec.Struct, frozen=True):
     """One occurrence, times in UTC; of an ``all_day`` one the dates count, the last one included. ``simple``: the
     portal may change and delete it: it does not repeat, and nobody else invites to it. ``answer``: one's own
-    (PARTSTAT), "" where one is not among the guests, or invites. ``of``: the name of a handed calendar.
-    ``is_called_off``: a program gave it the state "cancelled"."""
+    (PARTSTAT), "" where one is not among the guests, or invites. ``of``: the name of a handed calendar, or a room;
+    ``by``: the person who booked that, where it is known. ``is_called_off``: a program gave it the state
+    "cancelled"."""
 
     calendar: Calendar
     name: str
@@ -103,6 +106,43 @@ class Entry(msgspec.Struct, frozen=True):
     answer: str = ""
     of: str = ""
     is_called_off: bool = False
+    by: str = ""
+
+
+class Booking(msgspec.Struct, frozen=True):
+    """By what a room (``of``: its title) is taken: one date, as ``Entry`` has it."""
+
+    of: str
+    title: str
+    starts: datetime
+    ends: datetime
+    all_day: bool
+    by: str
+
+
+class Room(msgspec.Struct, frozen=True):
+    """``name``: by which it is a ``Calendar``; ``is_retired``: shown nowhere, and kept."""
+
+    name: str
+    title: str
+    is_retired: bool = False
+
+
+class Rooms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All of the collectivité. Answered by ``Room`` of each, by title, retired ones last."""
+
+
+class NewRoom(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Answered by ``Room``."""
+
+    title: str
+
+
+class Retiring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A room is retired, or is there again. Answered by ``Room``."""
+
+    room: RoomName
+    is_retired: bool
 
 
 class Entries(msgspec.Struct, frozen=True):
@@ -136,8 +176,9 @@ class Left(msgspec.Struct, frozen=True):
 
 class Done(msgspec.Struct, frozen=True):
     """``outgoing``: what guests are to be told. ``is_kept``: what was deleted can be put back, by its etag, until
-    something else is deleted (``wire_bringing.Which``)."""
+    something else is deleted (``wire_bringing.Which``). ``booked``: what is in the way; nothing was done."""
 
     name: str
     outgoing: list[Outgoing] = []
     is_kept: bool = False
+    booked: Booking | None = None

@@ -6,8 +6,8 @@ The entries themselves lie with the process ``calendars``, which is asked under 
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, time, timedelta
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from django.contrib import messages
@@ -23,12 +23,12 @@ from beffroi.drive.calendars import homes, wire, wire_bringing
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, NotFound
 from beffroi.mail import access, sendings
-from beffroi.mail.compose import DraftInvalid, parse_addresses
-from beffroi.portal import address_words, invitation_words, months, words
-from beffroi.portal.calendars import CALENDARS, WORDS, asking, require_change, require_new
+from beffroi.portal import invitation_words, months, words
+from beffroi.portal.calendars import asking, calendar_of, is_room, require_change, require_new, taken, word_of
 from beffroi.portal.dates import date_format
 from beffroi.portal.pages import for_agents, page
 from beffroi.portal.web import invitations, mail_sending, put_back
+from beffroi.portal.web.agenda_form import Form, at, day_of, drafted, form_of, last_day, typed, years
 
 _YEARS_BACK, _YEARS_AHEAD = 5, 10
 _HOUR = timedelta(hours=1)
@@ -39,13 +39,18 @@ _ANSWERED = ("ACCEPTED", "TENTATIVE")
 @dataclass(frozen=True)
 class Line:
     """One entry of a day as the page tells it. ``when``: hours, or the last day. ``word``: of its calendar.
-    ``answer``: one's own, as iCalendar names it; "" where none is asked for."""
+    ``answer``: one's own, as iCalendar names it; "" where none is asked for. ``by``: who booked a room."""
 
     entry: wire.Entry
     day: date
     when: str
     word: str
     answer: str = ""
+    by: str = ""
+
+    @property
+    def is_room(self) -> bool:
+        return is_room(self.word)
 
     @property
     def answers(self) -> list[str]:
@@ -53,24 +58,7 @@ class Line:
 
     @property
     def last(self) -> date:
-        return _last_day(self.entry)
-
-
-@dataclass
-class Form:
-    """What somebody typed, and what is wrong with it, by field."""
-
-    title: str = ""
-    day: str = ""
-    begin: str = ""
-    end: str = ""
-    last: str = ""
-    place: str = ""
-    guests: str = ""
-    calendar: str = "prive"
-    etag: str = ""
-    invited: list[invitation_words.Person] = field(default_factory=list)
-    errors: dict[str, str] = field(default_factory=dict)
+        return last_day(self.entry)
 
 
 @require_GET
@@ -82,16 +70,18 @@ def agenda(request: HttpRequest, actor: Actor) -> HttpResponse:
     following = months.following(first)
     since = first if asked else timezone.localdate(clock.now())
     whose = invitations.mine(invitations.own_boxes(actor))
-    found = asking(actor).list(wire.Range(_at(since, time()), _at(following, time()), whose))
+    found = asking(actor).list(wire.Range(at(since, time()), at(following, time()), whose))
     days: dict[date, list[Line]] = {}
     # The shared calendar hears of an answer when who invites does: until then one's own calendar knows it.
     answers = {_same(one): one.answer for one in found.entries if _is_answered(one)}
     shared = {_same(one) for one in found.entries if one.calendar == "shared"}
+    bookers = identity.person_names({one.by for one in found.entries if one.by})
     for entry in found.entries:
         if _is_answered(entry) and _same(entry) in shared:
             continue  # one meeting is one line
         line = _line(entry, since)
-        line = replace(line, answer=answers.get(_same(entry), entry.answer))
+        answer = answers.get(_same(entry), entry.answer)
+        line = replace(line, answer=answer, by=bookers.get(entry.by, ""))
         days.setdefault(line.day, []).append(line)
     return page(
         request,
@@ -121,9 +111,9 @@ def new(request: HttpRequest, actor: Actor) -> HttpResponse:
     if request.method == "GET":
         form = Form(day=timezone.localdate(clock.now()).isoformat(), calendar="commun" if writes else "prive")
         return _form_page(request, actor, form, writes=writes)
-    form = _typed(request)
+    form = typed(request)
     form.calendar = request.POST.get("calendar", "prive")
-    require_new(actor, form.calendar)
+    require_new(actor, form.calendar, rooms=True)
     return _save(request, actor, form, name="", writes=writes)
 
 
@@ -133,9 +123,9 @@ def change(request: HttpRequest, actor: Actor, calendar: str, name: str) -> Http
     """Errors: NotFound, NotAllowed, Conflict."""
     require_change(actor, calendar)
     if request.method == "GET":
-        form = _form_of(_get(actor, calendar, name))
+        form = form_of(_get(actor, calendar, name))
         return _form_page(request, actor, form, name=name)
-    form = _typed(request)
+    form = typed(request)
     form.calendar, form.etag = calendar, request.POST.get("etag", "")
     return _save(request, actor, form, name=name)
 
@@ -150,14 +140,14 @@ def delete(request: HttpRequest, actor: Actor, calendar: str, name: str) -> Http
         context = {
             "place": "agenda",
             "entry": entry,
-            "line": _line(entry, _day(entry)),
+            "line": _line(entry, day_of(entry)),
             "name": name,
-            "back": _page_of(_day(entry)),
+            "back": _page_of(day_of(entry)),
         }
         return page(request, "portal/agenda_delete.html", context)
     boxes = invitations.own_boxes(actor)
-    asked = wire.Named(CALENDARS[calendar], name, request.POST.get("etag", ""), invitations.mine(boxes))
-    address = _page_of(_day(_get(actor, calendar, name)))
+    asked = wire.Named(calendar_of(calendar), name, request.POST.get("etag", ""), invitations.mine(boxes))
+    address = _page_of(day_of(_get(actor, calendar, name)))
     done = asking(actor).delete(asked)
     said = _("Le rendez-vous est supprimé, aussi sur les appareils branchés.")
     put_back.note(request, actor, "agenda", asked, done, said=said, address=address)
@@ -168,7 +158,7 @@ def delete(request: HttpRequest, actor: Actor, calendar: str, name: str) -> Http
 def _get(actor: Actor, calendar: str, name: str) -> wire.Entry:
     """Errors: NotFound, Conflict."""
     whose = invitations.mine(invitations.own_boxes(actor))
-    return asking(actor).get(wire.Named(CALENDARS[calendar], name, mine=whose))
+    return asking(actor).get(wire.Named(calendar_of(calendar), name, mine=whose))
 
 
 def _on_the_way(request: HttpRequest, actor: Actor) -> dict[str, Any]:
@@ -192,19 +182,14 @@ def _month(code: str) -> date:
         first = date.fromisoformat(f"{code}-01") if code else today.replace(day=1)
     except ValueError:
         raise NotFound("month") from None
-    if first.year not in _years(today):
+    if first.year not in years(today):
         raise NotFound("month")
     return first
 
 
-def _years(today: date) -> range:
-    """What the page shows, and so what is typed into it."""
-    return range(today.year - _YEARS_BACK, today.year + _YEARS_AHEAD + 1)
-
-
 def _turned_to(first: date) -> str:
     """For the address; "" where the page does not go that far."""
-    return first.strftime("%Y-%m") if first.year in _years(timezone.localdate(clock.now())) else ""
+    return first.strftime("%Y-%m") if first.year in years(timezone.localdate(clock.now())) else ""
 
 
 def _page_of(day: date) -> str:
@@ -212,18 +197,6 @@ def _page_of(day: date) -> str:
     today = timezone.localdate(clock.now())
     code = _turned_to(day) if (day.year, day.month) != (today.year, today.month) else ""
     return f"{reverse('agenda')}?mois={code}" if code else reverse("agenda")
-
-
-def _at(day: date, moment: time) -> datetime:
-    return timezone.make_aware(datetime.combine(day, moment))
-
-
-def _day(entry: wire.Entry) -> date:
-    return entry.starts.date() if entry.all_day else timezone.localdate(entry.starts)
-
-
-def _last_day(entry: wire.Entry) -> date:
-    return entry.ends.date() if entry.all_day else timezone.localdate(entry.ends)
 
 
 def _is_answered(entry: wire.Entry) -> bool:
@@ -236,14 +209,14 @@ def _same(entry: wire.Entry) -> tuple[str, str, datetime]:
 
 
 def _line(entry: wire.Entry, since: date) -> Line:
-    last, until = _last_day(entry), date_format(_last_day(entry), "j F")
+    last, until = last_day(entry), date_format(last_day(entry), "j F")
     if entry.all_day:
         when = _("toute la journée")
-        if last != _day(entry):
+        if last != day_of(entry):
             when = _("jusqu’au %(day)s") % {"day": until}
     else:
         when = words.hour(entry.starts)
-        if last != _day(entry):
+        if last != day_of(entry):
             when = _("%(begin)s, jusqu’au %(day)s à %(end)s") % {
                 "begin": when,
                 "day": until,
@@ -251,7 +224,7 @@ def _line(entry: wire.Entry, since: date) -> Line:
             }
         elif entry.ends > entry.starts:
             when += " – " + words.hour(entry.ends)
-    return Line(entry, max(_day(entry), since), when, WORDS[entry.calendar])
+    return Line(entry, max(day_of(entry), since), when, word_of(entry.calendar))
 
 
 def _going_on(days: dict[date, list[Line]], day: date) -> list[Line]:
@@ -261,121 +234,9 @@ def _going_on(days: dict[date, list[Line]], day: date) -> list[Line]:
     return [one for one in began if one.last >= day and not one.entry.is_called_off]
 
 
-def _clock(moment: datetime) -> str:
-    """For a field of type time."""
-    return date_format(timezone.localtime(moment), "H:i")
-
-
-def _typed(request: HttpRequest) -> Form:
-    sent = request.POST
-    title, day, begin, end, last, place, guests = (
-        sent.get(name, "").strip() for name in ("title", "day", "begin", "end", "last", "place", "guests")
-    )
-    return Form(title, day, begin, end, last, place, guests)
-
-
-def _form_of(entry: wire.Entry) -> Form:
-    last = _last_day(entry)
-    return Form(
-        title=entry.title,
-        day=_day(entry).isoformat(),
-        begin="" if entry.all_day else _clock(entry.starts),
-        end="" if entry.all_day else _clock(entry.ends),
-        last=last.isoformat() if last != _day(entry) else "",
-        place=entry.place,
-        guests=", ".join(one.address for one in entry.guests),
-        invited=[invitation_words.person(one) for one in entry.guests],
-        calendar=WORDS[entry.calendar],
-        etag=entry.etag,
-    )
-
-
-def _draft(form: Form, name: str, actor: Actor, mine: list[str]) -> wire.Draft | None:
-    """None where something is wrong; ``form.errors`` says what."""
-    if not form.title:
-        form.errors["title"] = _("Donnez un titre, par exemple « Conseil municipal ».")
-    elif len(form.title) > wire.MAX_TITLE_CHARS:
-        form.errors["title"] = _("Ce titre est trop long : 200 signes au plus.")
-    if len(form.place) > wire.MAX_PLACE_CHARS:
-        form.errors["place"] = _("Ce lieu est trop long : 200 signes au plus.")
-    guests = _read_guests(form, mine)
-    day, last = _read_day(form, "day"), _read_day(form, "last") if form.last else None
-    begin = _read_time(form, "begin") if form.begin else None
-    end = _read_time(form, "end") if form.end else None
-    if form.end and not form.begin:
-        form.errors["begin"] = _("Donnez aussi l’heure de début, ou aucune heure pour la journée entière.")
-    if form.errors or day is None:
-        return None
-    last = last or day
-    if begin is None:
-        starts, ends = (datetime.combine(one, time(), UTC) for one in (day, last))
-    else:
-        starts = _at(day, begin)
-        ends = _at(last, end) if end is not None else _at(last, begin) + _HOUR
-    if ends < starts:
-        name_of = "last" if form.last else "end"
-        form.errors[name_of] = _("La fin est avant le début.")
-        return None
-    if ends - starts > timedelta(days=366):
-        form.errors["last"] = _("Un rendez-vous dure un an au plus.")
-        return None
-    return wire.Draft(
-        calendar=CALENDARS[form.calendar],
-        name=name,
-        etag=form.etag,
-        title=form.title,
-        place=form.place,
-        starts=starts,
-        ends=ends,
-        all_day=begin is None,
-        guests=guests,
-        mine=mine,
-        my_name=identity.person_name(actor.id) if guests else "",
-    )
-
-
-def _read_guests(form: Form, mine: list[str]) -> list[str]:
-    try:
-        found = [one.addr_spec.lower() for one in parse_addresses(form.guests, "guests")]
-    except DraftInvalid as error:
-        form.errors["guests"] = address_words.wrong(error) or _(
-            "Cent invités au plus, séparés par des virgules."
-        )
-        return []
-    if found and not mine:
-        form.errors["guests"] = _(
-            "Il faut une boîte aux lettres pour inviter : demandez-la à votre référent."
-        )
-    return found
-
-
-def _read_day(form: Form, name: str) -> date | None:
-    try:
-        found = date.fromisoformat(getattr(form, name))
-    except ValueError:
-        form.errors[name] = _("Donnez un jour, par exemple 2026-12-03.")
-        return None
-    years = _years(timezone.localdate(clock.now()))
-    if found.year not in years:
-        form.errors[name] = _("L’agenda va de %(first)s à %(last)s : donnez un jour de ces années-là.") % {
-            "first": years[0],
-            "last": years[-1],
-        }
-        return None
-    return found
-
-
-def _read_time(form: Form, name: str) -> time | None:
-    try:
-        return time.fromisoformat(getattr(form, name)).replace(tzinfo=None)
-    except ValueError:
-        form.errors[name] = _("Donnez une heure, par exemple 18:30.")
-        return None
-
-
 def _save(request: HttpRequest, actor: Actor, form: Form, *, name: str, writes: bool = False) -> HttpResponse:
     boxes = invitations.own_boxes(actor)
-    draft = _draft(form, name, actor, invitations.mine(boxes))
+    draft = drafted(form, name, actor, invitations.mine(boxes))
     if draft is None:
         return _form_page(request, actor, form, name=name, writes=writes)
     try:
@@ -395,6 +256,11 @@ def _save(request: HttpRequest, actor: Actor, form: Form, *, name: str, writes: 
     except invitation_words.FULL as error:
         form.errors["form"] = invitation_words.full(error)
         return _form_page(request, actor, form, name=name, writes=writes)
+    if done.booked:
+        form.errors["form"] = (
+            taken(done.booked) + " " + _("Rien n’est enregistré : choisissez un autre moment.")
+        )
+        return _form_page(request, actor, form, name=name, writes=writes)
     messages.success(request, _("Le rendez-vous est enregistré."))
     sent = invitations.tell(request, actor, done.outgoing, boxes)
     return HttpResponseRedirect(
@@ -408,8 +274,15 @@ def _form_page(
     back = reverse("agenda")
     with suppress(ValueError):
         back = _page_of(date.fromisoformat(form.day))
+    rooms = (
+        [one for one in asking(actor).rooms() if not one.is_retired]
+        if writes or is_room(form.calendar)
+        else []
+    )
+    form.room = next((one.title for one in rooms if one.name == form.calendar), "")
     context: dict[str, Any] = {
         "place": "agenda",
+        "rooms": rooms,
         "back": back,
         "form": form,
         "name": name,

@@ -20,7 +20,7 @@ from beffroi.drive.calendars.wire_bringing import Kind, Which
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, NotFound
 from beffroi.portal import bringing_words
-from beffroi.portal.calendars import asking
+from beffroi.portal.calendars import asking, taken
 from beffroi.portal.pages import for_agents
 from beffroi.portal.web import invitations
 
@@ -74,6 +74,9 @@ def put_back(request: HttpRequest, actor: Actor, kind: Kind) -> HttpResponse:
         messages.error(request, bringing_words.full(error))
         return HttpResponseRedirect(address)
     else:
+        if done.booked:
+            messages.error(request, taken(done.booked) + " " + _("Rien n’est remis."))
+            return HttpResponseRedirect(address)
         messages.success(request, _("C’est annulé : rien n’est supprimé."))
         boxes = invitations.own_boxes(actor) if done.outgoing else []
         sent = invitations.tell(request, actor, done.outgoing, boxes)
