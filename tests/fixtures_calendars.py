@@ -15,10 +15,13 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pytest
 from beffroi.drive import projections
-from beffroi.lib import ids
+from beffroi.drive.calendars import wire
+from beffroi.drive.calendars.asking import Asking
+from beffroi.lib import clock, ids
 from beffroi.lib.config import Config
 from beffroi.supervise import front
 
@@ -131,6 +134,23 @@ def event(uid: str, title: str, *, starts: str = "20261203T090000Z", more: str =
              "DTSTAMP:20261101T080000Z", f"DTSTART:{starts}", "DURATION:PT1H", f"SUMMARY:{title}",
              *([more] if more else []), "END:VEVENT", "END:VCALENDAR", "")  # fmt: skip
     return "\r\n".join(lines)
+
+
+def at(hour: str, *, days: int = 10) -> str:
+    """A time in so many days, as iCalendar writes it; ``hour``: HHMM, of UTC."""
+    return f"{clock.now() + timedelta(days=days):%Y%m%d}T{hour}00Z"
+
+
+def add_room(wall: Wall, account: Account, title: str) -> None:
+    """As the page does it."""
+    asked = Asking(
+        wall.config,
+        person_id=account.person_id,
+        collectivite_id=account.collectivite_id,
+        shared=True,
+        write=True,
+    )
+    asked.add_room(wire.NewRoom(title))
 
 
 def card(uid: str, name: str) -> str:

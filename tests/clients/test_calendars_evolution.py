@@ -11,7 +11,7 @@ from beffroi.drive import projections
 from tests.clients.test_calendars_apps import Program, found, parsed
 from tests.desk import desk, needs_desk
 from tests.desk_module import Module, Refused, module
-from tests.fixtures_calendars import Account, Wall, event, needs_front, wall
+from tests.fixtures_calendars import Account, Wall, add_room, at, event, needs_front, wall
 from tests.waiting import until
 
 pytestmark = [*needs_front, *needs_desk("/usr/libexec/evolution-source-registry")]
@@ -210,3 +210,27 @@ def test_an_elu_reads_what_is_shared_and_the_program_offers_no_more(
     projections.remove_person(centre.config, person_id=elu.account.person_id)
     elu("refresh", *AGENDA)
     until(lambda: elu("asks_for_a_password"), "its password was revoked")
+
+
+def test_a_room_is_one_more_calendar_which_takes_nothing_twice(program: Module, centre: Wall) -> None:
+    account = centre.signs_in("accueil@nolay.test", collectivite_id="col_" + "5" * 26)
+    add_room(centre, account, "Salle des fêtes")
+    accueil, room = Evolution(program, centre, account), ("calendar", "Salle des fêtes")
+    assert ["calendar", "Salle des fêtes"] in accueil("found")
+    assert ["tasks", "Salle des fêtes"] not in accueil("found")
+    loto, bal, after = (
+        entry[entry.index("BEGIN:VEVENT") : entry.index("END:VCALENDAR")]
+        for entry in (
+            event("loto", "Loto", starts=at("0900")),
+            event("bal", "Bal", starts=at("0930")),
+            event("repas", "Repas", starts=at("1000")),
+        )
+    )
+    assert accueil("make", *room, loto) == "loto"
+    with pytest.raises(Refused):
+        accueil("make", *room, bal)
+    accueil("make", *room, after)
+    path = f"{account.home}mairie-salle-salle-des-fetes/"
+    assert [part in text for text, part in zip(accueil.stored(path), ("Loto", "Repas"), strict=True)] == [
+        True
+    ] * 2

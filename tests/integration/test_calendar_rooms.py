@@ -14,7 +14,7 @@ from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Conflict, Invalid, TooLarge
 
-from tests.fixtures_calendars import event
+from tests.fixtures_calendars import at, event
 from tests.integration.test_calendar_attacks import BEAUNE, NUITS, Person, agent, calendars, elu
 
 __all__ = ["agent", "calendars", "elu"]
@@ -37,11 +37,6 @@ def storage(person: Person) -> Any:
 
 def root(person: Person) -> Path:
     return homes.folder(person.config, person.collectivite_id) / homes.ROOT
-
-
-def at(hour: str, *, days: int = 10) -> str:
-    """A time of the same day, as iCalendar writes it; ``hour``: HHMM."""
-    return f"{clock.now() + timedelta(days=days):%Y%m%d}T{hour}00Z"
 
 
 def put(person: Person, name: str, starts: str, *, more: str = "", place: str = FETES) -> int:

@@ -64,7 +64,7 @@ def add(storage: BaseStorage, root: Path, title: str) -> wire.Room:
             raise Conflict("this room is there")
         if sum(1 for _ in place.parent.glob(f"{homes.ROOM}*")) >= MAX_ROOMS:
             raise TooLarge(MAX_ROOMS)
-        props = {"tag": "VCALENDAR", "D:displayname": title}
+        props = {"tag": "VCALENDAR", "D:displayname": title, "C:supported-calendar-component-set": "VEVENT"}
         storage.create_collection(f"/{homes.SHARED_HOME}/{place.name}/", props=props)
         return _room(storage, place)
 
