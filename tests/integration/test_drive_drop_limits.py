@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -180,7 +181,8 @@ def test_what_is_refused_again_and_again_fills_no_audit_log(
     answers = [sender.hand("a.pdf")[0] for _ in range(dropped.MOST_TOLD_OF_A_SOURCE + 20)]
     assert set(answers[:-20]) == {423} and answers[-1] == 503
     assert len(log.read_text().splitlines()) - before < len(answers)
-    assert sender.hand("a.pdf", **{"X-Forwarded-For": "192.0.2.8"})[0] == 423, "another sender"
+    elsewhere: dict[str, Any] = {"X-Forwarded-For": "192.0.2.8"}
+    assert sender.hand("a.pdf", **elsewhere)[0] == 423, "another sender"
 
 
 def test_where_no_more_entries_fit_the_sender_reads_that_there_is_no_room(

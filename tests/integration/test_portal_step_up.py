@@ -78,7 +78,13 @@ def test_a_wrong_word_and_another_way_to_confirm_keep_the_way_back(beaune: Commu
     [by_code] = re.findall(r'href="(/confirmer/code/[^"]*)"', page)
     other = client.get(unescape(by_code), headers={"Referer": "https://testserver:80/confirmer/"})
     assert 'href="/dossiers/">Renoncer' in other.content.decode()
-    for hostile in ("https://other.example/", "//other.example/", "javascript:alert(1)", "/confirmer/code/"):
+    for hostile in (
+        "https://other.example/",
+        "//other.example/",
+        "javascript:alert(1)",
+        "http://[",
+        "/confirmer/code/",
+    ):
         refused = client.post("/confirmer/", wrong | {"from": hostile})
         assert 'href="/acces/">Renoncer' in refused.content.decode(), hostile
 

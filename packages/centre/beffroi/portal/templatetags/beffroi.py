@@ -60,7 +60,10 @@ def given_up(context: template.RequestContext) -> str:
     or this one."""
     request = context["request"]
     came_from = request.POST.get("from") or request.GET.get("from") or request.headers.get("Referer", "")
-    path = urlsplit(came_from)._replace(scheme="", netloc="", fragment="").geturl()
+    try:
+        path = urlsplit(came_from)._replace(scheme="", netloc="", fragment="").geturl()
+    except ValueError:  # "http://[" is no address
+        path = ""
     # Of a page that is not there, the path may begin as the address of another site does: //other.example/
     is_ours = all(url_has_allowed_host_and_scheme(one, {request.get_host()}) for one in (came_from, path))
     return path if is_ours and not path.startswith(reverse("account_reauthenticate")) else reverse("access")
