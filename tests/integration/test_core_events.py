@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -13,7 +14,7 @@ from beffroi.core.events import registry, retention
 from beffroi.core.events import running as running_module
 from beffroi.core.events.models import ConsumerCursor, OutboxEvent, ParkedEvent
 from beffroi.core.events.outbox import publish
-from beffroi.core.events.registry import ConsumerNameTaken, Event, consumer, periodic
+from beffroi.core.events.registry import Consumer, ConsumerNameTaken, Event, Periodic, consumer, periodic
 from beffroi.core.events.running import BATCH, PARK_AFTER, TURN_S, run_forever, run_pending, run_periodic
 from beffroi.core.identity.models import Person
 from beffroi.core.planes import db as planes_db
@@ -182,6 +183,71 @@ def test_running_consumer_wakes_after_the_commit_and_runs_its_timers(running: Ca
     assert ticked.wait(PATIENCE_S)
     tell(1)
     assert arrived.wait(PATIENCE_S)
+
+
+@pytest.mark.usefixtures("committed")
+def test_a_consumer_of_another_lane_waits_for_no_timer_and_no_event(running: Callable[[], None]) -> None:
+    begun, arrived = threading.Semaphore(0), threading.Event()
+    waited: list[bool] = []
+
+    def slow(_event: Event | None = None) -> None:
+        begun.release()
+        waited.append(arrived.wait(PATIENCE_S))
+
+    periodic("tests.slow", PATIENCE_S, group=GROUP)(slow)
+    consumer(name="tests.slow_event", kinds=("test:slow",), group=GROUP, atomic=False)(slow)
+
+    @consumer(name="tests.quick", kinds=("test:told",), group=GROUP, lane="quick")
+    def quick(event: Event) -> None:
+        arrived.set()
+
+    tell(0, "test:slow")
+    running()
+    try:
+        assert begun.acquire(timeout=PATIENCE_S)
+        tell(1)
+        assert arrived.wait(PATIENCE_S)
+        assert begun.acquire(timeout=PATIENCE_S)
+    finally:
+        arrived.set()  # else what waits outlives a test that failed
+    assert all(waited)
+
+
+@pytest.mark.usefixtures("committed")
+def test_a_lane_that_ends_by_an_error_ends_its_process(config: Config) -> None:
+    @consumer(name="tests.crash", kinds=("test:told",), group=GROUP, lane="other")
+    def crash(event: Event) -> None:
+        raise Crash
+
+    tell(1)
+    with ThreadPoolExecutor(1) as pool, pytest.raises(Crash):
+        pool.submit(run_forever, GROUP, config, stop=threading.Event()).result(PATIENCE_S)
+
+
+def test_what_leads_to_a_decision_waits_for_nothing_else() -> None:
+    """No DNS of members' names, no mail that the centre sends, no engine that is asked."""
+    known: dict[str, Consumer | Periodic] = {**registry.consumers(), **registry.timers()}
+    lane = {name for name, one in known.items() if (one.group, one.lane) == ("main", registry.DECISIONS)}
+    assert lane == {
+        "boxes.facts",
+        "decisions.by_hand",
+        "decisions.effects",
+        "decisions.expiry",
+        "decisions.sparing",
+        "decisions.stages",
+        "decisions.unanswered",
+        "decisions.uses",
+        "drive.sightings",
+        "watch.addresses_of_names",
+        "watch.box_sightings",
+        "watch.login_attacks",
+        "watch.sightings",
+    }
+
+
+def test_a_withdrawal_waits_for_no_search_through_mailboxes() -> None:
+    lanes = {name: registry.timers()[name].lane for name in ("mail.search", "mail.unrecorded")}
+    assert registry.consumers()["mail.remediation"].lane not in lanes.values()
 
 
 def test_timers_that_drifted_apart_wake_their_process_together_from_then_on() -> None:

@@ -39,7 +39,7 @@ from beffroi.boxes import (
 from beffroi.boxes.models import Box, BoxNotice, FlowCount, RefusedDay
 from beffroi.core.events import outbox
 from beffroi.core.events.models import InboxFact
-from beffroi.core.events.registry import Event, consumer
+from beffroi.core.events.registry import DECISIONS, Event, consumer
 from beffroi.lib import clock
 from beffroi.lib.ids import new_id
 from beffroi.lib.limits import RateLimit
@@ -53,7 +53,7 @@ _sightings = RateLimit(burst=SIGHTINGS_BURST, per_s=SIGHTINGS_PER_S)
 _DECODER: msgspec.json.Decoder[Fact] = msgspec.json.Decoder(Fact)
 
 
-@consumer(name="boxes.facts", kinds=("fact:received",))
+@consumer(name="boxes.facts", kinds=("fact:received",), lane=DECISIONS)
 def take_in_fact(event: Event) -> None:
     row = InboxFact.objects.filter(pk=str(event.payload.get("fact_id", ""))).first()
     if row is None or not row.source.startswith("box_") or row.collectivite_id is None:

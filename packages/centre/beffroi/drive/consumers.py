@@ -10,6 +10,7 @@ from django.conf import settings
 from beffroi.core.audit import actions as audit
 from beffroi.core.communes import queries as communes
 from beffroi.core.events import Event, consumer, periodic
+from beffroi.core.events.registry import DECISIONS
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actions import end_sessions, revoke_app_password
 from beffroi.core.identity.actor import Actor
@@ -275,7 +276,7 @@ def revoke_given_up(event: Event) -> None:
         revoke_app_password(actor=Actor("person", told["person_id"], event.collectivite_id), app_password=one)
 
 
-@consumer(name="drive.sightings", kinds=("drive:found", "drive:frozen", "drive:alarm"))
+@consumer(name="drive.sightings", kinds=("drive:found", "drive:frozen", "drive:alarm"), lane=DECISIONS)
 def report_sighting(event: Event) -> None:
     """What the drive met is told to watch, whose rules decide for all communes."""
     if event.collectivite_id:

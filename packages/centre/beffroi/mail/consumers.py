@@ -42,6 +42,8 @@ from beffroi.mail.sending import queue
 
 RECOVERED_AT_ONCE = 500
 REMEDIATION_VERB = "mail:remediation"
+SEARCHES = "searches"
+"""Lane of what looks through mailboxes, seconds a round: no withdrawal waits for it."""
 
 
 class MailboxNotReady(Unavailable):
@@ -190,12 +192,12 @@ def sweep_unchecked() -> None:
     sweep.sweep()
 
 
-@periodic("mail.search", every_s=60.0, group="remediation")
+@periodic("mail.search", every_s=60.0, group="remediation", lane=SEARCHES)
 def search_unchecked() -> None:
     sweep.search()
 
 
-@periodic("mail.unrecorded", every_s=60.0, group="remediation")
+@periodic("mail.unrecorded", every_s=60.0, group="remediation", lane=SEARCHES)
 def search_unrecorded() -> None:
     sweep.look_for_unrecorded()
 

@@ -7,7 +7,7 @@ Purpose: a delivered copy without evidence is fetched by doveadm and scanned aga
          has no line is found by its evidence. Once a restore has put an older database in place, each mailbox is
          searched for all that came since then.
 Process: remediation. Bytes are passed on, never parsed here: on the mail path only rspamd parses. Copies are fetched
-         and scanned by some threads; the database is the main thread's alone.
+         and scanned by some threads, which touch no database. Searches run beside the sweep.
 Fails:   an engine away: tried again, with growing pauses, until it is settled.
 """
 

@@ -10,7 +10,7 @@ from beffroi_protocol.indicators import Kind
 from beffroi.core.communes.queries import collectivite_of_domain
 from beffroi.core.decisions import queries as decisions
 from beffroi.core.events import outbox, periodic
-from beffroi.core.events.registry import Event, consumer
+from beffroi.core.events.registry import DECISIONS, Event, consumer
 from beffroi.core.identity import administrators, failures, sign_ins
 from beffroi.lib.ids import new_id
 from beffroi.watch import actions, clustering, login_attacks, shared_addresses, witnesses
@@ -33,21 +33,21 @@ def refresh_shared_addresses() -> None:
     shared_addresses.refresh()
 
 
-@consumer(name="watch.sightings", kinds=("sighting:reported",), prepare=_landing)
+@consumer(name="watch.sightings", kinds=("sighting:reported",), lane=DECISIONS, prepare=_landing)
 def take_in_sighting(event: Event, landing: dict[str, list[str]]) -> None:
     sighting_id = event.payload.get("sighting_id")
     if isinstance(sighting_id, str) and 0 < len(sighting_id) <= 40:
         actions.take_in(sighting_id=sighting_id, payload=event.payload, landing=landing)
 
 
-@consumer(name="watch.box_sightings", kinds=("sighting:from_box",))
+@consumer(name="watch.box_sightings", kinds=("sighting:from_box",), lane=DECISIONS)
 def take_in_sighting_of_box(event: Event) -> None:
     """For themselves, so that people's, engines' and devices' sightings do not wait behind those of hundreds of boxes.
     They hold no links, whose names would be resolved."""
     take_in_sighting(event, {})
 
 
-@consumer(name="watch.addresses_of_names", kinds=("decision:ended", "decision:review"))
+@consumer(name="watch.addresses_of_names", kinds=("decision:ended", "decision:review"), lane=DECISIONS)
 def open_addresses_of_name(event: Event) -> None:
     """A name that passes again is reached by its addresses. At the end of its time theirs is over for long."""
     told = event.payload
@@ -66,7 +66,7 @@ def _failure(event: Event) -> login_attacks.Failure:
     return login_attacks.Failure(account, login_attacks.DEPARTEMENT, at_s, nobody, address)
 
 
-@consumer(name="watch.login_attacks", kinds=(failures.KIND,))
+@consumer(name="watch.login_attacks", kinds=(failures.KIND,), lane=DECISIONS)
 def count_failed_sign_in(event: Event) -> None:
     """Report an address as soon as what failed from it can only be guessing."""
     failure = _failure(event)

@@ -20,11 +20,11 @@ from beffroi.core.decisions import (
 )
 from beffroi.core.decisions.models import Decision, IndicatorList
 from beffroi.core.events import periodic
-from beffroi.core.events.registry import Event, consumer
+from beffroi.core.events.registry import DECISIONS, Event, consumer
 from beffroi.core.identity.actor import Actor
 
 
-@periodic("decisions.expiry", every_s=1.0)
+@periodic("decisions.expiry", every_s=1.0, lane=DECISIONS)
 def expire() -> None:
     actions.expire_due()
     exceptions.expire_due()
@@ -32,12 +32,12 @@ def expire() -> None:
     never_again.expire_due()
 
 
-@periodic("decisions.stages", every_s=5.0)
+@periodic("decisions.stages", every_s=5.0, lane=DECISIONS)
 def move_stages() -> None:
     staging.tick()
 
 
-@periodic("decisions.unanswered", every_s=60.0)
+@periodic("decisions.unanswered", every_s=60.0, lane=DECISIONS)
 def empty_the_queue() -> None:
     staging.lapse_unanswered()
 
@@ -49,7 +49,7 @@ def close_what_a_list_names(event: Event) -> None:
         exceptions.end_listed(row, actor=Actor.system("decisions.lists"))
 
 
-@consumer(name="decisions.effects", kinds=("box:flows_counted", "box:looked_back"))
+@consumer(name="decisions.effects", kinds=("box:flows_counted", "box:looked_back"), lane=DECISIONS)
 def count_effect(event: Event) -> None:
     """``count`` flows or look-ups of ``entry_id``: refused in a direction, or found on ``days`` days before."""
     entry_id, count = event.payload.get("entry_id"), event.payload.get("count")
@@ -63,7 +63,7 @@ def count_effect(event: Event) -> None:
     staging.note_effect(decision_id=entry_id[:40], collectivite_id=event.collectivite_id, **counts)
 
 
-@consumer(name="decisions.uses", kinds=("box:flows_counted", "box:looked_back"), atomic=False)
+@consumer(name="decisions.uses", kinds=("box:flows_counted", "box:looked_back"), lane=DECISIONS, atomic=False)
 def note_use(event: Event) -> None:
     """What a list names and a town hall met before, or was refused. Runs again after a crash, to the same end."""
     told = event.payload
@@ -87,14 +87,14 @@ def note_use(event: Event) -> None:
         sparing.judge(indicator)
 
 
-@consumer(name="decisions.sparing", kinds=("decision:activated",))
+@consumer(name="decisions.sparing", kinds=("decision:activated",), lane=DECISIONS)
 def end_what_would_let_it_pass(event: Event) -> None:
     decision = Decision.objects.filter(pk=str(event.payload.get("decision_id", ""))).first()
     if decision is not None:
         sparing.end_touched(decision)
 
 
-@consumer(name="decisions.by_hand", kinds=("approval:granted",))
+@consumer(name="decisions.by_hand", kinds=("approval:granted",), lane=DECISIONS)
 def block_by_hand(event: Event) -> None:
     """Two administrators agreed: what was asked for is blocked, not what rows say later."""
     payload = event.payload.get("payload")

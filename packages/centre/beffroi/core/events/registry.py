@@ -16,6 +16,9 @@ from django.utils.module_loading import autodiscover_modules
 
 from beffroi.lib.errors import BeffroiError
 
+DECISIONS = "decisions"
+"""Lane of all that leads to a decision or ends one: nothing in it asks DNS at length, an engine or a mail server."""
+
 
 class ConsumerNameTaken(BeffroiError):
     """Two consumers or timers are named {}: their cursors would mix."""
@@ -41,6 +44,7 @@ class Consumer:
     name: str
     kinds: tuple[str, ...]
     group: str
+    lane: str
     function: Callable[..., None]
     prepare: Callable[[Event], Any] | None
     atomic: bool
@@ -51,6 +55,7 @@ class Periodic:
     name: str
     every_s: float
     group: str
+    lane: str
     function: Callable[[], object]
 
 
@@ -80,29 +85,34 @@ def consumer[F: Callable[..., None]](
     name: str,
     kinds: tuple[str, ...],
     group: str = "main",
+    lane: str = "",
     prepare: Callable[[Event], Any] | None = None,
     atomic: bool = True,
 ) -> Callable[[F], F]:
     """Register ``f(event)`` for these kinds; ``name`` is for ever, since the cursor is kept under it.
 
+    ``lane``: what shares one runs one after another; each lane of a group has a thread of its own in its process.
     ``prepare``: does slow work (DNS, HTTP) before the transaction; its result is passed as ``f(event, prepared)``.
     ``atomic`` False: ``f`` runs outside of any transaction and may run again after a crash.
     """
 
     def register(function: F) -> F:
         _claim(name, _consumers.get(name), function)
-        _consumers[name] = Consumer(name, kinds, group, function, prepare, atomic)
+        _consumers[name] = Consumer(name, kinds, group, lane, function, prepare, atomic)
         return function
 
     return register
 
 
-def periodic[F: Callable[[], object]](name: str, every_s: float, group: str = "main") -> Callable[[F], F]:
-    """Register ``f()`` to run about every ``every_s`` seconds in the process of ``group``, and once at its start."""
+def periodic[F: Callable[[], object]](
+    name: str, every_s: float, group: str = "main", *, lane: str = ""
+) -> Callable[[F], F]:
+    """Register ``f()`` to run about every ``every_s`` seconds in the process of ``group``, and once at its start.
+    ``lane``: as of ``consumer``."""
 
     def register(function: F) -> F:
         _claim(name, _timers.get(name), function)
-        _timers[name] = Periodic(name, every_s, group, function)
+        _timers[name] = Periodic(name, every_s, group, lane, function)
         return function
 
     return register

@@ -15,6 +15,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 from django.db import DatabaseError, OperationalError, close_old_connections, connection, transaction
@@ -33,8 +34,7 @@ PARK_AFTER = 8
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 60.0
 TURN_S = 0.1
-"""So long, and to the end of the event in hand, a consumer works before the others have their turn: a decision never
-waits for somebody else's backlog."""
+"""So long, and to the end of the event in hand, a consumer works before the others of its lane have their turn."""
 TOGETHER_S = 0.2
 log = logging.getLogger("beffroi.events")
 
@@ -63,19 +63,40 @@ def run_periodic(group: str) -> None:
 
 
 def run_forever(group: str, config: Config, *, stop: threading.Event | None = None) -> None:
-    """Consume and run timers until SIGTERM or ``stop``; finishes the event in hand first."""
+    """Consume and run timers until SIGTERM or ``stop``; finishes the events in hand first. Each lane has a thread of
+    its own, so that none waits for another; one that ends by an error ends all."""
     stopping = stop or threading.Event()
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stopping.set())
-    due = {timer.name: 0.0 for timer in timers().values() if timer.group == group}
-    waiting = {one.name: 0.0 for one in _of(group)}  # consumers that may have something, and from when on
+    known: list[Consumer | Periodic] = [*consumers().values(), *timers().values()]
+    lanes = sorted({one.lane for one in known if one.group == group} - {""})
+
+    def run(lane: str) -> None:
+        try:
+            _run_lane(group, lane, config, stopping)
+        finally:
+            stopping.set()
+            connection.close()
+
+    with ThreadPoolExecutor(max(1, len(lanes)), group) as pool:
+        threads = [pool.submit(run, lane) for lane in lanes]
+        run("")
+    for thread in threads:
+        thread.result()
+
+
+def _run_lane(group: str, lane: str, config: Config, stopping: threading.Event) -> None:
+    own = [one for one in _of(group) if one.lane == lane]
+    due = {timer.name: 0.0 for timer in timers().values() if (timer.group, timer.lane) == (group, lane)}
+    waiting = {one.name: 0.0 for one in own}  # consumers that may have something, and from when on
     seen = -1
-    with Waker(config.run, group) as waker, Listener(config.database, waker):
-        log.info("consumers of group %s: %s", group, ", ".join(waiting) or "none")
+    called = f"{group}-{lane}" if lane else group
+    with Waker(config.run, called) as waker, Listener(config.database, waker):
+        log.info("consumers of %s: %s", called, ", ".join(waiting) or "none")
         while not stopping.is_set():
             seen, kinds = _news(seen)
-            waiting |= {one.name: 0.0 for one in _of(group) if kinds.intersection(one.kinds)}
+            waiting |= {one.name: 0.0 for one in own if kinds.intersection(one.kinds)}
             for name in [name for name, moment in waiting.items() if moment <= time.monotonic()]:
                 if stopping.is_set():
                     break
