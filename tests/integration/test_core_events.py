@@ -245,6 +245,15 @@ def test_what_leads_to_a_decision_waits_for_nothing_else() -> None:
     }
 
 
+def test_who_leaves_is_shut_out_while_timers_wait_for_answers() -> None:
+    """Each ask of Dovecot takes up to 30 s, a mail to Postfix 60 s, a name server a second."""
+    lanes = {
+        registry.timers()[name].lane for name in ("mail.departures", "notices", "watch.shared_addresses")
+    }
+    shut_out = ("mail.app_passwords", "mail.mailboxes", "drive.members", "drive.app_passwords")
+    assert not lanes & {registry.consumers()[name].lane for name in shut_out}
+
+
 def test_a_withdrawal_waits_for_no_search_through_mailboxes() -> None:
     lanes = {name: registry.timers()[name].lane for name in ("mail.search", "mail.unrecorded")}
     assert registry.consumers()["mail.remediation"].lane not in lanes.values()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.utils import translation
 
 from beffroi.core.events import Event, consumer, periodic
+from beffroi.core.events.registry import ANSWERS
 from beffroi.leaving.actions import CHANGED
 from beffroi.mail.held import notices
 from beffroi.portal import (
@@ -73,7 +74,7 @@ COMPOSE = {
 }
 
 
-@periodic("notices", every_s=5.0)
+@periodic("notices", every_s=5.0, lane=ANSWERS)
 def send_notices() -> None:
     with translation.override(LANGUAGE):
         notices.send_due(lambda row, mailbox: COMPOSE[row.about](row, mailbox))

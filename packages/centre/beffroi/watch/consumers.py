@@ -10,7 +10,7 @@ from beffroi_protocol.indicators import Kind
 from beffroi.core.communes.queries import collectivite_of_domain
 from beffroi.core.decisions import queries as decisions
 from beffroi.core.events import outbox, periodic
-from beffroi.core.events.registry import DECISIONS, Event, consumer
+from beffroi.core.events.registry import ANSWERS, DECISIONS, Event, consumer
 from beffroi.core.identity import administrators, failures, sign_ins
 from beffroi.lib.ids import new_id
 from beffroi.watch import actions, clustering, login_attacks, shared_addresses, witnesses
@@ -28,7 +28,7 @@ def _landing(event: Event) -> dict[str, list[str]]:
     return actions.resolve(clustering.read(pairs if isinstance(pairs, list) else []))
 
 
-@periodic("watch.shared_addresses", every_s=60.0)
+@periodic("watch.shared_addresses", every_s=60.0, lane=ANSWERS)
 def refresh_shared_addresses() -> None:
     shared_addresses.refresh()
 

@@ -18,6 +18,8 @@ from beffroi.lib.errors import BeffroiError
 
 DECISIONS = "decisions"
 """Lane of all that leads to a decision or ends one: nothing in it asks DNS at length, an engine or a mail server."""
+ANSWERS = "answers"
+"""Lane of timers that do: what ends somebody's access waits for none of them."""
 
 
 class ConsumerNameTaken(BeffroiError):

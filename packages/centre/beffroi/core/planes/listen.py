@@ -1,7 +1,8 @@
 """On PostgreSQL, wake a process on another machine: LISTEN, and each notification becomes a datagram to its own socket.
 
 Purpose: ``wake`` reaches the processes of one machine; those of another would start at their next poll only.
-Process: stream, and each lane of worker, remediation and the like: one thread and one connection. On SQLite there is no other machine.
+Process: stream, and each lane of worker, remediation and the like: one thread and one connection. On SQLite there is
+         no other machine.
 Input:   the notification carries nothing; whoever is woken reads the outbox.
 Fails:   open; without a connection (or behind a pooler that lets no LISTEN through) the poll of a second remains.
 Source:  postgresql.org/docs/17/sql-notify.html: sent at commit, equal ones of one transaction count once.

@@ -23,7 +23,7 @@ from beffroi.mail.held.models import Notice
 from beffroi.mail.models import Mailbox
 
 BATCH = 25
-"""Mails a round: what else the worker does waits for no more."""
+"""Mails a round: the other timers of its lane wait for no more."""
 SOON, LATER = timedelta(seconds=15), timedelta(hours=1)
 """Tried again after a failure; by a mailbox that is full."""
 GIVE_UP = timedelta(days=7)

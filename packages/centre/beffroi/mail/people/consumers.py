@@ -5,6 +5,7 @@ the engines have ended it. Process: worker."""
 from __future__ import annotations
 
 from beffroi.core.events import Event, consumer, periodic
+from beffroi.core.events.registry import ANSWERS
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.queries import who_left
 from beffroi.mail import actions as mail
@@ -34,6 +35,6 @@ def close_mailboxes(event: Event) -> None:
         mail.close_mailbox(actor=SYSTEM, mailbox=mailbox)
 
 
-@periodic("mail.departures", every_s=1.0)
+@periodic("mail.departures", every_s=1.0, lane=ANSWERS)
 def confirm_departures() -> None:
     leaving.confirm_waiting()
