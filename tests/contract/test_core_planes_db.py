@@ -206,3 +206,29 @@ def test_database_that_does_not_answer_is_unavailable(tmp_path: Path) -> None:
 def test_other_database_address_is_refused_by_name() -> None:
     with pytest.raises(DatabaseUnknown, match="not mysql"):
         connect("mysql://x")
+
+
+def test_a_thread_that_waits_to_write_comes_before_one_that_writes_again(tmp_path: Path) -> None:
+    first, second = (
+        sqlite3.connect(tmp_path / "one.sqlite", isolation_level=None, check_same_thread=False) for _ in "ab"
+    )
+    asked, order = threading.Event(), list[str]()
+    second.set_trace_callback(lambda sql: asked.set() if sql == "BEGIN IMMEDIATE" else None)
+
+    def wait() -> None:
+        write_lock.begin(second)
+        order.append("waited")
+        second.execute("COMMIT")
+
+    write_lock.begin(first)
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    assert asked.wait(PATIENCE_S)
+    first.execute("COMMIT")
+    write_lock.begin(first)
+    order.append("again")
+    first.execute("COMMIT")
+    waiting.join(PATIENCE_S)
+    assert order == ["waited", "again"]
+    first.close()
+    second.close()
