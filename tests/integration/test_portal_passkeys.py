@@ -226,7 +226,10 @@ def test_a_key_confirms_an_action_when_it_asked_its_owner(beaune: Any) -> None:
     for verified, opened in ((False, False), (True, True)):
         options = written(client.get("/confirmer/cle/"))["request_options"]
         answer = json.dumps(key.get(options, verified=verified))
-        client.post("/confirmer/cle/", {"credential": answer, "next": "/acces/mot-de-passe/"})
+        sent = client.post(
+            "/confirmer/cle/", {"credential": answer, "next": "/acces/mot-de-passe/"}, follow=True
+        )
+        assert ("Utilisez votre mot de passe ou un code." in sent.content.decode()) is not opened
         assert (client.get("/acces/mot-de-passe/").status_code == 200) is opened
 
 

@@ -68,9 +68,10 @@ class _Assertion(forms.Form):
         except ValidationError as error:
             raise error if error.code == "too_many_login_attempts" else _refusal() from None
         if self.owner_asked and not verified:
-            raise ValidationError(
-                _("Cette clé n’a demandé ni code PIN, ni empreinte, ni visage. Utilisez votre mot de passe.")
+            refused = _(
+                "Cette clé n’a demandé ni code PIN, ni empreinte, ni visage. Utilisez votre mot de passe ou un code."
             )
+            raise ValidationError(refused)
         return found
 
 
