@@ -18,9 +18,9 @@ from django.conf import settings
 from django.test import Client
 
 from tests.conftest import Commune
-from tests.drive_pages import Drive, client, drive
+from tests.drive_pages import Drive, drive
 from tests.fixtures_portal import no_door
-from tests.integration.test_drive_version_delete_pages import DONE, asked, history, written
+from tests.integration.test_drive_version_delete_pages import DONE, asked, client, history, written
 
 __all__ = ["client", "drive", "no_door"]
 pytestmark = pytest.mark.django_db
