@@ -403,7 +403,7 @@ def test_a_commune_reads_of_its_own_box_only(
         box.serial,
         "Installation",
         "service chiffré",
-        "poste-4XW9B demande au boîtier bien plus d’adresses",
+        "poste-4XW9B demande bien plus d’adresses",
         dhcp,
         flood,
         spoof,
