@@ -174,6 +174,7 @@ def test_a_new_box_finds_out_where_it_stands_and_shows_its_page(tmp_path: Path) 
 
 def nobody_else_gets_an_address_in_use(place: Site, machine: Machine, address: str) -> None:
     """Also after its server of addresses was started again, or has crashed; and where the disk takes nothing."""
+    assert machine.tell("stat -c '%a %U' /run/beffroi-box-leases").stdout == "700 systemd-network\n"
     networkd = "systemd-networkd.service"
     cards = (b"\6\0\0\0\0" + bytes([number]) for number in itertools.count())
     frees = (str(one) for one in IPv4Interface(f"{address}/20").network.hosts() if str(one) != address)
