@@ -101,7 +101,7 @@ def carry_out(erasure: CommuneErasure, turns: int = 12) -> CommuneErasure:
         CommuneErasure.objects.filter(pk=erasure.pk).update(next_run_at=clock.now())
         Erasure.objects.update(next_run_at=clock.now())
         erasing.work()
-        children.work(settings.BEFFROI)
+        children.work(settings.BEFFROI, clock.paced_now())
         erasure.refresh_from_db()
         if erasure.state == CommuneErasure.State.DONE:
             break

@@ -105,7 +105,7 @@ def test_an_export_holds_what_is_professional_and_archives_can_check_it(
     export = actions.ask_export(actor=beaune.referent, mailbox=box)
     with pytest.raises(Conflict):
         actions.ask_export(actor=beaune.referent, mailbox=box)
-    children.work(post.config)
+    children.work(post.config, clock.paced_now())
     export.refresh_from_db()
     assert (export.state, export.done, export.total, export.left_out) == ("ready", 190, 190, 10)
     lies = actions.path_of(post.config, export.id)
@@ -144,7 +144,7 @@ def test_a_mailbox_that_is_open_again_is_not_exported_and_stays_open(
     export = actions.ask_export(actor=beaune.referent, mailbox=box)
     mail.reopen_mailbox(actor=beaune.referent, mailbox=box)
     run_pending("main")
-    children.work(post.config)
+    children.work(post.config, clock.paced_now())
     export.refresh_from_db()
     assert (export.state, export.error) == ("failed", "open")
     assert len(held(post, box)["INBOX"]) == 121 and not list(places.iterdir())
@@ -169,7 +169,7 @@ def test_an_erased_mailbox_opens_nowhere_any_more(  # noqa: PLR0917
     erasure = granted(box, beaune, administrator)
 
     # Without the keeper: the key goes, the files wait.
-    children.work(post.config)
+    children.work(post.config, clock.paced_now())
     erasure.refresh_from_db()
     assert (erasure.state, erasure.waits_for, home.exists()) == ("erasing", "backup", True)
     assert (erasure.mails, erasure.private, erasure.hidden) == (202, 10, 0)
@@ -213,7 +213,7 @@ def _key(box: Mailbox) -> str:
 def _until_done(post: Post, erasure: Erasure) -> None:
     def done() -> bool:
         Erasure.objects.update(next_run_at=clock.now())
-        children.work(post.config)
+        children.work(post.config, clock.paced_now())
         erasure.refresh_from_db()
         return erasure.state == "done"  # "backup" while the keeper makes a backup of its own
 
@@ -227,7 +227,7 @@ def test_an_erasure_waits_for_dovecot_and_nothing_is_lost_before_its_time(
     box = old(closed(post, beaune, "attend"))
     erasure = granted(box, beaune, administrator)
     Erasure.objects.update(due_at=clock.now() + timedelta(hours=1))
-    children.work(post.config)
+    children.work(post.config, clock.paced_now())
     erasure.refresh_from_db()
     assert (erasure.state, erasure.begun_at) == ("granted", None), "it can be called back until then"
     erasures.call_back(actor=beaune.referent, erasure=erasure)
@@ -243,7 +243,7 @@ def test_an_export_that_is_killed_is_made_again_and_nothing_half_is_shown(
     export = actions.ask_export(actor=beaune.referent, mailbox=box)
 
     for times in (1, 2):
-        child = child_process.start(post.config, "closing")
+        child = child_process.start(post.config, "closing", str(clock.epoch_s()))
         while True:  # stopped while it is looked at: between the look and its end it would otherwise be done
             child.send_signal(signal.SIGSTOP)
             export.refresh_from_db()
@@ -259,7 +259,7 @@ def test_an_export_that_is_killed_is_made_again_and_nothing_half_is_shown(
         assert not actions.path_of(post.config, export.id).exists()
         with pytest.raises(actions.ExportOver):
             actions.download(actor=beaune.referent, export=export)
-    children.work(post.config)
+    children.work(post.config, clock.paced_now())
     export.refresh_from_db()
     assert (export.state, export.done, export.attempts) == ("ready", 190, 3)
     assert [one.name for one in places.iterdir()] == [f"{export.id}.sealed"]
@@ -281,13 +281,13 @@ def test_a_full_disk_is_said_and_an_export_leaves_room_for_mail(
                 room = shutil.disk_usage(small_disk).free
                 (small_disk / "ballast").write_bytes(b"x" * (room - 16384))
             export = actions.ask_export(actor=beaune.referent, mailbox=box)
-            children.work(post.config)
+            children.work(post.config, clock.paced_now())
             export.refresh_from_db()
             assert (export.state, export.error, export.key) == ("failed", "disk", "")
             assert not list(small_disk.glob("exp_*"))
         (small_disk / "ballast").unlink()
         again = actions.ask_export(actor=beaune.referent, mailbox=box)
-        children.work(post.config)
+        children.work(post.config, clock.paced_now())
         again.refresh_from_db()
         assert again.state == "ready"
     finally:
@@ -301,7 +301,7 @@ def test_an_erasure_that_is_killed_has_the_key_or_has_begun(
     box = old(closed(post, beaune, "interrompu"))
     erasure, rng = granted(box, beaune, administrator), random.Random(20261126)
     for _ in range(5):
-        child = child_process.start(post.config, "closing")
+        child = child_process.start(post.config, "closing", str(clock.epoch_s()))
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(rng.uniform(1.0, 4.0))
         child.kill()

@@ -149,6 +149,22 @@ def test_a_purge_that_fails_is_told_at_once_and_one_that_does_not_run_after_36_h
     assert "has not ended for 37 hours" in late and "./beffroi retention run" in late
 
 
+def test_a_clock_that_jumped_purges_nothing_before_it_has_stood_for_an_hour() -> None:
+    def states() -> list[str]:
+        for _ in range(100):
+            consumers.purge()
+        return [str(one.state) for one in RetentionRun.objects.order_by("id")]
+
+    assert states() == ["done"]
+    Session.objects.create(
+        session_key="tomorrow", session_data="", expire_date=clock.now() + timedelta(days=1)
+    )
+    with clock.jumped(2 * DAY_S):
+        assert states() == ["done"] and Session.objects.exists()
+        with clock.shifted(clock.BELIEVED_AFTER_S + 60):
+            assert states() == ["done", "done"] and not Session.objects.exists()
+
+
 def test_a_run_that_a_clock_ahead_dated_hides_no_purge_that_is_late_since() -> None:
     with clock.jumped(400 * DAY_S):
         actions.go_on(actions.begin(clock_confirmed_by="root"))

@@ -13,8 +13,10 @@ from beffroi.leaving import erasing
 from beffroi.leaving import queries as leaving
 from beffroi.leaving.models import CommuneErasure
 from beffroi.lib import clock
+from beffroi.lib.config import Config
 from beffroi.mail import actions as mail
 from beffroi.mail import deleted, outgoing, sendings
+from beffroi.mail.closing import children as closing_children
 from beffroi.mail.closing import erasing as erasing_mail
 from beffroi.mail.closing import erasures
 from beffroi.mail.closing import queries as closing
@@ -94,11 +96,28 @@ def test_exports_and_erasures_go_on(box: Mailbox) -> None:
     erasure = Erasure.objects.create(
         **rows, approval_id="-", asked_by="tests", state=state, due_at=clock.now(), next_run_at=ahead(60)
     )
-    assert closing.due_erasures().get() == erasure
+    assert closing.due_erasures(clock.now()).get() == erasure
     Erasure.objects.update(next_run_at=clock.now() + timedelta(seconds=60))
-    assert not closing.due_erasures().exists()
+    assert not closing.due_erasures(clock.now()).exists()
     Erasure.objects.update(next_run_at=ahead(60), due_at=ahead(60))
-    assert not closing.due_erasures().exists(), "the time to call it back is no pause"
+    assert not closing.due_erasures(clock.now()).exists(), "the time to call it back is no pause"
+
+
+def test_a_clock_that_jumped_leaves_the_day_in_which_an_erasure_is_called_back(
+    box: Mailbox, config: Config
+) -> None:
+    clock.paced()
+    granted = Erasure.objects.create(
+        mailbox_id=box.id, collectivite_id=box.collectivite_id, approval_id="-", asked_by="tests",
+        state=Erasure.State.GRANTED, due_at=clock.now() + timedelta(days=1), next_run_at=clock.now(),
+    )  # fmt: skip
+    with clock.jumped(2 * 86400):
+        assert not closing_children.step()
+        closing_children.work(config, clock.paced_now())
+        granted.refresh_from_db()
+        assert granted.state == Erasure.State.GRANTED
+        with clock.shifted(clock.BELIEVED_AFTER_S + 60):
+            assert closing.due_erasures(clock.paced_now()).get() == granted
 
 
 def test_the_erasure_of_a_collectivite_goes_on(beaune: Commune) -> None:
@@ -217,7 +236,7 @@ def test_a_mailbox_that_was_closed_by_then_goes_with_its_collectivite(
     said = {"approval_id": approval.id, "asked_by": "tests", "decided_by": "others", "visa": "AD21"}
     for _ in range(2):
         erasures.granted_with_all(box.collectivite_id, **said)
-        for one in closing.due_erasures():
+        for one in closing.due_erasures(clock.now()):
             erasing_mail.run(one)
     assert Erasure.objects.get().state == Erasure.State.ERASING, "begun once, and not called back each minute"
 

@@ -247,6 +247,10 @@ def test_nothing_deleted_goes_for_good_while_the_clock_is_in_doubt(
     monkeypatch.setattr(retention, "trusted_now", lambda now: now)
     assert deleted.purge() == 1 and len(asked) == 1
     assert deleted.purge() == 0  # once a day
+    with clock.jumped(2 * 86400):
+        assert deleted.purge() == 0
+        with clock.shifted(clock.BELIEVED_AFTER_S + 60):
+            assert deleted.purge() == 1, "it has stood for an hour"
 
 
 def test_the_command_shows_and_gives_room(

@@ -134,12 +134,12 @@ def test_an_erasure_needs_thirty_days_a_visa_and_can_be_called_back(
     granted = erasures.grant(actor=administrator, erasure=erasure, visa=" AD21  2026-114 ")
     assert granted.visa == "AD21 2026-114" and granted.due_at is not None
     assert granted.due_at > clock.now() + timedelta(hours=23)
-    assert not queries.due_erasures().exists(), "a day to call it back"
+    assert not queries.due_erasures(clock.paced_now()).exists(), "a day to call it back"
     with pytest.raises(Conflict):
         erasures.grant(actor=administrator, erasure=erasure, visa="AD21 2026-115")
     erasures.call_back(actor=beaune.referent, erasure=erasure)
     Erasure.objects.update(due_at=clock.now())
-    assert not queries.due_erasures().exists()
+    assert not queries.due_erasures(clock.paced_now()).exists()
     again = erasures.ask(actor=beaune.referent, mailbox=box)
     erasures.refuse(actor=administrator, erasure=again, reason="Les registres manquent")
     assert Approval.objects.get(pk=again.approval_id).state == "refused"
@@ -173,7 +173,7 @@ def test_an_erasure_is_not_of_a_mailbox_that_was_open_in_between(
     mail.close_mailbox(actor=beaune.referent, mailbox=box)
     if granted:
         Erasure.objects.update(due_at=clock.now())
-        children.work(settings.BEFFROI)
+        children.work(settings.BEFFROI, clock.paced_now())
         erasure.refresh_from_db()
         assert erasure.state == "withdrawn"
     else:

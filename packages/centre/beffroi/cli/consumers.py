@@ -7,6 +7,7 @@ Process: the Python user; no listener. If it dies, events wait in the outbox.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import django
 
@@ -39,12 +40,12 @@ def import_(arguments: Sequence[str]) -> int:
     return children.child(load(), arguments[0])
 
 
-def closing(_arguments: Sequence[str]) -> int:
-    """A child of ``worker``."""
+def closing(arguments: Sequence[str]) -> int:
+    """A child of ``worker``, which says its time: UTC epoch seconds."""
     django.setup()
     from beffroi.mail.closing import children  # noqa: PLC0415
 
-    return children.child(load())
+    return children.child(load(), datetime.fromtimestamp(int(arguments[0]), UTC))
 
 
 def _run(group: str) -> int:

@@ -158,7 +158,7 @@ def _record(actor: Actor, mailbox: Mailbox, message_ids: Sequence[str], count: i
 def purge() -> int:
     """Take away for good what was deleted more than 30 days ago, and give the disk its room back, for some mailboxes
     whose day it is; return how many. Errors: DoveadmUnavailable."""
-    config, now = settings.BEFFROI, clock.now()
+    config, now = settings.BEFFROI, clock.paced_now()
     due = MailboxRoom.objects.filter(Q(purged_at=None) | turns.over("purged_at", now, PURGE_EVERY)).order_by(
         "purged_at", "pk"
     )

@@ -71,7 +71,7 @@ def begin(*, clock_confirmed_by: str = "") -> RetentionRun:
     A run under way keeps the cut-offs of its begin, whatever the clock says since.
     Errors: ClockInDoubt; that is a run too, refused, and kept in the audit log.
     """
-    now = clock.now()
+    now = clock.now() if clock_confirmed_by else clock.paced_now()
     with transaction.atomic():
         outbox.serialise()
         running = RetentionRun.objects.filter(state=_State.RUNNING).first()
@@ -100,7 +100,7 @@ def begin(*, clock_confirmed_by: str = "") -> RetentionRun:
 
 def is_due() -> bool:
     """Whether a run is under way, or none began within a day of now, before or after."""
-    now = clock.now()
+    now = clock.paced_now()
     recent = RetentionRun.objects.filter(started_at__gt=now - EVERY, started_at__lt=now + EVERY)
     return not recent.exists() or RetentionRun.objects.filter(state=_State.RUNNING).exists()
 

@@ -5,7 +5,8 @@ Rule:    time is trusted as far as it can be walked from what is known in steps 
          or behind by more than a day, deletes nothing until a person confirms it.
 Attack:  a clock ten years ahead (a wrong time source, a dead battery, an intruder) would make everything old at once.
          Checkpoints that such a clock itself signed are out of reach of the last sound one.
-Limits:  a jump of at most the allowed step purges so many days early; who holds root needs no clock to delete.
+Limits:  a jump of at most the allowed step purges so many days early once it has stood for an hour; who holds root
+         needs no clock to delete.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import subprocess
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 
@@ -35,30 +35,32 @@ def step() -> bool:
         _running = None
         if status:
             log.error("closing: the child ended with status %s; it is taken up again", status)
-    if queries.due_exports().exists() or queries.due_erasures().exists():
-        _running = child_process.start(settings.BEFFROI, "closing")
+    now = clock.paced_now()
+    if queries.due_exports().exists() or queries.due_erasures(now).exists():
+        # A new process takes the clock as it is: it is told until when erasures are due.
+        _running = child_process.start(settings.BEFFROI, "closing", str(int(now.timestamp())))
     return _running is not None
 
 
-def child(config: Config) -> int:
-    """The child's whole life. Django is set up."""
+def child(config: Config, now: datetime) -> int:
+    """The child's whole life. Django is set up. ``now``: as its parent counts."""
     child_process.settle()
     with opened_lock(config.run / "closing.lock") as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return 0  # another one is at it
-        work(config)
+        work(config, now)
     return 0
 
 
-def work(config: Config) -> None:
+def work(config: Config, now: datetime) -> None:
     """All that is due. The caller holds the lock."""
     exporting.forget_drafts(config)
     projections.forget_closed(config)
     while (export := queries.due_exports().first()) is not None:
         exporting.run(export)
-    for erasure in queries.due_erasures():
+    for erasure in queries.due_erasures(now):
         # One that breaks off keeps the others waiting no longer than this.
         again = clock.now() + timedelta(seconds=erasing.AGAIN_S)
         Erasure.objects.filter(pk=erasure.pk).update(next_run_at=again)
