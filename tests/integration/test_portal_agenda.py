@@ -282,6 +282,21 @@ def test_what_was_answered_is_one_line_and_is_not_asked_again_by_the_shared_cale
     assert told.count("<strong>Finances</strong>") == 1 and "Peut-être" in told
 
 
+def test_who_was_not_told_that_it_is_off_is_named(beaune: Commune) -> None:
+    """No mail leaves here: a mailbox without its server."""
+    own_mailbox(beaune)
+    agent = portal_client(beaune.agent_membership)
+    said = agent.post(
+        "/agenda/ajouter/", {**CONSEIL, "guests": "maire@nuits.test"}, follow=True
+    ).content.decode()
+    assert "Recommencez dans quelques minutes" in said
+    gone = path_of(agent) + "supprimer/"
+    etag = re.search(r'name="etag" value="([^"]+)"', agent.get(gone).content.decode())
+    assert etag is not None
+    said = agent.post(gone, {"etag": etag[1].replace("&quot;", '"')}, follow=True).content.decode()
+    assert "Prévenez vous-même maire@nuits.test." in said and "Recommencez" not in said
+
+
 def test_an_elu_reads_the_shared_calendar_and_a_dpo_does_not(beaune: Commune) -> None:
     agent = portal_client(beaune.agent_membership)
     add(agent)

@@ -177,3 +177,18 @@ def test_another_commune_has_no_such_room(agent: Client, nuits: Commune) -> None
 def test_a_room_takes_no_contact_and_no_file(agent: Client, address: str) -> None:
     answer = agent.post(address, {"calendar": ROOM, "family": "Martin", "given": "Anne"})
     assert answer.status_code in (400, 403)
+
+
+def test_a_room_is_looked_at_alone(agent: Client, beaune: Commune, nuits: Commune) -> None:
+    agent.post("/agenda/ajouter/", trip())
+    agent.post("/agenda/ajouter/", trip(title="Conseil municipal", calendar="commun"))
+    month = trip()["day"][:7]
+    alone = plain(agent.get(f"/agenda/?mois={month}&salle={ROOM}"))
+    assert "Sortie des aînés</strong>" in alone and "Conseil municipal" not in alone and "· Minibus" in alone
+    assert re.search(rf'href="\?mois=[0-9-]+&(amp;)?salle={ROOM}"', alone)
+    assert f'href="/agenda/?salle={ROOM}"' in plain(agent.get("/agenda/salles/"))
+    for address in (f"/agenda/?mois={month}&salle=salle-autre", f"/agenda/?mois={month}&salle=own"):
+        assert agent.get(address).status_code == 404
+    assert portal_client(nuits.agent_membership).get(f"/agenda/?salle={ROOM}").status_code == 404
+    agent.post(f"/agenda/salles/{ROOM}/retirer/")
+    assert agent.get(f"/agenda/?salle={ROOM}").status_code == 404

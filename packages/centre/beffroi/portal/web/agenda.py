@@ -64,8 +64,9 @@ class Line:
 @require_GET
 @for_agents
 def agenda(request: HttpRequest, actor: Actor) -> HttpResponse:
-    """What comes until the end of the month; the whole of a month that the address names. Errors: NotFound."""
-    asked = request.GET.get("mois", "")
+    """What comes until the end of the month; the whole of a month that the address names; of a room that it names what
+    that is booked for. Errors: NotFound."""
+    asked, room = request.GET.get("mois", ""), _room(request, actor)
     first = _month(asked)
     following = months.following(first)
     since = first if asked else timezone.localdate(clock.now())
@@ -77,6 +78,8 @@ def agenda(request: HttpRequest, actor: Actor) -> HttpResponse:
     shared = {_same(one) for one in found.entries if one.calendar == "shared"}
     bookers = identity.person_names({one.by for one in found.entries if one.by})
     for entry in found.entries:
+        if room and entry.calendar != room.name:
+            continue
         if _is_answered(entry) and _same(entry) in shared:
             continue  # one meeting is one line
         line = _line(entry, since)
@@ -89,6 +92,8 @@ def agenda(request: HttpRequest, actor: Actor) -> HttpResponse:
         {
             "place": "agenda",
             "month": date_format(first, "F Y"),
+            "room": room,
+            "only": f"&salle={room.name}" if room else "",
             "present": not asked,
             "whole": first.strftime("%Y-%m") if since > first else "",
             "before": _turned_to(first - timedelta(days=1)),
@@ -153,6 +158,17 @@ def delete(request: HttpRequest, actor: Actor, calendar: str, name: str) -> Http
     put_back.note(request, actor, "agenda", asked, done, said=said, address=address)
     sent = invitations.tell(request, actor, done.outgoing, boxes)
     return HttpResponseRedirect(invitations.with_sending(address, sent))
+
+
+def _room(request: HttpRequest, actor: Actor) -> wire.Room | None:
+    """The one that is looked at alone. Errors: NotFound."""
+    asked = request.GET.get("salle", "")
+    if not asked:
+        return None
+    for one in asking(actor).rooms():
+        if one.name == asked and not one.is_retired:
+            return one
+    raise NotFound("room")
 
 
 def _get(actor: Actor, calendar: str, name: str) -> wire.Entry:

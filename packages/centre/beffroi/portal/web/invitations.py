@@ -277,14 +277,20 @@ def tell(
                 )
             )
         except BeffroiError:
-            messages.error(
-                request,
-                _(
-                    "L’agenda est à jour, mais le courriel qui le dit n’est pas parti."
-                    " Recommencez dans quelques minutes."
-                ),
-            )
+            messages.error(request, _unsent(one))
     return sent
+
+
+def _unsent(one: wire.Outgoing) -> str:
+    """What is saved once more is told once more; what is off is not there any more, and nor is who is taken off."""
+    if one.method == "CANCEL":
+        whom = ", ".join(one.recipients)
+        return _(
+            "L’agenda est à jour, mais le courriel qui annule n’est pas parti. Prévenez vous-même %(whom)s."
+        ) % {"whom": whom}
+    return _(
+        "L’agenda est à jour, mais le courriel qui le dit n’est pas parti. Recommencez dans quelques minutes."
+    )
 
 
 def with_sending(address: str, sent: Sequence[Sending]) -> str:
