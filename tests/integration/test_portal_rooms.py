@@ -187,6 +187,9 @@ def test_a_room_is_looked_at_alone(agent: Client, beaune: Commune, nuits: Commun
     assert "Sortie des aînés</strong>" in alone and "Conseil municipal" not in alone and "· Minibus" in alone
     assert re.search(rf'href="\?mois=[0-9-]+&(amp;)?salle={ROOM}"', alone)
     assert f'href="/agenda/?salle={ROOM}"' in plain(agent.get("/agenda/salles/"))
+    assert f'href="/agenda/ajouter/?salle={ROOM}"' in alone
+    assert f'value="{ROOM}" checked' in plain(agent.get(f"/agenda/ajouter/?salle={ROOM}"))
+    assert agent.get("/agenda/ajouter/?salle=salle-autre").status_code == 404
     for address in (f"/agenda/?mois={month}&salle=salle-autre", f"/agenda/?mois={month}&salle=own"):
         assert agent.get(address).status_code == 404
     assert portal_client(nuits.agent_membership).get(f"/agenda/?salle={ROOM}").status_code == 404

@@ -114,7 +114,9 @@ def agenda(request: HttpRequest, actor: Actor) -> HttpResponse:
 def new(request: HttpRequest, actor: Actor) -> HttpResponse:
     writes = actor.role in homes.WRITERS
     if request.method == "GET":
-        form = Form(day=timezone.localdate(clock.now()).isoformat(), calendar="commun" if writes else "prive")
+        room = _room(request, actor) if writes else None
+        common = room.name if room else "commun"
+        form = Form(day=timezone.localdate(clock.now()).isoformat(), calendar=common if writes else "prive")
         return _form_page(request, actor, form, writes=writes)
     form = typed(request)
     form.calendar = request.POST.get("calendar", "prive")
