@@ -80,7 +80,7 @@ def test_settings_tables_and_names_that_a_document_quotes_are_in_the_code() -> N
 
 
 def test_what_a_document_says_of_a_module_is_in_it() -> None:
-    """Of `module.name` in the internals: the modules of that name, unless it is a table's column, a code or a file."""
+    """Of `module.name`: the modules of that name, unless it is a table's column, a code or a file."""
     texts = {one: one.read_text("utf-8") for one in (ROOT / "packages").rglob("*.py")}
     code = "\n".join([*texts.values(), *(one.read_text("utf-8") for one in ROOT.glob("packages/**/*.conf"))])
     paths = "\n".join(str(one) for one in texts)
@@ -88,8 +88,9 @@ def test_what_a_document_says_of_a_module_is_in_it() -> None:
     for one, text in texts.items():
         modules[one.stem] = modules.get(one.stem, "") + re.sub(r'""".*?"""', "", text, flags=re.DOTALL)
     wrong = [
-        f"{path.name}: {module}.{name}"
-        for path in (ROOT / "docs" / "internals").glob("*.md")
+        f"{path.relative_to(ROOT)}: {module}.{name}"
+        for path in DOCUMENTS
+        if path.parent not in (DECISIONS, ROOT / "docs" / "fr") and path.name != "CHANGELOG.md"
         for module, name in MEMBER.findall(path.read_text("utf-8"))
         if module in modules and module not in tables and f"{module}.{name}" not in OF_OTHERS and name != "py"
         if f"/{module}/{name}.py" not in paths and f"{module}.{name}" not in code
