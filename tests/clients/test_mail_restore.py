@@ -15,6 +15,7 @@ from beffroi.lib.errors import Conflict
 from beffroi.mail.backup import actions, asking, queries
 from beffroi.mail.backup.models import Restore
 from beffroi.mail.backup.work import Work
+from beffroi.mail.models import Mailbox
 
 from tests.clients.test_mail_backup import erase, fill, held, work
 from tests.conftest import Commune
@@ -31,6 +32,11 @@ def command(post: Post, *words: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "beffroi.cli", "mail", *words, "--state", str(post.config.state)],
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
+
+
+def asked_in_place(actor: Actor, box: Mailbox) -> Restore:
+    asked = actions.draft(actor=actor, mailbox=box, at=clock.now(), in_place=True)
+    return actions.keep(actor=actor, restore=asked)
 
 
 def test_by_command_with_preview_progress_and_undo(post: Post, beaune: Commune, work: Work) -> None:
@@ -107,7 +113,7 @@ def test_a_lure_does_not_come_back_by_a_restore(
     run_pending("remediation")
     assert post.count(kept) == 0, "withdrawn"
     for box in (kept, gone):
-        row = actions.ask(actor=SYSTEM, mailbox=box, at=clock.now(), in_place=True)
+        row = asked_in_place(SYSTEM, box)
         done = actions.carry_out(actor=SYSTEM, restore=row)
         assert done.found == (box is gone), "what is in quarantine is not missing"
         run_pending("remediation")
@@ -129,12 +135,12 @@ def test_a_request_of_the_owner_brings_what_is_private_and_one_of_the_referent_d
     erase(client, "INBOX")
     erase(client, "Personnel")
     client.logout()
-    row = actions.ask(actor=beaune.referent, mailbox=box, at=clock.now(), in_place=True)
+    row = asked_in_place(beaune.referent, box)
     assert queries.waiting(SYSTEM) == 1 and queries.access_restore(beaune.agent, row.id) == row
     assert (actions.carry_out(actor=SYSTEM, restore=row).left_out, held(post, box)) == (
         1,
         {"INBOX": ["Devis"]},
     )
-    row = actions.ask(actor=beaune.agent, mailbox=box, at=clock.now(), in_place=True)
+    row = asked_in_place(beaune.agent, box)
     assert actions.carry_out(actor=SYSTEM, restore=row).found == 1
     assert held(post, box) == {"INBOX": ["Devis"], "Personnel": ["Vacances"]}

@@ -40,13 +40,17 @@ def yesterday() -> Any:
     return clock.now() - timedelta(days=1)
 
 
+def ask(*, actor: Actor, **asked: Any) -> Restore:
+    return actions.keep(actor=actor, restore=actions.draft(actor=actor, **asked))
+
+
 def test_only_readers_and_referents_of_the_same_commune_ask(beaune: Commune, nuits: Commune) -> None:
     box = own_mailbox(beaune)
     for stranger in (nuits.agent, nuits.referent):
         with pytest.raises(NotFound):
-            actions.ask(actor=stranger, mailbox=box, at=yesterday())
-    own = actions.ask(actor=beaune.agent, mailbox=box, at=yesterday())
-    led = actions.ask(actor=beaune.referent, mailbox=box, at=yesterday())
+            ask(actor=stranger, mailbox=box, at=yesterday())
+    own = ask(actor=beaune.agent, mailbox=box, at=yesterday())
+    led = ask(actor=beaune.referent, mailbox=box, at=yesterday())
     assert (own.by_owner, led.by_owner) == (True, False)
     assert {one.id for one in queries.visible(beaune.agent)} == {own.id, led.id}, "the owner sees who asked"
     for stranger in (nuits.agent, nuits.referent):
@@ -66,7 +70,7 @@ def test_only_readers_and_referents_of_the_same_commune_ask(beaune: Commune, nui
 
 
 def test_who_takes_a_restore_back_after_somebody_else_reads_that_it_is(beaune: Commune) -> None:
-    row = actions.ask(actor=beaune.agent, mailbox=own_mailbox(beaune), at=yesterday())
+    row = ask(actor=beaune.agent, mailbox=own_mailbox(beaune), at=yesterday())
     with pytest.raises(Conflict, match="not done"):
         actions.undo(actor=SYSTEM, restore=row)
     seen_before = Restore.objects.get(pk=row.pk)
@@ -88,11 +92,11 @@ def test_a_request_is_bounded_and_its_words_are_no_command(beaune: Commune) -> N
         {"message_id": "<a\n@b>"},
     ):
         with pytest.raises(Invalid):
-            actions.ask(actor=SYSTEM, mailbox=box, **({"at": yesterday()} | values))
+            ask(actor=SYSTEM, mailbox=box, **({"at": yesterday()} | values))
     for _ in range(actions.MAX_OPEN):
-        actions.ask(actor=SYSTEM, mailbox=box, at=yesterday())
+        ask(actor=SYSTEM, mailbox=box, at=yesterday())
     with pytest.raises(Conflict):
-        actions.ask(actor=SYSTEM, mailbox=box, at=yesterday())
+        ask(actor=SYSTEM, mailbox=box, at=yesterday())
     assert restoring.parse('subject:"devis toit" from:jean mot since:2026-11-01') == (
         ("subject", "devis toit"),
         ("from", "jean"),
@@ -102,7 +106,7 @@ def test_a_request_is_bounded_and_its_words_are_no_command(beaune: Commune) -> N
 
 
 def test_without_the_keeper_a_restore_waits(beaune: Commune, state: Config) -> None:
-    row = actions.ask(actor=SYSTEM, mailbox=own_mailbox(beaune), at=yesterday(), search="mot")
+    row = ask(actor=SYSTEM, mailbox=own_mailbox(beaune), at=yesterday(), search="mot")
     with pytest.raises(BackupUnavailable):
         actions.carry_out(actor=SYSTEM, restore=row)
     row.refresh_from_db()
@@ -140,7 +144,7 @@ def test_the_console_says_how_old_the_backup_is_and_what_waits(
     beaune: Commune, administrator: Actor, state: Config
 ) -> None:
     now = clock.epoch_s()
-    row = actions.ask(actor=beaune.referent, mailbox=own_mailbox(beaune), at=yesterday())
+    row = ask(actor=beaune.referent, mailbox=own_mailbox(beaune), at=yesterday())
     with on_listener("console"):
         client = console_client(administrator.id)
         page = text_of(client.get("/sauvegardes/"))

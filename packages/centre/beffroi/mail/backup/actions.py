@@ -33,32 +33,6 @@ _SLICE = 500
 Tell = Callable[[int, int], None]
 
 
-def ask(
-    *,
-    actor: Actor,
-    mailbox: Mailbox,
-    at: datetime,
-    folder: str = "",
-    search: str = "",
-    message_id: str = "",
-    in_place: bool = False,
-) -> Restore:
-    """Write down that mails of this mailbox should be as they were at ``at`` (aware).
-
-    Errors: those of ``draft``; Conflict (too many wait).
-    """
-    made = draft(
-        actor=actor,
-        mailbox=mailbox,
-        at=at,
-        folder=folder,
-        search=search,
-        message_id=message_id,
-        in_place=in_place,
-    )
-    return keep(actor=actor, restore=made)
-
-
 @transaction.atomic
 def keep(*, actor: Actor, restore: Restore) -> Restore:
     """Write a draft down. Errors: Conflict (too many of this mailbox wait)."""
@@ -81,9 +55,9 @@ def draft(
     message_id: str = "",
     in_place: bool = False,
 ) -> Restore:
-    """The same without writing it down, for a preview.
+    """That mails of this mailbox should be as they were at ``at`` (aware), not written down yet: for a preview, or for
+    ``keep``. What is private comes back only where somebody asks who reads the mailbox.
 
-    What is private comes back only where somebody asks who reads the mailbox.
     Errors: NotFound (not the actor's), Invalid (moment, folder, words).
     """
     owner = False

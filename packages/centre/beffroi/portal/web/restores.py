@@ -65,7 +65,7 @@ def _ask(request: HttpRequest, actor: Actor) -> str:
     if at > clock.now():
         return _("Ce moment n’est pas encore passé. Choisissez un jour où les courriels étaient encore là.")
     try:
-        actions.ask(
+        asked = actions.draft(
             actor=actor,
             mailbox=mailbox,
             at=at,
@@ -73,6 +73,7 @@ def _ask(request: HttpRequest, actor: Actor) -> str:
             search=_terms(request.POST.get("mots", "")),
             in_place=request.POST.get("ou") == "place",
         )
+        actions.keep(actor=actor, restore=asked)
     except Conflict:
         return _("Cinq demandes attendent déjà pour cette boîte : attendez leur réponse, ou reprenez-en une.")
     except Invalid:
