@@ -15,12 +15,14 @@ from pathlib import Path
 
 TIMEOUT_S = 20
 MAX_MEMORY_BYTES = 512 * 1024 * 1024
+FAILURES = (OSError, subprocess.TimeoutExpired)
+"""It said nothing of the script."""
 _NAME = "script"
 
 
 def fault(conf: Path, script: str) -> str | None:
     """What is wrong: the compiler's lines, which name places and words of the script, "" where it says none. None where
-    nothing is. Errors: OSError, subprocess.TimeoutExpired."""
+    nothing is. Errors: those of ``FAILURES``."""
     with tempfile.TemporaryDirectory(prefix="sieve-") as folder:
         source = Path(folder) / f"{_NAME}.sieve"
         source.write_text(script, "utf-8", newline="")

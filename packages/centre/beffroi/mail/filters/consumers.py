@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-
 from django.conf import settings
 
 from beffroi.core.events import Event, consumer, periodic
@@ -30,7 +28,7 @@ def project_script(event: Event) -> None:
     script = "" if mailbox.closed_at is not None else queries.script(mailbox)
     try:
         does_compile = not script or sievec.fault(paths.sievec_conf, script) is None
-    except (OSError, subprocess.TimeoutExpired):
+    except sievec.FAILURES:
         does_compile = False
     if not does_compile:
         raise ScriptRefused(mailbox.id)  # with no word of the script

@@ -6,7 +6,6 @@ Privacy: the audit log knows that a script came, went, was switched on or off; n
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Collection
 
 from django.conf import settings
@@ -44,7 +43,7 @@ def check(text: str) -> None:
         raise ScriptInvalid(why)
     try:
         said = sievec.fault(layout.Paths(settings.BEFFROI.state).scripts_conf, text)
-    except (OSError, subprocess.TimeoutExpired):
+    except sievec.FAILURES:
         raise ScriptInvalid("engine") from None
     if said is not None:
         raise ScriptInvalid("compile", said[:MAX_SAID])
