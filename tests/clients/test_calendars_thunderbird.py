@@ -10,7 +10,7 @@ import pytest
 
 from tests.desk_thunderbird import Thunderbird, needs_thunderbird, thunderbird
 from tests.desk_thunderbird_person import CONFLICT, Person
-from tests.fixtures_calendars import Wall, add_room, at, card, event, needs_front, wall
+from tests.fixtures_calendars import Wall, card, event, needs_front, wall
 from tests.waiting import until
 
 pytestmark = [*needs_front, *needs_thunderbird]
@@ -242,19 +242,3 @@ def test_an_elu_reads_what_the_town_hall_shares_and_changes_none_of_it(claire: P
     assert (person.titles("mairie-agenda/"), person.titles()) == ({"fete": "Fête du village"}, {})
     kept = "return ['contacts/', 'mairie-contacts/'].map(one => [book(one).readOnly, book(one).childCards.length]);"
     assert person.does(kept) == [[False, 0], [True, 1]]
-
-
-def test_a_room_is_one_more_calendar_which_takes_nothing_twice(claire: Person, centre: Wall) -> None:
-    accueil = centre.signs_in("accueil@nolay.test", collectivite_id="col_" + "5" * 26)
-    add_room(centre, accueil, "Salle des fêtes")
-    person, place = Person(centre, accueil, claire.program), "mairie-salle-salle-des-fetes/"
-    assert ["Salle des fêtes", f"{accueil.home}{place}", False] in person.adds_calendars(f"{centre.url}/")
-    loto, bal = (
-        entry[entry.index("BEGIN:VEVENT") : entry.index("END:VCALENDAR")]
-        for entry in (event("loto", "Loto", starts=at("0900")), event("bal", "Bal", starts=at("0930")))
-    )
-    person.does("return adds(given[0], given[1]);", place, loto)
-    assert "Loto" in person.stored(f"{place}loto.ics")
-    tried = "try { await adds(given[0], given[1]); } catch (error) { return String(error); } return '';"
-    assert person.does(tried, place, bal)
-    assert not person.stored(f"{place}bal.ics") and person.titles(place) == {"loto": "Loto"}
