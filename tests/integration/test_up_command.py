@@ -75,3 +75,17 @@ def test_a_copy_of_the_code_that_was_cut_off_leaves_no_former_file_and_keeps_the
     assert done.returncode == 0, done.stderr
     found = {str(one.relative_to(opt)): one.read_text() for one in opt.rglob("*") if one.is_file()}
     assert found == {"src/packages/a.py": "now", "src/.venv/stamp": "kept"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("database", "backup", "list"), ("database", "restore", "--yes")],
+    ids=" ".join,
+)
+def test_a_directory_without_a_centre_is_said_and_nothing_is_made_there(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
+    one = said(tmp_path, *words, "--state", tmp_path / "autre")
+    assert one.returncode == 1 and one.stdout == ""
+    assert one.stderr.startswith(f"beffroi: {tmp_path}/autre holds no centre yet. Next: ")
+    assert not (tmp_path / "autre").exists()

@@ -12,8 +12,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from beffroi.cli.options import Parser
-from beffroi.lib.config import load
+from beffroi.cli.options import Parser, of_centre
 from beffroi.lib.errors import BeffroiError
 from beffroi.supervise import status
 from beffroi.supervise.secret_files import supervisor_owner, write_file
@@ -63,12 +62,6 @@ class NotBooted(BeffroiError):
     code = "cli.not_booted"
 
 
-class NoCentre(BeffroiError):
-    """{} holds no centre yet. Next: ./beffroi up --check --no-demo --state {}"""
-
-    code = "cli.no_centre"
-
-
 class UnitFailed(BeffroiError):
     """The unit did not do what it should: {}. Next: journalctl -u beffroi"""
 
@@ -93,13 +86,12 @@ def main(arguments: Sequence[str]) -> int:
 
 def _on(state: Path, command: Path) -> int:
     """Errors: NoCentre, UnitFailed."""
-    if not (state / "beffroi.toml").exists():
-        raise NoCentre(state, state)
+    config = of_centre(state)
     text = UNIT.format(command=_quoted(command), state=_quoted(state))
     write_file(FILE, text.encode(), mode=0o644, owner=supervisor_owner())
     _systemctl("daemon-reload")
     _systemctl("enable", "--quiet", NAME)
-    if status.running_pid(load(state)):
+    if status.running_pid(config):
         print("The centre starts with this machine from now on. The one that runs goes on; to hand it over:\n"
               "  ./beffroi stop && systemctl start beffroi")  # fmt: skip
         return 0

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from beffroi.cli.mail_backup import MIB, local, moment_of
-from beffroi.cli.options import parsed, with_verbs
+from beffroi.cli.options import of_centre, with_verbs
 from beffroi.lib import clock
 from beffroi.lib.config import STATE_VARIABLE, Config
 from beffroi.lib.errors import BeffroiError
@@ -43,7 +43,8 @@ class RootOnly(BeffroiError):
 
 
 def main(arguments: Sequence[str]) -> int:
-    options, config = parsed(_parser(), arguments)
+    options = _parser().parse_args(arguments)
+    config = of_centre(options.state)
     # Of Django, its time zone alone.
     os.environ[STATE_VARIABLE] = str(config.state)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "beffroi.settings.base")

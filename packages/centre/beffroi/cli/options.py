@@ -9,6 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from beffroi.lib.config import DEFAULT_STATE, Config, load
+from beffroi.lib.errors import BeffroiError
+
+
+class NoCentre(BeffroiError):
+    """{} holds no centre yet. Next: name another directory by --state, or ./beffroi up --check --no-demo --state {}"""
+
+    code = "cli.no_centre"
 
 
 def run(place: str, arguments: Sequence[str]) -> int:
@@ -41,3 +48,11 @@ def parsed(parser: ArgumentParser, arguments: Sequence[str]) -> tuple[Namespace,
     """What is asked, and of which centre. Errors: SettingInvalid."""
     options = parser.parse_args(arguments)
     return options, load(options.state.resolve())
+
+
+def of_centre(state: Path) -> Config:
+    """Settings of a centre that is there: by a wrong word, nothing is made and no backup is missed. Errors: NoCentre,
+    SettingInvalid."""
+    if not (state / "beffroi.toml").exists():
+        raise NoCentre(state, state)
+    return load(state.resolve())
