@@ -44,7 +44,7 @@ OBSERVED = {
         "logiciel de partage : faites examiner ce poste."
     ),
     "dhcp_flood": gettext_lazy(
-        "%(machine)s demande bien plus d’adresses qu’un poste n’en a besoin. Le boîtier retient ses demandes : il en "
+        "%(machine)s demande bien plus d’adresses qu’un poste n’en a besoin. Le boîtier retient ses demandes : il en "
         "reste pour les autres. C’est une borne Wi-Fi mal réglée, ou un logiciel malveillant qui veut "
         "donner les adresses à sa place : faites examiner cet appareil."
     ),
