@@ -131,7 +131,7 @@ def test_what_follows_is_said_of_a_browser_and_of_no_password(
 
 
 @pytest.mark.django_db
-def test_its_sessions_end_by_a_word_of_its_own_commune_alone(
+def test_its_sessions_end_also_where_it_wrote_at_a_neighbour_s(
     beaune: Commune, nuits: Commune, no_door: Any
 ) -> None:
     stolen, colleague = portal_client(beaune.agent_membership), portal_client(beaune.colleague_membership)
@@ -141,11 +141,14 @@ def test_its_sessions_end_by_a_word_of_its_own_commune_alone(
         "files": 3,
         "reasons": {},
     }
-    for owner in (nuits.id, None):
-        publish("drive:alarm", told, collectivite_id=owner)
+    publish("drive:alarm", told, collectivite_id=None)
     run_pending("main")
     assert stolen.get("/").status_code == 200
-    publish("drive:alarm", told, collectivite_id=beaune.id)
+    publish("drive:alarm", told, collectivite_id=nuits.id)
     run_pending("main")
     assert stolen.get("/").status_code == 302
+    again = portal_client(beaune.agent_membership)
+    publish("drive:alarm", told, collectivite_id=beaune.id)
+    run_pending("main")
+    assert again.get("/").status_code == 302
     assert colleague.get("/").status_code == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import stat
@@ -12,6 +13,7 @@ import pytest
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.communes.models import Collectivite
 from beffroi.core.events import registry
+from beffroi.core.events.models import OutboxEvent
 from beffroi.core.events.outbox import publish
 from beffroi.core.events.running import run_pending, run_periodic
 from beffroi.core.identity import actions, erasure
@@ -121,7 +123,7 @@ def test_an_app_password_that_its_device_gave_up_is_revoked_for_its_person_alone
     assert (line.actor_kind, line.actor_id, line.object_id) == ("person", beaune.agent.id, mine.record.id)
 
 
-def test_a_device_with_an_alarm_loses_its_password_and_no_other_commune_can_take_it(
+def test_a_device_with_an_alarm_loses_its_password_also_where_it_wrote_at_a_neighbour_s(
     beaune: Commune, nuits: Commune, config: Config
 ) -> None:
     mine, other = issue(beaune.agent_membership), issue(beaune.colleague_membership)
@@ -131,18 +133,21 @@ def test_a_device_with_an_alarm_loses_its_password_and_no_other_commune_can_take
         "files": 3,
         "reasons": {"lost": 3},
     }
-    for owner in (nuits.id, None):
-        publish("drive:alarm", told, collectivite_id=owner)
+    publish("drive:alarm", told, collectivite_id=None)
+    publish("drive:alarm", told | {"person_id": beaune.referent.id}, collectivite_id=nuits.id)
     run_pending("main")
     asked = Credentials(config)
-    assert asked.check("agent@beaune.test", mine.secret) is not None
-    for _ in range(2):
-        publish("drive:alarm", told, collectivite_id=beaune.id)
-    run_pending("main")
+    assert asked.check("agent@beaune.test", mine.secret) is not None, "of nowhere, or not that person's"
+    for owner in (nuits.id, beaune.id, beaune.id):
+        publish("drive:alarm", told, collectivite_id=owner)
+        run_pending("main")
+        assert asked.check("agent@beaune.test", mine.secret) is None
     assert asked.check("agent@beaune.test", mine.secret) is None
     assert asked.check("collegue@beaune.test", other.secret) is not None
     (entry,) = AuditEntry.objects.filter(verb="identity:app_password:revoked")
     assert (entry.actor_kind, entry.actor_id, entry.object_id) == ("system", "drive.alarm", mine.record.id)
+    (told_home,) = OutboxEvent.objects.filter(kind="drive:alarm_elsewhere")
+    assert (told_home.collectivite_id, json.loads(told_home.payload)) == (beaune.id, told)
 
 
 def test_another_role_counts_at_once(beaune: Commune, system: Actor, config: Config) -> None:

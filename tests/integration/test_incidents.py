@@ -12,7 +12,7 @@ from beffroi.core.events.outbox import publish
 from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.incidents import actions, queries
-from beffroi.incidents.models import Incident
+from beffroi.incidents.models import Incident, IncidentEntry
 from beffroi.incidents.recorded import Captured
 from beffroi.incidents.rules import LEGAL_DELAY, PLANS, Kind
 from beffroi.lib import clock
@@ -214,6 +214,20 @@ def test_a_device_that_the_drive_stopped_opens_one_incident_of_its_own_commune(
     assert codes(incident) == ["happened", "opened"]
     assert not queries.visible_incidents(Actor("person", nuits.referent.id, nuits.id, "referent")).exists()
     assert "3 fichiers montraient" in entry("suspect_machine", "happened", {"drive_files": 3})
+
+
+def test_a_device_that_was_stopped_at_a_neighbour_s_opens_one_incident_of_each(
+    beaune: Commune, nuits: Commune
+) -> None:
+    told = {"app_password_id": "app_x", "person_id": beaune.agent.id, "files": 3, "reasons": {"lost": 3}}
+    for kind, owner in (("drive:alarm", nuits.id), *(("drive:alarm_elsewhere", beaune.id),) * 2):
+        with transaction.atomic():
+            publish(kind, told, collectivite_id=owner)
+        run_pending("main")
+    found = {one.collectivite_id: one for one in Incident.objects.all()}
+    assert set(found) == {beaune.id, nuits.id} and Incident.objects.count() == 2
+    own = IncidentEntry.objects.get(incident=found[beaune.id], code="happened")
+    assert "3 fichiers partagés par une autre collectivité" in entry("suspect_machine", "happened", own.data)
 
 
 def test_a_decision_that_goes_on_takes_its_incidents_along_also_where_a_box_told_of_the_new_one_first(

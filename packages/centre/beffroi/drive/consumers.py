@@ -9,12 +9,12 @@ from django.conf import settings
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.communes import queries as communes
-from beffroi.core.events import Event, consumer, periodic
+from beffroi.core.events import Event, consumer, outbox, periodic
 from beffroi.core.events.registry import DECISIONS
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actions import end_sessions, revoke_app_password
 from beffroi.core.identity.actor import Actor
-from beffroi.core.identity.models import AppPassword, Membership, Person
+from beffroi.core.identity.models import AppPassword, Membership
 from beffroi.drive import (
     browsers,
     departures,
@@ -250,17 +250,26 @@ def record_handed(event: Event) -> None:
 
 
 @consumer(name="drive.alarm", kinds=("drive:alarm",))
-def revoke_stopped(event: Event) -> None:
-    """A device that wrote as ransomware does opens nothing any more, not even calendars; where it was a browser, its
-    person signs in again, and who stole their session cannot. Of its own collectivité."""
-    device_id, actor = str(event.payload.get("app_password_id", "")), Actor.system("drive.alarm")
-    rows = AppPassword.objects.filter(pk=device_id, membership__collectivite_id=event.collectivite_id)
+def stop_device(event: Event) -> None:
+    """A device that wrote as ransomware does opens nothing any more, not even calendars, wherever it wrote; where it
+    was a browser, its person signs in again, and who stole their session cannot. Where that was in a share of another
+    collectivité, its own hears of it: ``drive:alarm_elsewhere``."""
+    if not event.collectivite_id:
+        return
+    device_id, person_id = (str(event.payload.get(name, "")) for name in ("app_password_id", "person_id"))
+    actor, there = Actor.system("drive.alarm"), event.collectivite_id
+    rows = AppPassword.objects.filter(pk=device_id, membership__person_id=person_id)
+    own = []
     for one in rows.select_related("membership"):
         revoke_app_password(actor=actor, app_password=one)
-    person_id = str(event.payload.get("person_id", ""))
-    if browsers.kind_of(device_id) and identity.belongs(person_id, str(event.collectivite_id)):
-        person = Person.objects.get(pk=person_id)
-        end_sessions(actor=actor, person=person, collectivite_id=event.collectivite_id)
+        own.append(one.membership)
+    if browsers.kind_of(device_id):
+        current = identity.current_memberships(person_id)
+        own = [one for one in current if one.collectivite_id == there] or current[:1]
+        for member in own:
+            end_sessions(actor=actor, person=member.person, collectivite_id=member.collectivite_id)
+    for home in {one.collectivite_id for one in own} - {there}:
+        outbox.publish("drive:alarm_elsewhere", event.payload, collectivite_id=home)
 
 
 @consumer(name="drive.given_up", kinds=("drive:app_password_given_up",))
@@ -276,7 +285,11 @@ def revoke_given_up(event: Event) -> None:
         revoke_app_password(actor=Actor("person", told["person_id"], event.collectivite_id), app_password=one)
 
 
-@consumer(name="drive.sightings", kinds=("drive:found", "drive:frozen", "drive:alarm"), lane=DECISIONS)
+@consumer(
+    name="drive.sightings",
+    kinds=("drive:found", "drive:frozen", "drive:alarm", "drive:alarm_elsewhere"),
+    lane=DECISIONS,
+)
 def report_sighting(event: Event) -> None:
     """What the drive met is told to watch, whose rules decide for all communes."""
     if event.collectivite_id:

@@ -26,7 +26,7 @@ LOOKED_BACK = timedelta(days=1)
 
 def report(kind: str, *, collectivite_id: str, at: datetime, payload: Mapping[str, object]) -> bool:
     """Publish what an event of the drive says to all; False where it says nothing. In the caller's transaction."""
-    if kind == "drive:alarm":
+    if kind in ("drive:alarm", "drive:alarm_elsewhere"):  # whose people sign in where tells where from
         return _alarm(collectivite_id, at, payload)
     if kind == "drive:found":
         code = str(payload.get("code", ""))

@@ -66,11 +66,14 @@ def take_in_alarm(event: Event) -> None:
         look_back.take_in_alarm(collectivite_id=event.collectivite_id, payload=event.payload)
 
 
-@consumer(name="incidents.drive_alarms", kinds=("drive:alarm",))
+@consumer(name="incidents.drive_alarms", kinds=("drive:alarm", "drive:alarm_elsewhere"))
 def take_in_drive_alarm(event: Event) -> None:
     if event.collectivite_id:
         look_back.take_in_drive_alarm(
-            collectivite_id=event.collectivite_id, at=event.created_at, payload=event.payload
+            collectivite_id=event.collectivite_id,
+            at=event.created_at,
+            payload=event.payload,
+            elsewhere=event.kind == "drive:alarm_elsewhere",
         )
 
 

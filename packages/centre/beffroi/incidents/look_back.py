@@ -207,9 +207,11 @@ def take_in_alarm(*, collectivite_id: str, payload: Mapping[str, object]) -> Non
     )
 
 
-def take_in_drive_alarm(*, collectivite_id: str, at: datetime, payload: Mapping[str, object]) -> None:
+def take_in_drive_alarm(
+    *, collectivite_id: str, at: datetime, payload: Mapping[str, object], elsewhere: bool
+) -> None:
     """A device wrote files as ransomware does, and is stopped: somebody must look at its machine. One incident a
-    device."""
+    device. ``elsewhere``: in what another collectivité shares."""
     told = payload.get("reasons")
     reasons = {str(name): count for name, count in told.items()} if isinstance(told, dict) else {}
     files = payload.get("files")
@@ -221,7 +223,9 @@ def take_in_drive_alarm(*, collectivite_id: str, at: datetime, payload: Mapping[
         subject=f"{DEVICE_SUBJECT}{device_id}",
         occurred_at=at,
         person_id=str(payload.get("person_id", ""))[:80],
-        data={"drive_files": files} if isinstance(files, int) else None,
+        data={"drive_files_elsewhere" if elsewhere else "drive_files": files}
+        if isinstance(files, int)
+        else None,
         evidence=[
             Captured("drive_alarm", at, {"app_password_id": device_id, "files": files, "reasons": reasons})
         ],

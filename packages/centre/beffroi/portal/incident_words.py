@@ -325,6 +325,16 @@ def _happened(kind: str, data: Mapping[str, object], count: int, days: int) -> s
             files,
         )
         return said % {"n": Count(files)}
+    if "drive_files_elsewhere" in data:
+        files = words.number(data, "drive_files_elsewhere")
+        said = ngettext(
+            "Coffre : un appareil est arrêté, %(n)s fichier partagé par une autre collectivité montrait un signe de"
+            " rançongiciel",
+            "Coffre : un appareil est arrêté, %(n)s fichiers partagés par une autre collectivité montraient des signes"
+            " de rançongiciel",
+            files,
+        )
+        return said % {"n": Count(files)}
     if kind == "malicious_file":
         files = words.number(data, "files")
         said = ngettext("Coffre : %(n)s fichier retenu", "Coffre : %(n)s fichiers retenus", files) % {
