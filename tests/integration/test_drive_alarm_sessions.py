@@ -125,6 +125,8 @@ def test_what_follows_is_said_of_a_browser_and_of_no_password(
     alarm = Alarm(today(beaune.agent.id), float(clock.epoch_s()), 3, {Sign.LOST: 3})
     drive.database.write(lambda w: alarms.raise_(w, alarm, now_s=clock.epoch_s()))
     referent = portal_client(beaune.referent_membership)
+    open_one = referent.get("/coffre/alertes/").content.decode()
+    assert "elle change son mot de passe du portail" in open_one and "Débranchez cet appareil" not in open_one
     page = referent.post("/coffre/alertes/", {"what": "restore", "device": alarm.device}, follow=True)
     said = page.content.decode()
     assert "change son mot de passe, puis se reconnecte" in said and "mot de passe d’application" not in said
