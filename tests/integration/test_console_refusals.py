@@ -45,6 +45,7 @@ CONSOLE = {
     "weather_month": Rule("own"),
     "live_grant": Rule("own"),
     "campaigns": Rule("own"),
+    "console_events": Rule("own"),
     "withdrawals": Rule("own"),
     "withdrawal": Rule("thing", lambda world: {"job_id": world.job_id}, {"word": "ask"}),
     "incidents": Rule("own"),

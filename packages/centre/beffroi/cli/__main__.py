@@ -29,6 +29,7 @@ VERBS = {
     "keys": "keys.main",
     "releases": "releases.main",
     "retention": "retention.main",
+    "events": "events.main",
     "administrator": "administrators.main",
     "person": "persons.main",
     "commune": "communes.main",

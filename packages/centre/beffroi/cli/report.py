@@ -13,6 +13,7 @@ from dataclasses import asdict
 from beffroi.cli import answering
 from beffroi.cli.options import Parser, parsed
 from beffroi.core.audit import told as audited
+from beffroi.core.events import told as events
 from beffroi.core.retention import told
 from beffroi.drive import renewal, upkeep
 from beffroi.drive.backup import drills
@@ -51,6 +52,7 @@ def _certificates(config: Config) -> str:
 _WRONG: dict[str, Callable[[Config], str]] = {
     "audit": lambda config: audited.problem(config, now=clock.epoch_s()),
     "purge": lambda config: told.problem(config, now=clock.epoch_s()),
+    "events": lambda config: events.problem(config, now=clock.epoch_s()),
     "probe": lambda config: probed.problem(config, now=clock.epoch_s(), alarm_after=2),
     "backup": lambda config: backed_up.problem(config, now=clock.epoch_s()),
     "database": lambda config: (

@@ -105,6 +105,8 @@ VERBS = {
     "drive:version:deleted": gettext_lazy("Version d’un fichier du Coffre supprimée pour de bon"),
     "drive:trash:emptied": gettext_lazy("Corbeille du Coffre vidée pour de bon"),
     "drive:alarm:settled": gettext_lazy("Alerte du Coffre : c’était voulu"),
+    "events:taken_again": gettext_lazy("Évènement mis de côté repris"),
+    "events:forgotten": gettext_lazy("Évènement mis de côté oublié"),
     "audit:personal:erased": gettext_lazy("Données personnelles d’une ligne effacées"),
     "identity:erasure:asked": gettext_lazy("Effacement d’un compte demandé"),
     "identity:erasure:held": gettext_lazy("Effacement retenu : un dossier concerne ce compte"),

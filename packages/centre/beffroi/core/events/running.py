@@ -203,7 +203,7 @@ def _drain(one: Consumer, position: int, enough: Callable[[], bool] = lambda: Fa
     taken = 0
     while True:
         rows = _after(position).filter(kind__in=one.kinds)[:BATCH]
-        events = [_event(row) for row in rows]
+        events = [event_of(row) for row in rows]
         for event in events:
             taken += _take(one, event)
             position = event.id
@@ -257,5 +257,5 @@ def _park(one: Consumer, cursor: ConsumerCursor, code: str) -> None:
     log.error("consumer %s: event %d is parked: %s", one.name, row.id, code)
 
 
-def _event(row: OutboxEvent) -> Event:
+def event_of(row: OutboxEvent) -> Event:
     return Event(row.id, row.kind, row.collectivite_id, json.loads(row.payload), row.created_at)

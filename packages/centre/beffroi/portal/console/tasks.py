@@ -13,6 +13,7 @@ from beffroi.boxes import fleet, relay_requests, releases
 from beffroi.boxes import queries as boxes
 from beffroi.core.audit import told as audited
 from beffroi.core.decisions import by_hand
+from beffroi.core.events import told as events
 from beffroi.core.identity import administrator_reviews as reviews
 from beffroi.core.identity import queries as persons
 from beffroi.core.identity.actor import Actor
@@ -114,6 +115,7 @@ def waiting(actor: Actor, active: Sequence[boxes.BoxState]) -> list[dict[str, st
             ),
             reverse("waiting"),
         ),
+        _events(),
         _unfinished(),
         _sending(actor),
         _senders(actor),
@@ -152,6 +154,21 @@ def _audit() -> tuple[Task, ...]:
             ),
             page,
         ),
+    )
+
+
+def _events() -> Task:
+    """Parts of the centre that do not take in what happens; one where nobody looks any more."""
+    told = events.read(settings.BEFFROI)
+    late = events.late_minutes(settings.BEFFROI, now=clock.epoch_s())
+    return (
+        len({one.consumer for one in told.behind + told.parked}) + bool(late) if told is not None else 0,
+        ngettext_lazy(
+            "%(n)s traitement du centre n’a pas pris en compte ce qui est arrivé",
+            "%(n)s traitements du centre n’ont pas pris en compte ce qui est arrivé",
+            "n",
+        ),
+        reverse("console_events"),
     )
 
 
