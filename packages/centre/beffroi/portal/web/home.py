@@ -78,7 +78,7 @@ def home(request: HttpRequest, actor: Actor) -> HttpResponse:
             "letters": letters,
             "other_boxes": [
                 (one, unread.get(one.id), lent.get(one.id))
-                for one in access.openable(actor)
+                for one in (access.openable(actor) if unread or lent else ())
                 if one.id in unread or one.id in lent
             ],
             "elsewhere": elsewhere.waiting(others, counts_mail=letters is not None),
