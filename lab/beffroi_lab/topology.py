@@ -321,8 +321,14 @@ def _remove(names: Sequence[str]) -> None:
         while pids and time.monotonic() < deadline:
             pids = {pid for pid in pids if Path(f"/proc/{pid}").exists()}
             time.sleep(0.05)
+    deadline = time.monotonic() + _STOP_S
     for name in names:
-        subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False, start_new_session=True)
+        while (
+            NETNS / name
+        ).exists() and time.monotonic() < deadline:  # one was seen to stay, on a busy machine
+            subprocess.run(
+                ["ip", "netns", "del", name], capture_output=True, check=False, start_new_session=True
+            )
 
 
 def _veth(near: Namespace, near_name: str, far: Namespace, far_name: str) -> None:

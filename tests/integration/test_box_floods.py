@@ -6,6 +6,7 @@ import itertools
 import json
 import socket
 import struct
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -59,7 +60,8 @@ def test_a_flood_of_icmp_takes_ipv6_from_nobody(hall: TownHall, space: str, targ
         before = refused_packets()
         until(lambda: refused_packets() > before + 1000, "nothing was refused")
         for space_, link in ((LAN, "l0"), (NET, "n0"), (BOX, "lan"), (BOX, "wan")):
-            run("ip", "-n", space_, "-6", "neigh", "flush", "dev", link)
+            # It gives up where the flood makes new ones without a pause.
+            subprocess.run(("ip", "-n", space_, "-6", "neigh", "flush", "dev", link), check=False)
         assert [connects(LAN, EVIL6) for _ in range(3)] == [True] * 3
     finally:
         ended.set()
