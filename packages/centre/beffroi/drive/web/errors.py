@@ -68,7 +68,7 @@ _WORDS: Mapping[str, str] = {
     "drive.body_differs": "Ce qui est arrivé n’est pas ce qui était annoncé\u00a0; rien n’a été modifié.",
     "drive.too_slow": "L’envoi est trop lent\u00a0; rien n’a été modifié.",
     "drive.checksum_differs": "Ce qui est arrivé n’est pas ce qui était annoncé\u00a0; rien n’a été modifié.",
-    "drive.size_differs": "Il manque une partie du fichier\u00a0; rien n’a été modifié.",
+    "drive.size_differs": "La longueur reçue n’est pas celle qui était annoncée\u00a0; rien n’a été modifié.",
     "drive.upload_absent": "Cet envoi est terminé, abandonné, ou sans suite depuis deux jours.",
     "drive.upload_exists": "Cet envoi est déjà commencé.",
     "drive.too_many_uploads": "Il y a trop d’envois à la fois\u00a0; finissez-en, ou abandonnez-en.",
