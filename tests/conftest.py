@@ -146,9 +146,15 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+_UMASK = os.umask(0o022)
+os.umask(_UMASK)
+
+
 def pytest_runtest_setup() -> None:
-    """One that set the clock back leaves no other the hour in which its return is not believed."""
+    """One that set the clock back leaves no other the hour in which its return is not believed; nor does one that ran a
+    command of ours here leave its umask."""
     clock._pace = clock.Pace()
+    os.umask(_UMASK)
 
 
 def _asks_the_database(item: pytest.Item) -> bool:
