@@ -219,6 +219,7 @@ def _seed_incidents(
         collectivite_id=owner,
         at=clock.now(),
         payload={"app_password_id": "apw_seed", "person_id": person.id, "files": 4, "reasons": {"lost": 4}},
+        elsewhere=False,
     )
     leader = Actor("administrator", administrator_id, None, "administrator")
     actions.take(actor=leader, incident=account)
