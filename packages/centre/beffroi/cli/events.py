@@ -49,9 +49,10 @@ def show(*, as_json: bool = False) -> int:
     from beffroi.core.events import waiting  # noqa: PLC0415
 
     found = waiting.look()
+    waits = bool(found.behind or found.parked)
     if as_json:
         print(json.dumps(msgspec.to_builtins(found)))
-        return int(bool(found.behind or found.parked))
+        return int(waits)
     for what, rows in (("waits", found.behind), ("given up", found.parked)):
         for one in rows:
             print(
@@ -59,22 +60,22 @@ def show(*, as_json: bool = False) -> int:
             )
     if found.parked:
         print("Next: docs/runbooks/events.md; ./beffroi events retry NAME, or forget NAME")
-    if not found.behind and not found.parked:
+    if not waits:
         print("Everything that happened was taken in.")
-    return int(bool(found.behind or found.parked))
+    return int(waits)
 
 
 def retry(name: str, actor: Actor) -> int:
     """1 where one was given up again; those before it are taken. Errors: NotFound."""
-    from beffroi.core.events import waiting  # noqa: PLC0415
+    from beffroi.core.events import running, waiting  # noqa: PLC0415
 
     for row in waiting.parked(name):
         try:
             waiting.take_again(row, actor=actor)
         except Exception as error:  # noqa: BLE001 - whatever it was given up for
-            code = error.code if isinstance(error, BeffroiError) else type(error).__name__
+            why = running.code_of(error)
             print(
-                f"{row.kind} {row.event_id} was not taken: {code}. It is kept. Next: report it, or forget {name}"
+                f"{row.kind} {row.event_id} was not taken: {why}. It is kept. Next: report it, or forget {name}"
             )
             return 1
         print(f"{row.kind} {row.event_id} was taken")

@@ -215,18 +215,36 @@ def _drain(one: Consumer, position: int, enough: Callable[[], bool] = lambda: Fa
 
 def _take(one: Consumer, event: Event) -> bool:
     """Run one event and move the cursor; False if another process of the group was faster."""
+
+    def is_due(cursor: ConsumerCursor) -> bool:
+        return cursor.position < event.id
+
+    def move() -> None:
+        ConsumerCursor.objects.filter(pk=one.name).update(
+            position=event.id, failures=0, retry_at=None, last_error=""
+        )
+
+    return take(one, event, settle=move, is_due=is_due)
+
+
+def take(
+    one: Consumer,
+    event: Event,
+    *,
+    settle: Callable[[], object],
+    is_due: Callable[[ConsumerCursor], bool] = lambda cursor: True,
+) -> bool:
+    """Run one event, and ``settle`` in the transaction that says so, while no other process takes anything for this
+    consumer; False where it was not due any more. Errors: whatever the consumer raises."""
     arguments = (event,) if one.prepare is None else (event, one.prepare(event))
     if not one.atomic:
         one.function(*arguments)
     with transaction.atomic():
-        cursor = ConsumerCursor.objects.select_for_update().get(pk=one.name)
-        if cursor.position >= event.id:
+        if not is_due(ConsumerCursor.objects.select_for_update().get(pk=one.name)):
             return False
         if one.atomic:
             one.function(*arguments)
-        ConsumerCursor.objects.filter(pk=one.name).update(
-            position=event.id, failures=0, retry_at=None, last_error=""
-        )
+        settle()
     return True
 
 
@@ -235,7 +253,7 @@ def _failed(one: Consumer, error: Exception) -> float:
     with transaction.atomic():
         cursor = ConsumerCursor.objects.select_for_update().get_or_create(consumer=one.name)[0]
         failures = cursor.failures + 1
-        code = error.code if isinstance(error, BeffroiError) else type(error).__name__
+        code = code_of(error)
         pause_s: float = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * (1 << min(failures - 1, 10)))
         cursor.failures, cursor.last_error = failures, code[:200]
         cursor.retry_at = clock.now() + timedelta(seconds=pause_s)
@@ -244,6 +262,11 @@ def _failed(one: Consumer, error: Exception) -> float:
             _park(one, cursor, code)
         cursor.save()
         return max(pause_s, 0.001)
+
+
+def code_of(error: Exception) -> str:
+    """Of a failure, as logs and people are told it: no value is in it."""
+    return error.code if isinstance(error, BeffroiError) else type(error).__name__
 
 
 def _park(one: Consumer, cursor: ConsumerCursor, code: str) -> None:

@@ -11,9 +11,9 @@ from datetime import timedelta
 from django.db import transaction
 
 from beffroi.core.audit import actions as audit
+from beffroi.core.events import running
 from beffroi.core.events.models import ConsumerCursor, OutboxEvent, ParkedEvent
-from beffroi.core.events.registry import Event, consumers
-from beffroi.core.events.running import event_of
+from beffroi.core.events.registry import consumers
 from beffroi.core.events.told import Told, Waiting
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
@@ -75,16 +75,7 @@ def take_again(row: ParkedEvent, *, actor: Actor) -> None:
     one, kept = consumers().get(row.consumer), OutboxEvent.objects.filter(pk=row.event_id).first()
     if one is None or kept is None:
         raise NotFound("event")
-    event: Event = event_of(kept)
-    arguments = (event,) if one.prepare is None else (event, one.prepare(event))
-    if not one.atomic:
-        one.function(*arguments)
-    with transaction.atomic():
-        # As in the consumer's own process, which takes nothing meanwhile.
-        ConsumerCursor.objects.select_for_update().get(pk=one.name)
-        if one.atomic:
-            one.function(*arguments)
-        _end(row, "taken_again", actor=actor)
+    running.take(one, running.event_of(kept), settle=lambda: _end(row, "taken_again", actor=actor))
 
 
 @transaction.atomic
