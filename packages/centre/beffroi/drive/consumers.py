@@ -265,7 +265,7 @@ def stop_device(event: Event) -> None:
         own.append(one.membership)
     if browsers.kind_of(device_id):
         current = identity.current_memberships(person_id)
-        own = [one for one in current if one.collectivite_id == there] or current[:1]
+        own = ([one for one in current if one.collectivite_id == there] or current)[:1]
         for member in own:
             end_sessions(actor=actor, person=member.person, collectivite_id=member.collectivite_id)
     for home in {one.collectivite_id for one in own} - {there}:
