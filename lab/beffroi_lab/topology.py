@@ -323,12 +323,10 @@ def _remove(names: Sequence[str]) -> None:
             time.sleep(0.05)
     deadline = time.monotonic() + _STOP_S
     for name in names:
-        while (
-            NETNS / name
-        ).exists() and time.monotonic() < deadline:  # one was seen to stay, on a busy machine
-            subprocess.run(
-                ["ip", "netns", "del", name], capture_output=True, check=False, start_new_session=True
-            )
+        # Not once: one was seen to stay, on a busy machine.
+        while (NETNS / name).exists() and time.monotonic() < deadline:
+            argv = ("ip", "netns", "del", name)
+            subprocess.run(argv, capture_output=True, check=False, start_new_session=True)
 
 
 def _veth(near: Namespace, near_name: str, far: Namespace, far_name: str) -> None:
