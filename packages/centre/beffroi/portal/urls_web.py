@@ -10,6 +10,7 @@ from django.urls import URLPattern, URLResolver, path, re_path, register_convert
 from django.urls.converters import StringConverter
 
 from beffroi.boxes import api
+from beffroi.drive.calendars.wire import ROOM
 from beffroi.portal import about, health, marked
 from beffroi.portal.pages import language
 from beffroi.portal.web import (
@@ -117,13 +118,13 @@ class Calendar(StringConverter):
 class EntryCalendar(StringConverter):
     """The same of an entry, which may book a room."""
 
-    regex = "commun|prive|salle-[a-z0-9-]{1,60}"
+    regex = f"commun|prive|{ROOM}"
 
 
 class Room(StringConverter):
     """A room or vehicle, as its folder is named."""
 
-    regex = "salle-[a-z0-9-]{1,60}"
+    regex = ROOM
 
 
 register_converter(EntryCalendar, "entry_calendar")

@@ -18,8 +18,10 @@ MAX_TITLE_CHARS = MAX_PLACE_CHARS = 200
 MAX_QUESTION_BYTES = 64 * 1024
 MAX_GUESTS = 100
 MAX_ROOM_CHARS = 60
-RoomName = Annotated[str, msgspec.Meta(pattern=r"^salle-[a-z0-9-]{1,60}$")]
-Calendar = Annotated[str, msgspec.Meta(pattern=r"^(own|shared|handed|salle-[a-z0-9-]{1,60})$")]
+ROOM = "salle-[a-z0-9-]{1,60}"
+"""How the folder of a room is named, as addresses of pages name it, too."""
+RoomName = Annotated[str, msgspec.Meta(pattern=f"^{ROOM}$")]
+Calendar = Annotated[str, msgspec.Meta(pattern=f"^(own|shared|handed|{ROOM})$")]
 """``handed``: came from somebody who left; shown, and changed by programs alone. A room goes by its folder's name."""
 
 

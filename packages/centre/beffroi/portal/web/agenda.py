@@ -30,8 +30,6 @@ from beffroi.portal.pages import for_agents, page
 from beffroi.portal.web import invitations, mail_sending, put_back
 from beffroi.portal.web.agenda_form import Form, at, day_of, drafted, form_of, last_day, typed, years
 
-_YEARS_BACK, _YEARS_AHEAD = 5, 10
-_HOUR = timedelta(hours=1)
 _ANSWERED = ("ACCEPTED", "TENTATIVE")
 """What is declined is not shown."""
 
