@@ -1,4 +1,4 @@
-"""Pictures with a QR code for tests, as lures carry them, and pictures that are no good."""
+"""Pictures with a QR code, or one of another kind, for tests, as lures carry them, and pictures that are no good."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import zlib
 from typing import Any
 
 import qrcode
+import zxingcpp
 from PIL import Image
 from qrcode.image.pil import PilImage
 
@@ -21,6 +22,14 @@ def drawn(text: str, *, square_px: int = 4, border: int = 4) -> Image.Image:
     code = qrcode.QRCode(box_size=square_px, border=border)
     code.add_data(text)
     return code.make_image(image_factory=PilImage).get_image().convert("L")
+
+
+def of_kind(name: str, text: str, *, square_px: int = 4) -> Image.Image:
+    """``name``: of ``zxingcpp.BarcodeFormat``."""
+    code = zxingcpp.create_barcode(text, zxingcpp.BarcodeFormat[name])
+    pixels = memoryview(code.to_image(scale=square_px))
+    height, width = pixels.shape
+    return Image.frombytes("L", (width, height), bytes(pixels))
 
 
 def written(image: Image.Image, kind: str = "PNG", **more: Any) -> bytes:

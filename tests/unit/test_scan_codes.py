@@ -1,4 +1,4 @@
-"""QR codes in pictures: what a phone would open is told as a link, whatever the picture is; hostile ones end well."""
+"""Codes in pictures: what a phone would open is told as a link, whatever the picture is; hostile ones end well."""
 
 from __future__ import annotations
 
@@ -122,6 +122,25 @@ def test_where_a_code_in_a_picture_leads_is_told(name: str) -> None:
 )
 def test_what_opens_a_page_is_a_link_and_nothing_else(text: str, links: list[str]) -> None:
     assert look(pictures.png(text)).links == links
+
+
+@pytest.mark.parametrize("name", ["Aztec", "DataMatrix"])
+@pytest.mark.parametrize("square_px", [1, 4])
+def test_codes_of_other_kinds_that_phones_open_lead_too(name: str, square_px: int) -> None:
+    for text in (EVIL, "https://t.co/x"):
+        assert look(written(pictures.of_kind(name, text, square_px=square_px))).links == [text]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("DataMatrix", "DC04FR000001FFFFFFFF1.BK01MAIRIE D'AIX"),
+        ("Aztec", "i0CVFK78DUPONTMARIE2CFRPMCFRPLY"),
+        ("Code128", "https://shop.example/a"),
+    ],
+)
+def test_a_sealed_letter_a_ticket_and_the_lines_of_an_article_lead_nowhere(name: str, text: str) -> None:
+    assert look(written(pictures.of_kind(name, text))).links == []
 
 
 def test_two_codes_of_a_picture_are_two_links_and_the_same_one_twice_is_one() -> None:

@@ -1,10 +1,10 @@
-"""QR codes in a picture, and the web addresses that a phone opens for them. Pure.
+"""QR, Aztec and Data Matrix codes in a picture, and the web addresses that a phone opens for them. Pure.
 
 Hostile: every picture. Pillow and zxing-cpp are C and C++: this runs in a child of ``scan`` alone, which has given up
          everything.
 Fails:   TooLarge past a cap of pixels: what is not opened may hold a code. Of a broken picture the part counts that
          mail programs show.
-Source:  ISO/IEC 18004; docs/decisions/0155-qr-codes-in-mails.md.
+Source:  ISO/IEC 18004, 24778, 16022; docs/decisions/0155-qr-codes-in-mails.md.
 """
 
 from __future__ import annotations
@@ -23,12 +23,15 @@ CPU_S = 1.5
 MOST_PIXELS, MOST_JPEG_PIXELS = 40_000_000, 200_000_000
 """Of one picture: an A4 page at 600 dpi has 35 million. A JPEG is opened at a half, a quarter or an eighth; of one that
 shows itself by and by libjpeg holds the whole all the same, and says nothing clear where memory ends."""
-FEWEST_EDGE = 21
-"""Of the smallest code, with one pixel for each of its squares: what is narrower is not opened."""
+FEWEST_EDGE = 8
+"""Of the smallest code (Data Matrix), with one pixel for each of its squares: what is narrower is not opened."""
 _MOST_READ, _JPEG_EDGE = 4_000_000, 1500
 """Pixels that are searched, some more than a screen has: of a larger picture a smaller copy."""
 _MOST_FRAMES = 20
-_KINDS = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
+_KINDS = zxingcpp.BarcodeFormats(
+    [zxingcpp.BarcodeFormat.QRCode, zxingcpp.BarcodeFormat.Aztec, zxingcpp.BarcodeFormat.DataMatrix]
+)
+"""What the cameras of phones read and open; lines of a shop's article lead to no page."""
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", WebPImagePlugin.WebPImageFile.format)
 """What mail programs show in a mail."""
 _BEGINS = re.compile(rb"\x89PNG\r\n|\xff\xd8\xff|GIF8|BM|RIFF.{4}WEBP", re.DOTALL)
