@@ -35,7 +35,7 @@ def test_many_within_a_while_are_one_beside_what_a_colleague_deletes(opens: Open
         assert found(database, home) == []
         delete(database, one, NOW_S + 3 * number)
     delete(database, files[MUCH], NOW_S + 50, "other")
-    whole = Much(ME.person_id, NOW_S, NOW_S + 3 * (MUCH - 1), MUCH)
+    whole = Much(ME.person_id, NOW_S, NOW_S + 3 * (MUCH - 1))
     assert found(database, home) == [whole]
     assert found(database, home, NOW_S + 4) == [], "too few since then"
     database.write(lambda w: trash.restore(w, ME, home.id, files[0].id))
@@ -50,15 +50,19 @@ def test_a_pause_begins_another_time(opens: Open) -> None:
     assert found(database, home) == []
 
 
-@pytest.mark.parametrize("count", [MUCH - 2, MUCH - 1])
-def test_a_folder_counts_with_what_is_in_it(opens: Open, count: int) -> None:
+@pytest.mark.parametrize("count", [MUCH - 1, MUCH])
+@pytest.mark.parametrize("versions", [1, 2])
+def test_a_folder_counts_with_what_is_in_it_and_without_versions(
+    opens: Open, count: int, versions: int
+) -> None:
+    """``count``: with the two folders."""
     database = opens()
-    home, _ = home_of(database, 0)
-    inner = folder(database, folder(database, home.id, "2026").id, "janvier")
-    for number in range(count - 1):
-        put(database, inner.id, f"{number}.txt", b"x")
-    with database.reading() as reading:
-        above = reading.one("SELECT parent FROM node WHERE id = ?", (inner.id,))
-    assert above is not None
-    database.write(lambda w: tree.delete(w, at(NOW_S), above[0]))
-    assert [one.entries for one in found(database, home)] == ([MUCH] if count == MUCH - 1 else [])
+    home, files = home_of(database, 2)
+    outer = folder(database, home.id, "2026")
+    inner = folder(database, outer.id, "janvier")
+    for number in range(count - 4):
+        for version in range(versions):
+            put(database, inner.id, f"{number}.txt", b"x" * (version + 1))
+    for one in (*files, outer):
+        delete(database, one, NOW_S)
+    assert [one.person_id for one in found(database, home)] == ([ME.person_id] if count == MUCH else [])

@@ -45,12 +45,11 @@ class Trashed(NamedTuple):
 
 
 class Much(NamedTuple):
-    """How much was deleted with one person's account, from when to when."""
+    """From when to when somebody's account deleted much."""
 
     person_id: str
     first_s: int
     last_s: int
-    entries: int
 
 
 def page(
@@ -88,23 +87,45 @@ def named(
 
 
 def much(database: Reading, root_id: int, *, since_s: int) -> list[Much]:
-    """Where MUCH or more went without a pause of PAUSE_S, by one person; newest first. A folder counts with what it
-    weighs, versions too."""
+    """Where MUCH or more files and folders went without a pause of PAUSE_S, by one person; newest first. A folder counts
+    with all that is in it."""
     rows = database.all(
         "SELECT t.person_id, MIN(t.deleted_s), MAX(t.deleted_s), SUM(1 + COALESCE(w.entries, 0)) FROM trash t"
         " LEFT JOIN weight w ON w.node = t.node WHERE t.root = ? AND t.deleted_s >= ?"
         " GROUP BY t.person_id, t.deleted_s / 60 ORDER BY 1, 2",
         (root_id, since_s),
     )
-    runs: list[Much] = []
-    for row in rows:
-        one = Much(row[0], row[1], row[2], int(row[3]))
+    runs, weighed = list[Much](), list[int]()
+    for person_id, first_s, last_s, entries in rows:
         last = runs[-1] if runs else None
-        if last and last.person_id == one.person_id and one.first_s - last.last_s < PAUSE_S:
-            runs[-1] = last._replace(last_s=one.last_s, entries=last.entries + one.entries)
+        if last and last.person_id == person_id and first_s - last.last_s < PAUSE_S:
+            runs[-1] = last._replace(last_s=last_s)
+            weighed[-1] += int(entries)
         else:
-            runs.append(one)
-    return sorted((one for one in runs if one.entries >= MUCH), key=lambda one: -one.last_s)
+            runs.append(Much(person_id, first_s, last_s))
+            weighed.append(int(entries))
+    # What a folder weighs counts versions, too: where it is enough, the files are counted.
+    found = [
+        one
+        for one, entries in zip(runs, weighed, strict=True)
+        if entries >= MUCH and _is_much(database, root_id, one)
+    ]
+    return sorted(found, key=lambda one: -one.last_s)
+
+
+def _is_much(database: Reading, root_id: int, run: Much) -> bool:
+    rows = database.all(
+        "SELECT node FROM trash WHERE root = ? AND deleted_s BETWEEN ? AND ? AND person_id = ? LIMIT ?",
+        (root_id, run.first_s, run.last_s, run.person_id, MUCH),
+    )
+    waiting, left = [row[0] for row in rows], MUCH - len(rows)
+    while waiting and left > 0:
+        inside = database.all(
+            "SELECT id, is_folder FROM node WHERE parent = ? LIMIT ?", (waiting.pop(), left)
+        )
+        left -= len(inside)
+        waiting += [node_id for node_id, is_folder in inside if is_folder]
+    return left <= 0
 
 
 def count(database: Reading, root_id: int) -> int:
