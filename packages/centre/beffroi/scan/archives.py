@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -205,7 +205,7 @@ def members(
 ) -> Iterator[Member]:
     """Each file of the archive. ``beyond``: takes each window of what follows MEMBER_BYTES of a file, before the file
     itself is told. Errors: Broken, TooMuch."""
-    taking = _Taking(budget, budget.free_bytes + budget.ratio * bodies.length(body), beyond)
+    taking = Taking(budget, budget.free_bytes + budget.ratio * bodies.length(body), beyond)
     with _opened(body, kind) as archive:
         for entry in archive:
             budget.take_file()
@@ -215,7 +215,7 @@ def members(
             if _is_encrypted(entry._entry_p):
                 yield Member(name, encrypted=True)
                 continue
-            yield Member(name, taking.read(entry))
+            yield Member(name, taking.read(entry.get_blocks(_PIECE_BYTES)))
 
 
 def _name(entry: ArchiveEntry) -> str:
@@ -225,18 +225,18 @@ def _name(entry: ArchiveEntry) -> str:
 
 
 @dataclass
-class _Taking:
-    """Files out of one archive. ``most_left``: bytes that its length allows."""
+class Taking:
+    """Files out of one archive, or one disk image. ``most_left``: bytes that its length allows."""
 
     budget: Budget
     most_left: int
     beyond: Callable[[bytes], object]
 
-    def read(self, entry: ArchiveEntry) -> bytes:
+    def read(self, pieces: Iterable[bytes]) -> bytes:
         """The first MEMBER_BYTES. Errors: TooMuch, ArchiveError."""
         first: bytes | None = None
         before, data = b"", bytearray()
-        for piece in entry.get_blocks(_PIECE_BYTES):
+        for piece in pieces:
             self.most_left -= len(piece)
             if self.most_left < 0:
                 raise TooMuch("ratio")

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from html import unescape
 
 from beffroi.lib.unseen import DIRECTION, TURNING
+from beffroi.scan import volumes
 
 MALWARE, PROGRAM, DISGUISED, SHORTCUT = "malware", "program", "disguised", "shortcut"
 DISK_IMAGE, MACRO, ENCRYPTED, NESTED = "disk_image", "macro", "encrypted", "nested"
@@ -204,13 +205,16 @@ _ARMOUR = re.compile(
     rb"(?:[^-]{0,4096}-----BEGIN (?:CMS|PKCS7|PKCS #7 SIGNED DATA)-----[^\S\n]*\n)?\s{0,99}(?=MI)", re.S
 )
 _ARMOUR_SIGNS, _NOT_BASE64 = 120, re.compile(rb"[^A-Za-z0-9+/]")
-UNPACKED = _set("zip gz bz2 xz zst lz lz4 z 7z rar cab tar iso xar lha")
+DISKS = _set("img vhd udf")
+"""Disk images that are no ISO 9660."""
+UNPACKED = _set("zip gz bz2 xz zst lz lz4 z 7z rar cab tar iso xar lha") | DISKS
 """Kinds, by content, that are opened to see what is inside."""
 SHUT = _set("arj ace egg")
 """Archives, by content, that other programs open and nothing maintained reads here."""
 _ARJ_HEADER_BYTES = range(30, 2601)
 _PLACES = (
     (32769, (b"CD001",), "iso"),
+    (32769, (b"BEA01",), "udf"),
     (257, (b"ustar",), "tar"),
     (2, (b"-lh5-", b"-lh6-", b"-lh7-", b"-lh1-", b"-lh0-"), "lha"),
     (7, (b"**ACE**",), "ace"),
@@ -227,7 +231,7 @@ _CARDS = re.compile(rb"(?:\xef\xbb\xbf)?\s{0,99}begin:v(?:calendar|card)\b", re.
 
 
 def detect(data: bytes) -> str:
-    """What the content is, as an extension; "" when nothing is known. Looks at the first 33 kB and the last 66."""
+    """What the content is, as an extension; "" when nothing is known. Looks at the first 66 kB and the last 66."""
     for magic, kind in _MAGIC:
         if data.startswith(magic) and not (magic in _WORDS and _is_words(data)):
             return kind
@@ -240,6 +244,10 @@ def detect(data: bytes) -> str:
         return "arj"
     if data[-512:].startswith(b"koly"):
         return "dmg"
+    if _is_fixed_vhd(data):
+        return "vhd"
+    if volumes.is_image(data[:8192]):
+        return "img"
     if data.find(b"%PDF-", 0, 1024) >= 0:
         return "pdf"
     return _of_text(data)
@@ -292,9 +300,21 @@ def others(data: bytes, kind: str) -> tuple[str, ...]:
     found = {
         "zip": data.rfind(b"PK\x05\x06", -66_000) >= 0,
         "iso": data[32769:32774] == b"CD001",
+        "udf": kind not in {"iso", *DISKS} and is_udf(data),
+        "vhd": kind not in DISKS and _is_fixed_vhd(data),
         "pdf": (at := data.find(b"%PDF-", 0, 1024)) >= 0 and not _is_first_member(data, kind, at),
     }
     return tuple(other for other, is_one in found.items() if is_one and other != kind)
+
+
+def is_udf(data: bytes) -> bool:
+    """Whether one of the first marks of a disc says so, where others may stand before it: most discs are both."""
+    return any(data[at : at + 4] == b"NSR0" for at in range(32769, 65536, 2048))
+
+
+def _is_fixed_vhd(data: bytes) -> bool:
+    """A disk as it is, with its mark behind it; old programs left out the last byte."""
+    return any(data[-length:].startswith(b"conectix") for length in (512, 511))
 
 
 def archives_behind(data: bytes) -> Iterator[tuple[str, int]]:

@@ -10,7 +10,7 @@ Fails:   closed: what cannot be read to its end is UNREADABLE, unless what is fo
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass, field, replace
 from functools import partial
 from html import unescape
@@ -22,6 +22,7 @@ from beffroi.scan import (
     cards,
     codes,
     composed,
+    disks,
     kinds,
     letter,
     normal,
@@ -42,9 +43,9 @@ from beffroi.scan.kinds import File
 from beffroi.scan.telling import Matches, Telling
 from beffroi.scan.values import Report
 
-READER = 7
-"""To be raised when more is looked into: what is stored is looked at once more, as by newer rules. 7: signed files in
-PEM, addresses that a script computes."""
+READER = 8
+"""To be raised when more is looked into: what is stored is looked at once more, as by newer rules. 8: disk images
+with FAT, NTFS or UDF."""
 _OF_DOCUMENTS = ("", "html", "eml")
 """What parts of a document look like: texts and pictures."""
 _WHOLE_PAGES = ("mht", "mhtml", "eml")
@@ -234,7 +235,7 @@ class _Look(Telling):
                 self._embedded(found.embedded, depth)
             return
         with contextlib.suppress(archives.Broken):
-            for member in archives.members(body, kind, self._budget, self.rules):
+            for member in self._members(body, kind, self._budget):
                 self.file(member.data, member.name, depth + 1)
 
     def _behind(self, body: Body, depth: int) -> None:
@@ -328,7 +329,7 @@ class _Look(Telling):
         try:
             if document := kind == "zip" and office.is_document(archives.names(body, kind)):
                 seen.kind = "docx"
-            for member in archives.members(body, kind, self._budget, self.rules):
+            for member in self._members(body, kind, self._budget):
                 if kind == "zip":
                     listed.add(digest(member.data))
                 if member.encrypted:
@@ -344,16 +345,35 @@ class _Look(Telling):
         except archives.Broken:
             if not locked:
                 self.told.add(kinds.UNREADABLE)
-        for told in locked:
+        self._locked(body, kind, locked, seen)
+        if kind == "zip":
+            self._listed(body, seen, document)
+            self._unlisted(body, listed, seen, document, depth)
+
+    def _locked(self, body: Body, kind: str, named: Iterable[tuple[str, int, int]], seen: _Seen) -> None:
+        """What is behind a password is known by what the list tells of it."""
+        for told in named:
             seen.flags.add("encrypted")
             self.told.has_form(normal.of_named(*told))
         if kind == "7z":
             for crc, size_bytes in self.read(lambda: list(sevenzip.locked(body))) or ():
                 seen.flags.add("encrypted")
                 self.told.has_form(normal.of_locked(crc, size_bytes))
-        if kind == "zip":
-            self._listed(body, seen, document)
-            self._unlisted(body, listed, seen, document, depth)
+
+    def _members(self, body: Body, kind: str, budget: Budget) -> Iterator[archives.Member]:
+        """Of a disc that is ISO 9660 and UDF, Windows shows the second. Errors: Broken, TooMuch."""
+        if kind in kinds.DISKS:
+            yield from disks.members(body, budget, self.rules)
+            return
+        broken: archives.Broken | None = None
+        try:
+            yield from archives.members(body, kind, budget, self.rules)
+        except archives.Broken as error:
+            broken = error
+        if kind == "iso" and kinds.is_udf(bodies.head(body)):
+            yield from disks.members(body, self._again, self.rules)
+        if broken:
+            raise broken
 
     def _listed(self, body: Body, seen: _Seen, document: bool) -> None:
         """A name in a zip's list may be another one than before the file itself; most programs show the list's."""

@@ -87,8 +87,8 @@ def named(
 
 
 def much(database: Reading, root_id: int, *, since_s: int) -> list[Much]:
-    """Where MUCH or more files and folders went without a pause of PAUSE_S, by one person; newest first. A folder counts
-    with all that is in it."""
+    """Where MUCH or more files and folders went without a pause of PAUSE_S, by one person; newest first. A folder
+    counts with all that is in it."""
     rows = database.all(
         "SELECT t.person_id, MIN(t.deleted_s), MAX(t.deleted_s), SUM(1 + COALESCE(w.entries, 0)) FROM trash t"
         " LEFT JOIN weight w ON w.node = t.node WHERE t.root = ? AND t.deleted_s >= ?"
