@@ -194,6 +194,15 @@ def pdf(rng: random.Random) -> bytes:
     return out.getvalue()
 
 
+def pdf_with_password(rng: random.Random) -> bytes:
+    """As a copier scans to it: pypdf encrypts each stream (AES-128)."""
+    writer = pypdf.PdfWriter(clone_from=io.BytesIO(scan(rng)))
+    writer.encrypt("mairie", algorithm="AES-128")
+    out = io.BytesIO()
+    writer.write(out)
+    return out.getvalue()
+
+
 def pdf_of_today(rng: random.Random) -> bytes:
     """Version 1.5: a cross-reference stream, filtered as programs do it."""
     out = bytearray(b"%PDF-1.5\n%\xe2\xe3\xcf\xd3\n")

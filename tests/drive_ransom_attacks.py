@@ -61,6 +61,17 @@ def renamed_only(folders: Folders) -> Iterator[tuple[str, Change]]:
         yield ONE, folders.rename(file, file.name + ".k9x2")
 
 
+def renamed_to_nothing_known(ending: str) -> Script:
+    """Names of chance. ``ending``: "" for none, "?" for one of its own."""
+
+    def script(folders: Folders) -> Iterator[tuple[str, Change]]:
+        for file in folders.files:
+            told = f".{folders.rng.randbytes(3).hex()}" if ending else ""
+            yield ONE, folders.rename(file, folders.rng.randbytes(8).hex() + told)
+
+    return script
+
+
 def copied_and_deleted(folders: Folders) -> Iterator[tuple[str, Change]]:
     for number, file in enumerate(list(folders.files)):
         data = drive_attacks.full_with_footer(file.data, number)
@@ -325,5 +336,14 @@ ATTACKS: dict[str, tuple[Script, tuple[str, ...], int]] = {
     "ten devices in turn, one file a minute": (from_devices(10, 60), OFFICE, 20),
     "wiped with zeros": (wiped, OFFICE, 120),
     "renamed alone, content untouched": (renamed_only, OFFICE, 60),
+    "renamed alone, to names of chance without an ending": (renamed_to_nothing_known(""), OFFICE, 60),
+    "renamed alone, to names of chance with an ending of its own each": (
+        renamed_to_nothing_known("?"),
+        OFFICE,
+        60,
+    ),
+    "two devices in turn, one file in five minutes": (from_devices(2, 300), OFFICE, 10),
+    "slow: one file in five minutes, first 4 KiB": (in_place("first 4 KiB", 300), OFFICE, 6),
+    "slower: one file in four hours": (in_place("whole", 4 * 3600), OFFICE, 10),
     "real password-protected Office files": (behind_real_passwords, ("docx", "xlsx"), 240),
 }

@@ -279,6 +279,79 @@ def renamed_by_a_person(folders: Folders) -> Iterator[tuple[str, Change]]:
         yield ONE, folders.rename(file, file.name + ".traité")
 
 
+def numbered(folders: Folders) -> Iterator[tuple[str, Change]]:
+    """As a page or an explorer names all that is chosen."""
+    for number, file in enumerate(folders.files):
+        yield ONE, folders.rename(file, f"Mairie - {number:03}.{file.name.partition('.')[2]}")
+
+
+def titled(folders: Folders) -> Iterator[tuple[str, Change]]:
+    """Photos get a title, by somebody who leaves out their ending."""
+    for number in range(50):
+        file = folders.put(f"f{number // 5}", f"IMG_{2000 + number}.jpg", made("jpg", number % 8))
+        yield ONE, folders.rename(file, f"Fête du village, groupe {number}")
+
+
+def kept_as_records(folders: Folders) -> Iterator[tuple[str, Change]]:
+    """A folder of its archives gets names as its inventory has them."""
+    for number in range(80):
+        file = folders.put("archives", f"piece {number}.pdf", made("pdf", number % 8))
+        yield ONE, folders.rename(file, f"2W{number:04}")
+
+
+def films_exported(folders: Folders) -> Iterator[tuple[str, Change]]:
+    """Each is sent while it is written, then whole."""
+    folders.step_s = 60
+    films = [folders.put(f"f{number % 3}", f"film {number}.mp4", made("mp4", number)) for number in range(8)]
+    for number, film in enumerate(films * 3):
+        data = made("mp4", (number + 3) % 8)
+        for end in (0, len(data) // 3, data.rindex(b"moov") - 4, len(data)):
+            yield ONE, folders.change(film, data[:end])
+
+
+def passwords_each_day(folders: Folders) -> Iterator[tuple[str, Change]]:
+    """Tables that have one, saved daily with another key, as Excel does."""
+    folders.step_s = 86400 / 30
+    files = [
+        folders.put(f"f{number % 5}", f"paie {number}.xlsx", drive_files.docx_with_password(folders.rng))
+        for number in range(30)
+    ]
+    for file in files * 5:
+        yield ONE, folders.change(file, drive_files.docx_with_password(folders.rng))
+
+
+def locked_as(old: str, new: str, count: int) -> Script:
+    """Saved with a password under the newer kind, or printed to a PDF with one; the old one deleted."""
+    locks = {"xlsx": drive_files.docx_with_password, "pdf": drive_files.pdf_with_password}
+
+    def script(folders: Folders) -> Iterator[tuple[str, Change]]:
+        for number in range(count):
+            file = folders.put(f"f{number // 5}", f"piece {number}.{old}", made(old, number % 8))
+            yield ONE, folders.create(file.folder, f"piece {number}.{new}", locks[new](folders.rng))
+            yield ONE, folders.delete(file)
+
+    return script
+
+
+def scans_with_passwords(folders: Folders) -> Iterator[tuple[str, Change]]:
+    """By a copier that encrypts each PDF, and takes the last name again."""
+    for number in range(100):
+        yield ONE, folders.create("scans", f"scan {number}.pdf", drive_files.pdf_with_password(folders.rng))
+    file = folders.put("scans", "dernier.pdf", made("scan.pdf", 1))
+    for _ in range(100):
+        yield ONE, folders.change(file, drive_files.pdf_with_password(folders.rng))
+
+
+def edited_by_three(folders: Folders) -> Iterator[tuple[str, Change]]:
+    """One document in the online editor, saved each half minute for two hours."""
+    folders.step_s = 30
+    files = [
+        folders.put("conseil", f"compte rendu {number}.docx", made("docx", number)) for number in range(3)
+    ]
+    for number in range(240):
+        yield f"office {number % 3}", folders.change(files[number % 3], made("docx", number % 8))
+
+
 def moved_and_restored(folders: Folders) -> Iterator[tuple[str, Change]]:
     for file in folders.files:
         file.folder = f"archives {file.folder}"
@@ -449,6 +522,20 @@ HONEST: dict[str, Script] = {
     "a faulty program spoils 5 PDF within a second": faulty_program,
     "documents saved by Office, with lock and temporary files": saved_by_office,
     "220 files renamed (.bak, .old, a date, .traité)": renamed_by_a_person,
+    "240 files numbered anew": numbered,
+    "50 photos of many folders get a title without an ending": titled,
+    "80 files of one folder named as an inventory has them": kept_as_records,
+    "300 .odt saved as .docx, the old ones deleted": converted("odt", "docx", 300),
+    "40 .doc of many folders saved as .xlsx with a password, the old ones deleted": locked_as(
+        "doc", "xlsx", 40
+    ),
+    "40 .docx of many folders printed to .pdf with a password, the old ones deleted": locked_as(
+        "docx", "pdf", 40
+    ),
+    "8 films exported three times, sent while they are written": films_exported,
+    "30 tables with a password saved each day": passwords_each_day,
+    "a copier that encrypts 200 PDF, half of them over the last one": scans_with_passwords,
+    "three documents saved each half minute by three people": edited_by_three,
     "240 files moved to other folders, then restored from a backup": moved_and_restored,
     "100 .xls overwritten by HTML of the same name": tables_as_pages,
     "100 logs packed, the old ones deleted": logs_packed,

@@ -352,6 +352,23 @@ def test_extensions_that_a_rename_adds(before: str, after: str, added: str) -> N
 
 
 @pytest.mark.parametrize(
+    ("before", "after", "scrambled"),
+    [
+        ("Budget 2026.xlsx", "9f31c2aa7d", True),
+        ("Budget 2026.xlsx", "9f31c2aa7d.x7q", True),
+        ("Budget 2026.xlsx", "Budget", False),
+        ("Budget 2026.xlsx", "budget 2026 vu", False),
+        ("Budget 2026.xlsx", "9f31c2aa7d.xlsx", False),
+        ("Budget 2026.xlsx", "9f31c2aa7d.pdf", False),
+        ("Budget 2026.xlsx", "9f31c2aa7d.vir", False),
+        ("9f31c2aa7d", "41d0aa0733", False),
+    ],
+)
+def test_names_that_tell_nothing_any_more(before: str, after: str, scrambled: bool) -> None:
+    assert signs.is_scrambled(before, after) is scrambled
+
+
+@pytest.mark.parametrize(
     ("name", "is_note"),
     [
         ("HOW_TO_RESTORE_YOUR_FILES.txt", True),

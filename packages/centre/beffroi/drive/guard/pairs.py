@@ -16,8 +16,10 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from beffroi.drive.guard import signs
+from beffroi.drive.guard.kinds import family
 from beffroi.drive.guard.signs import Change
 
+_DOCUMENTS = frozenset(("office", "pdf"))
 PAIRS_KEPT = 4096
 LONGER_BYTES = 4096
 """What ransomware adds to a file that it encrypts into another one, at most."""
@@ -25,7 +27,8 @@ LONGER_BYTES = 4096
 
 class Half(msgspec.Struct, frozen=True, array_like=True):
     """One half of "copy, encrypt, delete": a file that cannot be read was created, or one that could be was deleted.
-    ``name``: hash of its beginning. ``group``: kind of what was deleted, empty of what was created."""
+    ``name``: hash of its beginning. ``group``: kind of what was deleted, empty of what was created. ``is_document``: what
+    was created is no archive, but a document with a password."""
 
     at_s: float
     node: str
@@ -35,6 +38,7 @@ class Half(msgspec.Struct, frozen=True, array_like=True):
     sealed: bool = False
     number: int = 0
     device: str = ""
+    is_document: bool = False
 
 
 class Pair(msgspec.Struct, frozen=True):
@@ -88,7 +92,7 @@ class Pairs(msgspec.Struct):
         for (folder, name), (above, _) in zip(change.folders, beside, strict=False):
             for there in (folder, above):
                 for one in self.created.get(hashed(there), {}).values():
-                    if one.sealed and one.name == hashed(stem(name)):
+                    if one.sealed and not one.is_document and one.name == hashed(stem(name)):
                         return one
         return None
 
@@ -130,7 +134,10 @@ class Pairs(msgspec.Struct):
             sealed = change.after.state == "sealed"
             if not sealed and not signs.is_unreadable(change.after):
                 return None
-            return Half(at_s, change.node, name, change.size_bytes, "", sealed, change.number, device)
+            document = sealed and family(change.after.kind) in _DOCUMENTS
+            return Half(
+                at_s, change.node, name, change.size_bytes, "", sealed, change.number, device, document
+            )
         if change.what == "deleted" and change.before is not None:
             if change.before.state != "sound" or not change.before.kind:
                 return None

@@ -57,6 +57,7 @@ class Thresholds:
     kind: float = 3.0
     no_overlap: float = 1.0
     suffix: float = 1.0
+    scrambled: float = 1.0
     torn: float = 0.5
     replaced_sealed: float = 3.0
     replaced_sealed_few_folders: float = 0.5
@@ -151,7 +152,7 @@ class Window(msgspec.Struct):
             return False
         bisect.insort(self.evidence, one)
         if len(self.evidence) > EVIDENCE_KEPT:
-            weak = (Sign.NOTE, Sign.SEALED, Sign.TORN, Sign.SUFFIX, Sign.NO_OVERLAP)
+            weak = (Sign.NOTE, Sign.SEALED, Sign.TORN, Sign.SUFFIX, Sign.SCRAMBLED, Sign.NO_OVERLAP)
             self.evidence.remove(next((old for old in self.evidence if old.sign in weak), self.evidence[0]))
         return True
 
@@ -177,7 +178,8 @@ def _signs(change: Change, at_s: float) -> list[Evidence]:
 
 def _of_pair(pair: Pair) -> Evidence:
     lost, copy = pair.lost, pair.copy
-    sign = Sign.REPLACED_SEALED if copy.sealed else Sign.REPLACED
+    # A document that is saved with a password as another one weighs as one that is saved so in its place.
+    sign = Sign.SEALED if copy.is_document else Sign.REPLACED_SEALED if copy.sealed else Sign.REPLACED
     first_s, first = min(lost.at_s, copy.at_s), min(lost.number, copy.number)
     return Evidence(first_s, lost.node, sign, lost.group, pair.folder, number=first)
 
@@ -214,7 +216,7 @@ def _unhalved(evidence: list[Evidence]) -> float:
 
 
 def _worth(sign: Sign, *, many: bool, spread: bool) -> float:
-    if sign in {Sign.NOTE, Sign.SUFFIX} and not spread:
+    if sign in {Sign.NOTE, Sign.SUFFIX, Sign.SCRAMBLED} and not spread:
         return 0.0
     field = sign.name.lower()
     if sign in {Sign.SEALED, Sign.REPLACED_SEALED} and not many:

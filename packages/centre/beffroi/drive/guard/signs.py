@@ -30,6 +30,7 @@ class Sign(StrEnum):
     HOLES = "parts of a film, picture or archive rewritten in place"
     NO_OVERLAP = "nothing of the version before is left"
     SUFFIX = "an unknown extension added"
+    SCRAMBLED = "a name that tells nothing any more"
     KNOWN = "an extension that ransomware leaves"
     NOTE = "a note about decryption"
     REPLACED = "replaced by a copy that cannot be read"
@@ -206,9 +207,25 @@ def _has_holes(change: Change) -> bool:
 
 def _of_name(change: Change) -> tuple[Sign, ...]:
     new = added_extension(change.name_before, change.name)
-    if not new:
-        return ()
-    return (Sign.KNOWN,) if new in _KNOWN else (Sign.SUFFIX,)
+    if new in _KNOWN:
+        return (Sign.KNOWN,)
+    if is_scrambled(change.name_before, change.name):
+        return (Sign.SCRAMBLED,)
+    return (Sign.SUFFIX,) if new else ()
+
+
+def is_scrambled(name_before: str, name: str) -> bool:
+    """Whether a file of a known kind lost its ending and all that it was called: no three signs in a row are left. An
+    ordinary ending is an antivirus's, or a person's."""
+    if not by_name(name_before) or by_name(name) or extension(name) in _ORDINARY:
+        return False
+    old, new = _in_threes(name_before), _in_threes(name)
+    return bool(old and new) and old.isdisjoint(new)
+
+
+def _in_threes(name: str) -> set[str]:
+    stem = name.rpartition(".")[0].casefold() or name.casefold()
+    return {stem[at : at + 3] for at in range(len(stem) - 2)}
 
 
 def added_extension(name_before: str, name: str) -> str:
