@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 from beffroi.core.planes import sessions
 from beffroi.core.planes.tokens import make_grant
-from beffroi.drive import alarms, browsers
+from beffroi.drive import alarms, browsers, recovery
 from beffroi.drive.guard.scoring import Alarm
 from beffroi.drive.office import tokens
 from beffroi.drive.office.tokens import File
 from beffroi.drive.store import tree
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database
-from beffroi.drive.store.model import NO_LIMIT
+from beffroi.drive.store.model import NO_LIMIT, Act
 from beffroi.drive.store.shares import Share
 from beffroi.drive.store.writing import Reading
 from beffroi.drive.views import View
@@ -390,6 +390,38 @@ def test_an_editor_that_writes_as_ransomware_does_is_stopped_for_that_person_and
     assert session.ask("GET").status == 403
     assert centre.open(ALICE, file).ask("GET").status == 200
     assert centre.open(AMIR, file, ttl_s=2 * 86400).ask("GET").status == 200
+
+
+def test_what_colleagues_write_in_a_document_is_kept_when_one_of_them_is_stopped(
+    centre: Centre, file: int
+) -> None:
+    """The editor has one text and one lock for all; it saves by the token of whoever is left."""
+    stopped, colleague = centre.open(AMIR, file, ttl_s=3 * 86400), centre.open(ALICE, file)
+    assert stopped.do("LOCK", X_WOPI_Lock=LOCK).status == 200
+    assert stopped.put(b"of both, saved").status == 200
+    grant = tokens.read(centre.config.secret("drive-grant.key"), stopped.token, stopped.file)
+    device, now_s = tokens.device_of(grant), clock.epoch_s()
+    with centre.changing(AMIR) as database:
+        database.write(lambda w: alarms.raise_(w, Alarm(device, float(now_s), 3, {}), now_s=now_s))
+    centre.server.kill()
+    centre.server.start()
+    assert stopped.put(b"of both, unsaved").status == 403
+    assert colleague.get().body == b"of both, saved", "a refusal takes nothing away"
+    assert colleague.put(b"of both, unsaved").status == 200, "under the lock that the editor holds"
+    with centre.looking(ALICE) as (reading, _):
+        there = {*reading.all("SELECT id, size_bytes FROM node")}
+    with centre.changing(AMIR) as database:
+        recovery.carry_out(database, Act("per_referent", "", clock.epoch_s()), device)
+    assert colleague.get().body == b"of both, unsaved", "what a colleague wrote after it is not taken back"
+    with centre.looking(ALICE) as (reading, _):
+        new = [
+            row
+            for row in reading.all("SELECT id, size_bytes FROM node WHERE is_folder = 0")
+            if row not in there
+        ]
+    assert [size_bytes for _, size_bytes in new] == [len(b"before")], (
+        "and the text of before stands beside it"
+    )
 
 
 def test_a_save_beyond_the_quota_is_refused_as_too_large(centre: Centre, file: int) -> None:

@@ -27,8 +27,8 @@ LONGER_BYTES = 4096
 
 class Half(msgspec.Struct, frozen=True, array_like=True):
     """One half of "copy, encrypt, delete": a file that cannot be read was created, or one that could be was deleted.
-    ``name``: hash of its beginning. ``group``: kind of what was deleted, empty of what was created. ``is_document``: what
-    was created is no archive, but a document with a password."""
+    ``name``: hash of its beginning. ``group``: kind of what was deleted, empty of what was created. ``is_document``:
+    what was created is no archive, but a document with a password."""
 
     at_s: float
     node: str
