@@ -318,6 +318,26 @@ def rar(name: str, data: bytes, *, password: str = "") -> bytes:
     )
 
 
+def rar4(name: str, data: bytes, *, cipher: bytes = b"", is_list_locked: bool = False) -> bytes:
+    """A RAR 4 archive with one stored file, as WinRAR wrote them to 2013 and still may. ``cipher``: of the file, behind
+    a password."""
+
+    def block(kind: int, flags: int, body: bytes = b"", stored: bytes = b"") -> bytes:
+        head = struct.pack("<BHH", kind, flags, 7 + len(body)) + body
+        return struct.pack("<H", binascii.crc32(head) & 0xFFFF) + head + stored
+
+    stored, told = cipher or data, name.encode()
+    flags, salt = (0x8404, b"saltsalt") if cipher else (0x8000, b"")
+    sizes = struct.pack("<IIBII", len(stored), len(data), 2, binascii.crc32(data), 0x5C009000)
+    file = sizes + struct.pack("<BBHI", 29, 0x30, len(told), 0x20) + told + salt
+    return (
+        b"Rar!\x1a\x07\0"
+        + block(0x73, 0x80 if is_list_locked else 0, bytes(6))
+        + block(0x74, flags, file, stored)
+        + block(0x7B, 0x4000)
+    )
+
+
 LOCKED_7Z, LOCKED_7Z_ALONE, LOCKED_7Z_LIST = (
     base64.b64decode(one)
     for one in (
@@ -462,6 +482,9 @@ FOUND: dict[str, tuple[bytes, str]] = {
     "7z whose list needs a password": (LOCKED_7Z_LIST, "Encrypted"),
     "rar with a password": (rar("a.txt", b"cipher" * 9, password="file"), "Encrypted"),
     "rar whose list needs a password": (rar("a.txt", b"x", password="list"), "Encrypted"),
+    "program in a rar 4": (rar4("a.scr", EXE), "Program"),
+    "rar 4 with a password": (rar4("a.txt", b"Bonjour", cipher=b"cipher" * 9), "Encrypted"),
+    "rar 4 whose list needs a password": (rar4("a.txt", b"x" * 99, is_list_locked=True), "Encrypted"),
     "mail with a rar with a password": (
         attached_mail(part(rar("a.pdf", bytes(range(99)), password="file"), named("a.rar"))),
         "Encrypted",

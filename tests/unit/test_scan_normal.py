@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import struct
 import zipfile
@@ -90,6 +91,9 @@ PADDED: dict[str, Callable[[int], bytes]] = {
     "behind the password of a RAR": lambda n: samples.rar(
         "a\\facture.js", EXE * 99 + b"%d" % n, password="file"
     ),
+    "behind the password of a RAR 4": lambda n: samples.rar4(
+        f"{n}.js", EXE, cipher=hashlib.shake_128(b"%d" % n).digest(512)
+    ),
 }
 OTHERS: dict[str, tuple[bytes, bytes]] = {
     "another address in a script": (javascript(0), javascript(0, "https://other.example.net/a")),
@@ -110,6 +114,7 @@ FORMLESS: dict[str, bytes] = {
     "page without a script": b"<html><p>Compte rendu du conseil municipal du 3 mars</p></html>",
     "short, behind a better password": sealed(0, b"mot de passe du wifi de la salle des fetes : 1234"),
     "a RAR whose list needs the password": samples.rar("a.js", EXE * 99, password="list"),
+    "a RAR 4 whose list needs the password": samples.rar4("a.js", EXE * 99, is_list_locked=True),
     "hidden by a better password": locked(packed(a__txt=b"")),
 }
 

@@ -30,6 +30,7 @@ from beffroi.scan import (
     older,
     pages,
     pdf,
+    rar,
     rtf,
     scripts,
     sevenzip,
@@ -325,7 +326,7 @@ class _Look(Telling):
 
     def _archive(self, body: Body, seen: _Seen, depth: int) -> None:
         kind, listed, document = seen.kind, set[bytes](), False
-        locked = list(archives.rar_locked(body)) if kind == "rar" else []
+        locked = list(rar.named(body)) if kind == "rar" else []
         try:
             if document := kind == "zip" and office.is_document(archives.names(body, kind)):
                 seen.kind = "docx"
@@ -355,8 +356,8 @@ class _Look(Telling):
         for told in named:
             seen.flags.add("encrypted")
             self.told.has_form(normal.of_named(*told))
-        if kind == "7z":
-            for crc, size_bytes in self.read(lambda: list(sevenzip.locked(body))) or ():
+        if told_by := {"7z": sevenzip.locked, "rar": rar.locked}.get(kind):
+            for crc, size_bytes in self.read(lambda: list(told_by(body))) or ():
                 seen.flags.add("encrypted")
                 self.told.has_form(normal.of_locked(crc, size_bytes))
 

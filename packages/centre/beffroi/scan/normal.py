@@ -4,7 +4,7 @@
 |---|---|
 | shortcut (.lnk) | the name of the program and its arguments |
 | script, page with a script | without comments; names that it gives itself by their order; addresses for mail as "@" |
-| file behind a password in a zip or a 7z | CRC-32 and length in bytes, which the list tells |
+| file behind a password in a zip, a 7z or a RAR 4 | CRC-32 and length in bytes, which the list tells |
 | the same where no sum is told (AE-2, RAR 5) | name, length in bytes, length packed |
 
 All without blanks, in small letters; "" where too little is left to know anything by.
