@@ -1,5 +1,5 @@
-"""Disk images are opened: what mkfs.fat and mtools, mkntfs and ntfscp, genisoimage -udf and qemu-img made of one folder
-(tests/data/disks) comes out whole; what they would never make ends well.
+"""Disk images are opened: what mkfs.fat and mtools, mkfs.exfat and exfat-fuse, mkntfs and ntfscp, genisoimage -udf and
+qemu-img made of one folder (tests/data/disks) comes out whole; what they would never make ends well.
 
 In hybrid.iso the ISO 9660 part is empty (-hide). In ntfs.img the table of capitals is blank, which nobody reads here.
 parts.* are one disk with FAT12, and FAT32 and NTFS in an extended part.
@@ -33,6 +33,7 @@ IMAGES = {
     "fat12.img": [FAT],
     "fat16.img": [FAT],
     "fat32.img": [FAT],
+    "exfat.img": [UDF],
     "ntfs.img": [NTFS],
     "hybrid.iso": [UDF],
     "parts.vhd": [FAT, FAT, NTFS],
@@ -116,7 +117,7 @@ def test_a_program_is_found_by_whatever_leads_to_its_volume(data: bytes) -> None
 
 
 def test_what_only_another_system_reads_is_said_to_be_unreadable() -> None:
-    for name in (b"EXFAT   ", b"ReFS\0\0\0\0", b"-FVE-FS-"):
+    for name in (b"ReFS\0\0\0\0", b"-FVE-FS-"):
         data = b"\xeb\x76\x90" + name + bytes(9000)
         assert codes_of(data) == {kinds.DISK_IMAGE, kinds.UNREADABLE}
     other = changed(image("parts.vhd"), (63, b"\4"))
@@ -203,6 +204,13 @@ def udf_extent_that_goes_on_in_itself() -> bytes:
     return changed(data, (at + 176, struct.pack("<I", 2048 | 3 << 30)), (at + 180, led[4:8]))
 
 
+def exfat_entry(at: int, new: bytes) -> bytes:
+    """In the entry of a file's content."""
+    data = image("exfat.img")
+    entry = data.index("long.bin".encode("utf-16-le")) - 2 - 32
+    return changed(data, (entry + at, new))
+
+
 def ntfs_of(at: int, new: bytes) -> bytes:
     return changed(image("ntfs.img"), (at, new))
 
@@ -230,6 +238,10 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "names that lead to the same": lambda: of_many_names(1900, 20_000),
     "udf, 2^40 bytes": lambda: udf_entry_of(2**40),
     "udf, an extent that goes on in itself": udf_extent_that_goes_on_in_itself,
+    "exfat, a file of 2^64 bytes": lambda: exfat_entry(24, b"\xff" * 8),
+    "exfat, a chain of 2^64 bytes": lambda: exfat_entry(1, b"\1" + bytes(1)),
+    "exfat, clusters of 2^255 bytes": lambda: changed(image("exfat.img"), (108, b"\xff\xff")),
+    "exfat, a folder in itself": lambda: exfat_entry(-28, b"\x10"),
     "ntfs, zeros of 2^56 bytes": lambda: ntfs_runs(b"long.bin", b"\x07" + b"\xff" * 6 + b"\x0f"),
     "ntfs, a table of 2^56 bytes": lambda: ntfs_runs(b"$MFT", b"\x17" + b"\xff" * 6 + b"\x0f\x04"),
     "ntfs, records of no bytes": lambda: ntfs_of(64, b"\0"),

@@ -1,9 +1,9 @@
 """What a disk image holds, one file at a time, within the caps of archives: raw images, VHD, VHDX, with or without
-partitions; FAT, NTFS and UDF in them. Pure.
+partitions; FAT, exFAT, NTFS and UDF in them. Pure.
 
 Rule:    each partition that a table names is read, whichever table a program would go by.
 Hostile: every byte; sizes are the word of the image, so that what lies past its end is not asked for.
-Fails:   Broken, after all files that can be read, where a volume is of no kind that is read here (exFAT, ReFS,
+Fails:   Broken, after all files that can be read, where a volume is of no kind that is read here (ReFS,
          BitLocker), or of a disk that is the difference to another one; TooMuch past a cap.
 Source:  docs/decisions/0230-disk-images-are-opened.md; Virtual Hard Disk Image Format 1.0; MS-VHDX; UEFI 2.10, 5.
 """
@@ -76,9 +76,11 @@ def _files(read: Read, size_bytes: int) -> Iterator[File]:
 
 def _of_volume(read: Read, size_bytes: int) -> Iterator[File]:
     """Errors: Unread."""
-    boot = read(0, 512)
+    boot = read(0, 512).ljust(512, b"\0")
     if boot[3:11] == volumes.NTFS:
         yield from volumes.ntfs(read, size_bytes)
+    elif boot[3:11] == volumes.EXFAT:
+        yield from volumes.ExFat(read, boot).files()
     elif volumes.is_fat(boot):
         yield from volumes.Fat(read, boot).files()
     else:
@@ -99,7 +101,7 @@ def _parts(read: Read) -> list[int]:
             rows = [read(at + n * each, 48) for n in range(min(number(head, 80, 4), _MOST_PARTS))]
             found |= {number(row, 32, 8) * unit for row in rows if any(row[:16])}
     boot = read(0, 512)
-    if not volumes.is_fat(boot) and boot[3:11] != volumes.NTFS:
+    if not volumes.is_fat(boot) and boot[3:11] not in (volumes.NTFS, volumes.EXFAT):
         for kind, start in volumes.told_parts(boot):
             if kind in _EXTENDED:
                 found |= set(_chain(read, start))

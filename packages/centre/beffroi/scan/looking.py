@@ -46,7 +46,7 @@ from beffroi.scan.values import Report
 
 READER = 8
 """To be raised when more is looked into: what is stored is looked at once more, as by newer rules. 8: disk images
-with FAT, NTFS or UDF."""
+with FAT, exFAT, NTFS or UDF."""
 _OF_DOCUMENTS = ("", "html", "eml")
 """What parts of a document look like: texts and pictures."""
 _WHOLE_PAGES = ("mht", "mhtml", "eml")

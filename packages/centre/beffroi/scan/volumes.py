@@ -1,11 +1,12 @@
-"""Files of a volume, one at a time: FAT and NTFS, as Windows reads them. Pure.
+"""Files of a volume, one at a time: FAT, exFAT and NTFS, as Windows reads them. Pure.
 
 Rule:    what a folder leads to is read once, whatever leads to it; a length is the word of the volume, so that who
          takes the pieces ends it (``archives.Taking``). What is read past the end of the image is empty.
 Hostile: every byte.
-Fails:   Unread for what NTFS keeps in a way that is not read here (compressed): after the files that can be read.
-Source:  Microsoft's FAT specification 1.03 and the checks of its driver (fastfat); NTFS as the Linux kernel documents
-         it (fs/ntfs3); docs/decisions/0230-disk-images-are-opened.md.
+Fails:   Unread for a volume that has no room, and for what NTFS keeps in a way that is not read here (compressed):
+         after the files that can be read.
+Source:  Microsoft's specifications of FAT (1.03) and exFAT, and the checks of its driver (fastfat); NTFS as the Linux
+         kernel documents it (fs/ntfs3); docs/decisions/0230-disk-images-are-opened.md.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ FOLDER_BYTES = 4 * 1024 * 1024
 
 
 SECTORS, GPT = (512, 4096), b"EFI PART"
-NTFS = b"NTFS    "
-_VOLUMES = (NTFS, b"EXFAT   ", b"ReFS\0\0\0\0", b"-FVE-FS-")
+NTFS, EXFAT = b"NTFS    ", b"EXFAT   "
+_EXFAT_FILE, _EXFAT_CONTENT, _EXFAT_NAME, _EXFAT_IN_A_ROW = 0x85, 0xC0, 0xC1, 2
+_VOLUMES = (NTFS, EXFAT, b"ReFS\0\0\0\0", b"-FVE-FS-")
 """Where their names stand."""
 
 
@@ -88,33 +90,91 @@ def pieces(read: Read, extents: Iterable[Extent], size_bytes: int) -> Iterator[b
             return
 
 
-class Fat:
+class _Entry(NamedTuple):
+    """``cluster``: the first one."""
+
+    name: str
+    is_folder: bool
+    cluster: int
+    extents: Iterable[Extent]
+    size_bytes: int
+
+
+class _Clusters:
+    """A volume whose table leads from cluster to cluster. Errors: Unread."""
+
+    def __init__(self, read: Read, table_at: int, data_at: int, cluster_bytes: int, count: int) -> None:
+        self._read, self._table_at, self._data_at = read, table_at, data_at
+        self._cluster, self._count = cluster_bytes, count
+        if not count:
+            raise Unread
+        self._bits = self._used_bits = 32
+        """Of an entry of the table, and of these what is a number."""
+
+    def files(self) -> Iterator[File]:
+        cluster, root = self._root()
+        waiting, seen = [root], {cluster}
+        while waiting:
+            for one in self._folder(b"".join(pieces(self._read, waiting.pop(), FOLDER_BYTES))):
+                if not one.is_folder:
+                    yield File(one.name, pieces(self._read, one.extents, one.size_bytes))
+                elif one.cluster not in seen:
+                    yield File(one.name, None)
+                    seen.add(one.cluster)
+                    waiting.append(one.extents)
+
+    def _root(self) -> tuple[int, Iterable[Extent]]:
+        raise NotImplementedError
+
+    def _folder(self, data: bytes) -> Iterator[_Entry]:
+        raise NotImplementedError
+
+    def _extents(self, cluster: int) -> Iterator[Extent]:
+        """What lies side by side is one. A loop ends when the volume's clusters are counted."""
+        start, length = cluster, 0
+        for _ in range(self._count):
+            if not 2 <= cluster < self._count + 2:
+                break
+            length += 1
+            following = self._next(cluster)
+            if following != cluster + 1:
+                yield self._at(start), length * self._cluster
+                start, length = following, 0
+            cluster = following
+        if length:
+            yield self._at(start), length * self._cluster
+
+    def _next(self, cluster: int) -> int:
+        at, bits = divmod(cluster * self._bits, 8)
+        value = number(self._read(self._table_at + at, 4), 0, 4) >> bits
+        return value & ((1 << self._used_bits) - 1)
+
+    def _at(self, cluster: int) -> int:
+        return self._data_at + (cluster - 2) * self._cluster
+
+
+class Fat(_Clusters):
+    """FAT 12, 16, 32."""
+
     def __init__(self, read: Read, boot: bytes) -> None:
         unit, reserved, roots = number(boot, 11, 2), number(boot, 14, 2), number(boot, 17, 2)
         table = number(boot, 22, 2) or number(boot, 36, 4)
-        self._read, self._table_at, self._cluster = read, reserved * unit, boot[13] * unit
-        self._root: Extent = ((reserved + boot[16] * table) * unit, -(-roots * 32 // unit) * unit)
-        self._data_at = sum(part or 0 for part in self._root)
+        root: Extent = ((reserved + boot[16] * table) * unit, -(-roots * 32 // unit) * unit)
+        data_at = sum(part or 0 for part in root)
         sectors = number(boot, 19, 2) or number(boot, 32, 4)
-        self._count = max(0, sectors * unit - self._data_at) // self._cluster
-        self._bits = 32 if not number(boot, 22, 2) else 12 if self._count < 4087 else 16
-        self._root_cluster = number(boot, 44, 4) if self._bits == 32 else 0
+        count = max(0, sectors * unit - data_at) // (boot[13] * unit)
+        super().__init__(read, reserved * unit, data_at, boot[13] * unit, count)
+        self._fixed_root, self._root_cluster, self._used_bits = root, number(boot, 44, 4), 28
+        if number(boot, 22, 2):
+            self._root_cluster = 0
+            self._bits = self._used_bits = 12 if count < 4087 else 16
 
-    def files(self) -> Iterator[File]:
-        extents = self._extents(self._root_cluster) if self._root_cluster else [self._root]
-        waiting, seen = [extents], {self._root_cluster}
-        while waiting:
-            for name, is_folder, cluster, size_bytes in self._folder(waiting.pop()):
-                if not is_folder:
-                    yield File(name, pieces(self._read, self._extents(cluster), size_bytes))
-                elif cluster not in seen:
-                    yield File(name, None)
-                    seen.add(cluster)
-                    waiting.append(self._extents(cluster))
+    def _root(self) -> tuple[int, Iterable[Extent]]:
+        first = self._root_cluster
+        return first, self._extents(first) if first else [self._fixed_root]
 
-    def _folder(self, extents: Iterable[Extent]) -> Iterator[tuple[str, bool, int, int]]:
-        """Name, whether it is a folder, first cluster, length."""
-        data, long, told = b"".join(pieces(self._read, extents, FOLDER_BYTES)), b"", 0
+    def _folder(self, data: bytes) -> Iterator[_Entry]:
+        long, told = b"", 0
         for at in range(0, len(data) - 31, 32):
             entry = data[at : at + 32]
             if entry[0] == 0:
@@ -127,28 +187,40 @@ class Fat:
                 # Windows shows a long name only where it belongs to the short one.
                 name = _utf16(long).partition("\0")[0] if told == _fat_sum(entry[:11]) else ""
                 cluster = number(entry, 26, 2) | (number(entry, 20, 2) << 16 if self._bits == 32 else 0)
-                yield name or _short(entry), bool(entry[11] & 0x10), cluster, number(entry, 28, 4)
+                is_folder, size_bytes = bool(entry[11] & 0x10), number(entry, 28, 4)
+                yield _Entry(name or _short(entry), is_folder, cluster, self._extents(cluster), size_bytes)
             long = b""
 
-    def _extents(self, cluster: int) -> Iterator[Extent]:
-        """What lies side by side is one. A loop ends when the volume's clusters are counted."""
-        start, length = cluster, 0
-        for _ in range(self._count):
-            if not 2 <= cluster < self._count + 2:
-                break
-            length += 1
-            following = self._next(cluster)
-            if following != cluster + 1:
-                yield self._data_at + (start - 2) * self._cluster, length * self._cluster
-                start, length = following, 0
-            cluster = following
-        if length:
-            yield self._data_at + (start - 2) * self._cluster, length * self._cluster
 
-    def _next(self, cluster: int) -> int:
-        at, bits = divmod(cluster * self._bits, 8)
-        value = number(self._read(self._table_at + at, 4), 0, 4) >> bits
-        return value & ((1 << min(self._bits, 28)) - 1)
+class ExFat(_Clusters):
+    def __init__(self, read: Read, boot: bytes) -> None:
+        if boot[108] not in range(9, 13) or boot[108] + boot[109] > 25:
+            raise Unread
+        unit = 1 << boot[108]
+        table_at, data_at = number(boot, 80, 4) * unit, number(boot, 88, 4) * unit
+        super().__init__(read, table_at, data_at, unit << boot[109], number(boot, 92, 4))
+        self._root_cluster = number(boot, 96, 4)
+
+    def _root(self) -> tuple[int, Iterable[Extent]]:
+        return self._root_cluster, self._extents(self._root_cluster)
+
+    def _folder(self, data: bytes) -> Iterator[_Entry]:
+        """A file has an entry of its own, one of its content, and some of its name."""
+        for at in range(0, len(data) - 31, 32):
+            if data[at] == 0:
+                return
+            content = data[at + 32 : at + 64]
+            if data[at] != _EXFAT_FILE or content[:1] != bytes((_EXFAT_CONTENT,)):
+                continue
+            parts = data[at + 64 : at + 32 + 32 * data[at + 1]]
+            name = b"".join(
+                parts[n + 2 : n + 32] for n in range(0, len(parts), 32) if parts[n] == _EXFAT_NAME
+            )
+            cluster, size_bytes = number(content, 20, 4), number(content, 24, 8)
+            in_a_row = content[1] & _EXFAT_IN_A_ROW
+            extents = [(self._at(cluster), size_bytes)] if in_a_row else self._extents(cluster)
+            is_folder = bool(data[at + 4] & 0x10)
+            yield _Entry(_utf16(name[: 2 * content[3]]), is_folder, cluster, extents, size_bytes)
 
 
 def _fat_sum(short: bytes) -> int:
