@@ -31,7 +31,7 @@ _MOST_FRAMES = 20
 _KINDS = zxingcpp.BarcodeFormats(
     [zxingcpp.BarcodeFormat.QRCode, zxingcpp.BarcodeFormat.Aztec, zxingcpp.BarcodeFormat.DataMatrix]
 )
-"""What the cameras of phones read and open; lines of a shop's article lead to no page."""
+"""What readers on phones take for an address; the lines of an article in a shop lead to no page."""
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", WebPImagePlugin.WebPImageFile.format)
 """What mail programs show in a mail."""
 _BEGINS = re.compile(rb"\x89PNG\r\n|\xff\xd8\xff|GIF8|BM|RIFF.{4}WEBP", re.DOTALL)
