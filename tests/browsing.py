@@ -9,19 +9,17 @@ from typing import Any
 import pytest
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership
-from django.conf import settings
 from django.test import Client
 from pytest_django.live_server_helper import LiveServer
 
 from tests.conftest import Commune
-from tests.fixtures_portal import confirmed, console_client, on_listener, portal_client
+from tests.fixtures_portal import confirmed, console_client, on_listener, portal_client, session_cookie
 
 
 def _context(browser: Any, address: str, client: Client) -> Any:
     """A browser with the session of this client."""
     context = browser.new_context(locale="fr-FR", viewport={"width": 1280, "height": 900}, base_url=address)
-    name = settings.SESSION_COOKIE_NAME
-    context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": address}])
+    context.add_cookies([session_cookie(client, address)])
     return context
 
 

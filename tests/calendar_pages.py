@@ -17,13 +17,12 @@ from beffroi.drive.store.model import NO_LIMIT
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.portal import drive_access
-from django.conf import settings
 from django.test import Client
 
 from tests.browsing import desks
 from tests.conftest import Commune
 from tests.fixtures_calendars import calendars_alone
-from tests.fixtures_portal import on_listener, portal_client
+from tests.fixtures_portal import on_listener, portal_client, session_cookie
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -74,10 +73,8 @@ def desk(
 @contextmanager
 def without_scripts(membership: Membership, browser: Any, live_server: Any) -> Iterator[Any]:
     """A page of this person in a browser without JavaScript."""
-    name = settings.SESSION_COOKIE_NAME
-    value = portal_client(membership).cookies[name].value
     context = browser.new_context(java_script_enabled=False, base_url=live_server.url, locale="fr-FR")
-    context.add_cookies([{"name": name, "value": value, "url": live_server.url}])
+    context.add_cookies([session_cookie(portal_client(membership), live_server.url)])
     yield context.new_page()
     context.close()
 

@@ -184,6 +184,20 @@ def confirmed(membership: Any) -> Client:
     return client
 
 
+def cookie(name: str, value: str, address: str) -> dict[str, str]:
+    """For a browser that asks a server of tests: of a name with __Host- it takes it from https alone, as it does
+    from a server; and shows it on loopback without."""
+    return {"name": name, "value": value, "url": address.replace("http://", "https://")}
+
+
+def session_cookie(client: Client, address: str) -> dict[str, str]:
+    """For a browser that goes on with the session of this client."""
+    from django.conf import settings
+
+    name = settings.SESSION_COOKIE_NAME
+    return cookie(name, client.cookies[name].value, address)
+
+
 def console_client(administrator_id: str) -> Client:
     """A browser of an administrator; inside ``on_listener("console")``."""
     from beffroi.core.identity import sessions

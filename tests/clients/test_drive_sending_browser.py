@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings
 
 from tests.conftest import Commune
 from tests.drive_pages import Drive
 from tests.fixtures_browser import browser, inspect
 from tests.fixtures_drive import noise
 from tests.fixtures_drive_browser import drive, page
-from tests.fixtures_portal import no_door, portal_client
+from tests.fixtures_portal import no_door, portal_client, session_cookie
 
 __all__ = ["browser", "drive", "no_door", "page"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.front]
@@ -84,9 +83,7 @@ def test_a_session_that_ended_is_said_once_and_the_sending_goes_on_after_a_new_o
     page.set_input_files("#desk input[multiple]", [str(tmp_path / "a.txt"), str(tmp_path / "b.txt")])
     page.wait_for_selector("#desk [data-state]:has-text('Votre session est terminée')")
     assert "Refusé" not in page.inner_text("#desk")
-    name = settings.SESSION_COOKIE_NAME
-    value = portal_client(beaune.agent_membership).cookies[name].value
-    page.context.add_cookies([{"name": name, "value": value, "url": address}])
+    page.context.add_cookies([session_cookie(portal_client(beaune.agent_membership), address)])
     with page.expect_navigation():
         page.click("#desk button:has-text('Reprendre')")
     assert drive.names() == ["a.txt", "b.txt"]

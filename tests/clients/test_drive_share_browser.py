@@ -12,13 +12,12 @@ from typing import Any
 
 import pytest
 from beffroi.core.identity.models import Membership
-from django.conf import settings
 
 from tests.clients.test_drive_link_browser import folder
 from tests.conftest import Commune
 from tests.fixtures_browser import browser, inspect, press
 from tests.fixtures_drive_browser import drive, page
-from tests.fixtures_portal import no_door, portal_client
+from tests.fixtures_portal import no_door, portal_client, session_cookie
 
 __all__ = ["browser", "drive", "folder", "no_door", "page"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.front]
@@ -31,9 +30,7 @@ def somebody(page: Any, browser: Any, membership: Membership) -> Iterator[Any]:
     context = browser.new_context(
         base_url=address, locale="fr-FR", viewport={"width": 1280, "height": 900}, accept_downloads=True
     )
-    name = settings.SESSION_COOKIE_NAME
-    value = portal_client(membership).cookies[name].value
-    context.add_cookies([{"name": name, "value": value, "url": address}])
+    context.add_cookies([session_cookie(portal_client(membership), address)])
     yield context.new_page()
     context.close()
 

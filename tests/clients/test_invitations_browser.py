@@ -18,12 +18,11 @@ from beffroi.drive.calendars.asking import Asking
 from beffroi.lib import clock
 from beffroi.mail import outgoing, reader
 from beffroi.mail.models import Mailbox, Sending
-from django.conf import settings as django_settings
 
 from tests.conftest import Commune
 from tests.fixtures_browser import browser, inspect
 from tests.fixtures_calendars import calendars_alone
-from tests.fixtures_portal import no_door, portal_client
+from tests.fixtures_portal import no_door, portal_client, session_cookie
 from tests.mail_post import Post, needs_engines
 
 __all__ = ["browser", "no_door"]
@@ -69,11 +68,9 @@ def desk(post: Post, beaune: Commune, nuits: Commune, browser: Any, live_server:
     boxes = (post.mailbox(beaune, beaune.agent, "claire"), post.mailbox(nuits, nuits.agent, "jean"))
     pages, contexts = [], []
     faults: list[str] = []
-    name = django_settings.SESSION_COOKIE_NAME
     for membership in (beaune.agent_membership, nuits.agent_membership):
         context = browser.new_context(locale="fr-FR", viewport={"width": 1280, "height": 900})
-        value = portal_client(membership).cookies[name].value
-        context.add_cookies([{"name": name, "value": value, "url": live_server.url}])
+        context.add_cookies([session_cookie(portal_client(membership), live_server.url)])
         page = context.new_page()
         page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: faults.append(str(error)))

@@ -17,14 +17,13 @@ from beffroi.drive.store import shares, trash
 from beffroi.lib import clock
 from beffroi.mail import outgoing, reader
 from beffroi.mail.models import Mailbox, Sending
-from django.conf import settings as django_settings
 
 from tests.conftest import Commune
 from tests.drive_desk import joined
 from tests.drive_pages import Drive
 from tests.drive_server import served
 from tests.fixtures_browser import browser, inspect
-from tests.fixtures_portal import no_door, portal_client
+from tests.fixtures_portal import no_door, portal_client, session_cookie
 from tests.mail_post import Post, needs_engines
 
 __all__ = ["browser", "no_door"]
@@ -75,9 +74,7 @@ def desk(post: Post, beaune: Commune, browser: Any, live_server: Any, tmp_path: 
         context = browser.new_context(
             locale="fr-FR", viewport={"width": 1280, "height": 900}, base_url=address
         )
-        name = django_settings.SESSION_COOKIE_NAME
-        value = portal_client(beaune.agent_membership).cookies[name].value
-        context.add_cookies([{"name": name, "value": value, "url": address}])
+        context.add_cookies([session_cookie(portal_client(beaune.agent_membership), address)])
         page = context.new_page()
         wrong: list[str] = []
         page.on("pageerror", lambda error: wrong.append(str(error)))

@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.conf import settings as django_settings
 
 from tests.conftest import Commune
 from tests.fixtures_browser import browser, inspect, press
 from tests.fixtures_held import hold
-from tests.fixtures_portal import deliver, no_door, own_mailbox, portal_client
+from tests.fixtures_portal import deliver, no_door, own_mailbox, portal_client, session_cookie
 from tests.fixtures_portal_mail import shown_mail
 from tests.integration.test_mail_safety import FIRST, IBAN, OTHER, SECOND, name
 
@@ -31,8 +30,7 @@ def desk(committed: str, browser: Any, live_server: Any, beaune: Commune) -> Ite
         client = portal_client(membership)
         context = browser.new_context(locale="fr-FR", viewport={"width": 1280, "height": 900})
         contexts.append(context)
-        cookie = django_settings.SESSION_COOKIE_NAME
-        context.add_cookies([{"name": cookie, "value": client.cookies[cookie].value, "url": live_server.url}])
+        context.add_cookies([session_cookie(client, live_server.url)])
         return context.new_page()
 
     yield open_for, live_server.url

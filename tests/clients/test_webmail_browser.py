@@ -20,7 +20,7 @@ from django.contrib.sessions.models import Session
 from tests.conftest import Commune
 from tests.effort import counted
 from tests.fixtures_browser import FOCUSED, begins, browser, inspect, press
-from tests.fixtures_portal import no_door, portal_client
+from tests.fixtures_portal import cookie, no_door, portal_client, session_cookie
 from tests.mail_post import Post, needs_engines, until
 
 __all__ = ["browser", "no_door"]
@@ -35,8 +35,7 @@ def desk(post: Post, beaune: Commune, nuits: Commune, browser: Any, live_server:
     other = post.mailbox(nuits, nuits.agent, "jean")
     client = portal_client(beaune.agent_membership)
     context = browser.new_context(locale="fr-FR", viewport={"width": 1280, "height": 900})
-    name = django_settings.SESSION_COOKIE_NAME
-    context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": live_server.url}])
+    context.add_cookies([session_cookie(client, live_server.url)])
     page = context.new_page()
     faults: list[str] = []
     page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
@@ -249,11 +248,8 @@ def test_a_draft_outlives_its_session_and_a_new_sign_in(post: Post, desk: Any, b
     page.fill("#id_text", "Après")
     page.wait_for_selector("#trouble:has-text('Votre session est terminée')")
     # Signed in again in another window: a new session, and a new token for forms.
-    names = (django_settings.SESSION_COOKIE_NAME, django_settings.CSRF_COOKIE_NAME)
-    values = (portal_client(beaune.agent_membership).cookies[names[0]].value, "n" * 32)
-    page.context.add_cookies(
-        [{"name": name, "value": value, "url": portal} for name, value in zip(names, values, strict=True)]
-    )
+    token = cookie(django_settings.CSRF_COOKIE_NAME, "n" * 32, portal)
+    page.context.add_cookies([session_cookie(portal_client(beaune.agent_membership), portal), token])
     page.wait_for_selector("[data-state]:has-text('Brouillon gardé')")
     assert page.is_hidden("#trouble")
     with reader.open_mailbox(post.config, box.address) as opened:

@@ -182,10 +182,10 @@ def test_every_address_has_its_rule() -> None:
 
 @pytest.mark.parametrize("name", CLOSED)
 def test_an_agents_cookie_and_none_open_nothing_on_the_console(name: str, world: World) -> None:
-    value = portal_client(world.beaune.referent_membership).cookies["beffroi_session"].value
+    value = portal_client(world.beaune.referent_membership).cookies["__Host-beffroi_session"].value
     agent = Client()
-    agent.cookies["beffroi_session"] = value
-    agent.cookies["beffroi_console_session"] = value
+    agent.cookies["__Host-beffroi_session"] = value
+    agent.cookies["__Host-beffroi_console_session"] = value
     before = changed()
     with on_listener("console"):
         for client, method in product((agent, Client()), METHODS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ QUESTION = (
 
 
 def ask(settings: str) -> list[str]:
-    environment = {"DJANGO_SETTINGS_MODULE": settings, "BEFFROI_STATE": _state(), "PATH": "/usr/bin"}
+    environment = os.environ | {"DJANGO_SETTINGS_MODULE": settings, "BEFFROI_STATE": _state()}
     command = [sys.executable, "-c", QUESTION]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.split()
 
@@ -83,8 +84,8 @@ def test_address_of_the_database_becomes_djangos_settings() -> None:
 
 def test_portal_and_console_share_neither_cookie_nor_key() -> None:
     web, console = ask("beffroi.settings.web"), ask("beffroi.settings.console")
-    assert web[:4] == ["beffroi_session", "beffroi_csrf", "True", "portal"]
-    assert console[:4] == ["beffroi_console_session", "beffroi_console_csrf", "True", "console"]
+    assert web[:4] == ["__Host-beffroi_session", "__Host-beffroi_csrf", "True", "portal"]
+    assert console[:4] == ["__Host-beffroi_console_session", "__Host-beffroi_console_csrf", "True", "console"]
     assert web[4] != console[4]
     assert web[4] == ask("beffroi.settings.web")[4]
 

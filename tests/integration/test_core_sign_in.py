@@ -71,7 +71,7 @@ def test_person_signs_in_with_password_and_session_carries_a_membership(client: 
     answer = sign_in(client, "Agent@Beaune.test")
     assert answer.status_code == 302
     assert client.get("/").content.decode() == f"{beaune.agent.id} {beaune.id} agent"
-    cookie = client.cookies["beffroi_session"]
+    cookie = client.cookies["__Host-beffroi_session"]
     assert cookie["secure"]
     assert cookie["httponly"]
     assert cookie["samesite"] == "Lax"

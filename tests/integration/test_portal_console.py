@@ -134,8 +134,8 @@ def test_an_administrator_signs_in_with_password_and_code(new_administrator: Any
     assert client.post("/connexion/", {**form, "code": "000000"}).status_code == 403
     answer = client.post("/connexion/", {**form, "code": code_of(new_administrator)})
     assert answer["Location"] == "/"
-    assert "beffroi_console_session" in client.cookies
-    assert "beffroi_session" not in client.cookies
+    assert "__Host-beffroi_console_session" in client.cookies
+    assert "__Host-beffroi_session" not in client.cookies
     assert "Vue d’ensemble" in client.get("/").content.decode()
 
 
@@ -147,8 +147,8 @@ def test_after_signing_in_nobody_is_sent_to_another_site(new_administrator: Any)
 
 def test_an_agents_session_opens_nothing_on_the_console(beaune: Commune) -> None:
     with on_listener("web"):
-        value = portal_client(beaune.agent_membership).cookies["beffroi_session"].value
-    for name in ("beffroi_session", "beffroi_console_session"):
+        value = portal_client(beaune.agent_membership).cookies["__Host-beffroi_session"].value
+    for name in ("__Host-beffroi_session", "__Host-beffroi_console_session"):
         client = Client()
         client.cookies[name] = value
         answer = client.get("/")
@@ -158,10 +158,10 @@ def test_an_agents_session_opens_nothing_on_the_console(beaune: Commune) -> None
 def test_an_administrators_session_opens_nothing_on_the_portal(
     console: Client,
 ) -> None:
-    value = console.cookies["beffroi_console_session"].value
+    value = console.cookies["__Host-beffroi_console_session"].value
     assert console.get("/").status_code == 200
     with on_listener("web"):
-        for name in ("beffroi_session", "beffroi_console_session"):
+        for name in ("__Host-beffroi_session", "__Host-beffroi_console_session"):
             client = Client()
             client.cookies[name] = value
             answer = client.get("/")

@@ -394,10 +394,10 @@ def test_what_belongs_to_oneself_is_found(name: str, world: World) -> None:
 @pytest.mark.parametrize("name", CLOSED_PORTAL)
 def test_an_administrators_cookie_opens_nothing_on_the_portal(name: str, world: World) -> None:
     with on_listener("console"):
-        value = console_client(world.administrator.id).cookies["beffroi_console_session"].value
+        value = console_client(world.administrator.id).cookies["__Host-beffroi_console_session"].value
     client = Client()
-    client.cookies["beffroi_session"] = value
-    client.cookies["beffroi_console_session"] = value
+    client.cookies["__Host-beffroi_session"] = value
+    client.cookies["__Host-beffroi_console_session"] = value
     before = changed()
     for method in METHODS:
         assert ask(client, method, name, PORTAL, world).status_code in (302, 405), method

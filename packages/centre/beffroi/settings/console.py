@@ -12,10 +12,10 @@ from beffroi.settings.base import derived_key
 SECRET_KEY = derived_key("console")
 ROOT_URLCONF = "beffroi.portal.urls_console"
 LISTENER = "console"
-SESSION_COOKIE_NAME = "beffroi_console_session"
+SESSION_COOKIE_NAME = "__Host-beffroi_console_session"
 SESSION_COOKIE_SAMESITE = "Strict"
 SESSION_COOKIE_AGE = 4 * 3600
-CSRF_COOKIE_NAME = "beffroi_console_csrf"
+CSRF_COOKIE_NAME = "__Host-beffroi_console_csrf"
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_BEFFROI_LISTENER", "console")
 LOGIN_URL = "/connexion/"
 AUTHENTICATION_BACKENDS = []

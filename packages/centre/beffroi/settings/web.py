@@ -11,8 +11,8 @@ from beffroi.settings.base import derived_key
 SECRET_KEY = derived_key("web")
 ROOT_URLCONF = "beffroi.portal.urls_web"
 LISTENER = "portal"
-SESSION_COOKIE_NAME = "beffroi_session"
-CSRF_COOKIE_NAME = "beffroi_csrf"
+SESSION_COOKIE_NAME = "__Host-beffroi_session"
+CSRF_COOKIE_NAME = "__Host-beffroi_csrf"
 # Only the front's TLS listener sets this header, after it removed any that came from outside.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_BEFFROI_LISTENER", "portal")
 LOGIN_URL = "/connexion/"
