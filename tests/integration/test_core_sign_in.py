@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from allauth.core.internal import ratelimit
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.events.models import OutboxEvent
-from beffroi.core.identity import actions, administrators, failures, sessions, sign_ins, totp
+from beffroi.core.identity import (
+    actions,
+    administrators,
+    failures,
+    forms,
+    limits,
+    rescue,
+    sessions,
+    sign_ins,
+    totp,
+)
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.administrators import NewAdministrator, SignInRefused, authenticate_administrator
 from beffroi.core.identity.middleware import AdministratorMiddleware
@@ -156,6 +169,43 @@ def test_code_is_refused_twice_by_another_process_and_after_a_restart(
     cache.clear()
     here = Client(headers={"X-Beffroi-Listener": "portal", "X-Forwarded-For": "192.0.2.8"})
     assert not enter_code(here, code)
+
+
+def test_wrong_codes_of_a_day_are_few_and_only_for_who_has_the_password(
+    beaune: Any, administrator: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five in five minutes are 1440 a day, from networks without number."""
+    person = beaune.agent_membership.person
+    secret = with_totp(person)
+    minutes, day = itertools.count(0, 61), [1]
+    later = SimpleNamespace(time=lambda: float(next(minutes)), monotonic=time.monotonic, sleep=time.sleep)
+    monkeypatch.setattr(ratelimit, "time", later)
+    monkeypatch.setattr(limits, "clock", SimpleNamespace(epoch_s=lambda: day[0] * forms.DAY_S))
+    networks = itertools.count()
+
+    def tried(code: str, password: str = PASSWORD) -> bool:
+        client = Client(
+            headers={"X-Beffroi-Listener": "portal", "X-Forwarded-For": f"198.51.{next(networks)}.1"}
+        )
+        sign_in(client, "agent@beaune.test", password)
+        client.post("/connexion/2fa/authenticate/", {"code": code})
+        return bool(client.get("/").content != b"nobody")
+
+    now = time.time()
+    for _ in range(forms.MOST_WRONG_CODES + 1):
+        assert not tried("000000", password="wrong")
+    assert tried(totp.code_at(secret, now - 30)), "who has no password shut its owner out"
+    for _ in range(forms.MOST_WRONG_CODES):
+        assert not tried("000000")
+    assert not tried(totp.code_at(secret, now)), "and so on until one fits"
+    made = rescue.make(actor=beaune.referent, person_id=person.id)
+    assert tried(made.code), "a code of 60 bits opens all the same"
+    day[0] += 1
+    assert tried(totp.code_at(secret, now))
+    for _ in range(forms.MOST_WRONG_CODES):
+        assert not tried("000000")
+    given = actions.give_password(actor=administrator, person=person, reason="somebody had it")
+    assert tried(totp.code_at(secret, now + 30), password=given)
 
 
 def enter_code(client: Client, code: str) -> bool:
@@ -387,7 +437,7 @@ def test_guessing_stops_the_guesser_and_not_the_owner(new_administrator: NewAdmi
     assert enter(new_administrator, address="192.0.2.1").id == new_administrator.record.id
 
 
-def test_codes_are_guessed_a_few_times_an_hour_from_however_many_networks(
+def test_codes_are_guessed_a_few_times_a_day_from_however_many_networks(
     new_administrator: NewAdministrator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever has the password and 65,536 networks of IPv6 would find the code within a day; who has only the address
@@ -399,8 +449,8 @@ def test_codes_are_guessed_a_few_times_an_hour_from_however_many_networks(
         with pytest.raises(SignInRefused):
             enter(new_administrator, password="wrong", address=f"2001:db8:1:{number:x}::1")
     assert enter(new_administrator).id == new_administrator.record.id
-    next_hour_s = 3600 - clock.epoch_s() % 3600
-    with clock.shifted(next_hour_s):
+    next_day_s = administrators.DAY_S - clock.epoch_s() % administrators.DAY_S
+    with clock.shifted(next_day_s):
         for number in range(2 * administrators.MOST_CODES):
             with pytest.raises(SignInRefused):
                 enter(new_administrator, code="x", address=f"2001:db8:2:{number:x}::1")
@@ -412,7 +462,9 @@ def test_codes_are_guessed_a_few_times_an_hour_from_however_many_networks(
                 code=code_of(new_administrator),
                 address="2001:db8:3::1",
             )
-    with clock.shifted(next_hour_s + 3600):
+    with clock.shifted(next_day_s + 23 * 3600), pytest.raises(SignInRefused):
+        enter(new_administrator)
+    with clock.shifted(next_day_s + administrators.DAY_S):
         assert enter(new_administrator).id == new_administrator.record.id
 
 

@@ -36,4 +36,8 @@ class MfaAdapter(adapters.MfaAdapter):
         "incorrect_code": gettext_lazy(
             "Ce code ne convient pas, ou il a déjà servi. Attendez le suivant ; l’heure du téléphone doit être juste."
         ),
+        "too_many_codes": gettext_lazy(
+            "Trop de codes faux aujourd’hui : aucun ne vaut plus avant demain. Si ce n’était pas vous, quelqu’un"
+            " connaît votre mot de passe : entrez par une clé ou un code de dépannage, puis changez-le."
+        ),
     }

@@ -27,9 +27,9 @@ from beffroi.lib.errors import BeffroiError, Conflict
 _WINDOW_S = 900
 _PER_ACCOUNT_AND_NETWORK = 5
 _PER_NETWORK = 30
-MOST_CODES, HOUR_S = 20, 3600
-"""Wrong codes of one account in an hour, from wherever: who tries them has its password or its session, and perhaps as
-many networks as there are tries to make."""
+MOST_CODES, DAY_S = 30, 24 * 3600
+"""Wrong codes of one account in a day, from wherever: who tries them has its password or its session, and perhaps as
+many networks as there are tries to make. The count begins anew with another password."""
 _ERASING = Actor.system("identity.erasure")
 
 
@@ -189,7 +189,8 @@ def erase_closed(administrator: Administrator) -> int:
 
 
 def _use_code(administrator: Administrator, code: str) -> bool:
-    tried = limits.take("console-codes", administrator.pk, limit=MOST_CODES, window_s=HOUR_S)
+    version = str(administrator.session_version)
+    tried = limits.take("console-codes", administrator.pk, version, limit=MOST_CODES, window_s=DAY_S)
     step = totp.matching_step(
         decrypt_text(administrator.totp_secret),
         code,
