@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import stat
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -149,6 +150,38 @@ def test_old_copies_go_but_the_newest_stay_whatever_the_clock_says(machines: Mac
     assert machines.pull("4").returncode == 0
     assert {one.name for one in machines.copies()[:-1]} == set(names[:6]), "six, and the one of now"
     assert machines.pull("0").returncode == 2
+
+
+def test_a_centre_that_was_taken_over_reaches_no_file_of_the_other_machine(machines: Machines) -> None:
+    """A symbolic link in one copy, a directory of that name for the next: what lies behind the link became a file of
+    that copy, whose mode the centre sets."""
+    first = machines.back_up("délibération")
+    own = machines.there.parent / "own"
+    own.mkdir()
+    (own / "shadow").write_text("of the other machine")
+    (own / "shadow").chmod(0o600)
+    served = Path(machines.config.backup_path).parent
+    (served / "folder").symlink_to(own)
+    os.mknod(served / "disk", stat.S_IFBLK | 0o666, os.makedev(8, 0))
+    (served / "shell").write_text("#!/bin/sh")
+    (served / "shell").chmod(0o6755)
+    assert machines.pull().returncode == 0
+    (served / "folder").unlink()
+    (served / "folder").mkdir()
+    same = served / "folder" / "shadow"
+    same.write_text("of the taken centre.")  # as long, as old, and as open
+    same.chmod(0o600)
+    times = (own / "shadow").stat()
+    os.utime(same, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert machines.pull().returncode == 0
+    copies = machines.copies()
+    assert (own / "shadow").stat().st_nlink == 1
+    assert (copies[-1] / "folder" / "shadow").read_text() == "of the taken centre."
+    for one in (one for copy in copies for one in copy.rglob("*")):
+        mode = one.lstat().st_mode
+        assert stat.S_ISREG(mode) or stat.S_ISDIR(mode), one
+        assert not mode & (stat.S_ISUID | stat.S_ISGID), one
+    assert machines.read_back(copies[-1], machines.there.parent / "back", first) == "délibération"
 
 
 def test_a_connection_that_breaks_leaves_no_copy_that_looks_whole(machines: Machines) -> None:

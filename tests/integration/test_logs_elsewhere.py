@@ -16,7 +16,9 @@ from tests import certificates
 from tests.waiting import until, until_it_listens
 
 pytestmark = pytest.mark.root
-HANDED_OUT = Path(__file__).resolve().parents[2] / "deploy" / "rsyslog" / "beffroi.conf"
+ROOT = Path(__file__).resolve().parents[2]
+HANDED_OUT = ROOT / "deploy" / "rsyslog" / "beffroi.conf"
+RUNBOOK = ROOT / "docs" / "runbooks" / "logs-elsewhere.md"
 NAME, PORT = "logs.example.fr", 2514
 
 
@@ -33,6 +35,12 @@ class Machines:
         text = self.arrived.read_text("utf-8") if self.arrived.exists() else ""
         return [" ".join(line.split()[3:]) for line in text.splitlines()]
 
+    def files(self) -> list[str]:
+        """What the other machine keeps, as the runbook says, and whatever was written beside it."""
+        return sorted(
+            str(one.relative_to(self.place)) for one in self.place.rglob("*.log") if one.parent != self.log
+        )
+
     @contextlib.contextmanager
     def other(self, name: str = NAME) -> Iterator[None]:
         """The machine that takes the lines; ``name``: of its certificate."""
@@ -45,15 +53,19 @@ class Machines:
                   tls.permittedPeer=["centre.example.fr"] tls.caCert="{sender}"
                   tls.myCert="{own}" tls.myPrivKey="{own.with_suffix(".key")}")
             template(name="line" type="string" string="%rawmsg%\\n")
-            ruleset(name="taken") {{ action(type="omfile" file="{self.arrived}" template="line") }}
+            {_template_of_the_runbook(self.place / "a" / "kept")}
+            ruleset(name="taken") {{
+              action(type="omfile" file="{self.arrived}" template="line")
+              action(type="omfile" dynaFile="file")
+            }}
         """
         with self._running("other", text) as process:
             until_it_listens(PORT, process)
             yield
 
     @contextlib.contextmanager
-    def ours(self) -> Iterator[Path]:
-        """The sender; yields the file of what it says itself."""
+    def ours(self, hostname: str = "") -> Iterator[Path]:
+        """The sender; yields the file of what it says itself. ``hostname``: that it claims to be."""
         text, own = HANDED_OUT.read_text("utf-8"), self._certified("centre.example.fr")
         for before, after in (
             ("/etc/rsyslog.d/authority.pem", str(self._trusted)),
@@ -65,6 +77,8 @@ class Machines:
         ):
             assert before in text
             text = text.replace(before, after)
+        if hostname:
+            text = text.replace('property(name="$myhostname")', f'constant(value="{hostname}")')
         with self._running("ours", f'global(workDirectory="{self.place}/ours")\n{text}'):
             yield self.place / "ours.said"
 
@@ -94,6 +108,12 @@ class Machines:
         finally:
             process.terminate()
             process.wait()
+
+
+def _template_of_the_runbook(kept: Path) -> str:
+    (line,) = (one for one in RUNBOOK.read_text("utf-8").splitlines() if 'template(name="file"' in one)
+    assert "/var/log/centre/" in line
+    return line.replace("/var/log/centre/", f"{kept}/")
 
 
 @pytest.fixture
@@ -137,6 +157,18 @@ def test_lines_arrive_after_a_log_was_set_aside(machines: Machines) -> None:
         assert log.stat().st_size == 0, "it was set aside"
         _say(log, "next")
         until(lambda: "beffroi-worker - - - next" in machines.came(), "the line of after")
+
+
+@pytest.mark.parametrize("claimed", ["../../elsewhere", "..", "another"])
+def test_a_centre_that_was_taken_over_writes_into_its_own_files_alone(
+    machines: Machines, claimed: str
+) -> None:
+    """The name of a machine stands in each line, and is the sender's to choose."""
+    _say(machines.log / "auth.log", "a line")
+    with machines.other(), machines.ours(claimed):
+        until(lambda: "beffroi-auth - - - a line" in machines.came(), "the line")
+        until(machines.files, "its file")
+    assert machines.files() == ["a/kept/127.0.0.1/beffroi-auth.log"]
 
 
 def _age(mark: Path) -> None:
