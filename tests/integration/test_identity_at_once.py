@@ -143,11 +143,20 @@ def test_two_administrators_who_end_one_another_leave_one(new_administrator: New
 
 def test_a_program_that_asks_while_the_sessions_end_gets_nothing(beaune: Commune) -> None:
     begun = login_flows.begin(program="x", address="192.0.2.1")
-    flow = LoginFlow.objects.get()
-    login_flows.grant(actor=beaune.agent, flow=flow, membership=beaune.agent_membership)
+    asked = login_flows.find(begun.page_secret)
+    login_flows.grant(actor=beaune.agent, asked=asked, membership=beaune.agent_membership)
     person = Person.objects.get(pk=beaune.agent.id)
     raised = at_once(
         lambda: actions.end_sessions(actor=beaune.agent, person=person),
         lambda: login_flows.poll(begun.poll_secret),
     )
     assert [type(one) for one in raised] == [NotFound] and not AppPassword.objects.exists()
+
+
+def test_of_two_answers_at_once_to_a_program_one_counts(beaune: Commune) -> None:
+    asked = login_flows.find(login_flows.begin(program="x", address="192.0.2.1").page_secret)
+    raised = at_once(
+        lambda: login_flows.grant(actor=beaune.agent, asked=asked, membership=beaune.agent_membership),
+        lambda: login_flows.refuse(actor=beaune.agent, asked=asked),
+    )
+    assert [type(one) for one in raised] == [NotFound] and LoginFlow.objects.count() == 1

@@ -21,6 +21,7 @@ from beffroi.lib import clock
 from beffroi.lib.errors import NotFound
 from beffroi.portal.web import login_flow
 from django.conf import settings
+from django.core import signing
 from django.test import Client
 
 from tests.conftest import Commune
@@ -147,7 +148,7 @@ def test_allowing_asks_for_a_sign_in_and_a_step_up(beaune: Commune) -> None:
     for answer in (signed_in.get(path), allow(signed_in, path)):
         assert answer.status_code == 302 and answer["Location"].startswith("/confirmer/")
     assert poll(token).status_code == 404
-    assert LoginFlow.objects.get().membership is None
+    assert not LoginFlow.objects.exists()
 
 
 def test_the_page_takes_no_forged_request(beaune: Commune) -> None:
@@ -199,17 +200,18 @@ def test_what_ended_between_permission_and_poll_gives_nothing(beaune: Commune, e
 def test_a_late_person_sees_that_it_is_over(beaune: Commune) -> None:
     _, path = begin()
     client = confirmed(beaune.agent_membership)
-    _expired(beaune)
-    for answer in (client.get(path), allow(client, path), client.get("/connexion/logiciel/x/")):
+    with clock.shifted(login_flows.LIFE_S):
+        answers = (client.get(path), allow(client, path), client.get("/connexion/logiciel/x/"))
+    for answer in answers:
         assert answer.status_code == 404 and "Cette demande ne sert plus" in answer.content.decode()
 
 
 def test_nobody_lets_a_program_in_as_somebody_else(beaune: Commune, nuits: Commune) -> None:
-    begin()
-    flow = LoginFlow.objects.get()
+    _, path = begin()
+    asked = login_flows.find(path.split("/")[3])
     with pytest.raises(NotFound):
-        login_flows.grant(actor=nuits.agent, flow=flow, membership=beaune.agent_membership)
-    assert LoginFlow.objects.get().membership is None
+        login_flows.grant(actor=nuits.agent, asked=asked, membership=beaune.agent_membership)
+    assert not LoginFlow.objects.exists()
 
 
 def test_of_two_polls_at_once_one_gets_it(beaune: Commune) -> None:
@@ -220,19 +222,35 @@ def test_of_two_polls_at_once_one_gets_it(beaune: Commune) -> None:
     assert poll(token).status_code == 404 and not AppPassword.objects.exists()
 
 
-def test_a_network_begins_so_many_in_an_hour(beaune: Commune, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(login_flows, "MOST_BEGUN", 2)
-    begin()
-    begin()
-    assert program().post("/index.php/login/v2").status_code == 429
-    other = Client(headers={**HEADERS, "X-Forwarded-For": "45.9.9.9"})
-    assert other.post("/index.php/login/v2").status_code == 200
+def test_who_only_asks_fills_nothing_and_keeps_nobody_from_asking(
+    beaune: Commune, django_assert_num_queries: Any
+) -> None:
+    """From one network, and from more than anybody counts."""
+    token, path = begin()
+    with django_assert_num_queries(0):
+        for number in range(100):
+            asked = Client(headers={**HEADERS, "X-Forwarded-For": f"2001:db8:{number // 2:x}::1"})
+            assert asked.post("/index.php/login/v2").status_code == 200
+    assert not LoginFlow.objects.exists()
+    allow(confirmed(beaune.agent_membership), path)
+    assert poll(token).status_code == 200
+
+
+def test_a_request_that_was_not_made_here_is_none(beaune: Commune, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Changed, or signed for another purpose of the same process."""
+    _, path = begin()
+    client, secret = confirmed(beaune.agent_membership), path.split("/")[3]
+    other = signing.dumps(signing.loads(secret, salt=login_flows.SALT), salt="another")
+    for forged in (secret[:-1] + ("A" if secret[-1] != "A" else "B"), "A" + secret, other):
+        answer = allow(client, f"/connexion/logiciel/{forged}/")
+        assert answer.status_code == 404 and "Cette demande ne sert plus" in answer.content.decode()
+    assert not LoginFlow.objects.exists()
 
 
 def test_a_program_names_itself_in_letters_only(beaune: Commune) -> None:
     odd = Client(headers={**HEADERS, "User-Agent": "<b>x</b>\x1b[31m" + "y" * 300})
     path = urlsplit(odd.post("/index.php/login/v2").json()["login"]).path
-    assert len(LoginFlow.objects.get().program) == login_flows.MAX_PROGRAM_CHARS
+    assert len(login_flows.find(path.split("/")[3]).program) == login_flows.MAX_PROGRAM_CHARS
     shown = confirmed(beaune.agent_membership).get(path).content.decode()
     assert "&lt;b&gt;x" in shown and "\x1b" not in shown and "<b>x" not in shown
 

@@ -111,9 +111,9 @@ class DeviceLink(models.Model):
 
 
 class LoginFlow(models.Model):
-    """A program that asks for access to a person's files. Its app password is made when it comes for it.
+    """What a person answered a program that asks for files. Its app password is made when it comes for it.
 
-    ``network``: of the program, to be compared with the browser's. ``membership`` with ``granted_at``: who let it in.
+    ``network``: of the program. ``membership`` with ``granted_at``: who let it in; none: it was refused.
     """
 
     id = id_field("lgf")

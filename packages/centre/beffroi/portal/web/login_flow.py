@@ -45,12 +45,7 @@ def begin(request: HttpRequest) -> HttpResponse:
     refused = refuse_blocked(request, person_unknown=True)
     if refused is not None:
         return refused
-    try:
-        begun = login_flows.begin(
-            program=request.headers.get("User-Agent", ""), address=client_address(request)
-        )
-    except login_flows.TooManyBegun as error:
-        return JsonResponse({}, status=error.http_status)
+    begun = login_flows.begin(program=request.headers.get("User-Agent", ""), address=client_address(request))
     return JsonResponse(
         {
             "poll": {
@@ -97,17 +92,17 @@ def answer(request: HttpRequest, actor: Actor, secret: str) -> HttpResponse:
     """Which program asks; the person allows or refuses it."""
     step_up.require(request)
     try:
-        flow = login_flows.find(secret)
+        asked = login_flows.find(secret)
         if request.method == "GET":
-            elsewhere = flow.network != limits.network_of(client_address(request))
+            elsewhere = asked.network != limits.network_of(client_address(request))
             return page(
-                request, "portal/login_flow.html", {"flow": flow, "elsewhere": elsewhere, "secret": secret}
+                request, "portal/login_flow.html", {"flow": asked, "elsewhere": elsewhere, "secret": secret}
             )
         allowed = request.POST.get("answer") == "allow"
         if allowed:
-            login_flows.grant(actor=actor, flow=flow, membership=queries.membership_of(actor))
+            login_flows.grant(actor=actor, asked=asked, membership=queries.membership_of(actor))
         else:
-            login_flows.refuse(actor=actor, flow=flow)
+            login_flows.refuse(actor=actor, asked=asked)
     except NotFound:
         return page(request, "portal/login_flow_over.html", status=HTTPStatus.NOT_FOUND)
     return page(request, "portal/login_flow_done.html", {"allowed": allowed})
