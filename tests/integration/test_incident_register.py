@@ -16,7 +16,7 @@ from beffroi.portal import incident_words as words
 from django.urls import reverse
 
 from tests.conftest import Commune, make_member
-from tests.fixtures_portal import no_door, portal_client
+from tests.fixtures_portal import confirmed, no_door, portal_client
 
 __all__ = ["no_door"]
 pytestmark = pytest.mark.usefixtures("database")
@@ -48,7 +48,9 @@ def test_a_dpo_takes_every_incident_of_their_commune_with_what_was_answered(
     measure = next(one for one in tasks.values() if one.due_at is None and one.audience == "commune")
     actions.tick(actor=beaune.referent, incident=first, task=measure, done=True)
     actions.not_needed(actor=beaune.referent, incident=first, task=tasks["cnil"], why="=Aucune donnée vue")
-    client = portal_client(dpo)
+    unasked = portal_client(dpo).post(reverse("incident_register"))
+    assert unasked.status_code == 302 and unasked["Location"].startswith("/confirmer/"), "as every export"
+    client = confirmed(dpo)
     assert "Télécharger le registre (CSV)" in client.get(reverse("incidents")).content.decode()
     answer = client.post(reverse("incident_register"))
     assert answer["Content-Disposition"].startswith('attachment; filename="registre-violations-')
@@ -69,7 +71,7 @@ def test_the_register_is_of_the_own_commune_and_for_nobody_else(beaune: Commune,
     made = opened(beaune, Kind.FOREIGN_SIGN_IN)
     assert (
         made.id
-        not in portal_client(nuits.referent_membership).post(reverse("incident_register")).content.decode()
+        not in confirmed(nuits.referent_membership).post(reverse("incident_register")).content.decode()
     )
     agent = portal_client(beaune.agent_membership)
     assert agent.post(reverse("incident_register")).status_code == 404

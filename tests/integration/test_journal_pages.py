@@ -27,7 +27,7 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.conftest import Commune, make_member
-from tests.fixtures_portal import no_door, portal_client
+from tests.fixtures_portal import confirmed, no_door, portal_client
 from tests.markup import text_of
 
 __all__ = ["no_door"]
@@ -97,7 +97,7 @@ def test_each_commune_of_a_mutualised_dpo_has_its_own_journal(
     told("mail:export:asked", beaune.referent, beaune, beaune.agent.id)
     told("identity:password:given", system, None, beaune.agent.id)
     for membership, seen in ((in_beaune, True), (in_nuits, False)):
-        client = portal_client(membership)
+        client = confirmed(membership)
         page = text_of(client.get(reverse("own_journal"), {"genre": "tout"}))
         file = client.post(reverse("own_journal"), {"genre": "tout"}).content.decode()
         for words in ("Export d’une boîte fermée demandé", "Mot de passe donné par le Département"):
@@ -166,7 +166,7 @@ def test_a_line_of_an_incident_names_it_and_leads_there_for_its_own_commune_alon
     )
     for one in (own, other):
         told("incident:opened", system, beaune, one.id)
-    client = portal_client(dpo)
+    client = confirmed(dpo)
     page = text_of(client.get(reverse("own_journal"), {"genre": "dossiers"}))
     assert page.count("(3 novembre 2026)</a>") == 1
     assert reverse("incident", args=[own.id]) in page and other.id not in page
@@ -269,8 +269,11 @@ def test_the_file_has_what_the_page_has_computes_nothing_and_is_itself_told(
     person.save()
     told("mail:export:asked", beaune.referent, beaune, person.id)
     audit.seal()
-    client = portal_client(dpo)
-    answer = client.post(reverse("own_journal"), {"genre": "exports", "du": "2020-01-01"})
+    asked = {"genre": "exports", "du": "2020-01-01"}
+    unasked = portal_client(dpo).post(reverse("own_journal"), asked)
+    assert unasked.status_code == 302 and unasked["Location"].startswith("/confirmer/"), "as every export"
+    client = confirmed(dpo)
+    answer = client.post(reverse("own_journal"), asked)
     assert answer["Content-Type"].startswith("text/csv")
     assert "attachment" in answer["Content-Disposition"]
     head, line = rows(answer)
@@ -291,7 +294,7 @@ def test_a_file_that_would_be_too_long_asks_for_a_shorter_time(
     [dpo] = dpo_of(system, beaune)
     for _ in range(3):
         told("mail:export:asked", beaune.referent, beaune)
-    answer = portal_client(dpo).post(reverse("own_journal"), {"genre": "exports"}, follow=True)
+    answer = confirmed(dpo).post(reverse("own_journal"), {"genre": "exports"}, follow=True)
     assert "choisissez une période plus courte" in text_of(answer)
     assert not AuditEntry.objects.filter(verb="audit:journal:exported").exists()
 
@@ -331,7 +334,7 @@ def test_what_a_person_does_of_their_own_access_concerns_them(beaune: Commune) -
     identity.issue_app_password(
         actor=beaune.agent, membership=beaune.agent_membership, protocol_set="imap", label="Accueil"
     )
-    listed = rows(portal_client(beaune.referent_membership).post(reverse("own_journal"), {"genre": "droits"}))
+    listed = rows(confirmed(beaune.referent_membership).post(reverse("own_journal"), {"genre": "droits"}))
     assert [one[3] for one in listed if one[1] == "Mot de passe d’application créé"] == [
         beaune.agent_membership.person.name
     ]

@@ -1,7 +1,8 @@
 """The register of breaches (GDPR, article 33(5)): every incident of a commune with its facts, its effects and what was
 done, as one file for its data protection officer and its référent.
 
-Access: the collectivité of the session; for everybody else there is no such page. The download is told in the journal.
+Access: the collectivité of the session, after a step-up; for everybody else there is no such page. The download is told
+        in the journal.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from beffroi.lib import clock, spreadsheet
 from beffroi.lib.errors import NotFound
 from beffroi.portal import incident_words as words
 from beffroi.portal.pages import as_file, for_agents
+from beffroi.portal.web import step_up
 
 
 @require_POST
@@ -32,6 +34,7 @@ def register(request: HttpRequest, actor: Actor) -> HttpResponse:
     """Errors: NotFound."""
     if not queries.may_read(actor):
         raise NotFound("page")
+    step_up.require(request)
     rows = list(_rows(actor))
     with transaction.atomic():
         audit.record(

@@ -28,6 +28,7 @@ from beffroi.portal import commune_journal, retention_words
 from beffroi.portal.commune_journal import ALL, KINDS, Line, Wanted
 from beffroi.portal.dates import day
 from beffroi.portal.pages import as_file, for_agents, page
+from beffroi.portal.web import step_up
 
 PAGE_ENTRIES = 50
 FILE_ENTRIES = 20_000
@@ -37,10 +38,11 @@ FILE_ENTRIES = 20_000
 @require_http_methods(["GET", "POST"])
 @for_agents
 def journal(request: HttpRequest, actor: Actor) -> HttpResponse:
-    """A page of it; POST takes what was asked for as a file. Errors: NotFound."""
+    """A page of it; POST takes what was asked for as a file, after a step-up. Errors: NotFound."""
     if not queries.may_read(actor):
         raise NotFound("page")
     if request.method == "POST":
+        step_up.require(request)
         return _file(request, actor, _wanted(request.POST))
     wanted, before = _wanted(request.GET), request.GET.get("avant", "")
     known = digits.number(before)
