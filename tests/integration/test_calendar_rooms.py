@@ -136,6 +136,10 @@ def test_who_booked_first_is_kept_with_the_entry(agent: Person, colleague: Perso
     assert put(agent, "loto", at("0900")) == 201 and put(colleague, "bal", at("1000")) == 201
     assert put(colleague, "loto", at("0900"), more="LOCATION:Estrade") == 204
     assert by(agent) == {"loto.ics": agent.id, "bal.ics": colleague.id}
+    for name, another in (("loto", "tombola"), ("tombola", "loto")):
+        going = f"http://h{colleague.at(f'{FETES}/{another}.ics')}"
+        moved = colleague.ask("MOVE", colleague.at(f"{FETES}/{name}.ics"), HTTP_DESTINATION=going)
+        assert moved[0] == 201 and by(agent) == {f"{another}.ics": agent.id, "bal.ics": colleague.id}
     assert colleague.ask("DELETE", colleague.at(f"{FETES}/loto.ics"))[0] == 200
     assert by(agent) == {"bal.ics": colleague.id}
 

@@ -70,14 +70,15 @@ class Collection(multifilesystem.Collection):
             rooms.forget(self, href)
 
     @contextmanager
-    def _booking(self, href: str, item: Any) -> Iterator[None]:
-        """Around the coming of an entry. Errors: Booked."""
+    def _booking(self, href: str, item: Any, by: str = "") -> Iterator[None]:
+        """Around the coming of an entry. ``by``: who had booked it, where it lay there by another name. Errors:
+        Booked."""
         if not rooms.is_room(self):
             yield
             return
         rooms.require_free(self, href, item)
         yield
-        rooms.note(self, href)
+        rooms.note(self, href, by)
 
     def set_meta(self, props: Mapping[str, str]) -> None:
         """Also of a collection that is being made. Errors: PropsTooLong; what was longer before may get shorter."""
@@ -200,10 +201,11 @@ class Storage(multifilesystem.Storage):
     def move(self, item: Any, to_collection: Any, to_href: str) -> None:
         """Errors: Booked."""
         come_from, go_to = (Path(one._filesystem_path) for one in (item.collection, to_collection))
+        by = rooms.bookers(item.collection).get(item.href, "") if come_from == go_to else ""
         with (
             self.counting(come_from, item.href),
             self.counting(go_to, to_href),
-            to_collection._booking(to_href, item),
+            to_collection._booking(to_href, item, by),
         ):
             super().move(item, to_collection, to_href)
         if rooms.is_room(item.collection) and (come_from, item.href) != (go_to, to_href):

@@ -98,11 +98,11 @@ def bookers(collection: Any) -> dict[str, str]:
         return {}
 
 
-def note(collection: Any, name: str) -> None:
-    """Whoever's home the collection was reached by has booked it, unless somebody did before."""
+def note(collection: Any, name: str, by: str = "") -> None:
+    """Whoever's home the collection was reached by has booked it, unless somebody did before: ``by``."""
     known = bookers(collection)
     if name not in known:
-        json_file.write(_noted(collection), known | {name: str(collection.path).partition("/")[0]})
+        json_file.write(_noted(collection), known | {name: by or str(collection.path).partition("/")[0]})
 
 
 def forget(collection: Any, name: str | None) -> None:
