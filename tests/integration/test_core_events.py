@@ -238,6 +238,7 @@ def test_what_leads_to_a_decision_waits_for_nothing_else() -> None:
         "decisions.unanswered",
         "decisions.uses",
         "drive.sightings",
+        "watch.file_sightings",
         "watch.addresses_of_names",
         "watch.box_sightings",
         "watch.login_attacks",

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import secrets
+import threading
+
+import pytest
 from beffroi.core.decisions.models import Decision
+from beffroi.core.events import outbox, running
 from beffroi.core.events.registry import consumers
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.watch import actions
+from beffroi.watch import actions, reputation
 from beffroi.watch.models import Campaign, Sighting
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from tests.conftest import Commune
 from tests.fixtures_traps import SCANNER, trap
-from tests.fixtures_watch import HOST, NameServer, Report, active, campaign, names, report
+from tests.fixtures_watch import FAIL, HOST, URL, NameServer, Report, active, campaign, names, report
 
 __all__ = ["names", "report"]
 
@@ -93,9 +100,72 @@ def test_what_a_person_took_back_is_weighed_at_once(names: NameServer, administr
     assert (active(), campaign().state, campaign().communes) == (set(), "revoked", 3)
 
 
-def test_boxes_sightings_wait_for_themselves() -> None:
+def _found_in_the_coffre(commune: Commune, count: int) -> None:
+    """Files that a scanner knows by signature, each another one, as the process filescan tells them."""
+    with transaction.atomic():
+        for _ in range(count):
+            told = {
+                "sha256": secrets.token_hex(32),
+                "code": "virus",
+                "names": ["Sality"],
+                "files": 1,
+                "versions": 1,
+            }
+            outbox.publish("drive:found", told, collectivite_id=commune.id)
+
+
+def test_a_report_waits_for_no_infected_disk_of_another_commune(
+    names: NameServer, beaune: Commune, nuits: Commune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A virus that lies in each program of a PC that synchronises, or who uploads such: thousands of files, and each
+    a decision."""
+    run_pending("main")
+    _found_in_the_coffre(beaune, 4)
+    running._guarded(consumers()["drive.sightings"], threading.Event())
+    with transaction.atomic():
+        outbox.publish(
+            "sighting:reported",
+            {
+                "sighting_id": "sgt_of_nuits",
+                "detector": "user_report",
+                "door": "mail",
+                "collectivite_id": nuits.id,
+                "person_id": nuits.agent.id,
+                "seen_at": clock.epoch_s(),
+                "indicators": [["url", URL]],
+                "evidence": FAIL,
+            },
+        )
+    monkeypatch.setattr(running, "TURN_S", 0.0)  # of one event
+    running._guarded(consumers()["watch.sightings"], threading.Event())
+    assert [one.id for one in Sighting.objects.all()] == ["sgt_of_nuits"]
+    run_pending("main")
+    assert Decision.objects.filter(kind="sha256").count() == 4
+
+
+def test_of_an_infected_disk_the_first_files_are_told_to_all_and_the_rest_is_held_there(
+    names: NameServer, beaune: Commune, nuits: Commune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reputation, "MACHINE_CAMPAIGNS_AN_HOUR", 5)
+    _found_in_the_coffre(beaune, 8)
+    run_pending("main")
+    assert (Decision.objects.count(), Sighting.objects.count()) == (5, 8)
+    _found_in_the_coffre(nuits, 1)
+    run_pending("main")
+    assert Decision.objects.count() == 6
+    with clock.shifted(3601):
+        _found_in_the_coffre(beaune, 1)
+        run_pending("main")
+    assert Decision.objects.count() == 7
+
+
+def test_boxes_and_files_sightings_wait_for_themselves() -> None:
     """A turn of each consumer after the other: what a person reports has its own."""
     taking = {
         kind: one.name for one in consumers().values() for kind in one.kinds if kind.startswith("sighting:")
     }
-    assert taking == {"sighting:reported": "watch.sightings", "sighting:from_box": "watch.box_sightings"}
+    assert taking == {
+        "sighting:reported": "watch.sightings",
+        "sighting:from_box": "watch.box_sightings",
+        "sighting:from_file": "watch.file_sightings",
+    }

@@ -87,7 +87,7 @@ def _publish(
     **evidence: object,
 ) -> None:
     outbox.publish(
-        "sighting:reported",
+        "sighting:from_file",
         {
             "sighting_id": new_id("sgt"),
             "detector": detector,

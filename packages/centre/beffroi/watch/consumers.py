@@ -47,6 +47,12 @@ def take_in_sighting_of_box(event: Event) -> None:
     take_in_sighting(event, {})
 
 
+@consumer(name="watch.file_sightings", kinds=("sighting:from_file",), lane=DECISIONS)
+def take_in_sighting_of_file(event: Event) -> None:
+    """For themselves, too: an infected disk that synchronises has thousands of files."""
+    take_in_sighting(event, {})
+
+
 @consumer(name="watch.addresses_of_names", kinds=("decision:ended", "decision:review"), lane=DECISIONS)
 def open_addresses_of_name(event: Event) -> None:
     """A name that passes again is reached by its addresses. At the end of its time theirs is over for long."""
