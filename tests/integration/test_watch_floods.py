@@ -54,6 +54,18 @@ def test_what_one_tells_again_and_again_is_no_more_work_for_a_campaign(report: R
     assert campaign().sightings == 31
 
 
+def test_a_person_opens_so_many_campaigns_an_hour_and_the_rest_is_kept_beside(
+    report: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A script at the button: each new campaign costs everybody a tenth of a second."""
+    monkeypatch.setattr(reputation, "NEW_CAMPAIGNS_AN_HOUR", 5)
+    for number in range(8):
+        report("col_a", "per_1", indicators=[["sha256", f"{number:064x}"]])
+    assert (Campaign.objects.count(), Sighting.objects.count()) == (5, 8)
+    report("col_a", "per_2", indicators=[["sha256", f"{7:064x}"]])
+    assert Campaign.objects.count() == 6, "a colleague is heard"
+
+
 def _queries_of_a_trap(commune: str, **what: str) -> int:
     with CaptureQueriesContext(connection) as asked:
         trap(commune, **what)
@@ -146,7 +158,7 @@ def test_a_report_waits_for_no_infected_disk_of_another_commune(
 def test_of_an_infected_disk_the_first_files_are_told_to_all_and_the_rest_is_held_there(
     names: NameServer, beaune: Commune, nuits: Commune, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reputation, "MACHINE_CAMPAIGNS_AN_HOUR", 5)
+    monkeypatch.setattr(reputation, "NEW_CAMPAIGNS_AN_HOUR", 5)
     _found_in_the_coffre(beaune, 8)
     run_pending("main")
     assert (Decision.objects.count(), Sighting.objects.count()) == (5, 8)

@@ -181,7 +181,7 @@ def test_an_attacker_drowns_no_trap_and_a_lying_box_is_heard_on_few_things_only(
     names: NameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of what a detector tells within an hour the first things count, not none: a flood costs its own tail."""
-    monkeypatch.setattr(reputation, "MACHINE_CAMPAIGNS_AN_HOUR", 5)
+    monkeypatch.setattr(reputation, "NEW_CAMPAIGNS_AN_HOUR", 5)
     addresses = [f"45.130.1.{number + 1}" for number in range(9)]
     for address in addresses:
         trap("col_a", address=address)

@@ -26,7 +26,7 @@ def join(
     sighting: Sighting, indicators: Sequence[Indicator], standing: Mapping[Indicator, Collection[Indicator]]
 ) -> Campaign | None:
     """Find or open the campaign of a sighting; open campaigns that it connects become one. None: who told it told of
-    that one again and again, or a box or scanner of too many, and it is only kept. ``standing``: the names above its
+    that one again and again, or of too many others, and it is only kept. ``standing``: the names above its
     links' hosts, each with these."""
     check = protected.current().check
     known = clustering.known_before(indicators, sighting.evidence)

@@ -25,11 +25,11 @@ it is one campaign, or a few. Who reports more is not heard on any of them."""
 REPEATS_AN_HOUR = 30
 """Sightings of one campaign by one person, or one detector of a commune's boxes, that are joined to it within an hour:
 they say nothing new, and all of a campaign's are read at each further one."""
-MACHINE_CAMPAIGNS_AN_HOUR = 200
-"""Addresses that one detector of a commune's box, or files that its scanner, is heard on within an hour, the first: the
-internet rattles at every door, so that noise is no sign of a lie. Who wants to drown it burns as many addresses of
-his own, each hour; and a box that lies about the whole internet is a second witness against so few of it. A file that
-a scanner knows is held there all the same, and wherever else a scanner knows it."""
+NEW_CAMPAIGNS_AN_HOUR = 200
+"""Campaigns that one person, or one detector of a commune, is joined to within an hour, the first ones; each costs
+everybody a tenth of a second. The internet rattles at every box, so that noise is no sign of a lie. Who wants to drown
+it burns as many addresses of his own, each hour; and a box that lies about the whole internet is a second witness
+against so few of it. A file that a scanner knows is held there all the same, and wherever else a scanner knows it."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from django.db.models import QuerySet
 from beffroi.core.identity import activation
 from beffroi.lib import clock
 from beffroi.watch import reputation
-from beffroi.watch.detectors import BOX_DOOR, FILE_DOOR
 from beffroi.watch.models import Campaign, Sighting
 from beffroi.watch.reputation import Outcome
 from beffroi.watch.rules import Witness
@@ -66,19 +65,17 @@ def is_flooding(person_id: str) -> bool:
 
 
 def has_said_enough(sighting: Sighting, campaign: Campaign | None) -> bool:
-    """Whether who tells this told of the campaign again and again within the hour; or, of a detector of boxes or files
-    that never spoke of it, of many others. ``campaign``: None where it would be a new one."""
+    """Whether who tells this told of the campaign again and again within the hour; or never of it, but of many others.
+    ``campaign``: None where it would be a new one. Not asked of what is nobody's, as guesses at all doors are."""
     same = Sighting.objects.filter(
         collectivite_id=sighting.collectivite_id, person_id=sighting.person_id, detector=sighting.detector
     ).exclude(campaign=None)
     recent = same.filter(received_at__gte=clock.now() - _HOUR)
     if campaign is not None and recent.filter(campaign=campaign).count() >= reputation.REPEATS_AN_HOUR:
         return True
-    if sighting.door not in (BOX_DOOR, FILE_DOOR) or (
-        campaign is not None and same.filter(campaign=campaign).exists()
-    ):
+    if not sighting.collectivite_id or (campaign is not None and same.filter(campaign=campaign).exists()):
         return False
-    return recent.values("campaign_id").distinct().count() >= reputation.MACHINE_CAMPAIGNS_AN_HOUR
+    return recent.values("campaign_id").distinct().count() >= reputation.NEW_CAMPAIGNS_AN_HOUR
 
 
 def boxes_heard(campaign: Campaign, told: Collection[Told]) -> frozenset[Told]:
