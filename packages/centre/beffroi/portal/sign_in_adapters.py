@@ -37,7 +37,7 @@ class MfaAdapter(adapters.MfaAdapter):
             "Ce code ne convient pas, ou il a déjà servi. Attendez le suivant ; l’heure du téléphone doit être juste."
         ),
         "too_many_codes": gettext_lazy(
-            "Trop de codes faux aujourd’hui : aucun ne vaut plus avant demain. Si ce n’était pas vous, quelqu’un"
-            " connaît votre mot de passe : entrez par une clé ou un code de dépannage, puis changez-le."
+            "Trop de codes faux aujourd’hui : aucun ne vaut plus avant demain. Si ce n’était pas vous, quelqu’un"
+            " connaît votre mot de passe : entrez par une clé ou un code de dépannage, puis changez-le."
         ),
     }

@@ -181,8 +181,8 @@ def step_up(request: HttpRequest, actor: Actor) -> str:
         )
     except SignInRefused:
         return _(
-            "Ce code n’est pas le bon, ou il a déjà servi. Attendez le suivant ; après plusieurs échecs, attendez une"
-            " heure."
+            "Ce code n’est pas le bon, ou il a déjà servi. Attendez le suivant ; après plusieurs échecs, attendez un"
+            " quart d’heure, ou demain."
         )
     return ""
 
