@@ -24,7 +24,7 @@ from tests.conftest import Commune
 from tests.drive_meanwhile import meanwhile, told
 from tests.drive_pages import Drive, drive
 from tests.fixtures_incidents import open_for
-from tests.fixtures_portal import console_client, no_door, on_listener, portal_client
+from tests.fixtures_portal import confirmed, console_client, no_door, on_listener, portal_client
 from tests.markup import flat, text_of
 
 __all__ = ["drive", "no_door"]
@@ -93,7 +93,7 @@ def test_an_english_reader_is_told_who_uses_a_device_and_when_it_was_stopped(
 def test_the_referent_sees_looks_ahead_and_has_all_taken_back(
     drive: Drive, spoiled: list[Node], device: str, beaune: Commune
 ) -> None:
-    referent = portal_client(beaune.referent_membership)
+    referent = confirmed(beaune.referent_membership)
     assert "Voir l’alerte" in referent.get("/coffre/commune/").content.decode()
     page = referent.get(PAGE).content.decode()
     assert "Portable de l’accueil" in page and "fichiers devenus illisibles (3)" in page
@@ -170,7 +170,11 @@ def test_on_a_full_disk_the_page_says_that_it_stopped_on_the_way_and_goes_on_lat
 def test_what_was_meant_stays_and_the_device_is_free(
     drive: Drive, spoiled: list[Node], device: str, beaune: Commune
 ) -> None:
-    referent = portal_client(beaune.referent_membership)
+    stolen = portal_client(beaune.referent_membership).post(PAGE, {"what": "settle", "device": device})
+    assert stolen.status_code == 302 and stolen["Location"].startswith("/confirmer/")
+    with drive.database.reading() as reading:
+        assert alarms.stopped(reading) == {device}, "a session alone gives no way back away"
+    referent = confirmed(beaune.referent_membership)
     assert "Oui, c’était voulu" not in referent.get(PAGE).content.decode()
     asked = referent.post(PAGE, {"what": "ask", "device": device}).content.decode()
     assert "ne pourra plus être remis" in asked and 'value="settle">Oui, c’était voulu' in asked

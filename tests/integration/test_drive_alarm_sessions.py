@@ -32,7 +32,7 @@ from tests.drive_alarming import (
 )
 from tests.drive_pages import Drive, client, do, drive
 from tests.drive_server import A, Served
-from tests.fixtures_portal import no_door, portal_client
+from tests.fixtures_portal import confirmed, no_door, portal_client
 from tests.integration.test_drive_abuse import _cookie as cookie
 from tests.waiting import until
 
@@ -109,6 +109,7 @@ def test_who_was_stopped_changes_nothing_by_the_pages_and_a_colleague_does(
     assert "Budget.ods" in drive.names(drive.common)
     referent = portal_client(beaune.referent_membership)
     assert "Le portail, dans un navigateur" in referent.get("/coffre/alertes/").content.decode()
+    referent = confirmed(beaune.referent_membership)
     said = referent.post("/coffre/alertes/", {"what": "settle", "device": alarm.device}, follow=True)
     assert "La personne peut de nouveau écrire" in said.content.decode()
     do("delete", drive.common, n=[one.id])

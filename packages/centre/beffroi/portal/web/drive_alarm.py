@@ -1,7 +1,8 @@
 """Coffre: devices that were stopped because they changed files as ransomware does, and what becomes of their work.
 
 Input:  hostile: identifiers of the form. Every change is a POST with a token of the session.
-Access: the collectivité's référent sees all and decides; others see their own devices, without a button.
+Access: the collectivité's référent sees all and decides, after a step-up that it was meant; others see their own
+        devices, without a button.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from beffroi.portal import drive_words
 from beffroi.portal.counts import Count
 from beffroi.portal.drive_access import view_of
 from beffroi.portal.pages import for_agents, page
+from beffroi.portal.web import step_up
 
 LINES_SHOWN = 100
 
@@ -102,6 +104,9 @@ def _answer(request: HttpRequest, actor: Actor, what: str, device_id: str) -> No
         "device_id": device_id,
     }
     if what == "settle":
+        with view.database.reading() as reading:
+            actions.require(actor, reading, view.who.collectivite_id, device_id)
+        step_up.require(request)  # the one action that takes all back is gone then
         if actions.settle(**to):
             noted = _("C’est noté : rien n’est défait. Un nouveau mot de passe d’application peut être créé.")
             of_browser = _("C’est noté : rien n’est défait. La personne peut de nouveau écrire.")
