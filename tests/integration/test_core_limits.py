@@ -51,7 +51,7 @@ def test_guesses_that_come_at_once_are_no_more_than_those_that_come_in_turn(
         together.wait(60)
         return check(password, kept)
 
-    def use_code(_: object, code: str) -> bool:
+    def use_code(_: object, code: str, _of: str) -> bool:
         codes.append(code)
         return False
 

@@ -456,16 +456,29 @@ def test_codes_are_guessed_a_few_times_a_day_from_however_many_networks(
                 enter(new_administrator, code="x", address=f"2001:db8:2:{number:x}::1")
         with pytest.raises(SignInRefused):
             enter(new_administrator, address="2001:db8:3::1")
+        for number in range(2 * administrators.MOST_CODES):
+            with pytest.raises(SignInRefused):
+                confirm(new_administrator, "x", f"2001:db8:4:{number:x}::1")
         with pytest.raises(SignInRefused):
-            administrators.confirm_by_code(
-                administrator_id=new_administrator.record.id,
-                code=code_of(new_administrator),
-                address="2001:db8:3::1",
-            )
+            confirm(new_administrator, code_of(new_administrator), "2001:db8:3::1")
     with clock.shifted(next_day_s + 23 * 3600), pytest.raises(SignInRefused):
         enter(new_administrator)
     with clock.shifted(next_day_s + administrators.DAY_S):
         assert enter(new_administrator).id == new_administrator.record.id
+
+
+def confirm(administrator: NewAdministrator, code: str, address: str) -> None:
+    administrators.confirm_by_code(administrator_id=administrator.record.id, code=code, address=address)
+
+
+def test_who_has_the_password_keeps_no_administrator_at_work_from_confirming(
+    new_administrator: NewAdministrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(administrators, "check_password", lambda given, _: given == PASSWORD)
+    for number in range(2 * administrators.MOST_CODES + 1):
+        with pytest.raises(SignInRefused):
+            enter(new_administrator, code="x", address=f"2001:db8:2:{number:x}::1")
+    confirm(new_administrator, code_of(new_administrator), "192.0.2.1")
 
 
 def test_limit_ends_with_its_window(new_administrator: NewAdministrator) -> None:

@@ -88,7 +88,7 @@ def authenticate_administrator(*, email: str, password: str, code: str, address:
     found = Administrator.objects.filter(email=account, is_active=True).first()
     # An unknown address costs the same hash as a known one.
     password_fits = check_password(password, found.password if found else _decoy())
-    if not blocked and found is not None and password_fits and _use_code(found, code):
+    if not blocked and found is not None and password_fits and _use_code(found, code, "sign_in"):
         limits.give_back(*tries)
         _record(found, "identity:administrator:signed_in")
         return found
@@ -118,7 +118,7 @@ def confirm_by_code(*, administrator_id: str, code: str, address: str) -> None:
         "console-code", administrator_id, network, limit=_PER_ACCOUNT_AND_NETWORK, window_s=_WINDOW_S
     )
     found = Administrator.objects.filter(pk=administrator_id, is_active=True).first()
-    if not tried or found is None or not _use_code(found, code):
+    if not tried or found is None or not _use_code(found, code, "step_up"):
         raise SignInRefused
     limits.give_back(tried)
 
@@ -188,9 +188,10 @@ def erase_closed(administrator: Administrator) -> int:
     return 1
 
 
-def _use_code(administrator: Administrator, code: str) -> bool:
+def _use_code(administrator: Administrator, code: str, of: str) -> bool:
+    """``of``: sign_in, step_up: who has the password alone keeps nobody at work from confirming."""
     version = str(administrator.session_version)
-    tried = limits.take("console-codes", administrator.pk, version, limit=MOST_CODES, window_s=DAY_S)
+    tried = limits.take("console-codes", of, administrator.pk, version, limit=MOST_CODES, window_s=DAY_S)
     step = totp.matching_step(
         decrypt_text(administrator.totp_secret),
         code,
