@@ -23,7 +23,6 @@ import re
 from collections.abc import Callable, Iterable
 from functools import partial
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
@@ -203,11 +202,11 @@ class Calendars:
         home = homes.folder(self._config, who.collectivite_id) / homes.ROOT / who.person_id
         if method in ("PUT", "MOVE") and len(target) == 3:
             place = home / target[1]
-            if not (place / target[2]).exists() and _count(place) >= MAX_ITEMS:
+            if not (place / target[2]).exists() and homes.count(place) >= MAX_ITEMS:
                 raise Refused(HTTPStatus.INSUFFICIENT_STORAGE, f"A collection holds {MAX_ITEMS} entries.\n")
         if method in ("MKCOL", "MKCALENDAR") and homes.is_shared((*parts, "", "")[1]):
             raise Refused(HTTPStatus.FORBIDDEN, "Such a name is the mairie's.\n")
-        if method in ("MKCOL", "MKCALENDAR") and _count(home) >= MAX_COLLECTIONS:
+        if method in ("MKCOL", "MKCALENDAR") and homes.count(home) >= MAX_COLLECTIONS:
             raise Refused(HTTPStatus.INSUFFICIENT_STORAGE, f"A home holds {MAX_COLLECTIONS} collections.\n")
         return target
 
@@ -350,13 +349,6 @@ def _as_utf8(body: bytes) -> bytes:
     except UnicodeDecodeError:
         return body.decode("latin-1").encode()
     return body
-
-
-def _count(place: Path) -> int:
-    try:
-        return sum(not one.name.startswith(".") for one in place.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return 0
 
 
 def application() -> Calendars:

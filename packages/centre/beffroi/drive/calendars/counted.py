@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING, Any
 from radicale.pathutils import is_safe_filesystem_path_component
 from radicale.storage import multifilesystem
 
-from beffroi.drive.calendars import effort, homes, rooms
+from beffroi.drive.calendars import effort, homes, occupied, rooms
 from beffroi.lib.errors import BeffroiError
 
 if TYPE_CHECKING:
@@ -68,6 +68,10 @@ class Collection(multifilesystem.Collection):
             super().delete(href)
         if rooms.is_room(self):
             rooms.forget(self, href)
+
+    def has_uid(self, uid: str) -> bool:
+        """Errors: Spent."""
+        return occupied.has_uid(self, uid) if rooms.is_room(self) else super().has_uid(uid)
 
     @contextmanager
     def _booking(self, href: str, item: Any, by: str = "") -> Iterator[None]:

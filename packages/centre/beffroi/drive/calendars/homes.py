@@ -80,6 +80,15 @@ def homes(config: Config) -> Iterator[tuple[str, str]]:
             yield from ((calendars.parent.name, one.name) for one in root.iterdir() if is_id(one.name, "per"))
 
 
+def count(place: Path) -> int:
+    """Entries of a collection, or collections of a home."""
+    try:
+        with os.scandir(place) as found:
+            return sum(not one.name.startswith(".") for one in found)
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+
+
 def sizes(config: Config, collectivite_id: str) -> dict[str, int]:
     """Bytes of each home, by person; of what is shared, by SHARED_HOME."""
     out: dict[str, int] = {}

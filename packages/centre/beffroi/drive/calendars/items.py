@@ -8,6 +8,7 @@ Source:  radicale.item, radicale.storage (their docstrings).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import vobject
@@ -73,9 +74,9 @@ def put(collection: BaseCollection, name: str, whole: Any) -> Any:
     return item
 
 
-def require_place(collection: BaseCollection) -> None:
+def require_place(collection: Any) -> None:
     """For one more item. Errors: TooLarge."""
-    if sum(1 for _ in collection.get_all()) >= MAX_ITEMS:
+    if homes.count(Path(collection._filesystem_path)) >= MAX_ITEMS:
         raise TooLarge(MAX_ITEMS)
 
 

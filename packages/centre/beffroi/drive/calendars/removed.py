@@ -55,7 +55,8 @@ def put_back(
         kept = _read(home, asked)
         collection = collection_at(storage, path)
         item = radicale_item.Item(collection=collection, text=kept.text)
-        if any(one.href == kept.name or one.uid == item.uid for one in collection.get_all()):
+        there = (found for _, found in collection.get_multi([kept.name]))
+        if any(there) or collection.has_uid(item.uid):
             raise Conflict("it is there again")
         require_place(collection)
         item, outgoing = entries.called_again(item) if asked.kind == "agenda" else (item, [])

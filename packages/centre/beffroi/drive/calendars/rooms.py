@@ -1,7 +1,8 @@
 """Rooms and vehicles of a mairie: a calendar each, in which nothing overlaps.
 
 Rule:    what stands in it and is not called off books it, also where a program calls the time free, as some do of whole
-         days. Looked at: what ends after now and begins within ``AHEAD``. Whoever stores an entry first booked it.
+         days. Looked at: what ends after now and begins within ``occupied.AHEAD``. Whoever stores an entry first
+         booked it.
 Process: calendars, under Radicale's lock for writing.
 Format:  SHARED_HOME/salle-NAME, to which each home has a link, ``mairie-salle-NAME``. ``homes.BOOKED`` in it: who
          booked each entry, by name. ``homes.RETIRED``: it is shown nowhere, and kept with all that was booked.
@@ -11,7 +12,6 @@ Source:  docs/decisions/0218-rooms-are-calendars.md.
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,18 +20,15 @@ import msgspec
 from beffroi_protocol.errors import UNDECODABLE
 from radicale.storage import BaseCollection, BaseStorage
 
-from beffroi.drive.calendars import effort, homes, itip, wire
-from beffroi.drive.calendars.items import UNREADABLE, name_of, text_line, title_of
-from beffroi.drive.calendars.single_dates import visit_time_ranges
+from beffroi.drive.calendars import homes, itip, occupied, wire
+from beffroi.drive.calendars.items import name_of, text_line, title_of
 from beffroi.lib import accents, clock, durable, json_file
 from beffroi.lib.errors import Conflict, Invalid, NotFound, TooLarge
 
 MAX_ROOMS = 30
-AHEAD = timedelta(days=731)
 _DAY = timedelta(days=1)
 _NO_NAME = re.compile(r"[^a-z0-9]+")
 _MAX_NAME_CHARS = 60
-type _Span = tuple[datetime, datetime]
 
 
 class Booked(Exception):
@@ -126,53 +123,15 @@ def is_room(collection: BaseCollection) -> bool:
 def require_free(collection: BaseCollection, name: str, item: Any) -> None:
     """``name``: of the entry that comes in the place of its former self. Errors: Booked, UNREADABLE, Spent."""
     since = clock.now()
-    wanted = _spans(item, since, since + AHEAD)
-    if not wanted:
-        return
-    first, last = wanted[0][0], max(end for _, end in wanted)
-    for other in collection.get_all():
-        effort.require()
-        if name == other.href or item.uid == other.uid:
-            continue
-        with suppress(*UNREADABLE):
-            begins, ends = other.time_range
-            if ends > first.timestamp() and begins < last.timestamp():
-                span = _overlapping(wanted, _spans(other, first, last))
-                if span is not None:
-                    raise Booked(_booking(collection, other, span))
+    wanted, _ = occupied.spans(item, since, since + occupied.AHEAD)
+    for other in occupied.meeting(collection, wanted) if wanted else ():
+        if name != other.href and item.uid != other.uid:
+            taken, _ = occupied.spans(other, wanted[0][0], max(end for _, end in wanted))
+            for span in occupied.overlapping(wanted, taken):
+                raise Booked(_booking(collection, other, span))
 
 
-def _spans(item: Any, since: datetime, until: datetime) -> list[_Span]:
-    """When it books something, in the order of time. Errors: UNREADABLE, Spent."""
-    found: list[_Span] = []
-
-    def begin(event: Any) -> bool:
-        return text_line(getattr(event, "status", None), 20).upper() != "CANCELLED"
-
-    def visit(start: datetime, end: datetime, is_changed: bool) -> bool:
-        if start >= until:
-            return not is_changed
-        if end > since:
-            found.append((start, end))
-        return False
-
-    if item.component_name == "VEVENT":
-        visit_time_ranges(item.vobject_item, "VEVENT", visit, lambda _start: False, begin)
-    return sorted(found)
-
-
-def _overlapping(wanted: list[_Span], taken: list[_Span]) -> _Span | None:
-    """The first of ``taken`` that overlaps one of ``wanted``, both in the order of time."""
-    at = 0
-    for start, end in taken:
-        while at < len(wanted) and wanted[at][1] <= start:
-            at += 1
-        if at < len(wanted) and wanted[at][0] < end:
-            return start, end
-    return None
-
-
-def _booking(collection: BaseCollection, item: Any, span: _Span) -> wire.Booking:
+def _booking(collection: BaseCollection, item: Any, span: occupied.Span) -> wire.Booking:
     event = item.vobject_item.vevent
     starts, ends = span
     all_day = not isinstance(event.dtstart.value, datetime)
