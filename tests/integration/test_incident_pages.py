@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 
@@ -16,9 +17,8 @@ from beffroi.incidents import queries
 from beffroi.incidents.models import Incident, IncidentTask
 from beffroi.incidents.rules import PLANS, Kind
 from beffroi.lib import clock, ids
-from beffroi.portal import incident_file
+from beffroi.portal import incident_file, incident_view
 from beffroi.portal import incident_words as words
-from beffroi.portal.web import incidents
 from beffroi.portal.words import exact, since
 from django.test import Client
 from django.urls import reverse
@@ -264,11 +264,14 @@ def test_a_printed_incident_says_whose_it_is_of_when_and_until_when(agent: Clien
     assert page.count("encore 71 h") == page.count('on-screen"><svg'), "on paper no time runs"
 
 
-def test_each_closed_incident_is_found_and_how_many_there_are_is_said(agent: Client, beaune: Commune) -> None:
+@pytest.mark.parametrize("at_console", [False, True])
+def test_each_closed_incident_is_found_and_how_many_there_are_is_said(
+    agent: Client, administrator: Actor, beaune: Commune, at_console: bool
+) -> None:
     made = open_for(beaune)
     Incident.objects.update(state=Incident.State.CLOSED, close_reason="false_alarm")
     kept = Incident.objects.get()
-    at, last = kept.opened_at, incidents.CLOSED_SHOWN + 1
+    at, last = kept.opened_at, incident_view.CLOSED_SHOWN + 1
     Incident.objects.bulk_create(
         Incident(
             id=ids.new_id("inc"),
@@ -283,14 +286,19 @@ def test_each_closed_incident_is_found_and_how_many_there_are_is_said(agent: Cli
         )
         for number in range(last - 1)
     )
-    page = text_of(agent.get(reverse("incidents")))
-    assert f"Clos ({last})" in page and reverse("incident", args=[made.id]) not in page
-    [older] = re.findall(r'href="([^"]*\?avant=[^"#]*)', page)
-    page = text_of(agent.get(older))
-    assert reverse("incident", args=[made.id]) in page and len(re.findall(r"href=.[^ ]*avant=", page)) == 0
-    part = text_of(agent.get(f"{older}&part=list", headers={"HX-Request": "true"}))
-    assert reverse("incident", args=[made.id]) in part, "what is renewed stays at its place"
-    assert f"{older}&part=list" in page
+    with on_listener("console") if at_console else nullcontext():
+        client = console_client(administrator.id) if at_console else agent
+        page = text_of(client.get(reverse("incidents")))
+        assert f"Clos ({last})" in page and reverse("incident", args=[made.id]) not in page
+        [older] = re.findall(r'href="([^"]*\?avant=[^"#]*)', page)
+        page = text_of(client.get(older))
+        assert (
+            reverse("incident", args=[made.id]) in page and len(re.findall(r"href=.[^ ]*avant=", page)) == 0
+        )
+        part = text_of(client.get(f"{older}&part=list", headers={"HX-Request": "true"}))
+        assert reverse("incident", args=[made.id]) in part, "what is renewed stays at its place"
+        assert f"{older}&part=list" in page
+        assert ("Beaune" in part) == at_console
 
 
 def test_nothing_of_another_commune_is_a_place_in_the_list(

@@ -18,8 +18,11 @@ from beffroi.core.identity.actor import Actor
 from beffroi.incidents import queries
 from beffroi.incidents.models import Incident, IncidentTask
 from beffroi.incidents.rules import PLANS, Audience, Kind
+from beffroi.lib.ids import is_id
 from beffroi.portal import incident_words as words
 
+CLOSED_SHOWN = 50
+"""A page."""
 NAMES_FOR = ("referent", "elu", "dpo")
 """Roles of a commune that read whom an incident concerns; others read that it is a colleague."""
 
@@ -77,6 +80,19 @@ def summaries(actor: Actor, rows: Iterable[Incident]) -> list[Summary]:
         )
         for one in found
     ]
+
+
+def closed(actor: Actor, before: str) -> dict[str, Any]:
+    """A page of the closed ones and how many there are; ``before``: the last one of the page before, as somebody asks
+    for it."""
+    before = before if is_id(before, "inc") else ""
+    rows = list(queries.closed_incidents(actor, before=before)[: CLOSED_SHOWN + 1])
+    return {
+        "closed": summaries(actor, rows[:CLOSED_SHOWN]),
+        "closed_count": queries.closed_incidents(actor).count(),
+        "before": before,
+        "older": rows[CLOSED_SHOWN - 1].id if len(rows) > CLOSED_SHOWN else "",
+    }
 
 
 def todo(task: IncidentTask, *, stands: bool = True) -> Todo:

@@ -24,14 +24,11 @@ from beffroi.portal import incident_words as texts
 from beffroi.portal.pages import asks_part, for_administrators, page
 from beffroi.portal.web.incidents import file_answer, write
 
-CLOSED_SHOWN = 50
-
 
 @require_GET
 @for_administrators
 def incidents(request: HttpRequest, actor: Actor) -> HttpResponse:
     rows = incident_view.summaries(actor, queries.open_incidents(actor))
-    closed = queries.closed_incidents(actor)[:CLOSED_SHOWN]
     groups = [
         {"title": title, "rows": [one for one in rows if one.incident.state in states]}
         for title, states in (
@@ -42,12 +39,13 @@ def incidents(request: HttpRequest, actor: Actor) -> HttpResponse:
     ]
     left = incident_view.summaries(actor, queries.closed_unanswered(actor))
     groups.append({"title": _("Clos, un délai de la loi sans réponse"), "rows": left})
-    groups.append({"title": _("Clos"), "rows": incident_view.summaries(actor, closed)})
+    closed = incident_view.closed(actor, request.GET.get("avant", ""))
     context = {
         "place": "incidents",
         "groups": groups,
         "unowned": len(groups[0]["rows"]),
-        "any": any(group["rows"] for group in groups),
+        "any": closed["closed_count"] or any(group["rows"] for group in groups),
+        **closed,
     }
     part = asks_part(request, "list")
     return page(request, "console/parts/incidents.html" if part else "console/incidents.html", context)

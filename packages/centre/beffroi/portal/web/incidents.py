@@ -15,30 +15,21 @@ from beffroi.incidents import actions, queries
 from beffroi.incidents.models import Incident
 from beffroi.incidents.recorded import Captured
 from beffroi.lib.errors import Invalid, NotFound
-from beffroi.lib.ids import is_id
 from beffroi.mail import met as mail
 from beffroi.portal import incident_drive, incident_file, incident_opening, incident_view
 from beffroi.portal.pages import as_file, asks_part, for_agents, page, typed
 from beffroi.portal.web import step_up
 from beffroi.watch import queries as watch
 
-CLOSED_SHOWN = 50
-
 
 @require_GET
 @for_agents
 def incidents(request: HttpRequest, actor: Actor) -> HttpResponse:
-    before = request.GET.get("avant", "")
-    before = before if is_id(before, "inc") else ""
-    closed = list(queries.closed_incidents(actor, before=before)[: CLOSED_SHOWN + 1])
     context = {
         "place": "incidents",
         "open": incident_view.summaries(actor, queries.open_incidents(actor)),
         "unanswered": incident_view.summaries(actor, queries.closed_unanswered(actor)),
-        "closed": incident_view.summaries(actor, closed[:CLOSED_SHOWN]),
-        "closed_count": queries.closed_incidents(actor).count(),
-        "before": before,
-        "older": closed[CLOSED_SHOWN - 1].id if len(closed) > CLOSED_SHOWN else "",
+        **incident_view.closed(actor, request.GET.get("avant", "")),
         "keeps_register": audit.may_read(actor),
     }
     part = asks_part(request, "list")
