@@ -85,6 +85,15 @@ def test_a_field_that_is_written_by_hand_names_its_hint_and_its_fault_and_shows_
     )
 
 
+def test_what_is_wrong_with_a_whole_form_is_a_notice() -> None:
+    """Below a field, which names it, it has the colour of a fault; alone it had none."""
+    bare = re.compile(r'<p class="error"(?! (?:id=|role="alert" (?:id=|data-refused)))[^>]*>')
+    found = [
+        f"{one.name}: {said}" for one in TEMPLATES.rglob("*.html") for said in bare.findall(one.read_text())
+    ]
+    assert not found
+
+
 @pytest.mark.parametrize(("failed", "is_wrong"), [("first", True), ("last", False), ("", False)])
 def test_a_fault_of_a_page_of_several_fields_stands_below_its_own(failed: str, is_wrong: bool) -> None:
     field = Template(
