@@ -9,16 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import vobject
 from beffroi.core.audit.models import AuditEntry
+from beffroi.drive.calendars import homes
 from beffroi.drive.store import schema, tree
 from beffroi.drive.whole import LISTS
 from beffroi.mail.quota.models import MailboxRoom
 from beffroi.portal.commune_export import coffre, rows, work
 from django.apps import apps
+from django.conf import settings
 
 from tests.conftest import Commune
 from tests.drive_browser import server
 from tests.drive_server import Served
+from tests.fixtures_calendars import event
 from tests.fixtures_commune_export import WISH, Hall, Run, check, files_of, hall, run
 from tests.fixtures_leaving import leave, planned
 from tests.fixtures_portal import confirmed, no_door, own_mailbox
@@ -69,6 +73,32 @@ def test_it_holds_what_is_the_communes_and_leaves_out_what_is_personal(
     entries = AuditEntry.objects.filter(object_id=row.id).order_by("id")
     assert [one.verb for one in entries] == ["communes:export:begun", "communes:export:done"]
     assert json.loads(entries[1].details)["manifest_sha256"] == made.manifest_sha256
+
+
+def test_rooms_are_in_it_with_who_booked_what_also_a_retired_one(
+    hall: Hall, run: Run, tmp_path: Path
+) -> None:
+    """Where the person is not known any more, the booking stands without a name."""
+    mine = hall.commune.agent_membership.person
+    place = homes.folder(settings.BEFFROI, hall.commune.id) / homes.ROOT / homes.SHARED_HOME
+    for room, title in (("salle-fetes", "Salle des fêtes"), ("salle-minibus", "Minibus")):
+        hall.entry(homes.SHARED_HOME, room, "VCALENDAR", title, event(f"{room}-a", "Loto"))
+        hall.entry(homes.SHARED_HOME, room, "VCALENDAR", title, event(f"{room}-b", "Bal"))
+        first, second = sorted(one.name for one in (place / room).glob("*.ics"))
+        (place / room / homes.BOOKED).write_text(json.dumps({first: mine.id, second: "per_" + "0" * 26}))
+    (place / "salle-minibus" / homes.RETIRED).touch()
+    run(hall.commune, tmp_path / "disque")
+    check(tmp_path / "disque")
+    for title in ("Salle des fêtes", "Minibus"):
+        text = (tmp_path / "disque" / "agendas-et-contacts/Mairie" / f"{title}.ics").read_text()
+        told = {
+            str(one.summary.value): one.contents.get("contact", [])
+            for one in vobject.readOne(text).vevent_list
+        }
+        assert {name: [one.value for one in said] for name, said in told.items()} == {
+            "Loto": [mine.name],
+            "Bal": [],
+        }
 
 
 def test_of_one_that_left_it_holds_the_same(hall: Hall, run: Run, tmp_path: Path) -> None:

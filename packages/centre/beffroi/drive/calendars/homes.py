@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from beffroi.lib import json_file
 from beffroi.lib.config import Config
 from beffroi.lib.ids import is_id
 
@@ -78,6 +79,11 @@ def homes(config: Config) -> Iterator[tuple[str, str]]:
         root = calendars / ROOT
         if root.is_dir():
             yield from ((calendars.parent.name, one.name) for one in root.iterdir() if is_id(one.name, "per"))
+
+
+def bookers(place: Path) -> dict[str, str]:
+    """Who booked each entry of a room, persons by names of entries; none of what is no room."""
+    return json_file.read(place / BOOKED, dict[str, str]) or {}
 
 
 def count(place: Path) -> int:

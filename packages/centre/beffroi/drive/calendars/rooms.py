@@ -16,8 +16,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import msgspec
-from beffroi_protocol.errors import UNDECODABLE
 from radicale.storage import BaseCollection, BaseStorage
 
 from beffroi.drive.calendars import homes, itip, occupied, wire
@@ -89,28 +87,23 @@ def _room(storage: BaseStorage, place: Path) -> wire.Room:
 
 def bookers(collection: Any) -> dict[str, str]:
     """Persons by names of entries; none of what is no room."""
-    try:
-        return msgspec.json.decode(_noted(collection).read_bytes(), type=dict[str, str])
-    except (FileNotFoundError, *UNDECODABLE):
-        return {}
+    return homes.bookers(Path(collection._filesystem_path))
 
 
 def note(collection: Any, name: str, by: str = "") -> None:
     """Whoever's home the collection was reached by has booked it, unless somebody did before: ``by``."""
-    known = bookers(collection)
+    place = Path(collection._filesystem_path)
+    known = homes.bookers(place)
     if name not in known:
-        json_file.write(_noted(collection), known | {name: by or str(collection.path).partition("/")[0]})
+        json_file.write(place / homes.BOOKED, known | {name: by or str(collection.path).partition("/")[0]})
 
 
 def forget(collection: Any, name: str | None) -> None:
-    known = bookers(collection)
+    place = Path(collection._filesystem_path)
+    known = homes.bookers(place)
     if name in known:
         del known[name]
-        json_file.write(_noted(collection), known)
-
-
-def _noted(collection: Any) -> Path:
-    return Path(collection._filesystem_path) / homes.BOOKED
+        json_file.write(place / homes.BOOKED, known)
 
 
 # -- what overlaps -------------------------------------------------------------------------------------------

@@ -1,23 +1,28 @@
 """Entries of a collection as one file that any program takes: .ics of a calendar, .vcf of an address book. Pure.
 
-Rule:    entries stay as their programs wrote them, their lines untouched. Of time zones that several entries bring
-         along the first of each name stands, as in Radicale's own downloads.
+Rule:    entries stay as their programs wrote them, their lines untouched; those of a room get one more, who booked it.
+         Of time zones that several entries bring along the first of each name stands, as in Radicale's own downloads.
 Hostile: entries. They are read as lines and never parsed; what is no calendar, or no card, is left out and told.
 Source:  RFC 5545, 3.4 and 3.6; RFC 6350, 3.3 (cards stand one after the other).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 
 _NAME_CHARS = 60
+_END = re.compile(rb"^(?=END:VEVENT\s*$)", re.IGNORECASE | re.MULTILINE)
 
 
 def calendar(title: str, entries: Iterable[bytes], refused: Callable[[], object]) -> Iterator[bytes]:
     """``refused`` is called for each entry that is left out."""
-    shown = "".join(sign for sign in title if sign.isprintable())[:_NAME_CHARS]
-    escaped = shown.replace("\\", "\\\\").replace(";", "\\;").replace(",", "\\,")
-    head = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//Beffroi//Export//FR", f"X-WR-CALNAME:{escaped}"]
+    head = [
+        "BEGIN:VCALENDAR",
+        "VERSION:2.0",
+        "PRODID:-//Beffroi//Export//FR",
+        f"X-WR-CALNAME:{_named(title)}",
+    ]
     yield _text(head)
     zones: set[str] = set()
     for one in entries:
@@ -35,6 +40,12 @@ def calendar(title: str, entries: Iterable[bytes], refused: Callable[[], object]
     yield _text(["END:VCALENDAR"])
 
 
+def booked_by(entry: bytes, name: str) -> bytes:
+    """An entry of a room with who booked it as its contact (RFC 5545, 3.8.4.2)."""
+    line = f"CONTACT:{_named(name)}\r\n".encode()
+    return _END.sub(lambda _: line, entry)
+
+
 def cards(entries: Iterable[bytes], refused: Callable[[], object]) -> Iterator[bytes]:
     for one in entries:
         found = _lines(one)
@@ -46,6 +57,11 @@ def cards(entries: Iterable[bytes], refused: Callable[[], object]) -> Iterator[b
             refused()
             continue
         yield _text(found)
+
+
+def _named(name: str) -> str:
+    shown = "".join(sign for sign in name if sign.isprintable())[:_NAME_CHARS]
+    return shown.replace("\\", "\\\\").replace(";", "\\;").replace(",", "\\,")
 
 
 def _parts(entry: bytes, outer: str) -> list[list[str]] | None:

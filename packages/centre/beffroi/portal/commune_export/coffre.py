@@ -220,8 +220,12 @@ def _collection(work: Work, key: str, folder: str, one: passing.Shown) -> None:
 
 
 def _texts(place: Path, entries: list[str]) -> Iterator[bytes]:
+    bookers = homes.bookers(place)
+    names = identity.person_names(set(bookers.values()))
     for name in entries:
         try:
-            yield (place / name).read_bytes()
+            text = (place / name).read_bytes()
         except FileNotFoundError:  # deleted just now
             continue
+        by = names.get(bookers.get(name, ""))
+        yield together.booked_by(text, by) if by else text
