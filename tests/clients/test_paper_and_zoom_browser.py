@@ -18,11 +18,11 @@ LINES = """() => {
 }"""
 
 
-@pytest.mark.parametrize("name", ["lire", "dossier"])
+@pytest.mark.parametrize("name", ["lire", "dossier", "dossier-compte"])
 def test_no_button_and_no_form_is_printed(centre: Centre, agent: Any, name: str) -> None:
     agent.goto(centre.portal + AGENT_PAGES[name].format(**centre.seeded))
     agent.emulate_media(media="print")
-    shown = "main :is(button, .btn, textarea):visible"
+    shown = "main :is(button, .btn, textarea, input):visible"
     assert agent.locator(shown).all_inner_texts() == []
     assert agent.locator("h1").is_visible()
     agent.emulate_media(media="screen")
