@@ -8,8 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from beffroi.core.communes.models import Collectivite
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity.actor import Actor
+from beffroi.core.identity.models import Person
 from beffroi.drive.store import database
 
 from tests.conftest import Commune
@@ -113,3 +115,30 @@ def test_a_tab_that_stayed_with_the_other_commune_changes_nothing(
         makes.press("#id_name", "Enter")
     makes.wait_for_selector("text=Dossier de Nuits")
     assert (drive.names(), other.names()) == ([], ["Dossier de Nuits", "lettre.txt"])
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_long_names_of_person_and_commune_take_two_lines_of_a_telephone(
+    page: Any, beaune: Commune, nuits: Commune, several: bool
+) -> None:
+    """A page begins as near to the top as it can; the commune, by which mistakes are made, is whole."""
+    person = beaune.agent_membership.person
+    Person.objects.filter(pk=person.id).update(name="Marie-Christine Delacroix-Beaumont")
+    Collectivite.objects.filter(pk=beaune.id).update(name="Saint-Germain-Source-Seine")
+    if several:
+        identity.add_membership(
+            actor=Actor.system("tests"), person=person, collectivite=nuits.collectivite, role="agent"
+        )
+    page.goto("/dossiers/")
+    page.set_viewport_size({"width": 360, "height": 800})
+    lines, is_whole = page.evaluate(
+        """() => {
+          const said = [...document.querySelectorAll(".who > span, .self strong, .self button")];
+          const boxes = said.map((one) => one.getBoundingClientRect());
+          const middles = boxes.map(({top, height}) => Math.round(top + height / 2));
+          return [new Set(middles).size, said[0].scrollWidth <= said[0].clientWidth];
+        }"""
+    )
+    assert lines == 2 and is_whole
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    inspect(page, f"deux-communes-entete-{several}")

@@ -121,13 +121,16 @@ def test_who_was_stopped_changes_nothing_by_the_pages_and_a_colleague_does(
 
 @pytest.mark.django_db
 def test_what_follows_is_said_of_a_browser_and_of_no_password(
-    drive: Drive, beaune: Commune, no_door: Any
+    drive: Drive, do: Callable[..., str], beaune: Commune, no_door: Any
 ) -> None:
+    do("delete", drive.common, n=[drive.file("Budget.ods", drive.common).id])
     alarm = Alarm(today(beaune.agent.id), float(clock.epoch_s()), 3, {Sign.LOST: 3})
     drive.database.write(lambda w: alarms.raise_(w, alarm, now_s=clock.epoch_s()))
     referent = portal_client(beaune.referent_membership)
     open_one = referent.get("/coffre/alertes/").content.decode()
     assert "elle change son mot de passe du portail" in open_one and "Débranchez cet appareil" not in open_one
+    own = portal_client(beaune.agent_membership).get("/coffre/alertes/").content.decode()
+    assert "changez votre mot de passe du portail" in own and "Demandez à la personne" not in own
     page = referent.post("/coffre/alertes/", {"what": "restore", "device": alarm.device}, follow=True)
     said = page.content.decode()
     assert "change son mot de passe, puis se reconnecte" in said and "mot de passe d’application" not in said

@@ -79,7 +79,11 @@ def test_a_person_reads_opens_for_an_hour_and_the_departement_gets_an_appeal(
     assert (made.expires_at - clock.now()).total_seconds() <= 3600
     assert (appeal.decision_id, appeal.text) == (decision.id, "Notre fournisseur.")
     done = text(agent.get(answer.headers["Location"]))
-    assert done.index(f"{ADDRESS} est débloqué chez vous</h1>") < done.index("data-outcome") < done.index("Motif")
+    assert (
+        done.index(f"{ADDRESS} est débloqué chez vous</h1>")
+        < done.index("data-outcome")
+        < done.index("Motif")
+    )
     assert f"Débloquer {ADDRESS}" not in done and "bloque cette adresse" not in done
     verbs = set(AuditEntry.objects.values_list("verb", flat=True))
     assert {"exception:allowed", "appeal:made"} <= verbs

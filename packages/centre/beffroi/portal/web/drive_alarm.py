@@ -73,6 +73,7 @@ def drive_alarms(request: HttpRequest, actor: Actor) -> HttpResponse:
             {
                 "alarm": one,
                 "who": named.get(one.person_id, ""),
+                "is_own": one.person_id == actor.id,
                 "label": labels.get(one.device_id, "") or _of_browser(one.device_id),
                 "is_browser": browsers.kind_of(one.device_id) is not None,
                 "since": datetime.fromtimestamp(one.since_s, UTC),
