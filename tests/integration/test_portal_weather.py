@@ -132,6 +132,30 @@ def test_a_commune_reads_its_own_days_only(beaune: Commune, nuits: Commune, terr
         assert "dossier grave" in own.lower()
 
 
+def test_today_is_told_alike_on_each_page_before_it_is_kept(
+    beaune: Commune, territory: None, administrator: Actor
+) -> None:
+    """At the head, in the list of days, in the month of the commune and of the territory."""
+    Box.objects.update(last_seen_at=clock.now() - timedelta(hours=2))
+    today = clock.now().date()
+    FlowCount.objects.create(
+        collectivite_id=beaune.id, day=today, kind="ip", value="45.155.204.9", direction="in", count=31,
+        last_at=clock.now(),
+    )  # fmt: skip
+    client = portal_client(beaune.agent_membership)
+    told = months.told(beaune.agent, today, today)
+    assert [(one.level["label"], one.attempts) for one in told.lines] == [
+        (weather_words.level("watch")["label"], 31)
+    ]
+    assert told.reasons and told.figures["flows_in"] == 31
+    assert text(client.get("/meteo/")).count(str(weather_words.level("watch")["label"])) > 1
+    found = months.by_collectivite(administrator, months.month_of(""))
+    assert found[beaune.id][1] == (
+        Level.STORM if (today - timedelta(days=1)).month == today.month else Level.WATCH
+    )
+    assert not WeatherDay.objects.filter(day=today).exists(), "reading writes nothing"
+
+
 def test_the_sheet_names_each_figure_and_adds_none_up(beaune: Commune, territory: None) -> None:
     day = clock.now().date() - timedelta(days=1)
     page = text(portal_client(beaune.agent_membership).get(f"/meteo/mois/?mois={day:%Y-%m}"))

@@ -12,10 +12,8 @@ from beffroi.core.audit import queries as audit
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import NotFound
-from beffroi.portal import chart, weather_words
+from beffroi.portal import chart, weather, weather_words
 from beffroi.portal.dates import date_format
-from beffroi.portal.weather import attempts
-from beffroi.watch.weather import queries
 from beffroi.watch.weather.models import WeatherDay
 from beffroi.watch.weather.retention import KEEP_DAYS
 from beffroi.watch.weather.rules import Level, worse
@@ -114,13 +112,13 @@ class Told:
 
 def told(actor: Actor, first: date, last: date) -> Told:
     """What the days from ``first`` to ``last`` counted for the one collectivité that the actor belongs to."""
-    rows = list(queries.visible_days(actor, since=first, until=last))
+    rows = weather.days(actor, first, last)
     lines = [
         DayLine(
             row.day,
             weather_words.level(row.level),
             [weather_words.past(code) for code, _count in row.reasons],
-            attempts(row.figures),
+            weather.attempts(row.figures),
         )
         for row in rows
     ]
@@ -146,7 +144,7 @@ def summed(rows: Iterable[WeatherDay]) -> Counter[str]:
 def by_collectivite(actor: Actor, month: Month) -> dict[str, tuple[Counter[str], Level]]:
     """Figures and the worst level of each collectivité in a month."""
     found: dict[str, tuple[Counter[str], Level]] = {}
-    for row in queries.visible_days(actor, since=month.first, until=month.last):
+    for row in weather.days(actor, month.first, month.last):
         figures, worst = found.get(row.collectivite_id, (Counter[str](), Level.CALM))
         figures.update(row.figures)
         found[row.collectivite_id] = (figures, worse(worst, row.level))

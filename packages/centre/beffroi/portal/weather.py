@@ -23,6 +23,7 @@ from beffroi.mail import queries as mail
 from beffroi.watch import queries as watch
 from beffroi.watch.sources import queries as sources
 from beffroi.watch.weather import actions, queries, rules
+from beffroi.watch.weather.models import WeatherDay
 from beffroi.watch.weather.rules import Inputs, Territory, Weather
 
 SYSTEM = Actor.system("weather")
@@ -98,11 +99,27 @@ def record_levels() -> None:
     actions.record_weather(by_collectivite(SYSTEM), day=clock.now().date())
 
 
+def days(actor: Actor, since: date, until: date) -> list[WeatherDay]:
+    """Kept days, oldest first; today as it is at this moment, as the pages say it beside their lists."""
+    today = clock.now().date()
+    if until < today:
+        return list(queries.visible_days(actor, since=since, until=until))
+    counted = {owner: found for (owner, day), found in figures(actor, since=today).items() if day == today}
+    return queries.days_by_now(
+        actor, since=since, today=today, levels=by_collectivite(actor), figures=counted
+    )
+
+
 def record_figures(*, days: int) -> int:
     """Keep what the last ``days`` days counted; news that came late is added to its own day."""
     since = clock.now().date() - timedelta(days=days)
+    return actions.record_figures(figures(SYSTEM, since=since), since=since)
+
+
+def figures(actor: Actor, *, since: date) -> dict[tuple[str, date], dict[str, int]]:
+    """What each day counted since then, by collectivité and day (UTC), as ``rules.FIGURES``."""
     found: dict[tuple[str, date], dict[str, int]] = defaultdict(lambda: dict.fromkeys(rules.FIGURES, 0))
-    for key, refused in boxes.refused_by_day(SYSTEM, since=since).items():
+    for key, refused in boxes.refused_by_day(actor, since=since).items():
         found[key] |= {
             "flows_in": refused.flows_in,
             "flows_out": refused.flows_out,
@@ -110,10 +127,10 @@ def record_figures(*, days: int) -> int:
             "packets": refused.packets,
             "unnamed": refused.unnamed,
         }
-    for key, stopped in mail.stopped_by_day(SYSTEM, since=since).items():
+    for key, stopped in mail.stopped_by_day(actor, since=since).items():
         found[key] |= {
             "mails_refused": stopped.refused,
             "mails_set_aside": stopped.set_aside,
             "mails_withdrawn": stopped.withdrawn,
         }
-    return actions.record_figures(found, since=since)
+    return found

@@ -11,7 +11,7 @@ from datetime import date
 from itertools import batched
 
 from beffroi.watch.weather.models import WeatherDay
-from beffroi.watch.weather.rules import Level, Weather, worse
+from beffroi.watch.weather.rules import Level, Weather, of_day
 
 _BATCH = 100
 """Rows of one transaction: on SQLite a decision waits no longer than for these."""
@@ -22,14 +22,12 @@ def record_weather(found: Mapping[str, Weather], *, day: date) -> None:
     known = {row.collectivite_id: row for row in WeatherDay.objects.filter(day=day)}
     new, changed = [], []
     for owner, weather in found.items():
-        reasons = [[str(reason), count] for reason, count in weather.reasons]
-        row = known.get(owner)
-        if row is None:
-            new.append(WeatherDay(collectivite_id=owner, day=day, level=str(weather.level), reasons=reasons))
-        elif worse(row.level, weather.level) != row.level or (
-            row.level == weather.level and row.reasons != reasons
-        ):
-            row.level, row.reasons = str(weather.level), reasons
+        row = known.get(owner) or WeatherDay(collectivite_id=owner, day=day)
+        before = row.level, row.reasons
+        row.level, row.reasons = of_day(*before, weather)
+        if owner not in known:
+            new.append(row)
+        elif before != (row.level, row.reasons):
             changed.append(row)
     _write(new, changed, ["level", "reasons"])
 

@@ -161,6 +161,13 @@ def worse(one: str, other: str) -> Level:
     return max((_level(one), _level(other)), key=_ORDER.index)
 
 
+def of_day(level: str, reasons: list[list[str | int]], now: Weather) -> tuple[str, list[list[str | int]]]:
+    """Level and reasons of a day, once it is like that: the worst stays, with the reasons of its last moment."""
+    if worse(level, now.level) == now.level:
+        return str(now.level), [[str(reason), count] for reason, count in now.reasons]
+    return level, reasons
+
+
 def _weather(found: Mapping[Reason, int]) -> Weather:
     reasons = tuple((reason, found[reason]) for reason in Reason if found.get(reason, 0) > 0)
     level = max((LEVELS[reason] for reason, _ in reasons), key=_ORDER.index, default=Level.CALM)
