@@ -74,6 +74,26 @@ def listed(job: ImportJob) -> list[ImportFolder]:
     ]
 
 
+def test_what_was_ticked_is_still_so_where_it_is_refused(client: Client, mailbox: Mailbox) -> None:
+    job = begun(client, mailbox)
+    listed(job)
+    path = reverse("mail_import", args=[mailbox.id, job.id])
+    assert seen(client, job).count(" checked>") == 2, "what is proposed"
+    page = client.post(path, {"word": "choose"}).content.decode()
+    assert "au moins un dossier" in page and " checked>" not in page
+    page = client.post(path, {"word": "choose", "collect": "1"}).content.decode()
+    assert page.count(" checked>") == 1
+
+
+def test_a_password_that_can_be_none_is_said_beside_its_field(client: Client, mailbox: Mailbox) -> None:
+    job = begun(client, mailbox)
+    ImportJob.objects.filter(pk=job.pk).update(state=State.PAUSED, error="mail.import_sign_in_refused")
+    answer = client.post(
+        reverse("mail_import", args=[mailbox.id, job.id]), {"word": "resume", "password": "x" * 300}
+    )
+    assert answer.status_code == 400 and "Vérifiez ce que vous avez saisi." in answer.content.decode()
+
+
 def test_a_known_provider_is_filled_in_and_the_password_never_comes_back(
     client: Client, mailbox: Mailbox
 ) -> None:

@@ -18,8 +18,9 @@ from dateutil import tz
 
 from beffroi.drive.calendars import lines
 from beffroi.drive.calendars.lines import Component
+from beffroi.lib import clock
 
-LOCAL = ZoneInfo("Europe/Paris")
+LOCAL = clock.PLACE
 """Of the collectivités."""
 _WINDOWS = {
     "Romance Standard Time": "Europe/Paris",

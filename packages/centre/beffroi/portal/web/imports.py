@@ -140,6 +140,7 @@ def one_import(request: HttpRequest, actor: Actor, mailbox_id: str, job_id: str)
         else:
             return HttpResponseRedirect(reverse("mail_import", args=[mailbox.id, job.id]))
     job.refresh_from_db()
+    ticked = request.POST.getlist("folder")
     context = {
         "place": "mail",
         "mailbox": mailbox,
@@ -147,7 +148,11 @@ def one_import(request: HttpRequest, actor: Actor, mailbox_id: str, job_id: str)
         "state": import_words.state(job),
         "told": import_words.told(job),
         "progress": queries.progress(job),
-        "folders": [(one, import_words.target(one.target)) for one in job.folders.all()],
+        "folders": [
+            (one, import_words.target(one.target), str(one.pk) in ticked if error else one.chosen)
+            for one in job.folders.all()
+        ],
+        "collects": "collect" in request.POST or not error,
         "failures": [
             (one, import_words.target(one.folder.target), import_words.reason(one))
             for one in queries.failures(job)
