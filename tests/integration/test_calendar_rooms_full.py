@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -137,3 +138,28 @@ def test_what_a_question_read_before_its_time_was_over_is_not_read_again(
         assert asked < 150
     assert status == 201 and asked > 1
     assert len([name for name in read if name.startswith("n")]) <= 150 + asked
+
+
+def test_whatever_comes_and_goes_two_bookings_never_meet(agent: Person, room: wire.Room) -> None:
+    """Against a list of all hours that are taken, with the file lost now and then."""
+    chance = random.Random(int(os.environ.get("BEFFROI_TEST_SEED", "1")))
+    taken: dict[str, set[int]] = {}
+    refused = 0
+    for number in range(80):
+        day, hour, every = chance.randrange(1, 40), chance.randrange(8, 14), chance.choice((0, 1, 7))
+        times = chance.randrange(2, 20) if every else 1
+        rule = f"RRULE:FREQ=DAILY;INTERVAL={every};COUNT={times}" if every else "LOCATION:Estrade"
+        name = chance.choice([f"n{number}", *taken])
+        hours = {24 * (day + every * one) + hour for one in range(times)}
+        is_free = all(hours.isdisjoint(theirs) for other, theirs in taken.items() if other != name)
+        assert (put(agent, name, at(f"{hour:02d}00", days=day), more=rule) != 403) == is_free, number
+        if is_free:
+            taken[name] = hours
+        refused += not is_free
+        if chance.random() < 0.2 and taken:
+            going = chance.choice(list(taken))
+            assert agent.ask("DELETE", agent.at(f"{FETES}/{going}.ics"))[0] == 200
+            del taken[going]
+        if chance.random() < 0.1:
+            (folder(agent) / occupied._KEPT).unlink(missing_ok=True)
+    assert 10 < refused < 70
