@@ -85,6 +85,18 @@ def test_what_was_ticked_is_still_so_where_it_is_refused(client: Client, mailbox
     assert page.count(" checked>") == 1
 
 
+def test_an_import_is_stopped_by_a_word_that_undoes_nothing_elsewhere(
+    client: Client, mailbox: Mailbox
+) -> None:
+    """*Annuler* takes back what was done; here what was copied stays, and the password goes."""
+    job = begun(client, mailbox)
+    for state in (State.LISTING, State.RUNNING, State.PAUSED):
+        ImportJob.objects.filter(pk=job.pk).update(state=state)
+        page = seen(client, job)
+        assert "Arrêter la reprise" in page and "Annuler" not in page, state
+    assert say(client, job, "cancel") == 302 and "reste dans votre boîte" in seen(client, job)
+
+
 def test_a_password_that_can_be_none_is_said_beside_its_field(client: Client, mailbox: Mailbox) -> None:
     job = begun(client, mailbox)
     ImportJob.objects.filter(pk=job.pk).update(state=State.PAUSED, error="mail.import_sign_in_refused")

@@ -72,7 +72,7 @@ STATES = {
     _State.PAUSED: gettext_lazy("En pause"),
     _State.COLLECTING: gettext_lazy("Repris ; l’ancienne adresse reste relevée"),
     _State.DONE: gettext_lazy("Terminé"),
-    _State.CANCELLED: gettext_lazy("Annulé"),
+    _State.CANCELLED: gettext_lazy("Arrêté"),
     _State.UNDOING: gettext_lazy("Retrait en cours"),
     _State.UNDONE: gettext_lazy("Retiré"),
 }
