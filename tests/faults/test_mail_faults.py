@@ -111,7 +111,7 @@ def test_mail_that_a_restored_database_does_not_know_is_found_and_withdrawn(
     assert Mailbox.objects.get(pk=box.id).searched_at > OutboxEvent.objects.get(kind=RESTORED).created_at
     with clock.shifted(-3600):
         purged = {"hdr.x-beffroi-id": new_id("msg")}
-    assert sweep._unknown(box, [purged], since) == []
+    assert sweep._unknown(box, [purged], int(since.timestamp())) == []
 
 
 def test_checked_copy_without_a_line_in_the_journal_is_found_by_its_evidence(

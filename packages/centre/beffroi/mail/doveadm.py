@@ -199,19 +199,19 @@ def by_message_id(address: str, message_id: str) -> Command:
 def unchecked(address: str, days: int) -> Command:
     """Copies of the last days that passed unchecked and were not checked since; headers from Dovecot's cache."""
     marked = ("header", "x-beffroi-unchecked", "", "not", "keyword", "$BeffroiChecked")
-    return _saved_since(address, f"{days}d", *marked)
+    return _saved_since(address, "*", f"{days}d", *marked)
 
 
-def saved_since(address: str, at_s: int) -> Command:
-    """Copies that were saved or restored since (epoch seconds) and came by our door."""
-    return _saved_since(address, str(at_s), "header", ID_HEADER, "")
+def saved_since(address: str, at_s: int, folder: str = "*") -> Command:
+    """Copies that were saved, moved or restored since (epoch seconds) and came by our door; "*" as in ``find``."""
+    return _saved_since(address, folder, str(at_s), "header", ID_HEADER, "")
 
 
-def _saved_since(address: str, date: str, *query: str) -> Command:
+def _saved_since(address: str, folder: str, date: str, *query: str) -> Command:
     return "fetch", {
         "user": address,
         "field": ["mailbox", "uid", "date.saved.unixtime", "hdr.x-beffroi-id"],
-        "query": ["mailbox", "*", "savedsince", date, *query],
+        "query": ["mailbox", folder, "savedsince", date, *query],
     }
 
 

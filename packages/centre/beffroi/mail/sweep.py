@@ -5,7 +5,7 @@ Purpose: a delivered copy without evidence is fetched by doveadm and scanned aga
          The journal names such copies at once. A copy without a line in it (disk full, a lost file) is found by its
          mark: some mailboxes a minute are searched, those known to hold unchecked copies first. What was checked and
          has no line is found by its evidence. Once a restore has put an older database in place, each mailbox is
-         searched for all that came since then.
+         searched for all that came since then, its quarantine, too, of which the list of held mail is told then.
 Process: remediation. Bytes are passed on, never parsed here: on the mail path only rspamd parses. Copies are fetched
          and scanned by some threads, which touch no database. Searches run beside the sweep.
 Fails:   an engine away: tried again, with growing pauses, until it is settled.
@@ -57,6 +57,8 @@ PARALLEL = 8
 ARRIVAL_TRIES, ARRIVAL_PAUSE_S = 10, 0.05
 _TIMEOUT_S = 30.0
 NEVER = datetime.min.replace(tzinfo=UTC) + timedelta(days=1)
+SEARCHED_ANEW = "mail:searched_anew"
+"""After a restore of the database: what came since is on record."""
 
 
 def sweep() -> int:
@@ -116,7 +118,7 @@ def _examine(due: Sequence[PendingDelivery]) -> int:
         done, without_evidence = _judge(engine, pending, mailbox, rows)
         settled += done
         unknown.update((mailbox.address, one) for one in without_evidence)
-    _rescan(engine, sorted(unknown))
+    _rescan(engine, [(address, one, "*") for address, one in sorted(unknown)])
     return settled
 
 
@@ -152,23 +154,27 @@ def search() -> int:
     mailboxes = _next_mailboxes()
     since, restored_at = outbox.forgotten(GIVE_UP) or (NEVER, NEVER)
     anew = {m.id for m in mailboxes if (m.searched_at or NEVER) < restored_at}
-    commands = [
-        doveadm.saved_since(m.address, int((since - RECORDED_WITHIN).timestamp()))
+    since_s = int((since - RECORDED_WITHIN).timestamp())
+    groups = [
+        [doveadm.saved_since(m.address, since_s, folder) for folder in ("*", engine.quarantine)]
         if m.id in anew
-        else doveadm.unchecked(m.address, GIVE_UP.days)
+        else [doveadm.unchecked(m.address, GIVE_UP.days)]
         for m in mailboxes
     ]
     taken: list[tuple[Mailbox, Rows, bool]] = []
-    for mailbox, answer in zip(mailboxes, engine.run(commands, at_once=1), strict=True):
-        rows = _unknown(mailbox, answer, since - RECORDED_WITHIN) if answer and mailbox.id in anew else answer
-        if rows is None or (rows and not budget):
+    for mailbox, answers in zip(mailboxes, engine.run_groups(groups, at_once=1), strict=True):
+        if None in answers:
+            continue
+        rows = [row for answer in answers for row in answer or ()]
+        if mailbox.id in anew:
+            rows = _unknown(mailbox, rows, since_s)
+        if rows and not budget:
             continue
         taken.append((mailbox, rows[:budget], len(rows) <= budget))
         budget -= len(taken[-1][1])
     missing = _without_evidence([_id_of(row) for _, rows, _ in taken for row in rows])
-    _rescan(
-        engine, [(m.address, _id_of(row)) for m, rows, _ in taken for row in rows if _id_of(row) in missing]
-    )
+    lacking = [(m.address, row) for m, rows, _ in taken for row in rows if _id_of(row) in missing]
+    _rescan(engine, [(address, _id_of(row), _where(engine, row)) for address, row in lacking])
     late, settled = _awaited(missing), 0
     for mailbox, rows, whole in taken:
         done = sum(_put_on_record(engine, mailbox, row) for row in rows if _id_of(row) not in {"", *late})
@@ -177,13 +183,22 @@ def search() -> int:
         if whole or not done:  # else it stays first in turn, for what is left of it
             # What is not over comes again, after those that were not looked through yet.
             at = clock.now() if is_over else restored_at - timedelta(microseconds=1)
-            Mailbox.objects.filter(pk=mailbox.pk).update(searched_at=at)
+            with transaction.atomic():
+                if mailbox.id in anew and is_over:
+                    told = {"mailbox_id": mailbox.id, "restored_at": restored_at.isoformat()}
+                    outbox.publish(SEARCHED_ANEW, told, collectivite_id=mailbox.collectivite_id)
+                Mailbox.objects.filter(pk=mailbox.pk).update(searched_at=at)
     return settled
 
 
-def _unknown(mailbox: Mailbox, rows: Rows, since: datetime) -> Rows:
-    """Copies that came by our door since then and that are on no record."""
-    came = [row for row in rows if (one := _id_of(row)) and made_at_s(one) >= since.timestamp()]
+def _where(engine: Doveadm, row: dict[str, str]) -> str:
+    """A folder for a query: "*" does not reach into quarantine."""
+    return engine.quarantine if row.get("mailbox") == engine.quarantine else "*"
+
+
+def _unknown(mailbox: Mailbox, rows: Rows, since_s: int) -> Rows:
+    """Copies that came by our door since then (epoch seconds) and that are on no record."""
+    came = [row for row in rows if (one := _id_of(row)) and made_at_s(one) >= since_s]
     known = set[str]()
     for ids in batched(map(_id_of, came), journal.MAX_LINES, strict=False):
         found = MailDelivery.objects.filter(mailbox_id=mailbox.id, message_id__in=ids)
@@ -290,8 +305,8 @@ def _settle(engine: Doveadm, pending: PendingDelivery, mailbox: Mailbox, row: di
         engine.run([doveadm.mark_checked(mailbox.address, beffroi_id)])
 
 
-def _rescan(engine: Doveadm, copies: Sequence[tuple[str, str]]) -> None:
-    """Have copies (address, identifier) scanned again, some at a time: a scan mostly waits for DNS.
+def _rescan(engine: Doveadm, copies: Sequence[tuple[str, str, str]]) -> None:
+    """Have copies (address, identifier, folder) scanned again, some at a time: a scan mostly waits for DNS.
 
     Errors: DoveadmUnavailable, after the others of the batch.
     """
@@ -302,9 +317,9 @@ def _rescan(engine: Doveadm, copies: Sequence[tuple[str, str]]) -> None:
         list(pool.map(lambda copy: _rescan_one(engine, key, *copy), copies))
 
 
-def _rescan_one(engine: Doveadm, key: str, address: str, beffroi_id: str) -> None:
+def _rescan_one(engine: Doveadm, key: str, address: str, beffroi_id: str, folder: str) -> None:
     """In a thread of its own: no database here."""
-    answer = engine.run([doveadm.text(address, beffroi_id)])[0]
+    answer = engine.run([doveadm.text(address, beffroi_id, folder)])[0]
     if not answer:
         return
     connection = http.client.HTTPConnection(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db import transaction
 
 from beffroi.core.events import Event, consumer, periodic
 from beffroi.core.events.outbox import publish
+from beffroi.mail import sweep
 from beffroi.mail.held import actions, following, lessons
 
 GROUP = "remediation"
@@ -30,6 +33,12 @@ def hold_withdrawn(event: Event) -> None:
 @consumer(name="mail.held_placed", kinds=actions.PLACED, group=GROUP, atomic=False)
 def place(event: Event) -> None:
     following.place(event.payload["held_id"])
+
+
+@consumer(name="mail.held_restored", kinds=(sweep.SEARCHED_ANEW,), group=GROUP, atomic=False)
+def list_restored(event: Event) -> None:
+    restored_at = datetime.fromisoformat(event.payload["restored_at"])
+    following.list_quarantine(event.payload["mailbox_id"], restored_at)
 
 
 @periodic("mail.held_look", every_s=60.0, group=GROUP)

@@ -11,13 +11,15 @@ Fails:   Dovecot away: DoveadmUnavailable, the event is tried again. Nothing her
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 
 from beffroi.lib import clock
+from beffroi.lib.ids import is_id
 from beffroi.mail import doveadm, holding, queries
 from beffroi.mail.doveadm import Command, Doveadm
 from beffroi.mail.held import actions, heading, senders
@@ -33,9 +35,13 @@ _Item, _Direction = RemediationItem.State, RemediationJob.Direction
 
 
 def fetch(address: str, message_id: str, folder: str = "*") -> Command:
-    """Copies of a message with sender and subject; "*" does not reach into quarantine."""
+    """Copies of a message ("": of all) with sender and subject; "*" does not reach into quarantine."""
     query = ["mailbox", folder, "header", doveadm.ID_HEADER, message_id]
-    return "fetch", {"user": address, "field": ["mailbox", *heading.FIELDS], "query": query}
+    return "fetch", {
+        "user": address,
+        "field": ["mailbox", "hdr.x-beffroi-id", *heading.FIELDS],
+        "query": query,
+    }
 
 
 def delivered(copies: Sequence[tuple[str, str]]) -> list[HeldMail]:
@@ -197,6 +203,38 @@ def _withdrawn(job: RemediationJob, items: Sequence[RemediationItem]) -> None:
                     found=heading.read(rows[0]),
                     decision_id=job.decision_id,
                 )
+
+
+def list_quarantine(mailbox_id: str, restored_at: datetime) -> int:
+    """After a restore of the database: put on the list what lies in quarantine and is not on it, and return how many.
+
+    What was withdrawn since by a decision that is not known any more is its owner's to release.
+    Errors: DoveadmUnavailable.
+    """
+    mailbox = Mailbox.objects.filter(pk=mailbox_id, closed_at=None).first()
+    if mailbox is None:
+        return 0
+    engine = Doveadm(settings.BEFFROI)
+    rows = engine.run([fetch(mailbox.address, "", engine.quarantine)])[0]
+    inside = {row.get("hdr.x-beffroi-id", "").strip(): row for row in rows or ()}
+    # What was said of one since the restore is the last word: its copy is on its way.
+    listed = HeldMail.objects.filter(
+        Q(state=_State.HELD) | Q(changed_at__gte=restored_at), mailbox_id=mailbox.id
+    )
+    new = {one for one in inside if is_id(one, "msg")} - set(listed.values_list("message_id", flat=True))
+    with transaction.atomic():
+        for message_id in sorted(new):
+            findings = queries.findings(message_id)
+            decided = holding.holding(message_id, mailbox.collectivite_id)
+            actions.hold(
+                mailbox=mailbox,
+                message_id=message_id,
+                reason=_Reason.DECISION if decided or not findings else _Reason.CONTENT,
+                found=heading.read(inside[message_id]),
+                decision_id=decided[0].id if decided else "",
+                findings="" if decided else " ".join(findings),
+            )
+    return len(new)
 
 
 def _given_back(items: Sequence[RemediationItem]) -> None:
