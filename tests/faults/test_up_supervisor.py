@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -172,6 +174,43 @@ def test_who_cannot_bear_a_clock_that_goes_back_is_started_again(
         assert second.status.restarts == 1
     time.sleep(0.5)  # forward again: nobody minds
     assert (first.status.pid, first.status.restarts, second.status.restarts) == (untouched, 0, 1)
+
+
+def is_readable(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def test_a_clock_that_is_ahead_for_a_moment_alone_is_seen(
+    place: Config, run: Callable[..., Supervisor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel's word that the clock was set comes from here: the machine's own clock is nobody's to set."""
+    monkeypatch.setattr(keeper, "POLL_HEALTHY_S", 600.0)
+    told = list[int]()
+
+    class Told(keeper._ClockSet):
+        def __init__(self) -> None:
+            super().__init__()
+            os.close(self._descriptor)
+            self._descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            told.append(self._descriptor)
+
+        def arm(self) -> None:
+            with contextlib.suppress(BlockingIOError, AttributeError, OSError):
+                os.eventfd_read(self._descriptor)
+
+    monkeypatch.setattr(keeper, "_ClockSet", Told)
+    supervisor = run(sleeper(place, "one", restart_when_set_back=True))
+    assert supervisor.wait_ready()
+    (one,) = supervisor.keepers
+    with clock.jumped(86400):
+        os.eventfd_write(told[-1], 1)
+        until(lambda: not is_readable(told[-1]), "the step forward was seen")
+        time.sleep(0.2)
+        assert one.status.restarts == 0
+    os.eventfd_write(told[-1], 1)
+    until(lambda: one.status.restarts == 1 and one.status.state == "healthy", "started again")
 
 
 def test_a_long_log_is_set_aside_while_its_process_writes_on(

@@ -20,7 +20,7 @@ from beffroi.drive.backup import drills
 from beffroi.drive.backup import work as drive_backup
 from beffroi.drive.scanning import told as filescan
 from beffroi.drive.seals import overview as seals
-from beffroi.lib import clock
+from beffroi.lib import clock, clock_steps
 from beffroi.lib.config import DEFAULT_STATE, Config
 from beffroi.lib.errors import BeffroiError
 from beffroi.mail import signing, unfinished
@@ -50,6 +50,7 @@ def _certificates(config: Config) -> str:
 
 
 _WRONG: dict[str, Callable[[Config], str]] = {
+    "clock": clock_steps.problem,
     "audit": lambda config: audited.problem(config, now=clock.epoch_s()),
     "purge": lambda config: told.problem(config, now=clock.epoch_s()),
     "events": lambda config: events.problem(config, now=clock.epoch_s()),

@@ -78,9 +78,11 @@ def show(config: Config, *, as_json: bool = False) -> int:
     )
     print(f"Last run that ended: {done}. Next: {found.next_at:%Y-%m-%d %H:%M} UTC.")
     if found.refused and found.last is not None:
+        before = f"; the last run began at {found.done.started_at:%Y-%m-%d %H:%M}" if found.done else ""
         print(
-            f"The last one was refused ({found.last.reason}): the clock of this machine is in doubt, and nothing is"
-            " deleted. Next: set the clock; if it is right, ./beffroi retention run --clock-is-right"
+            f"The last one was refused ({found.last.reason}): the clock of this machine said"
+            f" {found.last.started_at:%Y-%m-%d %H:%M} UTC{before}. It is wrong now, or was wrong then, and nothing is"
+            " deleted. Next: compare `date -u`; set the clock; if it is right, ./beffroi retention run --clock-is-right"
         )
         return 1
     return 0

@@ -9,6 +9,7 @@ Source:  docs/internals/supervisor.md.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import subprocess
@@ -32,6 +33,8 @@ UNWELL_RESTART_S = 120.0
 # The machine may be busy with ten starts at once.
 START_PATIENCE = 2
 CLOCK_BACK_S = 5.0
+_NEVER_S = 2.0**33
+"""Of a timer of the wall: past the year 2200."""
 
 
 class StopEvent:
@@ -50,6 +53,27 @@ class StopEvent:
         poll = select.poll()
         poll.register(self._descriptor, select.POLLIN)
         return bool(poll.poll(timeout_s * 1000))
+
+
+class _ClockSet:
+    """Becomes readable when somebody sets the clock: what stood for a moment is seen, too. Source: timerfd_create(2),
+    TFD_TIMER_CANCEL_ON_SET."""
+
+    def __init__(self) -> None:
+        self._descriptor = os.timerfd_create(time.CLOCK_REALTIME, flags=os.TFD_NONBLOCK | os.TFD_CLOEXEC)
+        self.arm()
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def arm(self) -> None:
+        """Also after it was readable: then the kernel says ECANCELED once, and has armed it all the same."""
+        flags = os.TFD_TIMER_ABSTIME | os.TFD_TIMER_CANCEL_ON_SET
+        with contextlib.suppress(OSError):
+            os.timerfd_settime(self._descriptor, flags=flags, initial=_NEVER_S)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
 
 
 class Keeper(threading.Thread):
@@ -119,13 +143,17 @@ class Keeper(threading.Thread):
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
         poll.register(self._stop_event.fileno(), select.POLLIN)
+        was_set = _ClockSet()
+        poll.register(was_set.fileno(), select.POLLIN)
         unwell_since: float | None = time.monotonic()
         ready = False
         ahead_s = _ahead_s()
         try:
             while True:
-                if poll.poll((POLL_HEALTHY_S if ready else POLL_STARTING_S) * 1000):
+                woken = poll.poll((POLL_HEALTHY_S if ready else POLL_STARTING_S) * 1000)
+                if any(one != was_set.fileno() for one, _ in woken):
                     return ""
+                was_set.arm()
                 back_s, ahead_s = ahead_s - _ahead_s(), _ahead_s()
                 if back_s > CLOCK_BACK_S and self.process.restart_when_set_back:
                     return f"saw the clock of the machine go back by {back_s:.0f} s"
@@ -143,6 +171,7 @@ class Keeper(threading.Thread):
                     return f"did not answer for {limit_s:g} s"
         finally:
             os.close(descriptor)
+            was_set.close()
 
     def _trim(self) -> None:
         logs.trim(self.log, keep_days=self.log_days)

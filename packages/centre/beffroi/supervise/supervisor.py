@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from beffroi.lib import clock
+from beffroi.lib import clock, clock_steps
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 from beffroi.lib.process import Process
@@ -130,6 +130,8 @@ class Supervisor:
                     self.status.notices = keep_up()
                 except Exception as error:  # noqa: BLE001 - outermost loop; the next hour tries again
                     self._say(f"hourly work failed: {error}")
+            with contextlib.suppress(OSError):
+                clock_steps.look(self._config)
             self.write_status()
 
     def stop(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.urls import reverse
-from django.utils.translation import ngettext_lazy
+from django.utils.translation import gettext_lazy, ngettext_lazy
 
 from beffroi.boxes import fleet, relay_requests, releases
 from beffroi.boxes import queries as boxes
@@ -19,7 +19,7 @@ from beffroi.core.identity import queries as persons
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.seals import overview as seals
 from beffroi.leaving import queries as leaving
-from beffroi.lib import clock
+from beffroi.lib import clock, clock_steps
 from beffroi.mail import signing, unfinished
 from beffroi.mail.backup import queries as restores
 from beffroi.mail.backup import told as backed_up
@@ -32,6 +32,9 @@ from beffroi.mail.sending import pool_queries as pools
 from beffroi.mail.sending import queries as sending
 from beffroi.portal.counts import Count
 
+_SET_FORWARD = gettext_lazy("l’horloge du centre a été avancée : comparez-la à une autre")
+_SET_BACK = gettext_lazy("l’horloge du centre a été reculée : comparez-la à une autre")
+
 type Task = tuple[int, Any, str]
 """How many, the words for one and for more, the page."""
 
@@ -39,6 +42,7 @@ type Task = tuple[int, Any, str]
 def waiting(actor: Actor, active: Sequence[boxes.BoxState]) -> list[dict[str, str]]:
     """Words and where to go, of each of which there is one at least. ``active``: boîtiers."""
     found: tuple[Task, ...] = (
+        _clock(),
         *_audit(),
         (
             sum(one.silent for one in active),
@@ -134,6 +138,16 @@ def waiting(actor: Actor, active: Sequence[boxes.BoxState]) -> list[dict[str, st
         *_seals(),
     )
     return [{"said": said % {"n": Count(count)}, "url": url} for count, said, url in found if count]
+
+
+def _clock() -> Task:
+    """Said first: much else may be late by the clock alone."""
+    forward = clock_steps.step_s(settings.BEFFROI) > 0
+    return (
+        int(clock_steps.step_s(settings.BEFFROI) != 0),
+        _SET_FORWARD if forward else _SET_BACK,
+        reverse("retention"),
+    )
 
 
 def _audit() -> tuple[Task, ...]:

@@ -1,0 +1,86 @@
+"""A step of the machine's clock, as a file that needs no database: STATE/run/clock.json. No Django.
+
+Purpose: much is said to be late, or over, when the clock is wrong: `./beffroi status` and the console name it first.
+Process: written by the supervisor when something changes; read by anyone. Times only.
+Input:   whoever reads it trusts nothing: a file that cannot be read says nothing.
+Limits:  a clock that was wrong when the machine started is seen by the purge alone (``core.retention.rules``).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from beffroi.lib import clock, json_file
+from beffroi.lib.config import Config
+
+TOLD_FOR_S = 86400.0
+"""Then the clock that stood so long is the machine's: one whose person was told, or who knew better."""
+
+
+class Told(msgspec.Struct, frozen=True):
+    """``boot``: the start of the machine. Seconds of the wall before those since that start: ``right_s`` as long as
+    nobody set the clock, ``seen_s`` at the last look; ``at_s``: when the last step was seen, since that start."""
+
+    boot: str
+    right_s: float
+    seen_s: float
+    at_s: float = 0.0
+
+    @property
+    def step_s(self) -> float:
+        """Forward, or negative for backward; 0 where the clock is as it was."""
+        found = self.seen_s - self.right_s
+        return found if abs(found) > clock.JUMP_S else 0.0
+
+
+def _path(config: Config) -> Path:
+    return config.run / "clock.json"
+
+
+def look(config: Config) -> None:
+    """One look; what is less than ``clock.JUMP_S`` off is a clock that is kept right. Errors: OSError."""
+    now_s = clock.steady_s()
+    seen_s = clock.epoch() - now_s
+    found = json_file.read(_path(config), Told)
+    told = found if found is not None and found.boot == clock.boot() else Told(clock.boot(), seen_s, seen_s)
+    if abs(seen_s - told.seen_s) > clock.JUMP_S:
+        told = msgspec.structs.replace(told, seen_s=seen_s, at_s=now_s)
+    if not told.step_s or now_s - told.at_s > TOLD_FOR_S:
+        told = Told(told.boot, seen_s, seen_s)  # slewed a little each day, it is right all the same
+    if (
+        found is None
+        or found.boot != told.boot
+        or abs(found.right_s - told.right_s) > 1
+        or found.at_s != told.at_s
+    ):
+        json_file.write(_path(config), told, mode=0o644)
+
+
+def step_s(config: Config) -> float:
+    """Seconds by which the clock was set forward (negative: back) in the last day; 0 where it was not."""
+    told = json_file.read(_path(config), Told)
+    return told.step_s if told is not None and told.boot == clock.boot() else 0.0
+
+
+def problem(config: Config) -> str:
+    """One sentence with the next step, or ""."""
+    moved_s = step_s(config)
+    if not moved_s:
+        return ""
+    was = datetime.fromtimestamp(clock.epoch() - moved_s, UTC)
+    return (
+        f"The clock of this machine was set {_length(abs(moved_s))} {'forward' if moved_s > 0 else 'back'}: it would"
+        f" be {was:%Y-%m-%d %H:%M} UTC. What is said to be late, or over, may be so by the clock alone."
+        " Next: compare `date -u` with a clock you trust; wrong: set it (timedatectl); right: this goes in a day"
+        " (docs/runbooks/retention.md)"
+    )
+
+
+def _length(seconds: float) -> str:
+    for name, unit_s in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * unit_s:
+            return f"{seconds / unit_s:.0f} {name}"
+    return f"{seconds:.0f} s"
