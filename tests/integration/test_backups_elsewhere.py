@@ -9,12 +9,16 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
+from beffroi.cli import report
+from beffroi.lib import clock
 from beffroi.lib.config import Config
-from beffroi.mail.backup import staging
+from beffroi.mail.backup import fetched, staging
 from beffroi.mail.backup.store import KEY, Store
+from django.test import Client
 
 from tests.fixtures_drive import new_config
 from tests.waiting import PATIENCE_S, until_it_listens
@@ -71,10 +75,12 @@ def machines(tmp_path: Path) -> Iterator[Machines]:
     served.mkdir()
     config = dataclasses.replace(config, backup_path=str(served / "backup"))
     ssh.mkdir(mode=0o700)
+    trace = state / "supervisor" / "fetched"
+    trace.parent.mkdir(exist_ok=True)
     for name in ("host", "own"):
         subprocess.run(("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(ssh / name)), check=True)
     public = (ssh / "own.pub").read_text()
-    (ssh / "keys").write_text(f'command="/usr/bin/rrsync -ro {served}",restrict {public}')
+    (ssh / "keys").write_text(f'command="/usr/bin/rrsync -ro {served} && touch {trace}",restrict {public}')
     (ssh / "config").write_text(
         f"Port {PORT}\nListenAddress 127.0.0.1\nHostKey {ssh}/host\nAuthorizedKeysFile {ssh}/keys\nUsePAM no\n"
         f"PermitRootLogin forced-commands-only\nStrictModes no\nPidFile none\n"
@@ -136,6 +142,7 @@ def test_the_key_of_the_copies_writes_nothing_there_and_opens_nothing_else(machi
         asked = subprocess.run(command, capture_output=True, check=False, env=environment, timeout=PATIENCE_S)
         assert asked.returncode != 0, command
     assert not (machines.there.parent / "stolen").exists()
+    assert fetched.at(machines.config) == 0, "who is refused leaves no trace of a copy"
     assert not list(Path(machines.config.backup_path).parent.rglob("pull"))
 
 
@@ -196,3 +203,32 @@ def test_a_connection_that_breaks_leaves_no_copy_that_looks_whole(machines: Mach
     )
     assert broken.returncode == 1
     assert machines.copies() == []
+
+
+def test_the_centre_says_when_it_was_fetched_last_and_warns_after_two_days(
+    machines: Machines, console: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = dataclasses.replace(machines.config, backup_path="")
+    monkeypatch.setattr("django.conf.settings.BEFFROI", config)
+    machines.back_up("a")
+    asked = {"problem": report._WRONG["fetched"], "note": partial(fetched.sentence, now=clock.epoch_s())}
+    assert {name: ask(config) for name, ask in asked.items()} == {"problem": "", "note": ""}
+    assert "Aucune autre machine n’est encore venue" in console.get("/sauvegardes/").content.decode()
+
+    assert machines.pull().returncode == 0
+    assert (
+        fetched.sentence(config, now=clock.epoch_s())
+        == "Another machine fetched the backups within the hour."
+    )
+    assert asked["problem"](config) == ""
+    page = console.get("/sauvegardes/").content.decode()
+    assert "Une autre machine est venue les chercher" in page and "aucune autre machine" not in page
+    trace = config.state / "supervisor" / "fetched"
+    for age_s in (3 * 86400, -86400):  # two days too old; of a clock that ran ahead
+        os.utime(trace, (clock.epoch() - age_s,) * 2)
+        assert "No other machine has fetched the backups" in asked["problem"](config)
+        assert fetched.sentence(config, now=clock.epoch_s()) == ""
+        said = "aucune autre machine n’est venue chercher les sauvegardes depuis deux jours"
+        assert said in console.get("/").content.decode().replace("Aucune", "aucune")
+    trace.unlink()
+    assert asked["problem"](config) == ""

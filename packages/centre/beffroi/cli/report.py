@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 
 from beffroi.cli import answering
-from beffroi.cli.options import Parser, parsed
+from beffroi.cli.options import Parser, of_centre
 from beffroi.core.audit import told as audited
 from beffroi.core.events import told as events
 from beffroi.core.retention import told
@@ -21,9 +21,10 @@ from beffroi.drive.backup import work as drive_backup
 from beffroi.drive.scanning import told as filescan
 from beffroi.drive.seals import overview as seals
 from beffroi.lib import clock, clock_steps
-from beffroi.lib.config import DEFAULT_STATE, Config
+from beffroi.lib.config import DEFAULT_STATE, Config, load
 from beffroi.lib.errors import BeffroiError
 from beffroi.mail import signing, unfinished
+from beffroi.mail.backup import fetched
 from beffroi.mail.backup import told as backed_up
 from beffroi.mail.certificates import health as certified
 from beffroi.mail.certificates import own as own_certificates
@@ -56,6 +57,7 @@ _WRONG: dict[str, Callable[[Config], str]] = {
     "events": lambda config: events.problem(config, now=clock.epoch_s()),
     "probe": lambda config: probed.problem(config, now=clock.epoch_s(), alarm_after=2),
     "backup": lambda config: backed_up.problem(config, now=clock.epoch_s()),
+    "fetched": lambda config: fetched.problem(config, now=clock.epoch_s()),
     "database": lambda config: (
         answering.problem(config) or backed_up.database_problem(config, now=clock.epoch_s())
     ),
@@ -74,6 +76,7 @@ _WRONG: dict[str, Callable[[Config], str]] = {
 _NOTES: tuple[Callable[[Config], str], ...] = (
     lambda config: certified.sentence(config, now=clock.epoch_s()),
     lambda config: unscanned.sentence(config, now=clock.epoch_s()),
+    lambda config: fetched.sentence(config, now=clock.epoch_s()),
     renewal.sentence,
 )
 """What goes on and is no trouble."""
@@ -83,9 +86,11 @@ def main(arguments: Sequence[str]) -> int:
     parser = Parser(prog="beffroi status")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--accounts", action="store_true", help="only the demonstration's accounts")
-    options, config = parsed(parser, arguments)
+    options = parser.parse_args(arguments)
     if options.accounts:
-        return _accounts(config)
+        return _accounts(of_centre(options.state))
+    # Whoever waits for a centre that is being prepared asks by --json, before it has settings.
+    config = load(options.state.resolve()) if options.json else of_centre(options.state)
     found, pid = status.read(config), status.running_pid(config)
     if pid and found is not None and found.pid != pid:
         found = None  # of an earlier run: this one prepares, and has started nothing yet

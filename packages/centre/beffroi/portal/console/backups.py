@@ -10,7 +10,7 @@ from beffroi.core.communes import queries as communes
 from beffroi.core.communes.models import Collectivite
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.mail.backup import queries, told
+from beffroi.mail.backup import fetched, queries, told
 from beffroi.portal import drive_backup_words, restore_words
 from beffroi.portal.pages import for_administrators, page
 
@@ -40,6 +40,8 @@ def backups(request: HttpRequest, actor: Actor) -> HttpResponse:
             now_s=now_s,
             names=dict(communes.visible_collectivites(actor).values_list("id", "name")),
         ),
+        "fetched_at": clock.moment(fetched.at(settings.BEFFROI)),
+        "fetched_late": fetched.late(settings.BEFFROI, now=now_s),
         "rows": shown,
         "days": settings.BEFFROI.backup_keep_days,
     }

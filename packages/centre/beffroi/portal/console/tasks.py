@@ -21,6 +21,7 @@ from beffroi.drive.seals import overview as seals
 from beffroi.leaving import queries as leaving
 from beffroi.lib import clock, clock_steps
 from beffroi.mail import signing, unfinished
+from beffroi.mail.backup import fetched
 from beffroi.mail.backup import queries as restores
 from beffroi.mail.backup import told as backed_up
 from beffroi.mail.certificates import wanting as certificates
@@ -128,6 +129,7 @@ def waiting(actor: Actor, active: Sequence[boxes.BoxState]) -> list[dict[str, st
         _warming(actor),
         _backup(),
         _database_backup(),
+        _fetched(),
         _relays(actor),
         _restores(actor),
         _certificates(actor),
@@ -319,6 +321,13 @@ def _database_backup() -> Task:
         ),
         reverse("mail_backups"),
     )
+
+
+def _fetched() -> Task:
+    """Whether the copies elsewhere, once set up, are made no more."""
+    said = gettext_lazy("aucune autre machine n’est venue chercher les sauvegardes depuis deux jours")
+    late = fetched.late(settings.BEFFROI, now=clock.epoch_s())
+    return int(late), said, reverse("mail_backups")
 
 
 def _seals() -> tuple[Task, ...]:
