@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def test_a_verb_of_the_help_is_handed_over(verb: str, tmp_path: Path) -> None:
 
 def test_a_relative_directory_is_the_callers(tmp_path: Path) -> None:
     one = said(tmp_path, "status", "--state", "here")
-    assert f"The centre of {tmp_path / 'here'} does not run." in one.stdout
+    assert f"{tmp_path / 'here'} holds no centre yet." in one.stderr
 
 
 def test_sources_without_a_word_is_asked_for_one_and_no_process(tmp_path: Path) -> None:
@@ -79,7 +80,35 @@ def test_a_copy_of_the_code_that_was_cut_off_leaves_no_former_file_and_keeps_the
 
 @pytest.mark.parametrize(
     "words",
-    [("database", "backup", "list"), ("database", "restore", "--yes")],
+    [
+        ("database", "backup", "list"),
+        ("database", "restore", "--yes"),
+        ("status",),
+        ("status", "--accounts"),
+        ("stop",),
+        ("code", "a@b.fr"),
+        ("audit", "verify"),
+        ("audit", "prune", "--by-term", "--yes"),
+        ("check", "backup"),
+        ("lists", "show"),
+        ("decision", "show", "dec_1"),
+        ("keys", "status"),
+        ("keys", "new"),
+        ("keys", "install", "/etc/hosts"),
+        ("box", "release", "show"),
+        ("retention", "run"),
+        ("events", "show"),
+        ("administrator", "list"),
+        ("person", "export", "a@b.fr", "x.json"),
+        ("commune", "export", "x", "x", "--reason", "x", "--by", "x"),
+        ("mail", "backup", "now"),
+        ("mail", "restore", "a@b.fr"),
+        ("mail", "unscanned", "show"),
+        ("drive", "quota"),
+        ("drive", "backup", "now"),
+        ("scan", "--rules"),
+        ("sources", "show"),
+    ],
     ids=" ".join,
 )
 def test_a_directory_without_a_centre_is_said_and_nothing_is_made_there(
@@ -89,3 +118,43 @@ def test_a_directory_without_a_centre_is_said_and_nothing_is_made_there(
     assert one.returncode == 1 and one.stdout == ""
     assert one.stderr.startswith(f"beffroi: {tmp_path}/autre holds no centre yet. Next: ")
     assert not (tmp_path / "autre").exists()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("keys", "status"),
+        ("keys", "new"),
+        ("database", "backup", "now"),
+        ("retention", "show"),
+        ("person", "export", "a@b.fr", "x.json"),
+    ],
+    ids=" ".join,
+)
+def test_who_may_not_read_a_centre_is_told_how_to_be_allowed(words: tuple[str, ...], tmp_path: Path) -> None:
+    state = tmp_path / "centre"
+    for name in ("secrets", "db"):
+        (state / name).mkdir(parents=True, mode=0o700)
+    (state / "beffroi.toml").write_text('user = "nobody"\n')
+    (state / "db" / "beffroi.sqlite").touch()
+    state.chmod(0o755)
+    tmp_path.chmod(0o777)
+    for above in tmp_path.parents:
+        if above.is_relative_to("/tmp") and above != Path("/tmp"):
+            above.chmod(0o755)
+    one = subprocess.run(
+        (sys.executable, "-P", "-m", "beffroi.cli", *words, "--state", state),
+        user=65534,
+        group=65534,
+        extra_groups=(),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_S,
+    )
+    assert one.returncode == 1 and "Traceback" not in one.stderr
+    assert f"Next: sudo ./beffroi {words[0]}" in one.stderr
+    assert f"--state {state}" in one.stderr, "else the next command speaks of another centre"
+    assert not (tmp_path / "x.json").exists()

@@ -126,10 +126,12 @@ def test_a_file_that_is_not_there_and_a_centre_that_is_not_there_end_with_one_se
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("BEFFROI", "DJANGO"))}
         return subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
 
+    (tmp_path / "beffroi.toml").touch()
     done = run("import", "a", str(tmp_path / "no.txt"), "--kind", "ip", "--source", "s", "--licence", "l")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     assert "no.txt" in done.stderr
+    (tmp_path / "beffroi.toml").unlink()
     done = run("show")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "Nothing was changed. Next: ./beffroi status" in done.stderr
+    assert "holds no centre yet. Next: name another directory" in done.stderr
     assert not (tmp_path / "db").exists()

@@ -20,6 +20,7 @@ def new(tmp_path: Path) -> Config:
     """A new centre with its keys; the root is then taken away, to ``tmp_path``/root.key."""
     config = Config(state=tmp_path / "state")
     secret_files.generate(config)
+    (config.state / "beffroi.toml").touch()
     secret_files.renew_delegation(config)
     (config.secrets / secret_files.ROOT_KEY).rename(tmp_path / "root.key")
     return config

@@ -187,6 +187,7 @@ def test_accounts_that_somebody_emptied_are_none_and_end_nothing(
 def test_a_file_that_the_system_refuses_is_one_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (tmp_path / "beffroi.toml").touch()
     assert cli.main(["keys", "new", "--state", str(tmp_path)]) == 1
     said = capsys.readouterr().err
     assert said.startswith(f"beffroi: {tmp_path}/secrets/") and said.count("\n") == 1

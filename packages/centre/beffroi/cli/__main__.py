@@ -70,8 +70,18 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("beffroi: interrupted.", file=sys.stderr)
         return 130
-    print(f"beffroi: {said}", file=sys.stderr)
+    print(f"beffroi: {said}{_of_which(arguments, said)}", file=sys.stderr)
     return 1
+
+
+def _of_which(arguments: Sequence[str], said: str) -> str:
+    """What the commands in a sentence lack, where this one named a centre: without it they speak of another."""
+    _, named, state = " ".join(arguments).replace("--state=", "--state ").partition("--state ")
+    return (
+        f" (with --state {state.split()[0]})"
+        if named and "./beffroi " in said and "--state" not in said
+        else ""
+    )
 
 
 if __name__ == "__main__":

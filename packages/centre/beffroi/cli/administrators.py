@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from beffroi.cli.entering import account, in_centre, sign_in
-from beffroi.cli.options import with_verbs
+from beffroi.cli.options import of_centre, with_verbs
 from beffroi.core.identity.actor import Actor
-from beffroi.lib.config import Config, load
+from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class AdministratorsUnavailable(BeffroiError):
 
 def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
-    config, asking = load(options.state.resolve()), account()
+    config, asking = of_centre(options.state), account()
     with in_centre(config, AdministratorsUnavailable):
         match options.verb:
             case "add":

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beffroi.cli.entering import FileUnusable, account, in_centre, new_file
-from beffroi.cli.options import with_verbs
+from beffroi.cli.options import of_centre, with_verbs
 from beffroi.core.audit import exported, signing, told
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.lib.config import Config, load
+from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     head = options.expected_head or "" if options.verb == "verify" else ""
     if options.verb == "verify" and options.file:
         return verify_file(options.file, options.public_key, expected_head=head, as_json=options.json)
-    config = load(options.state.resolve())
+    config = of_centre(options.state)
     asking = account()
     if options.verb == "export":
         return export(config, options.output)

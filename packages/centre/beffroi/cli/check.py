@@ -18,7 +18,7 @@ from beffroi_protocol.errors import IndicatorInvalid
 from beffroi_protocol.indicators import Kind, normalise
 
 from beffroi.cli.entering import enter_centre, has_database
-from beffroi.cli.options import take_state
+from beffroi.cli.options import of_centre, take_state
 from beffroi.lib.config import Config, load
 from beffroi.lib.errors import BeffroiError
 
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.verb == "backup":
         from beffroi.cli import check_backup  # noqa: PLC0415
 
-        return check_backup.main(config)
+        return check_backup.main(of_centre(options.state))
     try:
         name = normalise(Kind.DOMAIN, options.name).value
     except IndicatorInvalid:

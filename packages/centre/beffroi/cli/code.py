@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from beffroi.cli.options import Parser
+from beffroi.cli.options import Parser, of_centre
 from beffroi.core.identity import totp
 from beffroi.lib import clock
-from beffroi.lib.config import load
 from beffroi.lib.errors import BeffroiError
 from beffroi.supervise import accounts
 
@@ -25,7 +24,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = Parser(prog="beffroi code")
     parser.add_argument("email")
     options = parser.parse_args(arguments)
-    for account in accounts.load(load(options.state.resolve())):
+    for account in accounts.load(of_centre(options.state)):
         if account.email == options.email.strip().lower() and account.totp_secret:
             print(totp.code_at(account.totp_secret, clock.epoch()))
             return 0

@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def backup(config: Config, options: argparse.Namespace) -> int:
     """Errors: BackupUnavailable, BackupRefused, RootOnly, StoreFailed."""
+    _require_root(config, f"backup {options.what}")
     if options.what == "now":
         made = asking.ask(config, "database_now")
         size = f"{made['size_bytes'] / MIB:.1f} MiB, {made['added_bytes'] / MIB:.1f} MiB new"
@@ -78,7 +79,6 @@ def backup(config: Config, options: argparse.Namespace) -> int:
         if not done["loaded"]:
             print(NOT_LOADED)
         return 0
-    _require_root(config, "backup list")
     databases = Databases(config)  # also while the centre stands still
     databases.store.unlock()
     found = databases.list()["snapshots"]

@@ -66,7 +66,9 @@ def new_file(path: Path) -> Iterator[TextIO]:
                 handle.flush()
                 os.fsync(out)
             except OSError as error:
-                raise FileUnusable(error.filename or path, error.strerror) from None
+                if error.filename not in (None, path, str(path)):
+                    raise  # of the centre, not of this file
+                raise FileUnusable(path, error.strerror) from None
         taker.stdin.write(b"kept\n")
 
 

@@ -12,7 +12,9 @@ Source:  docs/runbooks/feed-key-rotation.md.
 from __future__ import annotations
 
 import argparse
+import errno
 import json
+import os
 import signal
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -34,9 +36,9 @@ from beffroi_protocol.signing import (
 )
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from beffroi.cli.options import with_verbs
+from beffroi.cli.options import of_centre, with_verbs
 from beffroi.lib import clock
-from beffroi.lib.config import Config, load
+from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 from beffroi.supervise import children, secret_files, status
 from beffroi.supervise.secret_files import (
@@ -148,8 +150,16 @@ def key_status(config: Config) -> KeyStatus:
     )
 
 
+def _centre(options: argparse.Namespace) -> Config:
+    """Whose keys may be read. Errors: NoCentre, SettingInvalid; PermissionError, of which the command line tells."""
+    config = of_centre(options.state)
+    if not os.access(config.secrets / FEED_KEY, os.R_OK) and os.getuid() != 0:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(config.secrets))
+    return config
+
+
 def _status(options: argparse.Namespace) -> int:
-    found = key_status(load(options.state.resolve()))
+    found = key_status(_centre(options))
     if options.json:
         print(json.dumps(asdict(found)))
         return 1 if found.problem else 0
@@ -169,7 +179,7 @@ def _status(options: argparse.Namespace) -> int:
 
 def _new(options: argparse.Namespace) -> int:
     """Made once: asked again, it shows the same public key, so that a delegation under way still fits."""
-    config = load(options.state.resolve())
+    config = _centre(options)
     path = config.secrets / NEXT_KEY
     if not path.exists():
         text = b64(Ed25519PrivateKey.generate().private_bytes_raw())
@@ -179,7 +189,7 @@ def _new(options: argparse.Namespace) -> int:
 
 
 def _install(options: argparse.Namespace) -> int:
-    config = load(options.state.resolve())
+    config = _centre(options)
     line = _read(options.delegation)
     replaced = install(config, line)
     print(f"installed{', with the new feed key' if replaced else ''}.{_start_stream_again(config)}")

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from beffroi.cli.entering import in_centre
 from beffroi.cli.mail import ACTOR, MailUnavailable
-from beffroi.cli.options import Parser, parsed
+from beffroi.cli.options import Parser, of_centre, parsed
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.lib.config import Config, load
+from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError, Invalid
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def restore(arguments: Sequence[str]) -> int:
     parser.add_argument("--undo", action="store_true", help="take away what a restore brought")
     parser.add_argument("--refuse", metavar="REASON", help="say no to a request")
     options = parser.parse_args(arguments)
-    with in_centre(load(options.state.resolve()), MailUnavailable):
+    with in_centre(of_centre(options.state), MailUnavailable):
         return _restore(options)
 
 

@@ -45,14 +45,15 @@ def with_verbs(prog: str) -> tuple[ArgumentParser, Any]:
 
 
 def parsed(parser: ArgumentParser, arguments: Sequence[str]) -> tuple[Namespace, Config]:
-    """What is asked, and of which centre. Errors: SettingInvalid."""
+    """What is asked, and of which centre. Errors: NoCentre, SettingInvalid."""
     options = parser.parse_args(arguments)
-    return options, load(options.state.resolve())
+    return options, of_centre(options.state)
 
 
 def of_centre(state: Path) -> Config:
     """Settings of a centre that is there: by a wrong word, nothing is made and no backup is missed. Errors: NoCentre,
     SettingInvalid."""
+    state = state.resolve()
     if not (state / "beffroi.toml").exists():
         raise NoCentre(state, state)
-    return load(state.resolve())
+    return load(state)

@@ -24,10 +24,9 @@ from beffroi_protocol.signing import ROLE_SOFTWARE, Signer, b64, public_bytes, u
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from beffroi.cli.entering import FileUnusable, enter_centre, has_database, new_file, open_file
-from beffroi.cli.options import take_state
+from beffroi.cli.options import of_centre, take_state
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.lib.config import load
 from beffroi.lib.errors import BeffroiError
 
 PACKAGE = "beffroi-box"
@@ -45,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     if options.verb in ("key", "sign"):
         return _key(options) if options.verb == "key" else _sign(options)
-    config = load(options.state.resolve())
+    config = of_centre(options.state)
     files = (
         [_read(path) for path in (options.deb, options.line, options.delegation)]
         if options.verb == "store"

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from beffroi.cli import boot
-from beffroi.cli.options import Parser
+from beffroi.cli.options import Parser, of_centre
 from beffroi.lib.config import DEFAULT_STATE, Config, load
 from beffroi.lib.errors import BeffroiError
 from beffroi.mail.engines import patterns
@@ -27,7 +27,7 @@ SETTINGS = "beffroi.toml"
 
 
 class NotACentre(BeffroiError):
-    """{} holds no centre (no beffroi.toml), so nothing in it is removed."""
+    """{} holds no centre (no beffroi.toml), so nothing in it is removed. Next: name a centre by --state"""
 
     code = "cli.not_a_centre"
 
@@ -52,7 +52,7 @@ class StillRunning(BeffroiError):
 
 
 def stop(arguments: Sequence[str]) -> int:
-    config = load(Parser(prog="beffroi stop").parse_args(arguments).state.resolve())
+    config = of_centre(Parser(prog="beffroi stop").parse_args(arguments).state)
     running = bool(status.running_pid(config))
     _owner_only(config, "stop")
     if not stop_running(config):
