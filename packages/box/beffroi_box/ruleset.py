@@ -7,8 +7,9 @@ Order:   block in both directions stands before ``ct established``: a block cuts
          needs and what a local exception names passes it, lists included (``denyrules``).
 Tallies: small dynamic sets count new flows by remote, refused ports, bytes sent: the agent reads and empties them
          (``tallies``). A full one counts no more; it never refuses a packet.
-Counts:  a refused packet is counted; the first one of an attempt (remote, protocol, port, within ATTEMPT_S) is counted
-         apart and logged. A repetition is neither, and answers to what was cut (``ct direction reply``) are no attempt.
+Counts:  a refused packet is counted; the first one of an attempt (remote, protocol, port, within
+         ``tallies.ATTEMPT_S``) is counted apart and logged. A repetition is neither, and answers to what was cut
+         (``ct direction reply``) are no attempt.
 Fails:   the rules live in the kernel and outlive the agent; nothing here depends on it.
 Input:   policy values are signed, and still checked before they become text (nft reads a bad address as a name).
 Source:  docs/internals/box.md.

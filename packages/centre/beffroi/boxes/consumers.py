@@ -32,6 +32,7 @@ from django.db.models import F
 from beffroi.boxes import (
     ahead,  # noqa: F401 - registers its own
     diagnoses,
+    domains,  # noqa: F401 - registers its own
     learned,  # noqa: F401 - registers its own
     relay,
     releases,

@@ -64,7 +64,9 @@ def history(rows: Any) -> list[dict[str, object]]:
         shown.append(
             {
                 "row": row,
-                "who": who("administrator", row.changed_by),
+                "who": who(
+                    "administrator" if row.changed_by.startswith("adm_") else "system", row.changed_by
+                ),
                 "changes": policies.differences(_content(before), _content(row)) if before else [],
                 "first": before is None,
                 "current": at == 0,
