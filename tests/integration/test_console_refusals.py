@@ -41,6 +41,9 @@ CONSOLE = {
     "console_login": Rule("open"),
     "console_logout": Rule("open"),
     "home": Rule("own"),
+    "alarm": Rule(
+        "thing", lambda world: {"alarm_name": "fetched"}, {"word": "seen", "reason": "x", "days": "7"}
+    ),
     "weather": Rule("own"),
     "weather_month": Rule("own"),
     "live_grant": Rule("own"),
@@ -171,7 +174,7 @@ CONSOLE = {
 POSTED = (
     *("box_restore", "box_observe", "box_flow", "exception_end", "spared", "relay_request_decline"),
     *("outgoing_warming", "outgoing_doubted", "outgoing_account", "outgoing_mail", "outgoing_partners"),
-    "console_forward_end",
+    *("console_forward_end", "alarm"),
 )
 CLOSED = [name for name, rule in CONSOLE.items() if rule.kind in ("own", "thing")]
 

@@ -65,6 +65,12 @@ def step_s(config: Config) -> float:
     return told.step_s if told is not None and told.boot == clock.boot() else 0.0
 
 
+def cause(config: Config) -> tuple[str, ...]:
+    """Names the step; empty where there is none."""
+    told = json_file.read(_path(config), Told)
+    return (f"{told.boot} {told.at_s:.0f}",) if told is not None and step_s(config) else ()
+
+
 def problem(config: Config) -> str:
     """One sentence with the next step, or ""."""
     moved_s = step_s(config)

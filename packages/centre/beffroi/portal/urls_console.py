@@ -9,6 +9,7 @@ from beffroi.portal.console import (
     address,
     addresses,
     administrators,
+    alarms,
     backups,
     box,
     boxes,
@@ -56,6 +57,7 @@ handler500 = "beffroi.portal.health.broken"
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("", overview.overview, name="home"),
+    path("alarmes/<str:alarm_name>/", alarms.alarm, name="alarm"),
     path("direct/", overview.live_grant, name="live_grant"),
     path("langue/", language, name="set_language"),
     path("accessibilite/", about.accessibility, name="accessibility"),

@@ -75,6 +75,8 @@ VERBS = {
     "drive:group:removed": gettext_lazy("Personne retirée d’un groupe"),
     "identity:rescue_code:made": gettext_lazy("Code de dépannage remis à une personne"),
     "identity:rescue_code:used": gettext_lazy("Code de dépannage utilisé"),
+    "centre:alarm:seen": gettext_lazy("Alarme du centre vue, et mise en attente"),
+    "centre:alarm:called_back": gettext_lazy("Alarme du centre rappelée"),
     "identity:administrator:created": gettext_lazy("Administrateur créé"),
     "identity:administrator:ended": gettext_lazy("Administrateur retiré"),
     "identity:administrator:end_asked": gettext_lazy("Fin de l’accès d’un administrateur demandée"),

@@ -141,11 +141,12 @@ def listings(actor: Actor) -> list[AddressListing]:
     return sorted(rows, key=lambda one: one.state != reputation.LISTED)
 
 
-def listed(actor: Actor) -> int:
-    """How many addresses stand on a list; 0 for whoever is not the Département."""
+def listed(actor: Actor) -> tuple[str, ...]:
+    """Addresses that stand on a list; none for whoever is not the Département."""
     if not actor.sees_all:
-        return 0
-    return AddressListing.objects.filter(state=reputation.LISTED).values("address").distinct().count()
+        return ()
+    rows = AddressListing.objects.filter(state=reputation.LISTED)
+    return tuple(rows.values_list("address", flat=True).distinct().order_by("address"))
 
 
 def fresh_listings(*, since: datetime) -> set[tuple[str, str]]:

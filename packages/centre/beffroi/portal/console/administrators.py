@@ -50,7 +50,7 @@ def administrators(request: HttpRequest, actor: Actor) -> HttpResponse:
         "alone": len(read) < 2,
         "read": reviews.digest(read),
         "first": first,
-        "first_name": _name(first.requested_by) if first else "",
+        "first_name": name_of(first.requested_by) if first else "",
         "last": reviews.last(),
         "due": reviews.due_at(),
         "me": actor.id,
@@ -78,7 +78,7 @@ def end(request: HttpRequest, actor: Actor, administrator_id: str) -> HttpRespon
         "one": one,
         "came": reviews.last_came(one),
         "asked": asked,
-        "asked_by": _name(asked.requested_by) if asked else "",
+        "asked_by": name_of(asked.requested_by) if asked else "",
         "reason": reviews.reason_of(asked) if asked else "",
         "mine": asked is not None and asked.requested_by == actor.id,
         "self": one.pk == actor.id,
@@ -109,7 +109,7 @@ def _done(request: HttpRequest, actor: Actor, administrator_id: str, word: str, 
     return HttpResponseRedirect(reverse("administrators"))
 
 
-def _name(administrator_id: str) -> str:
+def name_of(administrator_id: str) -> str:
     """Also of one whose access ended meanwhile."""
     names = {one.pk: one.name or one.email for one in identity.administrators()}
     return names.get(administrator_id, _("Un administrateur parti"))

@@ -22,7 +22,7 @@ from beffroi.incidents import queries as incidents
 from beffroi.lib import clock
 from beffroi.mail import queries as mail
 from beffroi.portal import certificate_view, chart, weather, weather_words
-from beffroi.portal.console import evidence, tasks
+from beffroi.portal.console import administrators, evidence, tasks
 from beffroi.portal.counts import Count
 from beffroi.portal.pages import asks_part, for_administrators, give_live_grant, page
 from beffroi.watch import queries as watch
@@ -112,7 +112,8 @@ def facts(actor: Actor) -> dict[str, Any]:
     silent = [one for one in active if one.silent]
     alarms = sources.alarms(actor)
     certificates = certificate_view.own_ending()
-    todo = tasks.waiting(actor, active)
+    waiting = tasks.waiting(actor, active)
+    todo = [one for one in waiting if one.seen is None]
     counts = {
         "campaigns": watch.open_count(actor),
         "undecided": decisions.undecided_count(actor),
@@ -124,7 +125,7 @@ def facts(actor: Actor) -> dict[str, Any]:
         "purge_stopped": retention.needs_a_person(actor),
         "alarms": len(alarms),
     }
-    said = [*_told(_FIRST, counts), *(one["said"] for one in todo), *_told(_LAST, counts)]
+    said = [*_told(_FIRST, counts), *(one.said for one in todo), *_told(_LAST, counts)]
     days = chart.per_day(
         decisions.visible_decisions(actor)
         .exclude(activated_at=None)
@@ -142,6 +143,11 @@ def facts(actor: Actor) -> dict[str, Any]:
         "weather_why": weather_words.reasons(whole),
         "lead": first_sentence(said),
         "tasks": todo,
+        "seen": [
+            {"one": one, "by": administrators.name_of(one.seen.by), "word": one.seen}
+            for one in waiting
+            if one.seen
+        ],
         "erasures": counts["erasures"],
         "purge_stopped": counts["purge_stopped"],
         "certificates": certificates,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
@@ -11,45 +12,42 @@ from django.utils.translation import gettext_lazy, ngettext_lazy
 
 from beffroi.boxes import fleet, relay_requests, releases
 from beffroi.boxes import queries as boxes
+from beffroi.core import acknowledgements
 from beffroi.core.audit import told as audited
 from beffroi.core.decisions import by_hand
-from beffroi.core.events import told as events
 from beffroi.core.identity import administrator_reviews as reviews
 from beffroi.core.identity import queries as persons
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.seals import overview as seals
 from beffroi.leaving import queries as leaving
-from beffroi.lib import clock, clock_steps
 from beffroi.mail import signing, unfinished
-from beffroi.mail.backup import fetched
 from beffroi.mail.backup import queries as restores
-from beffroi.mail.backup import told as backed_up
-from beffroi.mail.certificates import wanting as certificates
 from beffroi.mail.closing import queries as closing
-from beffroi.mail.domains import queries as domains
-from beffroi.mail.probe import queries as probe
 from beffroi.mail.reports import queries as reports
 from beffroi.mail.sending import pool_queries as pools
 from beffroi.mail.sending import queries as sending
+from beffroi.portal.console import breakdowns
 from beffroi.portal.counts import Count
-
-_SET_FORWARD = gettext_lazy("l’horloge du centre a été avancée : comparez-la à une autre")
-_SET_BACK = gettext_lazy("l’horloge du centre a été reculée : comparez-la à une autre")
 
 type Task = tuple[int, Any, str]
 """How many, the words for one and for more, the page."""
 
 
-def waiting(actor: Actor, active: Sequence[boxes.BoxState]) -> list[dict[str, str]]:
+@dataclass(frozen=True)
+class Waiting:
+    """Words and where to go. ``alarm``, ``cause``: of what an administrator may acknowledge, its name and a digest,
+    else ""; ``seen``: by whom it was."""
+
+    said: str
+    url: str
+    alarm: str = ""
+    cause: str = ""
+    seen: acknowledgements.Seen | None = None
+
+
+def waiting(actor: Actor, active: Sequence[boxes.BoxState]) -> list[Waiting]:
     """Words and where to go, of each of which there is one at least. ``active``: boîtiers."""
-    found: tuple[Task, ...] = (
-        _clock(),
-        *_audit(),
-        (
-            sum(one.silent for one in active),
-            ngettext_lazy("%(n)s boîtier est silencieux", "%(n)s boîtiers sont silencieux", "n"),
-            reverse("boxes") + "?etat=silent",
-        ),
+    tasks: tuple[Task, ...] = (
         (
             fleet.behind(actor),
             ngettext_lazy(
@@ -94,15 +92,6 @@ def waiting(actor: Actor, active: Sequence[boxes.BoxState]) -> list[dict[str, st
             reverse("box_software"),
         ),
         (
-            len(domains.alarms(actor)),
-            ngettext_lazy(
-                "%(n)s domaine a perdu un réglage de courrier",
-                "%(n)s domaines ont perdu un réglage de courrier",
-                "n",
-            ),
-            reverse("mail_domains"),
-        ),
-        (
             len(signing.unreadable(settings.BEFFROI)),
             ngettext_lazy(
                 "%(n)s domaine a une clé de signature qui ne s’ouvre pas",
@@ -120,71 +109,53 @@ def waiting(actor: Actor, active: Sequence[boxes.BoxState]) -> list[dict[str, st
             ),
             reverse("waiting"),
         ),
-        _events(),
         _unfinished(),
         _sending(actor),
         _senders(actor),
-        _probe(actor),
-        _listed(actor),
         _warming(actor),
-        _backup(),
-        _database_backup(),
-        _fetched(),
         _relays(actor),
         _restores(actor),
-        _certificates(actor),
         _closed(actor),
         _left(actor),
         _beginning(),
         *_administrators(actor),
-        *_seals(),
     )
-    return [{"said": said % {"n": Count(count)}, "url": url} for count, said, url in found if count]
-
-
-def _clock() -> Task:
-    """Said first: much else may be late by the clock alone."""
-    forward = clock_steps.step_s(settings.BEFFROI) > 0
-    return (
-        int(clock_steps.step_s(settings.BEFFROI) != 0),
-        _SET_FORWARD if forward else _SET_BACK,
-        reverse("retention"),
+    alarms = [one for one in breakdowns.alarms(actor, active) if one.cause]
+    causes = {one.name: acknowledgements.digest(one.cause) for one in alarms}
+    seen = acknowledgements.in_force(causes)
+    found = [
+        Waiting(
+            _said(one.said, one.count or len(one.cause)),
+            one.url,
+            one.name,
+            causes[one.name],
+            seen.get(one.name),
+        )
+        for one in alarms
+    ]
+    first, last = (
+        [Waiting(_said(said, count), url) for count, said, url in some if count]
+        for some in ((_altered(), _damaged()), tasks)
     )
+    return [*first, *found, *last]
 
 
-def _audit() -> tuple[Task, ...]:
-    """An audit log that does not hold, or that nobody has read to its end."""
-    found, page = audited.read(settings.BEFFROI), reverse("journal")
+def _said(words: Any, count: int) -> str:
+    return str(words % {"n": Count(count)})
+
+
+def _altered() -> Task:
+    """An audit log that does not hold."""
+    found, said = audited.read(settings.BEFFROI), gettext_lazy("le journal a été altéré")
+    return int(found is not None and found.first_bad > 0), said, reverse("journal")
+
+
+def _damaged() -> Task:
+    """Sealed folders that a verification found damaged."""
     return (
-        (
-            int(found is not None and found.first_bad > 0),
-            ngettext_lazy("le journal a été altéré", "le journal a été altéré", "n"),
-            page,
-        ),
-        (
-            audited.late_days(settings.BEFFROI, now=clock.epoch_s()),
-            ngettext_lazy(
-                "le journal n’a pas été relu en entier depuis %(n)s jour",
-                "le journal n’a pas été relu en entier depuis %(n)s jours",
-                "n",
-            ),
-            page,
-        ),
-    )
-
-
-def _events() -> Task:
-    """Parts of the centre that do not take in what happens; one where nobody looks any more."""
-    told = events.read(settings.BEFFROI)
-    late = events.late_minutes(settings.BEFFROI, now=clock.epoch_s())
-    return (
-        len({one.consumer for one in told.behind + told.parked}) + bool(late) if told is not None else 0,
-        ngettext_lazy(
-            "%(n)s traitement du centre n’a pas pris en compte ce qui est arrivé",
-            "%(n)s traitements du centre n’ont pas pris en compte ce qui est arrivé",
-            "n",
-        ),
-        reverse("console_events"),
+        sum(one.damaged for one in seals.read(settings.BEFFROI).values()),
+        ngettext_lazy("%(n)s dossier scellé est abîmé", "%(n)s dossiers scellés sont abîmés", "n"),
+        reverse("console_seals"),
     )
 
 
@@ -249,17 +220,6 @@ def _administrators(actor: Actor) -> tuple[Task, ...]:
     )
 
 
-def _certificates(actor: Actor) -> Task:
-    """Certificates of domains that end within 14 days and were not renewed."""
-    return (
-        len(certificates.alarms(actor)),
-        ngettext_lazy(
-            "%(n)s certificat de domaine finit bientôt", "%(n)s certificats de domaine finissent bientôt", "n"
-        ),
-        reverse("mail_domains"),
-    )
-
-
 def _senders(actor: Actor) -> Task:
     """Who suddenly sends much in a domain's name."""
     return (
@@ -273,19 +233,6 @@ def _senders(actor: Actor) -> Task:
     )
 
 
-def _probe(actor: Actor) -> Task:
-    """Paths on which the centre's own mail does not arrive."""
-    return (
-        probe.alarms(actor),
-        ngettext_lazy(
-            "%(n)s chemin du courrier ne fonctionne plus",
-            "%(n)s chemins du courrier ne fonctionnent plus",
-            "n",
-        ),
-        reverse("mail_probe"),
-    )
-
-
 def _warming(actor: Actor) -> Task:
     """New addresses of ours whose mail a provider refuses."""
     return (
@@ -296,68 +243,6 @@ def _warming(actor: Actor) -> Task:
             "n",
         ),
         reverse("outgoing"),
-    )
-
-
-def _backup() -> Task:
-    """Whether the backup of the mailboxes is late, fails, or is damaged."""
-    return (
-        int(bool(backed_up.problem(settings.BEFFROI, now=clock.epoch_s()))),
-        ngettext_lazy(
-            "la sauvegarde des boîtes demande un regard", "la sauvegarde des boîtes demande un regard", "n"
-        ),
-        reverse("mail_backups"),
-    )
-
-
-def _database_backup() -> Task:
-    """The same of the database."""
-    return (
-        int(bool(backed_up.database_problem(settings.BEFFROI, now=clock.epoch_s()))),
-        ngettext_lazy(
-            "la sauvegarde de la base de données demande un regard",
-            "la sauvegarde de la base de données demande un regard",
-            "n",
-        ),
-        reverse("mail_backups"),
-    )
-
-
-def _fetched() -> Task:
-    """Whether the copies elsewhere, once set up, are made no more."""
-    said = gettext_lazy("aucune autre machine n’est venue chercher les sauvegardes depuis deux jours")
-    late = fetched.late(settings.BEFFROI, now=clock.epoch_s())
-    return int(late), said, reverse("mail_backups")
-
-
-def _seals() -> tuple[Task, ...]:
-    """Sealed folders that a verification found damaged, that wait for their time stamp for too long; verifications that
-    wait for a setting."""
-    known, page = seals.read(settings.BEFFROI).values(), reverse("console_seals")
-    return (
-        (
-            sum(one.damaged for one in known),
-            ngettext_lazy("%(n)s dossier scellé est abîmé", "%(n)s dossiers scellés sont abîmés", "n"),
-            page,
-        ),
-        (
-            sum(one.held_up for one in known),
-            ngettext_lazy(
-                "%(n)s vérification de dossier scellé ne peut pas se terminer",
-                "%(n)s vérifications de dossiers scellés ne peuvent pas se terminer",
-                "n",
-            ),
-            page,
-        ),
-        (
-            sum(one.unstamped for one in known),
-            ngettext_lazy(
-                "%(n)s dossier scellé attend son horodatage depuis plus d’un jour",
-                "%(n)s dossiers scellés attendent leur horodatage depuis plus d’un jour",
-                "n",
-            ),
-            page,
-        ),
     )
 
 
@@ -410,17 +295,4 @@ def _closed(actor: Actor) -> Task:
             "n",
         ),
         reverse("closed_erasures"),
-    )
-
-
-def _listed(actor: Actor) -> Task:
-    """Addresses of ours on a block list."""
-    return (
-        sending.listed(actor),
-        ngettext_lazy(
-            "%(n)s de nos adresses d’envoi est sur une liste noire",
-            "%(n)s de nos adresses d’envoi sont sur une liste noire",
-            "n",
-        ),
-        reverse("outgoing"),
     )
