@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from beffroi.cli import report
+from beffroi.cli import report, retention
+from beffroi.core.retention import actions
+from beffroi.core.retention.models import RetentionRun
 from beffroi.lib import clock, clock_steps
 from beffroi.lib.config import Config
 from django.test import Client
+
+from tests.markup import flat
 
 pytestmark = pytest.mark.usefixtures("database")
 DAY_S = 86400.0
@@ -58,6 +63,10 @@ def test_a_clock_that_was_set_is_named_until_it_is_right_or_has_stood_for_a_day(
     assert on_page in console.get("/").content.decode().replace("L’horloge", "l’horloge"), (
         "nobody looked since"
     )
+    assert (
+        f"L’horloge du centre a été {'avancée' if jump_s > 0 else 'reculée'} depuis"
+        in console.get("/conservation/").content.decode()
+    )
     assert said(place) == "", "set right again"
     with clock.jumped(jump_s):
         assert said(place)
@@ -74,3 +83,23 @@ def test_nothing_is_said_of_another_start_of_the_machine_or_of_a_damaged_file(pl
     assert said(place) == ""
     path.write_bytes(b"{")
     assert report._WRONG["clock"](place) == "" and said(place) == ""
+
+
+def test_a_purge_by_a_clock_that_was_ahead_is_named_with_both_times(
+    place: Config, console: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = clock.now()
+    RetentionRun.objects.create(
+        state="done", started_at=now + timedelta(days=20), finished_at=now + timedelta(days=20)
+    )
+    with pytest.raises(actions.ClockInDoubt):
+        actions.begin()
+    page = flat(console.get("/conservation/").content.decode())
+    assert "Elle est en retard sur la dernière date certaine." in page
+    assert "L’une des deux heures est fausse." in page and "--clock-is-right" in page
+    assert retention.show(place) == 1
+    said_by_command = capsys.readouterr().out
+    assert (
+        f"said {now:%Y-%m-%d}" in said_by_command
+        and f"began at {now + timedelta(days=20):%Y-%m-%d}" in said_by_command
+    )

@@ -17,6 +17,7 @@ from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership
 from beffroi.core.retention import queries
+from beffroi.lib import clock_steps
 from beffroi.lib.errors import Conflict, existing
 from beffroi.portal import retention_words
 from beffroi.portal.console.incidents import step_up
@@ -30,6 +31,7 @@ def retention(request: HttpRequest, actor: Actor) -> HttpResponse:
     context = {
         "place": "journal",
         "report": found,
+        "clock_step": clock_steps.step_s(settings.BEFFROI),
         "rows": retention_words.rows(found),
         "total": sum(one.deleted for one in found.counts),
         "log_days": settings.BEFFROI.log_days,
