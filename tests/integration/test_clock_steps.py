@@ -24,6 +24,7 @@ DAY_S = 86400.0
 def place(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     found = dataclasses.replace(config, state=tmp_path)
     found.run.mkdir()
+    (tmp_path / "supervisor").mkdir()
     monkeypatch.setattr("django.conf.settings.BEFFROI", found)
     clock_steps.look(found)
     return found
@@ -77,7 +78,7 @@ def test_a_clock_that_was_set_is_named_until_it_is_right_or_has_stood_for_a_day(
 def test_nothing_is_said_of_another_start_of_the_machine_or_of_a_damaged_file(place: Config) -> None:
     with clock.jumped(DAY_S):
         assert said(place)
-    path = place.run / "clock.json"
+    path = place.state / "supervisor" / "clock.json"
     path.write_bytes(path.read_bytes().replace(clock.boot().encode(), b"another"))
     assert report._WRONG["clock"](place) == ""
     assert said(place) == ""

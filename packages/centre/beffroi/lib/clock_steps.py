@@ -1,7 +1,7 @@
-"""A step of the machine's clock, as a file that needs no database: STATE/run/clock.json. No Django.
+"""A step of the machine's clock, as a file that needs no database: STATE/supervisor/clock.json. No Django.
 
 Purpose: much is said to be late, or over, when the clock is wrong: `./beffroi status` and the console name it first.
-Process: written by the supervisor when something changes; read by anyone. Times only.
+Process: written by the supervisor when something changes, where nobody else writes; read by anyone. Times only.
 Input:   whoever reads it trusts nothing: a file that cannot be read says nothing.
 Limits:  a clock that was wrong when the machine started is seen by the purge alone (``core.retention.rules``).
 """
@@ -37,7 +37,7 @@ class Told(msgspec.Struct, frozen=True):
 
 
 def _path(config: Config) -> Path:
-    return config.run / "clock.json"
+    return config.state / "supervisor" / "clock.json"
 
 
 def look(config: Config) -> None:
