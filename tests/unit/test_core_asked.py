@@ -64,3 +64,19 @@ def test_who_may_ask_gets_lines_of_progress_and_an_answer(path: Path) -> None:
 @pytest.mark.usefixtures("serving")
 def test_who_may_not_ask_gets_no_answer(path: Path) -> None:
     assert ask(path, b"") == []
+
+
+@pytest.mark.parametrize("serving", [{os.getuid()}], indirect=True)
+@pytest.mark.usefixtures("serving")
+def test_who_asks_gets_each_line_as_it_is_said(path: Path) -> None:
+    said = asked.answers(path, {"verb": "hé"}, timeout_s=20)
+    assert list(said) == [{"done": 1}, {"ok": True, "heard": '{"verb": "h\\u00e9"}\n'}]
+
+
+@pytest.mark.parametrize("serving", [{os.getuid() + 1}], indirect=True)
+@pytest.mark.usefixtures("serving")
+def test_who_may_not_ask_hears_nothing(path: Path) -> None:
+    heard: list[dict[str, Any]] = []
+    with contextlib.suppress(OSError):  # the door may close before the question is written
+        heard += asked.answers(path, {"verb": "how"}, timeout_s=20)
+    assert heard == []

@@ -1,6 +1,6 @@
 """A socket on which one process answers some of the centre's users, a line of JSON each time.
 
-Process: queue, backup, registrar.
+Process: queue, backup, registrar; who asks them.
 Hostile: whoever asks: what is not allowed to gets no answer; a request is one line of MAX_REQUEST_BYTES at most, and
          whoever reads or writes for longer than CALLER_TIMEOUT_S is left alone.
 Source:  unix(7) SO_PEERCRED.
@@ -14,10 +14,12 @@ import os
 import socket
 import struct
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 MAX_REQUEST_BYTES = 256 * 1024
+MAX_ANSWER_BYTES = 32 * 1024 * 1024
 CALLER_TIMEOUT_S = 10.0
 _AT_ONCE = 4
 Answerer = Callable[[bytes, socket.socket], Mapping[str, object]]
@@ -58,6 +60,20 @@ def serve(listener: socket.socket, answer: Answerer, *, callers: Collection[int]
 
 def line(answer: Mapping[str, object]) -> bytes:
     return json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+
+
+def answers(path: Path, request: Mapping[str, object], *, timeout_s: float) -> Iterator[dict[str, Any]]:
+    """The lines that come back, each ``timeout_s`` after the one before at most; none from who may not be asked.
+
+    Errors: OSError, ValueError.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout_s)
+        connection.connect(str(path))
+        connection.sendall(json.dumps(request).encode() + b"\n")
+        with connection.makefile("rb") as lines:
+            while one := lines.readline(MAX_ANSWER_BYTES):
+                yield json.loads(one)
 
 
 def _user_of(connection: socket.socket) -> int:

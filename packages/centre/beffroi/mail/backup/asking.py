@@ -7,18 +7,16 @@ Source:  mail/backup/keeper.py.
 
 from __future__ import annotations
 
-import json
-import socket
 from collections.abc import Callable
 from typing import Any
 
+from beffroi.lib import asked
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Conflict, Unavailable
 from beffroi.mail.backup import keeper
 
 TIMEOUT_S = 6 * 3600.0
 """A first backup of large mailboxes takes hours."""
-MAX_LINE_BYTES = 16 * 1024 * 1024
 
 
 class BackupUnavailable(Unavailable):
@@ -39,19 +37,15 @@ def ask(
 ) -> dict[str, Any]:
     """The answer to one request; ``tell`` gets (done, total) meanwhile. Errors: BackupUnavailable, BackupRefused."""
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(TIMEOUT_S)
-            connection.connect(str(keeper.socket_path(config)))
-            connection.sendall(json.dumps({"verb": verb, **values}).encode() + b"\n")
-            with connection.makefile("rb") as lines:
-                while line := lines.readline(MAX_LINE_BYTES):
-                    answer: dict[str, Any] = json.loads(line)
-                    if "ok" in answer:
-                        break
-                    if tell is not None:
-                        tell(answer["done"], answer["total"])
-                else:
-                    raise BackupUnavailable("it ended meanwhile")
+        for answer in asked.answers(
+            keeper.socket_path(config), {"verb": verb, **values}, timeout_s=TIMEOUT_S
+        ):
+            if "ok" in answer:
+                break
+            if tell is not None:
+                tell(answer["done"], answer["total"])
+        else:
+            raise BackupUnavailable("it ended meanwhile")
     except (OSError, ValueError, KeyError):
         raise BackupUnavailable("no answer") from None
     if not answer["ok"]:

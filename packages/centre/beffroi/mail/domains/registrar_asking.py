@@ -7,14 +7,12 @@ Source:  mail/domains/registrar.py.
 
 from __future__ import annotations
 
-import json
-import socket
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from beffroi.lib import clock
+from beffroi.lib import asked, clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Conflict
 from beffroi.mail.domains import registrar
@@ -113,13 +111,9 @@ def _difference(answer: Mapping[str, Any], plan: Sequence[Record]) -> Difference
 
 def _ask(config: Config, verb: str, domain: str, **values: Any) -> dict[str, Any]:
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(TIMEOUT_S)
-            connection.connect(str(registrar.socket_path(config.state)))
-            connection.sendall(json.dumps({"verb": verb, "domain": domain, **values}).encode() + b"\n")
-            with connection.makefile("rb") as lines:
-                answer: dict[str, Any] = json.loads(lines.readline(registrar.MAX_ANSWER_BYTES))
-    except (OSError, ValueError):
+        request = {"verb": verb, "domain": domain, **values}
+        answer = next(asked.answers(registrar.socket_path(config.state), request, timeout_s=TIMEOUT_S))
+    except (OSError, ValueError, StopIteration):
         raise RegistrarRefused("away") from None
     if not answer.get("ok"):
         raise RegistrarRefused(str(answer.get("code", "odd")), answer.get("wrote"))

@@ -8,20 +8,18 @@ Source:  mail/sending/keeper.py.
 
 from __future__ import annotations
 
-import json
-import socket
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import batched
 from typing import Any
 
+from beffroi.lib import asked
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Unavailable
 from beffroi.mail.sending import keeper
 
 TIMEOUT_S = 30.0
-MAX_ANSWER_BYTES = 32 * 1024 * 1024
 
 
 class QueueUnavailable(Unavailable):
@@ -122,19 +120,10 @@ def look_up_anew(config: Config) -> None:
 
 
 def _ask(config: Config, request: dict[str, Any]) -> dict[str, Any]:
-    answer = bytearray()
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(TIMEOUT_S)
-            connection.connect(str(keeper.socket_path(config)))
-            connection.sendall(json.dumps(request).encode() + b"\n")
-            while piece := connection.recv(1024 * 1024):
-                answer += piece
-                if len(answer) > MAX_ANSWER_BYTES:
-                    raise QueueUnavailable("too long")
-        told = json.loads(answer)
-    except (OSError, ValueError):
+        answer = next(asked.answers(keeper.socket_path(config), request, timeout_s=TIMEOUT_S))
+    except (OSError, ValueError, StopIteration):
         raise QueueUnavailable("no answer") from None
-    if not told.get("ok"):
-        raise QueueUnavailable(str(told.get("why", ""))[:200])
-    return dict(told)
+    if not answer.get("ok"):
+        raise QueueUnavailable(str(answer.get("why", ""))[:200])
+    return answer
