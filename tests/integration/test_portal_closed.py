@@ -141,6 +141,8 @@ def test_an_erasure_needs_thirty_days_a_visa_and_can_be_called_back(
     Erasure.objects.update(due_at=clock.now())
     assert not queries.due_erasures(clock.paced_now()).exists()
     again = erasures.ask(actor=beaune.referent, mailbox=box)
+    with pytest.raises(Invalid):
+        erasures.refuse(actor=administrator, erasure=again, reason="Les registres\0manquent")
     erasures.refuse(actor=administrator, erasure=again, reason="Les registres manquent")
     assert Approval.objects.get(pk=again.approval_id).state == "refused"
     third = erasures.ask(actor=beaune.referent, mailbox=box)

@@ -17,7 +17,7 @@ from beffroi.boxes.models import Box, RelayRequest
 from beffroi.core.audit import actions as audit
 from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
-from beffroi.lib import clock
+from beffroi.lib import clock, reasons
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, existing
 
 MAX_HOUR = 1000
@@ -90,9 +90,7 @@ def accept(*, actor: Actor, request: RelayRequest) -> None:
 def decline(*, actor: Actor, request: RelayRequest, reason: str) -> None:
     """``reason``: the commune reads it. Errors: NotAllowed, Invalid, Conflict (answered)."""
     actor.require_administrator("answer a request for a relay")
-    said = " ".join(reason.split())
-    if not said or len(said) > MAX_TEXT_CHARS:
-        raise Invalid("reason")
+    said = reasons.checked(reason, most_chars=MAX_TEXT_CHARS)
     _end(actor, request, _State.DECLINED, said)
 
 

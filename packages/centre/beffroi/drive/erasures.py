@@ -30,8 +30,8 @@ from beffroi.drive.departures import metadata
 from beffroi.drive.store import keys, seals
 from beffroi.drive.store.keys import Certificate
 from beffroi.drive.store.scalars import scalar
-from beffroi.lib import clock
-from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotAllowed
+from beffroi.lib import clock, reasons
+from beffroi.lib.errors import BeffroiError, Conflict, NotAllowed
 
 VERB = "drive:erasure"
 _DONE = "drive:erasure:done"
@@ -72,9 +72,7 @@ def request(*, actor: Actor, collectivite: Collectivite, reason: str, ends_seals
 
     Errors: NotAllowed, Invalid, Conflict (asked for before, or done), SealsRunning."""
     actor.require_administrator("ask for an erasure")
-    said = " ".join(reason.split())
-    if not said or len(said) > MAX_REASON or "\x00" in said:
-        raise Invalid("reason")
+    said = reasons.checked(reason, most_chars=MAX_REASON)
     outbox.serialise()
     if keys.certificate(settings.BEFFROI, collectivite.id) or _stands(collectivite.id):
         raise Conflict("the erasure of these files is asked for, or done")

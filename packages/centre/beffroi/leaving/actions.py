@@ -16,11 +16,10 @@ from beffroi.core.events.outbox import publish
 from beffroi.core.identity.actor import Actor
 from beffroi.leaving import erasures, queries
 from beffroi.leaving.models import Leaving
-from beffroi.lib import clock
+from beffroi.lib import clock, reasons
 from beffroi.lib.errors import Conflict, Invalid, NotFound
 
 CHANGED = "communes:leaving_changed"
-MAX_REASON = 500
 AT_MOST = timedelta(days=3 * 366)
 
 
@@ -48,7 +47,7 @@ def plan(*, actor: Actor, collectivite: Collectivite, leaves_on: date, reason: s
         raise NotFound("collectivité")
     if not queries.first_day() <= leaves_on <= queries.today() + AT_MOST:
         raise DayInvalid
-    said = checked_reason(reason)
+    said = reasons.checked(reason)
     try:
         with transaction.atomic():
             made = Leaving.objects.create(
@@ -59,14 +58,6 @@ def plan(*, actor: Actor, collectivite: Collectivite, leaves_on: date, reason: s
     record(actor, "planned", made, personal={"why": said}, on=leaves_on.isoformat())
     tell(made)
     return made
-
-
-def checked_reason(reason: str) -> str:
-    """On one line. Errors: Invalid."""
-    said = " ".join(reason.split())
-    if not said or len(said) > MAX_REASON or "\x00" in said:
-        raise Invalid("reason")
-    return said
 
 
 @transaction.atomic

@@ -30,6 +30,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.leaving import actions, queries, rows
 from beffroi.leaving.models import Leaving
 from beffroi.leaving.queries import SYSTEM
+from beffroi.lib import reasons
 from beffroi.lib.errors import Conflict, Invalid
 from beffroi.mail.aliases import actions as aliases
 from beffroi.mail.aliases.models import Alias, AliasTarget, CatchAll
@@ -77,7 +78,7 @@ def begin(*, actor: Actor, leaving: Leaving, address: str, reason: str) -> None:
     mailbox = Mailbox.objects.filter(address=address.strip().lower(), closed_at=None, person_id=None).first()
     if mailbox is None or mailbox.collectivite_id == locked.collectivite_id:
         raise ReceiverInvalid
-    said = actions.checked_reason(reason)
+    said = reasons.checked(reason)
     found = {"by": mailbox.collectivite_id, "mailbox_id": mailbox.id, "reason": said}
     _keep(locked, found)
     _record(actor, "continued", locked, found["by"], reason=said)

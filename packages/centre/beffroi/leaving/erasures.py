@@ -23,7 +23,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.drive.erasures import SealsRunning
 from beffroi.leaving import queries
 from beffroi.leaving.models import CommuneErasure
-from beffroi.lib import clock
+from beffroi.lib import clock, reasons
 from beffroi.lib.errors import Conflict, NotAllowed, NotFound
 from beffroi.mail.closing import erasures as mailboxes
 from beffroi.mail.noted import change
@@ -120,7 +120,7 @@ def grant(
 def refuse(*, actor: Actor, erasure: CommuneErasure, reason: str) -> None:
     """With a reason that the collectivité reads. Errors: NotAllowed, Invalid, Conflict."""
     actor.require_administrator("decide about an erasure")
-    said = mailboxes.said_refusal(reason)
+    said = reasons.checked(reason, most_chars=mailboxes.MOST_OF_REFUSAL)
     _end(actor, erasure, _State.REFUSED, said)
     record(actor, "refused", erasure)
 

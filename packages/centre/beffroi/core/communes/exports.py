@@ -14,10 +14,8 @@ from beffroi.core.audit import actions as audit
 from beffroi.core.communes.models import Collectivite, CommuneExport
 from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
-from beffroi.lib import clock
-from beffroi.lib.errors import Conflict, Invalid, NotAllowed, existing
-
-MAX_REASON = 500
+from beffroi.lib import clock, reasons
+from beffroi.lib.errors import Conflict, NotAllowed, existing
 
 
 class ExportStopped(Conflict):
@@ -34,9 +32,7 @@ def begin(*, actor: Actor, collectivite: Collectivite, reason: str, account: str
     Errors: NotAllowed, Invalid.
     """
     actor.require_administrator("export a collectivité")
-    said = " ".join(reason.split())
-    if not said or len(said) > MAX_REASON or "\x00" in said:
-        raise Invalid("reason")
+    said = reasons.checked(reason)
     export = CommuneExport.objects.create(collectivite_id=collectivite.id, asked_by=actor.id, reason=said)
     audit.record_of(actor, "communes:export:begun", export, personal={"why": said, "account": account})
     _publish(export)

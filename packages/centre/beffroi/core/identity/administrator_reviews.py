@@ -26,8 +26,8 @@ from beffroi.core.events import outbox
 from beffroi.core.identity import administrators, queries, totp
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Administrator
-from beffroi.lib import clock
-from beffroi.lib.errors import Conflict, Invalid, NotAllowed, existing
+from beffroi.lib import clock, reasons
+from beffroi.lib.errors import Conflict, NotAllowed, existing
 
 EVERY = timedelta(days=182)
 AWAY = timedelta(days=90)
@@ -36,7 +36,6 @@ REVIEW = "identity.administrators.review"
 END = "identity.administrator.end"
 REVIEWED = "identity:administrator:reviewed"
 END_ASKED = "identity:administrator:end_asked"
-MAX_REASON = 500
 
 
 @dataclass(frozen=True)
@@ -140,9 +139,7 @@ def ask_end(*, actor: Actor, administrator_id: str, reason: str) -> Approval:
     actor.require_administrator("review the administrators")
     outbox.serialise()
     found = queries.administrator(administrator_id)
-    said = reason.strip()
-    if not said or len(said) > MAX_REASON or "\x00" in said:
-        raise Invalid("reason")
+    said = reasons.checked(reason)
     if end_of(found.pk) is not None or not answering(actor, found.pk).exists():
         raise Conflict("the end of this access was asked for before, or nobody else can answer")
     approval = approvals.request(actor=actor, verb=END, subject_id=found.pk, payload={})

@@ -34,15 +34,14 @@ from beffroi.core.identity.models import (
     SignIn,
 )
 from beffroi.core.retention import registry
-from beffroi.lib import clock, durable
+from beffroi.lib import clock, durable, reasons
 from beffroi.lib.config import Config
-from beffroi.lib.errors import Conflict, Invalid
+from beffroi.lib.errors import Conflict
 
 VERB = "identity.erase"
 ERASED = "erased"
 """In STATE: a file without content for each, by identifier."""
 ERASED_DOMAIN = "efface.invalid"
-MAX_REASON = 500
 SYSTEM = Actor.system("identity.erasure")
 
 
@@ -59,9 +58,7 @@ def request(*, actor: Actor, person: Person, reason: str) -> Approval:
     Errors: NotAllowed, Invalid, ErasureHeld; Conflict when it is erased, or was asked for before.
     """
     actor.require_administrator("ask for an erasure")
-    said = reason.strip()
-    if not said or len(said) > MAX_REASON or "\x00" in said:
-        raise Invalid("reason")
+    said = reasons.checked(reason)
     outbox.serialise()
     if person.erased_at is not None or waiting().filter(subject_id=person.id).exists():
         raise Conflict("this account is erased, or its erasure waits for a second administrator")

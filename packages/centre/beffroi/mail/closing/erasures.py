@@ -15,7 +15,7 @@ from beffroi.core.approvals import actions as approvals
 from beffroi.core.approvals.models import Approval
 from beffroi.core.identity.actor import Actor
 from beffroi.core.retention import registry
-from beffroi.lib import clock
+from beffroi.lib import clock, reasons
 from beffroi.lib.errors import Conflict, Invalid
 from beffroi.mail.closing import queries
 from beffroi.mail.closing.actions import SYSTEM
@@ -27,6 +27,7 @@ VERB = "mail:erasure"
 VALID_S = 90 * 86400
 """A visa takes weeks."""
 CALL_BACK_H = 24
+MOST_OF_REFUSAL = 300
 _VISA = re.compile(r"[^\x00-\x1f\x7f]{3,120}")
 _State = Erasure.State
 
@@ -121,7 +122,7 @@ def grant(*, actor: Actor, erasure: Erasure, visa: str) -> Erasure:
 def refuse(*, actor: Actor, erasure: Erasure, reason: str) -> None:
     """The Département says no, with a reason that the commune reads. Errors: NotAllowed, Invalid, Conflict."""
     actor.require_administrator("decide about an erasure")
-    said = said_refusal(reason)
+    said = reasons.checked(reason, most_chars=MOST_OF_REFUSAL)
     _end(actor, erasure, _State.REFUSED, said)
     record(actor, "mail:erasure:refused", erasure)
 
@@ -180,12 +181,4 @@ def said_visa(text: str) -> str:
     said = " ".join(text.split())
     if not _VISA.fullmatch(said):
         raise Invalid("visa")
-    return said
-
-
-def said_refusal(text: str) -> str:
-    """The reason that the commune reads. Errors: Invalid."""
-    said = " ".join(text.split())
-    if not said or len(said) > 300:
-        raise Invalid("reason")
     return said

@@ -19,6 +19,7 @@ from django.views.decorators.http import require_http_methods
 from beffroi.core.identity import administrator_reviews as reviews
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
+from beffroi.lib import reasons
 from beffroi.lib.errors import Conflict, Invalid
 from beffroi.portal.console.incidents import step_up
 from beffroi.portal.pages import for_administrators, page
@@ -86,7 +87,7 @@ def end(request: HttpRequest, actor: Actor, administrator_id: str) -> HttpRespon
         "my_address": identity.administrator(actor.id).email,
         "error": error,
         "failed": failed,
-        "typed": request.POST.get("why", "")[: reviews.MAX_REASON],
+        "typed": request.POST.get("why", "")[: reasons.MOST_CHARS],
     }
     status = {"code": HTTPStatus.FORBIDDEN, "why": HTTPStatus.BAD_REQUEST}.get(failed, HTTPStatus.OK)
     return page(request, "console/administrator_end.html", PLACE | context, status=status)
