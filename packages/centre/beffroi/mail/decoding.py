@@ -12,9 +12,11 @@ import binascii
 import codecs
 import quopri
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from email.errors import HeaderParseError
 from email.header import decode_header
+from typing import Any
 
 from imapclient.datetime_util import parse_to_datetime
 
@@ -101,6 +103,11 @@ def is_charset(name: str) -> bool:
         return _CHARSETS.fullmatch(codecs.lookup(name).name) is not None
     except (LookupError, ValueError):
         return False
+
+
+def fetched(row: Mapping[bytes, Any]) -> bytes:
+    """The part of a mail that FETCH was asked for, as it came; b"" where there is none."""
+    return next((v for k, v in row.items() if k.startswith(b"BODY[") and isinstance(v, bytes)), b"")
 
 
 def decoded(data: bytes, encoding: str) -> bytes:

@@ -18,6 +18,7 @@ from imapclient.exceptions import IMAPClientError
 from beffroi.lib.errors import Invalid, NotFound, Unavailable
 from beffroi.lib.unseen import CONTROLS, HALVES, LINE_ENDS
 from beffroi.mail import seeking
+from beffroi.mail.decoding import fetched
 from beffroi.mail.heads import MessageSummary
 from beffroi.mail.quota.rules import Room
 from beffroi.mail.reader import MailboxReader
@@ -212,10 +213,8 @@ def conversation(opened: MailboxReader, folder: str, uid: int) -> list[tuple[str
     They are those that name its first message (RFC 5322: every answer carries it along), and those that answer it.
     """
     opened.client.select_folder(folder, readonly=True)
-    row = opened.client.fetch([uid], ["BODY.PEEK[HEADER.FIELDS (MESSAGE-ID REFERENCES IN-REPLY-TO)]"]).get(
-        uid, {}
-    )
-    raw = next((v for k, v in row.items() if k.startswith(b"BODY[") and isinstance(v, bytes)), b"")
+    rows = opened.client.fetch([uid], ["BODY.PEEK[HEADER.FIELDS (MESSAGE-ID REFERENCES IN-REPLY-TO)]"])
+    raw = fetched(rows.get(uid, {}))
     own = _identifiers(raw, b"message-id")[:1]
     above = _identifiers(raw, b"references") or _identifiers(raw, b"in-reply-to")
     named = [*above[:1], *own]

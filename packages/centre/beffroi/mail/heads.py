@@ -16,7 +16,7 @@ from imapclient import response_parser
 from imapclient.response_types import Address
 
 from beffroi.mail import compose, unsubscribing
-from beffroi.mail.decoding import clean, header_text, moment
+from beffroi.mail.decoding import clean, fetched, header_text, moment
 
 MAX_RECIPIENTS = 100
 CHECKED_FLAG = b"$BeffroiChecked"
@@ -102,7 +102,7 @@ def summary_of(uid: int, row: dict[bytes, Any]) -> MessageSummary:
 
 
 def _root(row: dict[bytes, Any], envelope: Any) -> str:
-    raw = fields_of(row)
+    raw = fetched(row)
     found = _REFERENCES.search(raw)
     return _latin(found[1] if found else getattr(envelope, "message_id", None) or b"")[:300]
 
@@ -124,12 +124,12 @@ def _everybody(envelope: Any) -> list[Any]:
 
 def stamped(row: dict[bytes, Any]) -> dict[str, str]:
     """What the entry wrote into the head of the message (docs/internals/mail-engines.md)."""
-    return stamps_in(fields_of(row))
+    return stamps_in(fetched(row))
 
 
 def receipt_to(row: dict[bytes, Any]) -> str:
     """The one address that asks for a read receipt; "" for none, several, or where one was sent."""
-    told = _RECEIPT.findall(fields_of(row))
+    told = _RECEIPT.findall(fetched(row))
     if RECEIPT_FLAG in row.get(b"FLAGS", ()) or len(told) != 1:
         return ""
     try:
@@ -137,12 +137,6 @@ def receipt_to(row: dict[bytes, Any]) -> str:
     except (compose.DraftInvalid, ValueError):
         return ""
     return wanted[0].addr_spec if len(wanted) == 1 else ""
-
-
-def fields_of(row: dict[bytes, Any]) -> bytes:
-    """The part of the head that was asked for, as it came."""
-    found = (v for k, v in row.items() if k.startswith(b"BODY[HEADER.FIELDS") and isinstance(v, bytes))
-    return next(found, b"")
 
 
 def stamps_in(raw: bytes) -> dict[str, str]:

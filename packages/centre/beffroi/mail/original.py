@@ -12,7 +12,7 @@ from typing import Any
 
 from beffroi.lib.errors import Invalid, NotFound
 from beffroi.mail import compose
-from beffroi.mail.decoding import header_text
+from beffroi.mail.decoding import fetched, header_text
 from beffroi.mail.drafts import DRAFTS
 from beffroi.mail.heads import address_of, countable
 from beffroi.mail.reader import Attachment, MailboxReader
@@ -112,14 +112,11 @@ def _envelope(opened: MailboxReader, uid: int, folder: str) -> tuple[int, Any, d
     row = opened.client.fetch([uid], ["ENVELOPE", _HEADERS]).get(uid)
     if row is None:
         raise NotFound("message")
-    raw = next(
-        (v for k, v in row.items() if k.startswith(b"BODY[HEADER.FIELDS") and isinstance(v, bytes)), b""
-    )
     headers = {
         k.decode("ascii").lower(): header_text(re.sub(rb"\r?\n[ \t]+", b" ", v), compose.MAX_TYPED_CHARS)
         if k.lower() != b"references"
         else _ascii(re.sub(rb"\s+", b" ", v))
-        for k, v in _FIELD.findall(raw)
+        for k, v in _FIELD.findall(fetched(row))
     }
     return int(chosen[b"UIDVALIDITY"]), row.get(b"ENVELOPE"), headers
 

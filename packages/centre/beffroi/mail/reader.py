@@ -26,7 +26,7 @@ from imapclient.exceptions import IMAPClientError
 from beffroi.lib.config import Config
 from beffroi.lib.errors import NotFound, TooLarge, Unavailable
 from beffroi.mail import compose, tokens, unsubscribing
-from beffroi.mail.decoding import decoded, header_text, text_of, unflowed
+from beffroi.mail.decoding import decoded, fetched, header_text, text_of, unflowed
 from beffroi.mail.engines import layout
 from beffroi.mail.heads import (
     SUMMARY,
@@ -36,7 +36,6 @@ from beffroi.mail.heads import (
     address_of,
     addresses_of,
     authentication_of,
-    fields_of,
     receipt_to,
     recipients_of,
     sent_at,
@@ -217,7 +216,7 @@ class MailboxReader:
             truncated=cut,
             returned="" if "x-beffroi-id" in headers else self._returned(uid, parts),
             receipt_to=receipt_to(row),
-            unsubscribe=unsubscribing.way(fields_of(row), domain) if is_proved else None,
+            unsubscribe=unsubscribing.way(fetched(row), domain) if is_proved else None,
         )
 
     def read_attached(self, uid: int, section: str, folder: str = "INBOX") -> AttachedMail:
@@ -261,8 +260,7 @@ class MailboxReader:
         if part is None:
             return ""
         inside = ".HEADER.FIELDS (X-BEFFROI-ID)" if part.kind == "message/rfc822" else ""
-        row = self._client.fetch([uid], [f"BODY.PEEK[{part.section}{inside}]<0.{MAX_RETURNED_BYTES}>"])
-        raw = next((v for k, v in row.get(uid, {}).items() if k.startswith(b"BODY[")), b"") or b""
+        raw = self._fetched(uid, part.section + inside, MAX_RETURNED_BYTES)
         return stamps_in(raw).get("x-beffroi-id", "")
 
     def mark_seen(self, uid: int, folder: str = "INBOX") -> None:
@@ -287,10 +285,7 @@ class MailboxReader:
         if part.decoded_bytes > MAX_ATTACHMENT_BYTES:
             raise AttachmentTooLarge(MAX_ATTACHMENT_BYTES)
         # What is sent may be longer than what the structure says: the second cap is on the wire.
-        asked = f"BODY.PEEK[{part.section}]<0.{MAX_ATTACHMENT_BYTES * 3 // 2}>"
-        row = self._client.fetch([uid], [asked]).get(uid, {})
-        raw = next((v for k, v in row.items() if k.startswith(b"BODY[") and isinstance(v, bytes)), b"")
-        data = decoded(raw, part.encoding)
+        data = decoded(self._fetched(uid, part.section, MAX_ATTACHMENT_BYTES * 3 // 2), part.encoding)
         return Attachment(part.section, part.name, part.kind, len(data)), data
 
     def _select(self, folder: str) -> int:
@@ -316,7 +311,8 @@ class MailboxReader:
 
     def _part(self, uid: int, part: Part, limit_bytes: int) -> tuple[bytes, bool]:
         # The transfer encoding adds a third; the cap holds before and after decoding.
-        asked = f"BODY.PEEK[{part.section}]<0.{max(limit_bytes * 4 // 3, 1)}>"
-        row = self._client.fetch([uid], [asked]).get(uid, {})
-        raw = next((v for k, v in row.items() if k.startswith(b"BODY[") and isinstance(v, bytes)), b"")
+        raw = self._fetched(uid, part.section, max(limit_bytes * 4 // 3, 1))
         return decoded(raw, part.encoding)[:limit_bytes], part.size_bytes > limit_bytes * 4 // 3
+
+    def _fetched(self, uid: int, section: str, most_bytes: int) -> bytes:
+        return fetched(self._client.fetch([uid], [f"BODY.PEEK[{section}]<0.{most_bytes}>"]).get(uid, {}))

@@ -28,6 +28,7 @@ from imapclient.exceptions import CapabilityError, IMAPClientAbortError, IMAPCli
 
 from beffroi.lib import clock, public
 from beffroi.lib.config import Config
+from beffroi.mail.decoding import fetched
 from beffroi.mail.importing import letters
 from beffroi.mail.importing.errors import (
     AddressInside,
@@ -302,15 +303,15 @@ def head(uid: int, row: dict[bytes, Any]) -> Head:
     """What FETCH said of one mail. Used for both mailboxes, so that both give the same key."""
     at = row.get(b"INTERNALDATE")
     size = row.get(b"RFC822.SIZE", 0)
-    fields = next((v for k, v in row.items() if k.startswith(b"BODY[HEADER") and isinstance(v, bytes)), b"")
+    fields = fetched(row).replace(b"\r\n", b"\n")
     size_bytes = size if isinstance(size, int) else 0
-    date = letters.field(fields.replace(b"\r\n", b"\n"), b"date")
+    date = letters.field(fields, b"date")
     return Head(
         uid,
         letters.kept_flags([one for one in row.get(b"FLAGS", ()) if isinstance(one, bytes)]),
         at if isinstance(at, datetime) and at.tzinfo else letters.dated(date) or clock.now(),
         size_bytes,
-        letters.partial_key(fields.replace(b"\r\n", b"\n"), size_bytes),
+        letters.partial_key(fields, size_bytes),
     )
 
 
