@@ -73,7 +73,6 @@ def compose(notice: Notice, mailbox: Mailbox) -> notices.Letter | None:
         "shared": page("shared_mailboxes"),
         "persons": page("persons"),
         "aliases": page("aliases"),
-        "subject": subject,
     }
     return letter(subject, "leaving_continued", context)
 

@@ -16,7 +16,7 @@ from beffroi.mail.held import notices
 from beffroi.mail.held.models import Notice
 from beffroi.mail.models import Mailbox
 from beffroi.portal.drive_access import metadata_of
-from beffroi.portal.letters import letter, page
+from beffroi.portal.letters import letter, mailbox_of, page
 
 ABOUT = "drop"
 APART = timedelta(hours=1)
@@ -24,8 +24,7 @@ APART = timedelta(hours=1)
 
 def ask(*, collectivite_id: str, share_id: str, person_id: str) -> None:
     """Not who has no mailbox here."""
-    mailboxes = Mailbox.objects.filter(person_id=person_id, collectivite_id=collectivite_id, closed_at=None)
-    notices.ask(ABOUT, share_id, mailboxes[:1], again_after=APART)
+    notices.ask(ABOUT, share_id, mailbox_of(person_id, collectivite_id), again_after=APART)
 
 
 def compose(notice: Notice, mailbox: Mailbox) -> notices.Letter | None:

@@ -37,7 +37,6 @@ def compose(notice: Notice, mailbox: Mailbox) -> notices.Letter | None:
     context = {
         "commune": Collectivite.objects.get(pk=export.collectivite_id).name,
         "export": export,
-        "subject": subject,
         "page": page("commune_export", export.id),
     }
     return letter(subject, "commune_export", context)

@@ -14,7 +14,7 @@ from beffroi.mail.held.models import Notice
 from beffroi.mail.models import Mailbox
 from beffroi.portal import departure_calendars as calendars
 from beffroi.portal.drive_access import metadata_of
-from beffroi.portal.letters import letter, page
+from beffroi.portal.letters import letter, mailbox_of, page
 
 ABOUT = "handover"
 
@@ -27,10 +27,7 @@ def ask(*, collectivite_id: str, handover_id: str) -> None:
     except AbsentNode:
         return
     if found.state in ("done", "stopped"):
-        mailboxes = Mailbox.objects.filter(
-            person_id=found.heir, collectivite_id=collectivite_id, closed_at=None
-        )
-        notices.ask(ABOUT, handover_id, mailboxes[:1])
+        notices.ask(ABOUT, handover_id, mailbox_of(found.heir, collectivite_id))
 
 
 def compose(notice: Notice, mailbox: Mailbox) -> notices.Letter | None:

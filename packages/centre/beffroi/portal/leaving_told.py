@@ -41,7 +41,6 @@ def compose(notice: Notice, mailbox: Mailbox) -> notices.Letter | None:
         "leaving": leaving,
         "on": on,
         "planned": planned,
-        "subject": subject,
         "page": page("departure_of_all"),
     }
     return letter(subject, "leaving", context)

@@ -33,6 +33,7 @@ def unlinked(text: str) -> str:
 
 def letter(subject: str, template: str, context: dict[str, Any]) -> Letter:
     """``template``: the name of two files, in plain text and in HTML."""
+    context = {**context, "subject": subject}
     text, html = (render_to_string(f"file/{template}.{kind}", context) for kind in ("txt", "html"))
     return Letter(subject, text, html)
 
@@ -41,6 +42,11 @@ def mailboxes_of_those_who_answer(collectivite_id: str) -> QuerySet[Mailbox]:
     """Of its référents and élus: what becomes of all of it is told to them."""
     persons = identity.persons_in_role(collectivite_id, (Membership.Role.REFERENT, Membership.Role.ELU))
     return Mailbox.objects.filter(collectivite_id=collectivite_id, closed_at=None, person_id__in=persons)
+
+
+def mailbox_of(person_id: str, collectivite_id: str) -> QuerySet[Mailbox]:
+    """The person's own there; of nobody who has none."""
+    return Mailbox.objects.filter(person_id=person_id, collectivite_id=collectivite_id, closed_at=None)[:1]
 
 
 def page(name: str, *arguments: int | str) -> str:
