@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import date, datetime
 
 from django.utils import formats
 from django.utils.translation import get_language
+
+from beffroi.mail.filters.errors import SettingRefused
 
 _EARLIEST = 1970
 _FIRST = re.compile(r"(?<!\d)1(?= [^\W\d])")
@@ -35,3 +38,11 @@ def day(text: str) -> date | None:
     except ValueError:
         return None
     return found if found is not None and _EARLIEST <= found.year < 9999 else None
+
+
+def day_of(form: Mapping[str, str], name: str) -> date:
+    """The day of this field of a form of settings. Errors: SettingRefused."""
+    try:
+        return date.fromisoformat(form.get(name, ""))
+    except ValueError:
+        raise SettingRefused(name, "day") from None

@@ -8,7 +8,6 @@ Access: one's own mailboxes; those of the collectivité for its référent, who 
 
 from __future__ import annotations
 
-from datetime import date
 from email.headerregistry import Address
 from typing import Any
 
@@ -31,6 +30,7 @@ from beffroi.mail.people import delegations as lending
 from beffroi.mail.people import queries as people
 from beffroi.mail.people.models import Delegation
 from beffroi.portal import delegation_words as words
+from beffroi.portal.dates import day_of
 from beffroi.portal.pages import for_agents, page
 from beffroi.portal.web import step_up
 
@@ -113,20 +113,12 @@ def _give(actor: Actor, form: dict[str, str]) -> Delegation:
             mailbox=mailbox,
             person_id=form["person"],
             right=form["right"],
-            first=_day(form, "first"),
-            last=_day(form, "last"),
+            first=day_of(form, "first"),
+            last=day_of(form, "last"),
             reason="" if mailbox.person_id == actor.id else form["reason"],
         )
     except Conflict:
         raise SettingRefused("last", "taken") from None
-
-
-def _day(form: dict[str, str], name: str) -> date:
-    """Errors: SettingRefused."""
-    try:
-        return date.fromisoformat(form[name])
-    except ValueError:
-        raise SettingRefused(name, "day") from None
 
 
 def _form(

@@ -6,7 +6,6 @@ Access: the mailbox is looked up among the actor's own; another one's is "no suc
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Any
 
 from django.conf import settings
@@ -30,6 +29,7 @@ from beffroi.mail.people import queries as people
 from beffroi.mail.scripts import queries as scripts
 from beffroi.portal import filters_words as words
 from beffroi.portal.counts import Count
+from beffroi.portal.dates import day_of
 from beffroi.portal.pages import for_agents, page
 from beffroi.portal.web.banners import banners
 from beffroi.portal.web.folders import title
@@ -123,8 +123,8 @@ def absence(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse
         actions.set_absence(
             actor=actor,
             mailbox=mailbox,
-            first=_day(request, "first"),
-            last=_day(request, "last"),
+            first=day_of(request.POST, "first"),
+            last=day_of(request.POST, "last"),
             text=request.POST.get("text", ""),
             every_days=digits.number(request.POST.get("every_days", ""), 3) or 0,
         )
@@ -132,14 +132,6 @@ def absence(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse
         return _page(request, actor, mailbox, error=error)
     messages.info(request, _("C’est noté. Un bandeau vous le rappelle tant que l’absence dure."))
     return _back(mailbox, "h-absence")
-
-
-def _day(request: HttpRequest, name: str) -> date:
-    """Errors: SettingRefused."""
-    try:
-        return date.fromisoformat(request.POST.get(name, ""))
-    except ValueError:
-        raise SettingRefused(name, "day") from None
 
 
 @require_POST
