@@ -26,7 +26,7 @@ from beffroi.mail.held.models import SenderRule
 from beffroi.mail.models import Mailbox
 from beffroi.mail.sending import actions as sending_actions
 from beffroi.mail.sending.models import SendingAlarm
-from beffroi.portal import consumers
+from beffroi.portal import consumers, forward_told
 from django.db import transaction
 
 from tests.certificates import unverified
@@ -249,7 +249,7 @@ def test_the_word_that_a_forward_ends_lies_in_its_mailbox(
     row = actions.set_forward(actor=beaune.agent, mailbox=box, target=other.address, keeps_copy=False)
     Forward.objects.filter(pk=row.pk).update(expires_at=clock.now() + timedelta(days=5))
     run_pending("main")
-    consumers.tell_of_forwards()
+    forward_told.ask_due()
     consumers.send_notices()
     post.wait_count(box, 1)
     client = post.imap(box)

@@ -18,7 +18,7 @@ from beffroi.lib.config import Config
 from beffroi.mail import actions as mail
 from beffroi.mail.held import posting
 from beffroi.mail.models import Mailbox
-from beffroi.portal import consumers, words
+from beffroi.portal import consumers, continued_told, words
 from beffroi.portal.console import leaving as console_page
 from django.urls import reverse
 
@@ -106,7 +106,7 @@ def test_who_leads_the_one_that_continues_hears_of_it_by_mail(
             heard.append(row.pk)
             payload = json.loads(row.payload)
             consumers.tell_of_leaving(Event(row.id, row.kind, row.collectivite_id, payload, row.created_at))
-        consumers.tell_of_the_last_week()
+        continued_told.ask_due()
         consumers.send_notices()
         return [one[1:] for one in sent if one[0] == "referent@nuits.test"]
 

@@ -20,7 +20,7 @@ from beffroi.mail.people import delegations
 from beffroi.mail.people.models import Delegation
 from beffroi.mail.quota import queries
 from beffroi.mail.quota.models import MailboxRoom
-from beffroi.portal import consumers, drop_told, room_told
+from beffroi.portal import consumers, drop_told, forward_told, room_told
 
 from tests.conftest import Commune, make_member
 from tests.fixtures_portal import own_mailbox
@@ -239,7 +239,7 @@ def test_a_forward_that_ends_is_told_a_week_before_and_once_it_is_over(
         postfix.taken.clear()
         later(**time)
         filters.end_over()
-        consumers.tell_of_forwards()
+        forward_told.ask_due()
         later()
         assert {to for to, _ in postfix.taken} <= {box.address}
         return [subject for _, subject in postfix.taken]
@@ -259,6 +259,6 @@ def test_who_ended_a_forward_needs_no_word_of_it(beaune: Commune, postfix: Postf
     box, onward = own_mailbox(beaune), own_mailbox(beaune, beaune.colleague, "collegue")
     row = filters.set_forward(actor=beaune.agent, mailbox=box, target=onward.address)
     filters.end_forward(actor=beaune.agent, row=row)
-    consumers.tell_of_forwards()
+    forward_told.ask_due()
     later()
     assert postfix.taken == []

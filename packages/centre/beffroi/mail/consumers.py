@@ -182,34 +182,12 @@ def follow_approval(event: Event) -> None:
         remediation.refused(event.payload["subject_id"])
 
 
-@periodic("mail.journal", every_s=1.0, group="remediation")
-def follow_journal() -> None:
-    journal.follow()
-
-
-@periodic("mail.sweep", every_s=1.0, group="remediation")
-def sweep_unchecked() -> None:
-    sweep.sweep()
-
-
-@periodic("mail.search", every_s=60.0, group="remediation", lane=SEARCHES)
-def search_unchecked() -> None:
-    sweep.search()
-
-
-@periodic("mail.unrecorded", every_s=60.0, group="remediation", lane=SEARCHES)
-def search_unrecorded() -> None:
-    sweep.look_for_unrecorded()
-
-
-@periodic("mail.resume", every_s=5.0, group="remediation")
-def resume() -> None:
-    remediation.resume()
-
-
-@periodic("mail.remediation_again", every_s=30.0, group="remediation")
-def try_again() -> None:
-    remediation.try_again()
+periodic("mail.journal", every_s=1.0, group="remediation")(journal.follow)
+periodic("mail.sweep", every_s=1.0, group="remediation")(sweep.sweep)
+periodic("mail.search", every_s=60.0, group="remediation", lane=SEARCHES)(sweep.search)
+periodic("mail.unrecorded", every_s=60.0, group="remediation", lane=SEARCHES)(sweep.look_for_unrecorded)
+periodic("mail.resume", every_s=5.0, group="remediation")(remediation.resume)
+periodic("mail.remediation_again", every_s=30.0, group="remediation")(remediation.try_again)
 
 
 @periodic("mail.remediation_told", every_s=30.0, group="remediation")
@@ -217,6 +195,4 @@ def tell_unfinished() -> None:
     unfinished.write(settings.BEFFROI, remediation.unfinished_ones())
 
 
-@periodic("mail.webmail", every_s=1.0, group="webmail")
-def send_from_webmail() -> None:
-    outgoing.send_due()
+periodic("mail.webmail", every_s=1.0, group="webmail")(outgoing.send_due)

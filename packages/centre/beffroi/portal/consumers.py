@@ -28,9 +28,7 @@ RECENT_DAYS, LATE_DAYS = 2, 40
 """A boîtier that was cut off tells what it counted up to 40 days later (``boxes.consumers``)."""
 
 
-@periodic("weather.levels", every_s=300.0)
-def record_levels() -> None:
-    weather.record_levels()
+periodic("weather.levels", every_s=300.0)(weather.record_levels)
 
 
 @periodic("weather.figures", every_s=600.0)
@@ -43,9 +41,7 @@ def record_late_figures() -> None:
     weather.record_figures(days=LATE_DAYS)
 
 
-@periodic("held.digest", every_s=30.0)
-def ask_for_digests() -> None:
-    held_digest.ask_due()
+periodic("held.digest", every_s=30.0)(held_digest.ask_due)
 
 
 @consumer(name="relay.enforced", kinds=relay_enforced.KINDS, atomic=False)
@@ -53,9 +49,7 @@ def enforce_relays(event: Event) -> None:
     relay_enforced.put()
 
 
-@periodic("relay.enforced", every_s=60.0)
-def enforce_relays_again() -> None:
-    relay_enforced.put()
+periodic("relay.enforced", every_s=60.0)(relay_enforced.put)
 
 
 COMPOSE = {
@@ -80,14 +74,8 @@ def send_notices() -> None:
         notices.send_due(lambda row, mailbox: COMPOSE[row.about](row, mailbox))
 
 
-@periodic("forward.told", every_s=3600.0)
-def tell_of_forwards() -> None:
-    forward_told.ask_due()
-
-
-@periodic("room.told", every_s=3600.0)
-def tell_of_room() -> None:
-    room_told.ask_due()
+periodic("forward.told", every_s=3600.0)(forward_told.ask_due)
+periodic("room.told", every_s=3600.0)(room_told.ask_due)
 
 
 @consumer(name="delegation.told", kinds=("mail:delegation_given",))
@@ -125,9 +113,7 @@ def tell_of_leaving(event: Event) -> None:
     leaving_told.ask(event.payload["leaving_id"], str(event.payload.get("not_continued_by", "")))
 
 
-@periodic("leaving.continued_told", every_s=3600.0)
-def tell_of_the_last_week() -> None:
-    continued_told.ask_due()
+periodic("leaving.continued_told", every_s=3600.0)(continued_told.ask_due)
 
 
 @consumer(name="export.told", kinds=("communes:export_changed",))

@@ -28,9 +28,7 @@ def _landing(event: Event) -> dict[str, list[str]]:
     return actions.resolve(clustering.read(pairs if isinstance(pairs, list) else []))
 
 
-@periodic("watch.shared_addresses", every_s=60.0, lane=ANSWERS)
-def refresh_shared_addresses() -> None:
-    shared_addresses.refresh()
+periodic("watch.shared_addresses", every_s=60.0, lane=ANSWERS)(shared_addresses.refresh)
 
 
 @consumer(name="watch.sightings", kinds=("sighting:reported",), lane=DECISIONS, prepare=_landing)

@@ -17,9 +17,7 @@ from beffroi.lib import clock
 log = logging.getLogger("beffroi.audit")
 
 
-@periodic("audit.seal", every_s=1.0)
-def seal() -> None:
-    actions.seal()
+periodic("audit.seal", every_s=1.0)(actions.seal)
 
 
 @periodic("audit.checkpoint", every_s=60.0)

@@ -32,14 +32,8 @@ def expire() -> None:
     never_again.expire_due()
 
 
-@periodic("decisions.stages", every_s=5.0, lane=DECISIONS)
-def move_stages() -> None:
-    staging.tick()
-
-
-@periodic("decisions.unanswered", every_s=60.0, lane=DECISIONS)
-def empty_the_queue() -> None:
-    staging.lapse_unanswered()
+periodic("decisions.stages", every_s=5.0, lane=DECISIONS)(staging.tick)
+periodic("decisions.unanswered", every_s=60.0, lane=DECISIONS)(staging.lapse_unanswered)
 
 
 @consumer(name="decisions.lists", kinds=(lists.PUBLISHED,), atomic=False)

@@ -6,10 +6,7 @@ from __future__ import annotations
 from beffroi.core.events import Event, consumer, periodic
 from beffroi.mail.closing import children, erasures
 
-
-@periodic("mail.closing", every_s=2.0)
-def tick() -> None:
-    children.step()
+periodic("mail.closing", every_s=2.0)(children.step)
 
 
 @consumer(name="mail.erasure_reopened", kinds=("mail:mailbox_created",))

@@ -46,6 +46,4 @@ def forget(event: Event) -> None:
     actions.forget(event.payload["person_id"])
 
 
-@periodic("mail.forwards_over", every_s=3600.0)
-def end_forwards_over() -> None:
-    actions.end_over()
+periodic("mail.forwards_over", every_s=3600.0)(actions.end_over)

@@ -41,11 +41,5 @@ def list_restored(event: Event) -> None:
     following.list_quarantine(event.payload["mailbox_id"], restored_at)
 
 
-@periodic("mail.held_look", every_s=60.0, group=GROUP)
-def look() -> None:
-    following.look()
-
-
-@periodic("mail.lessons", every_s=60.0, group=GROUP)
-def teach() -> None:
-    lessons.teach()
+periodic("mail.held_look", every_s=60.0, group=GROUP)(following.look)
+periodic("mail.lessons", every_s=60.0, group=GROUP)(lessons.teach)

@@ -20,9 +20,7 @@ def follow(event: Event) -> None:
     children.step()
 
 
-@periodic("mail.import", every_s=1.0, group=GROUP)
-def tick() -> None:
-    children.step()
+periodic("mail.import", every_s=1.0, group=GROUP)(children.step)
 
 
 @consumer(name="mail.imports_left", kinds=("identity:access_ended", "mail:mailbox_closed"))

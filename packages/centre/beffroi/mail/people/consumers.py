@@ -35,6 +35,4 @@ def close_mailboxes(event: Event) -> None:
         mail.close_mailbox(actor=SYSTEM, mailbox=mailbox)
 
 
-@periodic("mail.departures", every_s=1.0, lane=ANSWERS)
-def confirm_departures() -> None:
-    leaving.confirm_waiting()
+periodic("mail.departures", every_s=1.0, lane=ANSWERS)(leaving.confirm_waiting)

@@ -23,11 +23,5 @@ def project_limit(event: Event) -> None:
     projections.put_full_domains(config, queries.full_domains())
 
 
-@periodic("mail.quota_count", every_s=30.0, group=GROUP)
-def count() -> None:
-    counting.count()
-
-
-@periodic("mail.deleted", every_s=60.0, group=GROUP)
-def purge_deleted() -> None:
-    deleted.purge()
+periodic("mail.quota_count", every_s=30.0, group=GROUP)(counting.count)
+periodic("mail.deleted", every_s=60.0, group=GROUP)(deleted.purge)

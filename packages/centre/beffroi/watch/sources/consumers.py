@@ -53,6 +53,4 @@ def tick() -> None:
     updates.sweep()
 
 
-@periodic("sources.trials", TRIALS_S, group=GROUP)
-def move_trials() -> None:
-    updates.move_trials()
+periodic("sources.trials", TRIALS_S, group=GROUP)(updates.move_trials)
