@@ -81,7 +81,7 @@ def main(arguments: Sequence[str]) -> int:
     state = options.state.resolve()
     checks.check_place(state)
     checks.check_disk(Config(state=state))
-    first = preparation.write_first_settings(state, user=preparation.PYTHON_USER)
+    first = preparation.write_first_settings(state)
     config = load(state)
     # One's own settings, written before the first start, or a file that was cut.
     if config.user in ("", "root"):

@@ -11,7 +11,6 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 from beffroi.portal.counts import Count
 from beffroi.portal.words import NBSP, shorten, since, size
@@ -204,8 +203,8 @@ def link_over(why: str, since: str, *, is_drop: bool) -> str:
     return (_("Arrêté %(at)s") if why == "stopped" else _("Arrivé à son terme %(at)s")) % words
 
 
-def link_address(config: Config, collectivite_id: str, token: str) -> str:
-    return config.portal_origin + reverse("drive_link", args=[collectivite_id, token])
+def link_address(collectivite_id: str, token: str) -> str:
+    return settings.BEFFROI.portal_origin + reverse("drive_link", args=[collectivite_id, token])
 
 
 _SIGNS = {

@@ -46,7 +46,7 @@ def target(url: str) -> Target | None:
     name, rest = (scheme[1] or "https").lower(), text[scheme.end() :]
     if name == "mailto":
         return Target(f"mailto:{_encoded(rest)}", "")
-    before, mark, after = _parted(rest, "?#")
+    before, mark, after = (*re.split("([?#])", rest, maxsplit=1), "", "")[:3]
     authority, _, path = before.replace("\\", "/").lstrip("/").partition("/")
     # Name and password in an address are there to be taken for its host.
     place = authority.rpartition("@")[2]
@@ -57,12 +57,6 @@ def target(url: str) -> Target | None:
     shown = f"[{host}]" if ":" in host else host
     kept = f":{int(port)}" if colon and port else ""
     return Target(f"{name}://{shown}{kept}/{_encoded(path)}{mark}{_encoded(after)}", host.rstrip("."))
-
-
-def _parted(text: str, signs: str) -> tuple[str, str, str]:
-    """Before, at, and after the first of these signs."""
-    at = min((i for i in map(text.find, signs) if i >= 0), default=len(text))
-    return text[:at], text[at : at + 1], text[at + 1 :]
 
 
 def _encoded(text: str) -> str:

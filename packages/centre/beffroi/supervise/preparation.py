@@ -48,15 +48,14 @@ class LinkedDirectory(BeffroiError):
     code = "supervise.linked_directory"
 
 
-def write_first_settings(state: Path, *, user: str) -> bool:
+def write_first_settings(state: Path) -> bool:
     """Write STATE/beffroi.toml for a demonstration on this machine, if there is none yet."""
     path = state / "beffroi.toml"
     if path.exists():
         return False
     state.mkdir(parents=True, exist_ok=True)
     state.chmod(0o755)
-    text = "# Settings of this centre; all of them: docs/reference/settings.md\n"
-    text += f'user = "{user}"\n' if user else ""
+    text = f'# Settings of this centre; all of them: docs/reference/settings.md\nuser = "{PYTHON_USER}"\n'
     write_file(path, text.encode(), mode=0o644, owner=supervisor_owner())
     return True
 

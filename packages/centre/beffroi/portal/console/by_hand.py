@@ -145,7 +145,6 @@ def let_pass(request: HttpRequest, actor: Actor) -> HttpResponse:
     names = communes.visible_collectivites(actor).order_by("name").values_list("id", "name")
     found = answers.explain(actor, asked)
     context = PLACE | {
-        "asked": asked,
         "q": asked.value,
         "why": found,
         "communes": list(names),

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.urls import reverse
@@ -107,7 +106,6 @@ def mailbox(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse
         "too_early": queries.erasable_from(found) > clock.now(),
         "held": erasures.held(found),
         "call_back_h": erasures.CALL_BACK_H,
-        "backup_days": settings.BEFFROI.backup_keep_days,
     }
     part = asks_part(request, "exports")
     return page(

@@ -64,7 +64,7 @@ def of_node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
             )
             context |= {
                 "form": FIRST,
-                "address": drive_words.link_address(settings.BEFFROI, view.who.collectivite_id, token),
+                "address": drive_words.link_address(view.who.collectivite_id, token),
             }
     with view.database.reading() as reading:
         found = [

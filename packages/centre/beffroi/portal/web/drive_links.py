@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
-from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -68,7 +67,7 @@ def of_node(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
             token = links.make(actor=actor, view=view, act=act_of(view), node_id=node_id, wish=wish)[1]
             context |= {
                 "form": {"days": "30"},
-                "address": drive_words.link_address(settings.BEFFROI, view.who.collectivite_id, token),
+                "address": drive_words.link_address(view.who.collectivite_id, token),
             }
     with view.database.reading() as reading:
         found = shares.of_node(reading, node_id, now_s=clock.epoch_s())

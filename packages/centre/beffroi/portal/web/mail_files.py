@@ -131,7 +131,7 @@ def link(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
         "day": date_format(datetime.fromtimestamp(share.expires_s, UTC), "j F Y"),
     }
     line = _("%(name)s (%(size)s), à télécharger jusqu’au %(day)s :") % names
-    line += "\n" + drive_words.link_address(settings.BEFFROI, view.who.collectivite_id, token)
+    line += "\n" + drive_words.link_address(view.who.collectivite_id, token)
     if wish.password:
         line += "\n" + _("Un mot de passe est demandé ; il vous est donné par un autre moyen.")
     return JsonResponse({"share": share.id, "line": line, "until": names["day"]})
