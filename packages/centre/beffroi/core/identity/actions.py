@@ -190,11 +190,11 @@ def issue_app_password(
 
     Errors: NotFound (another person's membership), Conflict (it ended), Invalid (protocol set).
     """
-    _own(actor, membership)
+    if actor.kind != "system":
+        queries.require_own(actor, membership)
     if protocol_set not in AppPassword.ProtocolSet.values:
         raise Invalid("protocol_set")
-    if membership.until is not None and membership.until <= clock.now():
-        raise Conflict("this membership has ended")
+    queries.require_current(membership)
     secret = _in_groups(7)
     record = AppPassword.objects.create(
         membership=membership,
@@ -322,14 +322,6 @@ def may_give(actor: Actor, role: str) -> None:
         raise Invalid("role")
     if role not in roles_given_by(actor):
         raise NotAllowed("give this role")
-
-
-def _own(actor: Actor, membership: Membership) -> None:
-    if actor.kind == "system":
-        return
-    mine = actor.kind == "person" and actor.id == membership.person_id
-    if not mine or actor.collectivite_id != membership.collectivite_id:
-        raise NotFound("membership")
 
 
 def _revoke(actor: Actor, record: AppPassword) -> bool:

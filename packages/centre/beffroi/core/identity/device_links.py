@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from beffroi.core.audit import actions as audit
-from beffroi.core.identity import actions, sessions
+from beffroi.core.identity import actions, queries, sessions
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import DeviceLink, Membership
 from beffroi.lib import clock, hashed
@@ -48,15 +48,10 @@ class Opened:
 @transaction.atomic
 def make(*, actor: Actor, membership: Membership, kind: str, label: str) -> MadeLink:
     """Errors: NotFound (another person's membership), Invalid (label), Conflict (too many wait, or it ended)."""
-    if actor.kind != "person" or (actor.id, actor.collectivite_id) != (
-        membership.person_id,
-        membership.collectivite_id,
-    ):
-        raise NotFound("membership")
+    queries.require_own(actor, membership)
     if not label.strip() or len(label.strip()) > MAX_LABEL_CHARS or "\x00" in label:
         raise Invalid("label")
-    if membership.until is not None and membership.until <= clock.now():
-        raise Conflict("this membership has ended")
+    queries.require_current(membership)
     if waiting(actor).count() >= MAX_WAITING:
         raise Conflict("too many links wait for a phone")
     secret = secrets.token_urlsafe(24)
@@ -120,12 +115,7 @@ def end(*, actor: Actor, link: DeviceLink) -> bool:
 
 
 def _own(actor: Actor) -> QuerySet[DeviceLink]:
-    rows = DeviceLink.objects.order_by("-created_at")
-    if actor.kind != "person":
-        return rows.none()
-    return rows.filter(
-        membership__person_id=actor.id, membership__collectivite_id=actor.collectivite_id or ""
-    )
+    return queries.of_own_membership(actor, DeviceLink.objects.order_by("-created_at"))
 
 
 def _alive() -> Q:

@@ -23,11 +23,11 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 
 from beffroi.core.audit import actions as audit
-from beffroi.core.identity import actions, limits, sessions
+from beffroi.core.identity import actions, limits, queries, sessions
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import LoginFlow, Membership
 from beffroi.lib import clock, hashed
-from beffroi.lib.errors import Conflict, NotFound, existing
+from beffroi.lib.errors import NotFound, existing
 
 LIFE_S = 20 * 60
 MAX_PROGRAM_CHARS = 100
@@ -91,13 +91,8 @@ def grant(*, actor: Actor, asked: Asked, membership: Membership) -> None:
 
     Errors: NotFound (another person's membership, or the request is over), Conflict (the membership ended).
     """
-    if actor.kind != "person" or (actor.id, actor.collectivite_id) != (
-        membership.person_id,
-        membership.collectivite_id,
-    ):
-        raise NotFound("membership")
-    if membership.until is not None and membership.until <= clock.now():
-        raise Conflict("this membership has ended")
+    queries.require_own(actor, membership)
+    queries.require_current(membership)
     flow = _answered(asked, membership=membership, granted_at=clock.now())
     owner, told = membership.collectivite_id, {"person_id": membership.person_id}
     audit.record(actor, "identity:login_flow:granted", flow.pk, collectivite_id=owner, details=told)

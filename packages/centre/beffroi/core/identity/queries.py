@@ -7,14 +7,14 @@ from datetime import datetime, timedelta
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Model, Q, QuerySet
 
 from beffroi.core.communes import row_security
 from beffroi.core.communes.models import Collectivite
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Administrator, AppPassword, Membership, Person
 from beffroi.lib import clock
-from beffroi.lib.errors import Invalid, NotFound, existing
+from beffroi.lib.errors import Conflict, Invalid, NotFound, existing
 
 NEW_APP_PASSWORD = timedelta(days=3)
 MAX_NAME_CHARS = 200
@@ -170,12 +170,26 @@ def app_passwords(actor: Actor) -> QuerySet[AppPassword]:
 
 
 def _own_app_passwords(actor: Actor) -> QuerySet[AppPassword]:
-    rows = AppPassword.objects.order_by("-created_at")
-    if actor.kind != "person":
-        return rows.none()
-    return rows.filter(
-        membership__person_id=actor.id, membership__collectivite_id=actor.collectivite_id or ""
-    )
+    return of_own_membership(actor, AppPassword.objects.order_by("-created_at"))
+
+
+def of_own_membership[M: Model](actor: Actor, rows: QuerySet[M]) -> QuerySet[M]:
+    """Of the membership that the actor carries; nobody sees another person's."""
+    own = {"membership__person_id": actor.id, "membership__collectivite_id": actor.collectivite_id or ""}
+    return rows.filter(**own) if actor.kind == "person" else rows.none()
+
+
+def require_own(actor: Actor, membership: Membership) -> None:
+    """Errors: NotFound, where it is not the one that the actor carries."""
+    own = (membership.person_id, membership.collectivite_id)
+    if actor.kind != "person" or (actor.id, actor.collectivite_id) != own:
+        raise NotFound("membership")
+
+
+def require_current(membership: Membership) -> None:
+    """Errors: Conflict (it ended)."""
+    if membership.until is not None and membership.until <= clock.now():
+        raise Conflict("this membership has ended")
 
 
 def new_app_passwords(actor: Actor) -> QuerySet[AppPassword]:

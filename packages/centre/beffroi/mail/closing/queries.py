@@ -25,9 +25,7 @@ LONGEST_WAIT = timedelta(minutes=10)
 
 def closed_mailboxes(actor: Actor) -> QuerySet[Mailbox]:
     """The latest first; also those that are erased, for their record."""
-    if actor.kind != "person" or actor.role != "referent" or actor.collectivite_id is None:
-        return Mailbox.objects.none()
-    rows = Mailbox.objects.filter(collectivite_id=actor.collectivite_id).exclude(closed_at=None)
+    rows = Mailbox.objects.filter(collectivite_id=actor.leads or "").exclude(closed_at=None)
     return rows.order_by("-closed_at", "address")
 
 
