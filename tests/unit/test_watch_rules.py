@@ -47,7 +47,7 @@ CASES: list[tuple[str, Seen, str]] = [
     # one proof
     ("a listed address of a page", Seen(URL, frozenset({A1}), frozenset({"listed_url"})), "one_proof"),
     ("a file known as malware", Seen(FILE, frozenset({A1}), frozenset({"known_malware"})), "one_proof"),
-    ("a proof needs no reporter", Seen(FILE, frozenset(), frozenset({"detonated"})), "one_proof"),
+    ("a proof needs no reporter", Seen(FILE, frozenset(), frozenset({"known_malware"})), "one_proof"),
     (
         "a proof about files says nothing of a name",
         Seen(NAME, TWO, frozenset({"known_malware"})),
@@ -80,8 +80,12 @@ CASES: list[tuple[str, Seen, str]] = [
         Seen(NAME, TWO, frozenset({"spf_fail", "dkim_fail"})),
         "two_communes",
     ),
-    ("two communes and an opinion of a model", Seen(NAME, TWO, frozenset({"ai_opinion"})), ""),
-    ("an opinion does not tip the scale", Seen(NAME, TWO, frozenset({"ai_opinion", "spf_fail"})), ""),
+    ("two communes and what is shown to people alone", Seen(NAME, TWO, frozenset({"qr_code"})), ""),
+    (
+        "what is shown to people alone does not tip the scale",
+        Seen(NAME, TWO, frozenset({"qr_code", "spf_fail"})),
+        "",
+    ),
     ("an unknown detector is nothing", Seen(NAME, TWO, frozenset({"invented"})), ""),
     ("one commune, two persons", Seen(NAME, frozenset({A1, A2}), EVIDENCE), "one_commune"),
     ("one person in two communes", Seen(NAME, frozenset({A1, B1}), EVIDENCE), "one_commune"),
@@ -263,7 +267,7 @@ def test_any_number_of_liars_of_one_commune_needs_a_proof(liars: list[str], foun
 @given(st.frozensets(witnesses, max_size=12))
 @settings(deadline=None, max_examples=300)
 def test_people_alone_never_block(told: frozenset[Witness]) -> None:
-    assert corroborate(Case((Seen(NAME, told), Seen(URL, told, frozenset({"ai_opinion"}))))) == []
+    assert corroborate(Case((Seen(NAME, told), Seen(URL, told, frozenset({"qr_code"}))))) == []
 
 
 @given(cases)
@@ -325,7 +329,7 @@ def test_each_detector_is_documented_and_only_strong_ones_prove() -> None:
     for name, detector in DETECTORS.items():
         assert detector.doc.endswith("."), name
         assert bool(detector.proves) == (detector.strength == 4), name
-    assert weight(["ai_opinion"]) < ENOUGH
+    assert weight(["qr_code"]) < ENOUGH
     assert {name for name, d in DETECTORS.items() if Kind.CIDR in d.proves} == {"login_attack"}
 
 

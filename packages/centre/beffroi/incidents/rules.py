@@ -160,7 +160,7 @@ PHISHING_SIGNS = frozenset(
     }
 )
 """Detectors that speak of a lure in a mail: who met its address opened a page."""
-MACHINE_SIGNS = frozenset({"beacon", "box_beacon", "known_malware", "detonated"})
+MACHINE_SIGNS = frozenset({"beacon", "box_beacon", "known_malware"})
 """Detectors that speak of a program: who met its address runs it, whatever else is said."""
 
 ALARMS: dict[str, Kind] = {

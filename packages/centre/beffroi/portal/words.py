@@ -59,14 +59,12 @@ DETECTORS = {
     "listed_url": gettext_lazy("l’adresse figure sur une liste d’hameçonnage"),
     "listed_name": gettext_lazy("le nom figure sur une liste de sites malveillants"),
     "known_malware": gettext_lazy("le fichier est un logiciel malveillant connu"),
-    "detonated": gettext_lazy("ouvert dans un environnement isolé, il s’est montré nuisible"),
     "drive_alarm": gettext_lazy(
         "un appareil venu de cette adresse modifiait des fichiers comme un rançongiciel"
     ),
     "login_attack": gettext_lazy("de nombreux comptes ont été essayés depuis cette adresse"),
     "box_beacon": gettext_lazy("un poste l’appelle à intervalles réguliers"),
     "box_dns_tunnel": gettext_lazy("des données passent par ses noms (tunnel DNS)"),
-    "ai_opinion": gettext_lazy("un modèle le juge suspect (ne compte pas dans la décision)"),
 }
 RULES = {
     "departement": gettext_lazy("confirmé par le Département"),

@@ -62,9 +62,6 @@ DETECTORS: dict[str, Detector] = {
     "known_malware": Detector(
         Strength.STRONG, "A scanner knows the file by signature.", frozenset({Kind.SHA256})
     ),
-    "detonated": Detector(
-        Strength.STRONG, "Opened in a sandbox, it did harm.", frozenset({Kind.URL, Kind.SHA256})
-    ),
     "drive_alarm": Detector(
         Strength.MEDIUM, "A device that signed in from there changed files as ransomware does."
     ),
@@ -75,9 +72,6 @@ DETECTORS: dict[str, Detector] = {
     ),
     "qr_code": Detector(
         Strength.NONE, "A link stands in a QR code: honest mail has such, too; shown to people."
-    ),
-    "ai_opinion": Detector(
-        Strength.NONE, "A model finds it suspicious: shown to people, worth nothing here."
     ),
 }
 

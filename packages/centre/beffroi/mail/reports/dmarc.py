@@ -4,7 +4,7 @@ Input:  hostile XML. expat reads it with document types refused, so that no enti
         file, no address of somebody else. Depth, elements, rows and texts are capped.
 Traps:  reporters differ: namespaces or none, ``identities`` for ``identifiers``, missing ``disposition``, an
         ``spf`` domain in capitals, dates as decimal numbers, results of DKIM that were tried and not aligned.
-Fails:  ReportRefused; a row that says nothing usable is skipped and counted.
+Fails:  ReportRefused; a row that says nothing usable is skipped.
 Source: RFC 7489, appendix C; the schema dmarc-2.0 of DMARCbis.
 """
 
@@ -117,7 +117,6 @@ def read(data: bytes, *, now_s: float) -> Dmarc:
         end_s=end_s,
         policy=policy if policy in POLICIES else "none",
         rows=tuple(rows),
-        skipped=len(reader.records) - len(rows),
     )
 
 

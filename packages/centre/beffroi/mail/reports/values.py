@@ -43,7 +43,7 @@ class Row(msgspec.Struct, frozen=True):
 
 class Dmarc(msgspec.Struct, frozen=True):
     """One aggregate report. ``begin_s``, ``end_s``: UTC epoch seconds; ``policy``: what the reporter saw published;
-    ``skipped``: rows that say nothing usable."""
+    ``rows``: those that say something usable."""
 
     org: str
     report_id: str
@@ -52,7 +52,6 @@ class Dmarc(msgspec.Struct, frozen=True):
     end_s: int
     policy: str
     rows: tuple[Row, ...]
-    skipped: int = 0
 
 
 _ZERO = rb"\u0000"

@@ -168,7 +168,6 @@ def _erased(certificate: Certificate) -> dict[str, Any]:
         "erased_at": datetime.fromisoformat(certificate.erased_at),
         "erased_by": [_administrator(one) for one in certificate.erased_by.split()],
         "is_whole": removal.is_whole(settings.BEFFROI, certificate.collectivite_id),
-        "backup_days": settings.BEFFROI.backup_keep_days,
     }
 
 
