@@ -48,132 +48,91 @@ class Finding:
 
 def findings(report: Mapping[str, str]) -> list[Finding]:
     """Most urgent first; empty when the box finds nothing wrong with itself."""
-    found = []
-    if report.get("rules") == "missing":
-        found.append(
-            Finding(
-                _("Les règles de blocage ne sont pas en place."),
-                _(
-                    "Faites redémarrer le boîtier : débranchez-le dix secondes. Si cela revient, remplacez-le."
-                ),
-            )
-        )
-    if report.get("lan_link", "up").startswith(("down", "absent")):
-        found.append(
-            Finding(
-                _("Rien n’est branché du côté de la mairie."),
-                _("Faites vérifier le câble entre le boîtier et le commutateur de la mairie."),
-            )
-        )
-    found += _files(report)
-    if report.get("resolver", "ok") not in ("ok", "off"):
-        found.append(
-            Finding(
-                _("Le résolveur de noms ne répond pas."),
-                _(
-                    "Les noms ne sont plus filtrés. Faites redémarrer le boîtier ; si cela revient, remplacez-le."
-                ),
-            )
-        )
-    if _inspection(report) == "trouble":
-        found.append(
-            Finding(
-                _("Le moteur qui lit le début des connexions ne marche pas."),
-                _(
-                    "Tout passe sans être lu ; les adresses et les noms des listes restent bloqués. Si cela dure "
-                    "un jour, prévenez les développeurs avec cette page."
-                ),
-            )
-        )
-    if report.get("list_stale") == "yes":
-        found.append(
-            Finding(
-                _("Sa liste est trop ancienne."),
-                _(
-                    "Sa liaison avec le centre est mauvaise : faites vérifier la connexion internet de la mairie."
-                ),
-            )
-        )
-    if report.get("disk_trouble") or _share(report, "disk_free_bytes", "disk_total_bytes") < LITTLE:
-        found.append(
-            Finding(
-                _("Le disque est plein ou abîmé."),
-                _(
-                    "Il protège encore, de mémoire, mais un redémarrage lui ferait perdre sa dernière liste. "
-                    "Remplacez-le."
-                ),
-            )
-        )
-    if _share(report, "memory_available_kib", "memory_total_kib") < LITTLE:
-        found.append(
-            Finding(
-                _("La mémoire est presque pleine."),
-                _("Prévenez la personne qui développe le boîtier, avec cette page."),
-            )
-        )
-    if abs(_number(report, "clock_offset_s")) > CLOCK_OFF_S:
-        found.append(
-            Finding(
-                _("Son horloge est fausse."),
-                _(
-                    "Sans conséquence sur les blocages : il prend l’heure du centre. Sa pile est peut-être usée."
-                ),
-            )
-        )
-    if left_out := _number(report, "addresses_left_out"):
-        found.append(
-            Finding(
-                _("Il n’a pas de place pour toutes les adresses décidées : %(n)s ne sont pas bloquées.")
-                % {"n": Count(left_out)},
-                _(
-                    "Les décisions les plus récentes le sont. Mettez une longue suite d’adresses dans une liste "
-                    "(./beffroi lists), ou mettez fin aux décisions qui ne servent plus."
-                ),
-            )
-        )
-    if report.get("bulk_lists_trouble"):
-        found.append(
-            Finding(
-                _("Une longue liste n’a pas pu être mise en place."),
-                _(
-                    "L’ancienne reste en vigueur et il réessaie. Si cela dure un jour, prévenez les développeurs."
-                ),
-            )
-        )
-    if _number(report, "facts_waiting") > FACTS_MANY or _number(report, "facts_dropped"):
-        found.append(
-            Finding(
-                _("Il n’a pas pu envoyer tout ce qu’il a vu."),
-                _("Rien à faire si sa liaison vient de revenir."),
-            )
-        )
-    return found
-
-
-def _files(report: Mapping[str, str]) -> list[Finding]:
-    """Of damaged files that it came up without."""
-    found = []
-    if report.get("settings_trouble"):
-        found.append(
-            Finding(
-                _("Son fichier de réglages est abîmé."),
-                _(
-                    "Il protège avec les derniers réglages qu’il connaît. Faites corriger box.toml sur place ; si cela "
-                    "revient, son disque s’use : remplacez-le."
-                ),
-            )
-        )
-    if report.get("network_trouble"):
-        found.append(
-            Finding(
-                _("Le fichier qui dit ses prises réseau était abîmé."),
-                _(
-                    "Il a démarré avec le dernier réseau qu’il connaît et récrit ce fichier de lui-même, en une "
-                    "minute. Si cela revient, son disque s’use : remplacez-le."
-                ),
-            )
-        )
-    return found
+    left_out = _number(report, "addresses_left_out")
+    known: tuple[tuple[object, str, str], ...] = (
+        (
+            report.get("rules") == "missing",
+            _("Les règles de blocage ne sont pas en place."),
+            _("Faites redémarrer le boîtier : débranchez-le dix secondes. Si cela revient, remplacez-le."),
+        ),
+        (
+            report.get("lan_link", "up").startswith(("down", "absent")),
+            _("Rien n’est branché du côté de la mairie."),
+            _("Faites vérifier le câble entre le boîtier et le commutateur de la mairie."),
+        ),
+        (
+            report.get("settings_trouble"),
+            _("Son fichier de réglages est abîmé."),
+            _(
+                "Il protège avec les derniers réglages qu’il connaît. Faites corriger box.toml sur place ; si cela "
+                "revient, son disque s’use : remplacez-le."
+            ),
+        ),
+        (
+            report.get("network_trouble"),
+            _("Le fichier qui dit ses prises réseau était abîmé."),
+            _(
+                "Il a démarré avec le dernier réseau qu’il connaît et récrit ce fichier de lui-même, en une "
+                "minute. Si cela revient, son disque s’use : remplacez-le."
+            ),
+        ),
+        (
+            report.get("resolver", "ok") not in ("ok", "off"),
+            _("Le résolveur de noms ne répond pas."),
+            _("Les noms ne sont plus filtrés. Faites redémarrer le boîtier ; si cela revient, remplacez-le."),
+        ),
+        (
+            _inspection(report) == "trouble",
+            _("Le moteur qui lit le début des connexions ne marche pas."),
+            _(
+                "Tout passe sans être lu ; les adresses et les noms des listes restent bloqués. Si cela dure "
+                "un jour, prévenez les développeurs avec cette page."
+            ),
+        ),
+        (
+            report.get("list_stale") == "yes",
+            _("Sa liste est trop ancienne."),
+            _("Sa liaison avec le centre est mauvaise : faites vérifier la connexion internet de la mairie."),
+        ),
+        (
+            report.get("disk_trouble") or _share(report, "disk_free_bytes", "disk_total_bytes") < LITTLE,
+            _("Le disque est plein ou abîmé."),
+            _(
+                "Il protège encore, de mémoire, mais un redémarrage lui ferait perdre sa dernière liste. "
+                "Remplacez-le."
+            ),
+        ),
+        (
+            _share(report, "memory_available_kib", "memory_total_kib") < LITTLE,
+            _("La mémoire est presque pleine."),
+            _("Prévenez la personne qui développe le boîtier, avec cette page."),
+        ),
+        (
+            abs(_number(report, "clock_offset_s")) > CLOCK_OFF_S,
+            _("Son horloge est fausse."),
+            _("Sans conséquence sur les blocages : il prend l’heure du centre. Sa pile est peut-être usée."),
+        ),
+        (
+            left_out,
+            _("Il n’a pas de place pour toutes les adresses décidées : %(n)s ne sont pas bloquées.")
+            % {"n": Count(left_out)},
+            _(
+                "Les décisions les plus récentes le sont. Mettez une longue suite d’adresses dans une liste "
+                "(./beffroi lists), ou mettez fin aux décisions qui ne servent plus."
+            ),
+        ),
+        (
+            report.get("bulk_lists_trouble"),
+            _("Une longue liste n’a pas pu être mise en place."),
+            _("L’ancienne reste en vigueur et il réessaie. Si cela dure un jour, prévenez les développeurs."),
+        ),
+        (
+            _number(report, "facts_waiting") > FACTS_MANY or _number(report, "facts_dropped"),
+            _("Il n’a pas pu envoyer tout ce qu’il a vu."),
+            _("Rien à faire si sa liaison vient de revenir."),
+        ),
+    )
+    return [Finding(said, advice) for is_so, said, advice in known if is_so]
 
 
 def facts(report: Mapping[str, str]) -> list[tuple[str, str]]:
