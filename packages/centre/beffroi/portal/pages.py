@@ -27,6 +27,7 @@ from django.urls import reverse
 from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_GET
 from django.views.i18n import set_language
 from django_htmx.http import HttpResponseClientRedirect
 
@@ -154,6 +155,14 @@ def give_live_grant(request: HttpRequest, response: HttpResponse, actor: Actor) 
         session=session_of(request).sealed(key),
     )
     give_cookie(response, LIVE_COOKIE, grant, path=LIVE_PATH, life_s=LIVE_TTL_S)
+
+
+@require_GET
+def live_grant(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """A new grant for a page that stayed open longer than its first one."""
+    response = HttpResponse(status=204)
+    give_live_grant(request, response, actor)
+    return response
 
 
 def give_cookie(response: HttpResponseBase, name: str, grant: str, *, path: str, life_s: int) -> None:

@@ -47,7 +47,7 @@ from beffroi.portal.console import (
     why,
     withdrawals,
 )
-from beffroi.portal.pages import language
+from beffroi.portal.pages import for_administrators, language, live_grant
 
 handler400 = "beffroi.portal.health.bad_request"
 handler403 = "beffroi.portal.health.forbidden"
@@ -58,7 +58,7 @@ urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("", overview.overview, name="home"),
     path("alarmes/<str:alarm_name>/", alarms.alarm, name="alarm"),
-    path("direct/", overview.live_grant, name="live_grant"),
+    path("direct/", for_administrators(live_grant), name="live_grant"),
     path("langue/", language, name="set_language"),
     path("accessibilite/", about.accessibility, name="accessibility"),
     path("comptage/", about.counting, name="counting"),

@@ -12,7 +12,7 @@ from django.urls.converters import StringConverter
 from beffroi.boxes import api
 from beffroi.drive.calendars.wire import ROOM
 from beffroi.portal import about, health, marked
-from beffroi.portal.pages import language
+from beffroi.portal.pages import for_agents, language, live_grant
 from beffroi.portal.web import (
     access,
     access_review,
@@ -135,7 +135,7 @@ register_converter(Calendar, "calendar")
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health.healthz, name="healthz"),
     path("", home.home, name="home"),
-    path("direct/", home.live_grant, name="live_grant"),
+    path("direct/", for_agents(live_grant), name="live_grant"),
     path("langue/", language, name="set_language"),
     path("accessibilite/", about.accessibility, name="accessibility"),
     path("comptage/", about.counting, name="counting"),

@@ -24,7 +24,7 @@ from beffroi.mail import queries as mail
 from beffroi.portal import certificate_view, chart, weather, weather_words
 from beffroi.portal.console import administrators, evidence, tasks
 from beffroi.portal.counts import Count
-from beffroi.portal.pages import asks_part, for_administrators, give_live_grant, page
+from beffroi.portal.pages import asks_part, for_administrators, page
 from beffroi.watch import queries as watch
 from beffroi.watch.sources import queries as sources
 
@@ -94,14 +94,6 @@ def overview(request: HttpRequest, actor: Actor) -> HttpResponse:
     context = {"place": "overview", **facts(actor)}
     part = asks_part(request, "facts")
     return page(request, "console/parts/overview.html" if part else "console/overview.html", context)
-
-
-@require_GET
-@for_administrators
-def live_grant(request: HttpRequest, actor: Actor) -> HttpResponse:
-    response = HttpResponse(status=204)
-    give_live_grant(request, response, actor)
-    return response
 
 
 def facts(actor: Actor) -> dict[str, Any]:

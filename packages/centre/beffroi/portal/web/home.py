@@ -26,7 +26,7 @@ from beffroi.mail import access, reader
 from beffroi.mail import queries as mail
 from beffroi.portal import chart, elsewhere, explaining, incident_view, weather_words, words
 from beffroi.portal.counts import Count
-from beffroi.portal.pages import asks_part, for_agents, give_live_grant, memberships_of, page
+from beffroi.portal.pages import asks_part, for_agents, memberships_of, page
 from beffroi.portal.places import own_boxes
 from beffroi.portal.web import (
     access_review,
@@ -87,15 +87,6 @@ def home(request: HttpRequest, actor: Actor) -> HttpResponse:
             "devices": identity.new_app_passwords(actor),
         },
     )
-
-
-@require_GET
-@for_agents
-def live_grant(request: HttpRequest, actor: Actor) -> HttpResponse:
-    """A new grant for a page that stayed open longer than its first one."""
-    response = HttpResponse(status=204)
-    give_live_grant(request, response, actor)
-    return response
 
 
 def todo_of(request: HttpRequest, actor: Actor) -> list[dict[str, str]]:
