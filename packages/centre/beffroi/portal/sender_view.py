@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.http import HttpRequest
+
 from beffroi.core.communes.models import Domain
+from beffroi.core.identity.actor import Actor
 from beffroi.mail.domains import queries as domains
-from beffroi.mail.reports import queries
+from beffroi.mail.reports import actions, queries
 from beffroi.mail.reports.queries import Shown, TlsPartner
 from beffroi.portal import sender_words
 
+WORDS = {"ours": "ours", "not_ours": "not_ours", "unsay": ""}
 WEEKS = 4
 ADDRESSES = 20
 
@@ -33,6 +37,15 @@ def context(domain: Domain) -> dict[str, Any]:
         "unproved": sum(one.n for one in reporters if not one.authentic),
         "silent": not reporters and not tls,
     }
+
+
+def said(request: HttpRequest, actor: Actor, domain: Domain) -> bool:
+    """Take what the form says of a source: whose it is, or nothing any more. False where it says none of it."""
+    if (act := request.POST.get("act", "")) not in WORDS:
+        return False
+    operator = request.POST.get("operator", "")[:253]
+    actions.say(actor=actor, domain=domain, operator=operator, word=WORDS[act])
+    return True
 
 
 def _row(one: Shown) -> dict[str, Any]:

@@ -15,8 +15,6 @@ from beffroi.mail.reports import actions, queries
 from beffroi.portal import sender_view, sender_words
 from beffroi.portal.pages import for_administrators, page
 
-WORDS = {"ours": "ours", "not_ours": "not_ours", "unsay": ""}
-
 
 @require_http_methods(["GET", "POST"])
 @for_administrators
@@ -25,16 +23,12 @@ def senders(request: HttpRequest, actor: Actor, domain_id: str) -> HttpResponse:
     one = domains.access_domain(actor, domain_id)
     problem = ""
     if request.method == "POST":
-        act = request.POST.get("act", "")
-        if act in WORDS:
-            operator = request.POST.get("operator", "")[:253]
-            actions.say(actor=actor, domain=one, operator=operator, word=WORDS[act])
-        elif act == "tighten":
+        if request.POST.get("act") == "tighten":
             try:
                 actions.tighten(actor=actor, domain=one)
             except Conflict:
                 problem = _("Les rapports ont changé : la règle reste la même. Voyez ce qui est à régler.")
-        else:
+        elif not sender_view.said(request, actor, one):
             raise Invalid("act")
         if not problem:
             return HttpResponseRedirect(reverse("mail_domain_senders", args=[one.id]))

@@ -9,11 +9,8 @@ from django.views.decorators.http import require_http_methods
 from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import Invalid, NotFound
 from beffroi.mail.domains import queries as domains
-from beffroi.mail.reports import actions
 from beffroi.portal import sender_view
 from beffroi.portal.pages import for_agents, page
-
-WORDS = {"ours": "ours", "not_ours": "not_ours", "unsay": ""}
 
 
 @require_http_methods(["GET", "POST"])
@@ -24,10 +21,7 @@ def senders(request: HttpRequest, actor: Actor, domain_id: str) -> HttpResponse:
         raise NotFound("domain")  # as for another commune's
     one = domains.access_domain(actor, domain_id)
     if request.method == "POST":
-        act = request.POST.get("act", "")
-        if act not in WORDS:
+        if not sender_view.said(request, actor, one):
             raise Invalid("act")
-        operator = request.POST.get("operator", "")[:253]
-        actions.say(actor=actor, domain=one, operator=operator, word=WORDS[act])
         return HttpResponseRedirect(reverse("own_senders", args=[one.id]))
     return page(request, "portal/senders.html", {"place": "mail", **sender_view.context(one)})
