@@ -21,6 +21,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
+from beffroi.core.events.running import whole
 from beffroi.drive import removal
 from beffroi.drive.store import keys
 from beffroi.drive.store.chunking import chunk_id
@@ -54,7 +55,7 @@ def new_keys(state: Path) -> Keys:
 def erase(config: Config, collectivite_id: str) -> None:
     """As the worker does, after two administrators agreed."""
     removal.destroy_keys(config, collectivite_id, by="adm_x adm_y")
-    removal.remove_rest(config, collectivite_id)
+    whole(removal.remove_rest(config, collectivite_id))
 
 
 def noise(size: int, seed: bytes = b"") -> bytes:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from beffroi.core.communes.models import CommuneExport
+from beffroi.core.events.running import whole
 from beffroi.core.identity.actor import Actor
 from beffroi.core.planes.files import list_file
 from beffroi.leaving import actions, applying, erasing, erasures, queries
@@ -72,7 +73,7 @@ def planned(commune: Commune, actor: Actor | None = None, days: int = 1) -> Leav
 def leave(leaving: Leaving) -> Leaving:
     """Its day comes: nothing of the clock, the day is said to be today."""
     Leaving.objects.filter(pk=leaving.pk).update(leaves_on=queries.today())
-    assert applying.apply_due() == 1
+    assert whole(applying.apply_due()) == 1
     leaving.refresh_from_db()
     return leaving
 
@@ -100,7 +101,7 @@ def carry_out(erasure: CommuneErasure, turns: int = 12) -> CommuneErasure:
     for _ in range(turns):
         CommuneErasure.objects.filter(pk=erasure.pk).update(next_run_at=clock.now())
         Erasure.objects.update(next_run_at=clock.now())
-        erasing.work()
+        whole(erasing.work())
         children.work(settings.BEFFROI, clock.paced_now())
         erasure.refresh_from_db()
         if erasure.state == CommuneErasure.State.DONE:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -267,7 +267,7 @@ def test_timers_that_drifted_apart_wake_their_process_together_from_then_on() ->
     now = time.monotonic()
     soon = now + running_module.TOGETHER_S
     due = {"tests.first": now, "tests.second": soon, "tests.later": soon + PATIENCE_S}
-    running_module._run_due(due)
+    running_module._run_due(due, {})
     assert ran == ["first", "second"]
     assert due["tests.first"] == due["tests.second"] > due["tests.later"] - PATIENCE_S
 
@@ -296,6 +296,69 @@ def test_a_backlog_of_one_consumer_holds_up_no_other(running: Callable[[], None]
     assert urgent.wait(PATIENCE_S)
     assert 0 < len(before) < 50
     assert through.wait(PATIENCE_S), "and the backlog is taken to its end"
+
+
+@pytest.mark.usefixtures("committed")
+def test_a_long_timer_gives_its_turn_back_between_its_pieces_and_goes_on_where_it_was(
+    running: Callable[[], None],
+) -> None:
+    done: list[int] = []
+    before: list[int] = []
+    begun, urgent, through = threading.Event(), threading.Event(), threading.Event()
+
+    @periodic("tests.long", PATIENCE_S, group=GROUP)
+    def long() -> Iterator[None]:
+        for number in range(100):
+            time.sleep(TURN_S / 5)
+            done.append(number)
+            begun.set()
+            yield
+        through.set()
+
+    @consumer(name="tests.urgent", kinds=("test:urgent",), group=GROUP)
+    def quick(event: Event) -> None:
+        before.extend(done)
+        urgent.set()
+
+    running()
+    assert begun.wait(PATIENCE_S)
+    tell(0, "test:urgent")
+    assert urgent.wait(PATIENCE_S)
+    assert 0 < len(before) < 50
+    assert through.wait(PATIENCE_S)
+    assert done == list(range(100)), "each piece once, in one go"
+
+
+@pytest.mark.usefixtures("committed")
+def test_a_long_timer_is_left_between_its_pieces_when_the_process_ends(config: Config) -> None:
+    stop, left = threading.Event(), threading.Event()
+
+    @periodic("tests.long", PATIENCE_S, group=GROUP)
+    def long() -> Iterator[None]:
+        try:
+            while True:
+                time.sleep(TURN_S / 5)
+                stop.set()
+                yield
+        finally:
+            left.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(run_forever, GROUP, config, stop=stop).result(PATIENCE_S)
+    assert left.is_set()
+
+
+def test_a_long_timer_that_fails_between_its_pieces_begins_anew_when_it_is_due() -> None:
+    def long() -> Generator[None]:
+        yield
+        raise Unavailable("The engine")
+
+    periodic("tests.long", PATIENCE_S, group=GROUP)(long)
+    begun = {"tests.long": long()}
+    next(begun["tests.long"])
+    due = {"tests.long": time.monotonic()}
+    running_module._run_due(due, begun)
+    assert not begun and due["tests.long"] > time.monotonic()
 
 
 @pytest.mark.usefixtures("committed")

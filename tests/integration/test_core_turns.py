@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 from beffroi.core.approvals import actions as approvals
 from beffroi.core.approvals.models import Approval
+from beffroi.core.events.running import whole
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.seals import actions as seals
 from beffroi.leaving import erasing
@@ -194,7 +195,7 @@ def test_an_erasure_of_a_collectivite_that_the_database_refuses_keeps_no_other_f
         raise IntegrityError("a row of somebody else")
 
     monkeypatch.setattr(erasing, "run", refused)
-    erasing.work()
+    whole(erasing.work())
     assert sorted(tried) == sorted([beaune.id, nuits.id])
     assert not leaving.due_erasures(now).exists(), "tried again later"
 

@@ -6,19 +6,23 @@ import io
 import json
 import shutil
 import zipfile
+from itertools import pairwise
+from typing import Any
 
 import pytest
 from beffroi.core.approvals.actions import SamePerson
 from beffroi.core.approvals.models import Approval
 from beffroi.core.audit.models import AuditEntry
+from beffroi.core.events.running import whole
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Membership
 from beffroi.drive import erasures, projections, removal
-from beffroi.drive.backup import places
+from beffroi.drive.backup import places, turns
 from beffroi.drive.backup.work import Backups
 from beffroi.drive.calendars import homes
 from beffroi.drive.store import keys, room
 from beffroi.drive.store.keys import Keys, KeysErased
+from beffroi.drive.store.object_store import open_objects
 from beffroi.drive.store.objects import ObjectMissing
 from beffroi.lib import clock
 from beffroi.lib.config import Config
@@ -58,7 +62,7 @@ def test_two_administrators_destroy_everything_and_nothing_opens_any_more(
     fingerprints = {keys.fingerprint(key) for key in (own.naming(), own.current()[1])}
     approval_id = agreed(beaune.collectivite, administrator, other)
     with clock.shifted(TERM_S):
-        assert erasures.carry_out(approval_id)
+        assert whole(erasures.carry_out(approval_id))
 
     certificate = keys.certificate(config, beaune.id)
     assert certificate is not None and {k.fingerprint for k in certificate.keys} == fingerprints
@@ -102,13 +106,13 @@ def test_what_was_cut_is_finished_and_said_once(
     with monkeypatch.context() as broken:
         broken.setattr(places.LocalBackups, "erase", lambda *given: (_ for _ in ()).throw(OSError("cut")))
         with clock.shifted(TERM_S), pytest.raises(OSError, match="cut"):
-            erasures.finish()
+            whole(erasures.finish())
     assert keys.certificate(place.config, beaune.id) is not None, "the keys are gone first"
     assert not removal.is_whole(place.config, beaune.id)
     with clock.shifted(TERM_S):
-        assert (erasures.finish(), erasures.finish()) == (1, 0)
+        assert (whole(erasures.finish()), whole(erasures.finish())) == (1, 0)
         assert removal.is_whole(place.config, beaune.id)
-        erasures.carry_out(approval_id)
+        whole(erasures.carry_out(approval_id))
     done = AuditEntry.objects.filter(verb="drive:erasure:done", object_id=beaune.id)
     assert done.count() == 1
 
@@ -122,11 +126,56 @@ def test_an_end_that_was_cut_before_it_was_on_record_is_put_there(
     with monkeypatch.context() as broken:
         broken.setattr(erasures, "_record", lambda *given, **details: (_ for _ in ()).throw(OSError("cut")))
         with clock.shifted(TERM_S), pytest.raises(OSError, match="cut"):
-            erasures.finish()
+            whole(erasures.finish())
     assert removal.is_whole(place.config, beaune.id)
     with clock.shifted(TERM_S):
-        assert (erasures.finish(), erasures.finish()) == (1, 0)
+        assert (whole(erasures.finish()), whole(erasures.finish())) == (1, 0)
     assert AuditEntry.objects.filter(verb="drive:erasure:done", object_id=beaune.id).count() == 1
+
+
+def test_it_goes_in_pieces_between_which_no_lock_is_held_and_a_kill_may_come(
+    place: Place, beaune: Commune, administrator: Actor, other: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(removal, "PORTION", 1)
+    for number in range(3):
+        place.put(f"grand {number}", noise(LARGE, bytes([number])))
+    Backups(place.config, place.communes).round()
+    place.communes.close()
+    agreed(beaune.collectivite, administrator, other)
+    objects = open_objects(place.config)
+    left = [before := len(list(objects.list(beaune.id)))]
+    with clock.shifted(TERM_S):
+        killed = erasures.finish()
+        for _ in killed:
+            with (
+                turns.backing_up(place.config, beaune.id, waits=False),
+                turns.collecting(place.config, beaune.id, waits=False),
+            ):
+                left.append(len(list(objects.list(beaune.id))))
+            if left[-1] <= before - 2:
+                break
+        killed.close()
+        assert {one - other for one, other in pairwise(left)} <= {0, 1}, "one object a piece"
+        assert not removal.is_whole(place.config, beaune.id)
+        assert whole(erasures.finish()) == 1
+    assert removal.is_whole(place.config, beaune.id)
+    assert AuditEntry.objects.filter(verb="drive:erasure:done", object_id=beaune.id).count() == 1
+
+
+@pytest.mark.parametrize("at_work", [turns.backing_up, turns.collecting])
+def test_it_waits_for_no_backup_and_no_collection_that_is_under_way(
+    place: Place, beaune: Commune, administrator: Actor, other: Actor, at_work: Any
+) -> None:
+    """Each takes minutes, in which worker would do nothing else."""
+    place.put("grand", noise(LARGE, b"x"))
+    place.communes.close()
+    agreed(beaune.collectivite, administrator, other)
+    with clock.shifted(TERM_S):
+        with at_work(place.config, beaune.id), pytest.raises(turns.OthersTurn):
+            whole(erasures.finish())
+        assert keys.certificate(place.config, beaune.id) is not None, "the keys are gone all the same"
+        assert whole(erasures.finish()) == 1
+    assert removal.is_whole(place.config, beaune.id)
 
 
 def test_one_alone_or_nobody_of_the_departement_erases_nothing(
@@ -147,7 +196,7 @@ def test_one_alone_or_nobody_of_the_departement_erases_nothing(
     erasures.refuse(actor=administrator, approval=approval)
     with pytest.raises(Conflict):
         erasures.grant(actor=other, approval=approval)
-    assert erasures.finish() == 0 and keys.certificate(place.config, beaune.id) is None
+    assert whole(erasures.finish()) == 0 and keys.certificate(place.config, beaune.id) is None
     assert Keys(place.config, beaune.id).current()[0] == 1
 
 
@@ -180,7 +229,7 @@ def test_the_console_shows_asks_and_keeps_the_certificate(
         place.communes.close()
         assert "au plus tôt" in client.get(url).content.decode()
         with clock.shifted(TERM_S):
-            assert erasures.finish() == 1
+            assert whole(erasures.finish()) == 1
         assert client.post(url, {"word": "call_back"}).status_code == 409
         assert "Coffre effacé" in client.get(url).content.decode()
     verbs = set(AuditEntry.objects.filter(object_id=beaune.id).values_list("verb", flat=True))
@@ -192,7 +241,7 @@ def test_the_console_shows_asks_and_keeps_the_certificate(
 def test_a_certificate_is_signed(place: Place, beaune: Commune, administrator: Actor, other: Actor) -> None:
     approval_id = agreed(beaune.collectivite, administrator, other)
     with clock.shifted(TERM_S):
-        erasures.carry_out(approval_id)
+        whole(erasures.carry_out(approval_id))
     with on_listener("console"):
         packed = console_client(administrator.id).post(f"/communes/{beaune.id}/coffre/", {"word": "file"})
     with zipfile.ZipFile(io.BytesIO(packed.content)) as archive:
@@ -216,11 +265,11 @@ def test_for_a_day_any_administrator_calls_it_back(
         with pytest.raises(Conflict):
             erasures.request(actor=administrator, collectivite=beaune.collectivite, reason="x")
         with clock.shifted(TERM_S - 120):
-            assert erasures.finish() == 0
+            assert whole(erasures.finish()) == 0
             assert client.post(url, {"word": "call_back"}).status_code == 302
             assert "Demander l’effacement" in client.get(url).content.decode()
     with clock.shifted(TERM_S):
-        assert (erasures.finish(), erasures.carry_out(approval_id)) == (0, False)
+        assert (whole(erasures.finish()), whole(erasures.carry_out(approval_id))) == (0, False)
     assert keys.certificate(place.config, beaune.id) is None
     assert body(place, one) == noise(LARGE, b"a")
     verbs = AuditEntry.objects.filter(object_id=beaune.id).values_list("verb", flat=True)
@@ -230,7 +279,7 @@ def test_for_a_day_any_administrator_calls_it_back(
     # It may be asked for once more, and its day begins again.
     with clock.shifted(TERM_S):
         agreed(beaune.collectivite, administrator, other)
-        assert erasures.finish() == 0
+        assert whole(erasures.finish()) == 0
 
 
 def test_the_referent_alone_reads_at_home_and_in_the_coffre_that_all_will_be_erased(
@@ -271,10 +320,10 @@ def test_a_clock_that_jumps_begins_no_erasure(
     clock.paced()
     agreed(beaune.collectivite, administrator, other)
     with clock.jumped(10 * TERM_S):
-        assert erasures.finish() == 0
+        assert whole(erasures.finish()) == 0
     assert keys.certificate(place.config, beaune.id) is None
     with clock.shifted(TERM_S):
-        assert erasures.finish() == 1
+        assert whole(erasures.finish()) == 1
 
 
 def test_what_has_begun_is_not_called_back(
@@ -299,7 +348,7 @@ def test_one_that_fails_keeps_no_other_from_its_turn(
 ) -> None:
     place.put("a", b"a")
     place.communes.close()
-    whole = agreed(beaune.collectivite, administrator, other)
+    sound = agreed(beaune.collectivite, administrator, other)
     broken = Approval.objects.create(
         verb=erasures.VERB,
         subject_id="not an identifier",
@@ -310,7 +359,7 @@ def test_one_that_fails_keeps_no_other_from_its_turn(
         expires_at=clock.now(),
     )
     monkeypatch.setattr(removal, "is_whole", lambda config, owner: False)
-    assert {whole, broken.id} == set(Approval.objects.values_list("id", flat=True))
+    assert {sound, broken.id} == set(Approval.objects.values_list("id", flat=True))
     with clock.shifted(TERM_S), pytest.raises(keys.KeysMissing):
-        erasures.finish()
+        whole(erasures.finish())
     assert keys.certificate(place.config, beaune.id) is not None

@@ -18,6 +18,7 @@ from beffroi.core.communes.actions import CollectiviteLeft
 from beffroi.core.communes.models import Collectivite
 from beffroi.core.decisions.models import SCOPE_ALL, IndicatorList
 from beffroi.core.events.models import OutboxEvent
+from beffroi.core.events.running import whole
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity import erasure as names
 from beffroi.core.identity.actor import Actor
@@ -126,7 +127,7 @@ def test_from_its_day_on_nobody_comes_in_and_who_works_elsewhere_too_keeps_that(
     for name in (beaune.domain, nuits.domain):
         projections.put_route(leaving_state, address=f"agent@{name}")
     made = planned(beaune)
-    assert applying.apply_due() == 0, "its day has not come"
+    assert whole(applying.apply_due()) == 0, "its day has not come"
     leave(made)
 
     owner = Collectivite.objects.get(pk=beaune.id)
@@ -173,9 +174,25 @@ def test_from_its_day_on_nobody_comes_in_and_who_works_elsewhere_too_keeps_that(
         mail.reopen_mailbox(actor=administrator, mailbox=shared)
     with pytest.raises(Invalid):
         mail.provision_mailbox(actor=administrator, collectivite=owner, address=f"neuf@{beaune.domain}")
-    assert applying.apply_due() == 0
+    assert whole(applying.apply_due()) == 0
     verbs = list(AuditEntry.objects.filter(object_id=made.id).order_by("id").values_list("verb", flat=True))
     assert verbs == [f"communes:leaving:{one}" for one in ("planned", "begun", "done")]
+
+
+def test_people_leave_one_after_another_and_a_kill_may_come_between_them(
+    leaving_state: Config, beaune: Commune
+) -> None:
+    made = planned(beaune)
+    Leaving.objects.filter(pk=made.pk).update(leaves_on=queries.today())
+    there = Membership.objects.filter(collectivite_id=beaune.id, until=None)
+    before = there.count()
+    killed = applying.apply_due()
+    for left in range(1, before):
+        next(killed)
+        assert there.count() == before - left
+    killed.close()
+    assert whole(applying.apply_due()) == 1
+    assert not there.exists() and Departure.objects.filter(collectivite_id=beaune.id).count() == before
 
 
 def test_a_day_that_was_cut_is_gone_on_with(leaving_state: Config, beaune: Commune, monkeypatch: Any) -> None:
@@ -188,12 +205,12 @@ def test_a_day_that_was_cut_is_gone_on_with(leaving_state: Config, beaune: Commu
 
     with monkeypatch.context() as cut:
         cut.setattr(drive_leaving, "end_outside", away)
-        assert applying.apply_due() == 0
+        assert whole(applying.apply_due()) == 0
     made.refresh_from_db()
     assert made.state == "left" and made.applied_at is None
     with pytest.raises(actions.StillEnding):
         applying.give_back(actor=Actor("administrator", "adm_x"), leaving=made)
-    assert applying.apply_due() == 1
+    assert whole(applying.apply_due()) == 1
     made.refresh_from_db()
     assert made.applied_at is not None
     assert json.loads(made.undo)["mailboxes"] == [shared.id], "what the first turn closed comes back, too"
@@ -250,8 +267,8 @@ def test_who_left_by_a_clock_that_was_set_back_since_the_mark_comes_back_too(
 
     with monkeypatch.context() as cut, clock.jumped(86400):
         cut.setattr(departures, "depart", away)
-        assert applying.apply_due() == 0, "cut after the mark"
-    assert applying.apply_due() == 1
+        assert whole(applying.apply_due()) == 0, "cut after the mark"
+    assert whole(applying.apply_due()) == 1
     made.refresh_from_db()
     applying.give_back(actor=administrator, leaving=made)
     now = Membership.objects.filter(collectivite_id=beaune.id, until=None)

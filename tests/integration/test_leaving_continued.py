@@ -14,6 +14,7 @@ from beffroi.core.audit.models import AuditEntry
 from beffroi.core.communes import actions as communes
 from beffroi.core.communes import queries as communes_of
 from beffroi.core.communes.models import Domain
+from beffroi.core.events.running import whole
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Person
@@ -202,8 +203,8 @@ def test_who_was_closed_by_a_clock_that_was_set_back_since_the_mark_is_carried_o
 
     with monkeypatch.context() as cut, clock.jumped(86400):
         cut.setattr(departures, "depart", away)
-        assert applying.apply_due() == 0, "cut after the mark"
-    assert applying.apply_due() == 1
+        assert whole(applying.apply_due()) == 0, "cut after the mark"
+    assert whole(applying.apply_due()) == 1
     made.refresh_from_db()
     continuing.begin(actor=administrator, leaving=made, address=hall.address, reason=ACT)
     assert targets(shared.address, nuits) == [hall.address]
@@ -345,7 +346,7 @@ def test_a_database_from_before_keeps_the_mail_of_the_one_that_continues(  # noq
     # What is wrapped by a collectivité's key comes back as it is today.
     CommuneKey.objects.filter(pk=beaune.id).update(wrapped="")
     DkimKey.objects.filter(pk=active.pk).update(wrapped=wrapped_today)
-    assert erasing.again() == 1 and erasing.again() == 0
+    assert whole(erasing.again()) == 1 and whole(erasing.again()) == 0
     assert communes_of.collectivite_of_domain("beaune.test") == nuits.id
     assert targets("mairie@beaune.test", nuits) == [hall.address]
     assert targets("contact@beaune.test", nuits) == [hall.address]
@@ -354,7 +355,7 @@ def test_a_database_from_before_keeps_the_mail_of_the_one_that_continues(  # noq
     assert domains_of.private_key(settings.BEFFROI, active) == private
     assert not Mailbox.objects.filter(collectivite_id=beaune.id).exists()
     assert not Alias.objects.filter(collectivite_id=beaune.id).exists()
-    applying.apply_due()
+    whole(applying.apply_due())
     again = Leaving.objects.get(collectivite_id=beaune.id)
     assert again.state == "left" and again.applied_at is not None
     with pytest.raises(Conflict):
@@ -380,7 +381,7 @@ def test_a_database_from_before_two_mergers_leads_to_the_last_one(  # noqa: PLR0
         leave(begun(one, into, administrator))
         assert carry_out(granted(one, *two)).state == "done"
     transaction.savepoint_rollback(backup)
-    assert erasing.again() == 2
+    assert whole(erasing.again()) == 2
     for domain in ("beaune.test", "nuits.test"):
         assert communes_of.collectivite_of_domain(domain) == third.id
         assert targets(f"mairie@{domain}", third) == [last.address]

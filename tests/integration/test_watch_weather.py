@@ -13,6 +13,7 @@ from beffroi.core.communes.models import Collectivite
 from beffroi.core.decisions.models import Decision
 from beffroi.core.events.models import InboxFact
 from beffroi.core.events.registry import Event
+from beffroi.core.events.running import whole
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.mail import queries as mail
@@ -68,7 +69,7 @@ def test_what_a_box_tells_is_what_a_day_counts_each_for_itself(beaune: Commune, 
     ]
     for number, fact in enumerate(facts):
         told(beaune, fact, number)
-    assert weather.record_figures(days=2) == 1
+    assert whole(weather.record_figures(days=2)) == 1
     assert own_day(beaune).figures == {
         "flows_in": 90,
         "flows_out": 10,
@@ -81,18 +82,38 @@ def test_what_a_box_tells_is_what_a_day_counts_each_for_itself(beaune: Commune, 
     }
     assert not queries.visible_days(nuits.agent, since=clock.now().date()).exists()
     assert boxes.refused_by_day(nuits.agent, since=clock.now().date()) == {}
-    assert weather.record_figures(days=2) == 0, "nothing is written twice"
+    assert whole(weather.record_figures(days=2)) == 0, "nothing is written twice"
 
 
 def test_a_fact_that_was_late_is_counted_on_its_own_day(beaune: Commune) -> None:
     enrolled(beaune)
     past = clock.epoch_s() - 30 * 86400
     told(beaune, FlowsBlocked("f1", EVIL, "in", 7, past, past, "tcp", 22), 1)
-    weather.record_figures(days=2)
+    whole(weather.record_figures(days=2))
     assert not WeatherDay.objects.exists()
-    weather.record_figures(days=40)
+    whole(weather.record_figures(days=40))
     (day,) = WeatherDay.objects.all()
     assert (day.day, day.figures["flows_in"]) == (clock.now().date() - timedelta(days=30), 7)
+
+
+def test_figures_are_written_collectivite_by_collectivite(
+    beaune: Commune, nuits: Commune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In between others of the worker have their turn: 40 days of all took it seconds."""
+    enrolled(beaune, nuits)
+    monkeypatch.setattr(weather, "_PIECE", 1)
+    now = clock.epoch_s()
+    for number, commune in enumerate((beaune, nuits)):
+        told(commune, FlowsBlocked(f"f{number}", EVIL, "in", 7, now, now, "tcp", 22), number)
+    written = [0]
+    killed = weather.record_figures(days=2)
+    for _ in killed:
+        written.append(WeatherDay.objects.count())
+        if written[-1]:
+            break
+    killed.close()
+    assert written[-1] == 1 and len(written) > 3, "mails of three days, then boîtiers"
+    assert whole(weather.record_figures(days=2)) == 1, "the other one"
 
 
 def test_one_mail_to_two_people_of_a_commune_is_one_and_a_withdrawn_copy_is_one_a_mailbox(

@@ -103,14 +103,15 @@ class Refused:
         return max(0, self.attempts - self.flows_in - self.flows_out)
 
 
-def refused_by_day(actor: Actor, *, since: date) -> dict[tuple[str, date], Refused]:
-    """By collectivité and day (UTC); two queries for any number of them."""
+def refused_by_day(actor: Actor, *, since: date, owner: str = "") -> dict[tuple[str, date], Refused]:
+    """By collectivité and day (UTC); two queries for any number of them. ``owner``: of this one alone, in its index."""
     found: dict[tuple[str, date], Refused] = defaultdict(Refused)
     fields = {"in": "flows_in", "out": "flows_out", "name": "names"}
-    counted = visible_flows(actor).filter(day__gte=since).order_by()
+    of = {"collectivite_id": owner} if owner else {}
+    counted = visible_flows(actor).filter(day__gte=since, **of).order_by()
     for row in counted.values("collectivite_id", "day", "direction").annotate(n=Sum("count")):
         setattr(found[row["collectivite_id"], row["day"]], fields[row["direction"]], int(row["n"]))
-    sums = actor.visible(RefusedDay.objects.filter(day__gte=since))
+    sums = actor.visible(RefusedDay.objects.filter(day__gte=since, **of))
     for one in sums:
         day = found[one.collectivite_id, one.day]
         day.packets += one.packets

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from typing import Any
 
 from django.conf import settings
@@ -180,8 +180,8 @@ def record_download(event: Event) -> None:
 
 
 @periodic("drive.erasures", every_s=600.0)
-def finish_erasures() -> None:
-    erasures.finish()
+def finish_erasures() -> Generator[None, None, int]:
+    return erasures.finish()
 
 
 @consumer(name="drive.keys", kinds=("drive:key_added", "drive:key_destroyed"))

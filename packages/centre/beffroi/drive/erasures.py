@@ -10,6 +10,7 @@ Process: console asks, grants, calls back; worker carries out, and finishes what
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Generator
 from datetime import datetime, timedelta
 from typing import LiteralString
 
@@ -134,8 +135,8 @@ def granted(collectivite_id: str) -> Approval | None:
     ).first()
 
 
-def carry_out(approval_id: str) -> bool:
-    """What two administrators agreed on; False where it is called back, or its time has not come.
+def carry_out(approval_id: str) -> Generator[None, None, bool]:
+    """What two administrators agreed on, in pieces; False where it is called back, or its time has not come.
 
     Errors: those of ``removal``; then it is tried again.
     """
@@ -148,7 +149,7 @@ def carry_out(approval_id: str) -> bool:
         certificate = removal.destroy_keys(
             settings.BEFFROI, found.subject_id, by=f"{found.requested_by} {found.decided_by}"
         )
-    removal.remove_rest(settings.BEFFROI, found.subject_id)
+    yield from removal.remove_rest(settings.BEFFROI, found.subject_id)
     _done(found.subject_id, found.id, certificate)
     return True
 
@@ -165,17 +166,17 @@ def _done(collectivite_id: str, approval_id: str, certificate: Certificate) -> N
         _record(SYSTEM, _DONE, collectivite_id, approval_id=approval_id, keys=destroyed)
 
 
-def erase_with_all(collectivite_id: str, *, approval_id: str, by: str) -> Certificate:
-    """As a part of the erasure of the whole collectivité, which has its own request; done again after a cut.
+def erase_with_all(collectivite_id: str, *, approval_id: str, by: str) -> Generator[None, None, Certificate]:
+    """As a part of the erasure of the whole collectivité, which has its own request, in pieces; done again after a cut.
     ``by``: who asked and who agreed. Errors: those of ``removal``."""
     certificate = removal.destroy_keys(settings.BEFFROI, collectivite_id, by=by)
-    removal.remove_rest(settings.BEFFROI, collectivite_id)
+    yield from removal.remove_rest(settings.BEFFROI, collectivite_id)
     _done(collectivite_id, approval_id, certificate)
     return certificate
 
 
-def finish() -> int:
-    """Carry out those whose time has come, go on with those that were cut; return how many.
+def finish() -> Generator[None, None, int]:
+    """Carry out those whose time has come, go on with those that were cut, in pieces; return how many.
 
     Errors: of the last that failed.
     """
@@ -188,7 +189,7 @@ def finish() -> int:
     done, failed = 0, None
     for one in left:
         try:
-            done += carry_out(one.id)
+            done += yield from carry_out(one.id)
         except (BeffroiError, OSError, sqlite3.Error) as error:  # it keeps no other from its turn
             failed = error
     if failed is not None:

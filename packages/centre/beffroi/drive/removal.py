@@ -3,14 +3,16 @@
 Rule:    ``Keys.erase`` writes the certificate and destroys the keys; from then on every way in answers KeysErased
          (410). Then go backups, metadata, objects, calendars, reports. Called again, it goes on where it was cut.
 Process: worker, a day after two administrators agreed (``erasures``).
-Fails:   OSError, StoreUnavailable, Unavailable: the certificate stands, the rest is done by the next call.
+Fails:   OSError, StoreUnavailable, Unavailable, OthersTurn: the certificate stands, the rest is done by the next call.
 Source:  docs/internals/drive.md, "Erasure of a collectivité": also what remains.
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Generator
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 
 from beffroi.drive import projections, upkeep
@@ -23,6 +25,9 @@ from beffroi.lib import durable, json_file
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Unavailable
 
+PORTION = 50
+"""Objects that go before others have their turn."""
+_END = object()
 _KEPT = frozenset({"erased.json", "keys.lock", "collect.lock", "backup.lock"})
 
 
@@ -34,17 +39,24 @@ def destroy_keys(config: Config, collectivite_id: str, *, by: str) -> Certificat
     return keys.Keys(config, collectivite_id).erase(by)
 
 
-def remove_rest(config: Config, collectivite_id: str) -> int:
-    """What the keys opened, once they are gone; return how many objects went."""
+def remove_rest(config: Config, collectivite_id: str) -> Generator[None, None, int]:
+    """What the keys opened, once they are gone, in pieces; return how many objects went."""
     folder = _folder(config, collectivite_id)
     assert keys.is_erased(folder), "keys first"
-    with backing_up(config, collectivite_id):  # one that is under way ends first; the next one finds no key
-        open_place(config).erase(collectivite_id)
-    with collecting(config, collectivite_id):
-        objects, gone = open_objects(config), 0
-        for stored in objects.list(collectivite_id):  # first what makes room
-            objects.delete(stored.name)
-            gone += 1
+    pieces, is_left = open_place(config).erase(collectivite_id), True
+    while is_left:
+        with backing_up(config, collectivite_id, waits=False):  # the next one finds no key
+            is_left = next(pieces, _END) is not _END
+        yield
+    objects, gone, is_left = open_objects(config), 0, True
+    while is_left:  # first what makes room
+        with collecting(config, collectivite_id, waits=False):
+            page = list(islice(objects.list(collectivite_id), PORTION))
+            for stored in page:
+                objects.delete(stored.name)
+        gone, is_left = gone + len(page), bool(page)
+        yield
+    with collecting(config, collectivite_id, waits=False):
         projections.remove_collectivite(config, collectivite_id=collectivite_id)
         _drop_schema(config, collectivite_id)
         for one in folder.iterdir():

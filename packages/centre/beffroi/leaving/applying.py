@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
+from collections.abc import Generator
 from datetime import datetime, timedelta
 
 from django.db import DatabaseError, transaction
@@ -48,29 +49,32 @@ from beffroi.mail.people.models import Departure
 log = logging.getLogger("beffroi.leaving")
 
 
-def apply_due() -> int:
-    """Of those whose day has come, and of those that were cut; return how many are done now."""
+def apply_due() -> Generator[None, None, int]:
+    """Of those whose day has come, and of those that were cut, in pieces; return how many are done now."""
     planned = Leaving.objects.filter(state=Leaving.State.PLANNED, leaves_on__lte=queries.today())
     cut = Leaving.objects.filter(state=Leaving.State.LEFT, applied_at=None)
     done = 0
     for leaving in [*planned, *cut]:
         try:
-            apply(leaving)
+            yield from apply(leaving)
             done += 1
         except (BeffroiError, DatabaseError, OSError, sqlite3.Error):  # one keeps no other from its turn
             log.exception("departure %s: tried again", leaving.id)
     return done
 
 
-def apply(leaving: Leaving) -> None:
-    """Errors: StillEnding, those of the drive (StoreFull, Unavailable, OSError); then it is gone on with."""
+def apply(leaving: Leaving) -> Generator[None]:
+    """In pieces. Errors: StillEnding, those of the drive (StoreFull, Unavailable, OSError); then it is gone on with."""
     if not _mark(leaving):
         return
     owner = Collectivite.objects.get(pk=leaving.collectivite_id)
-    for person in Person.objects.filter(pk__in=_people(owner.id)):
+    for person in list(Person.objects.filter(pk__in=_people(owner.id))):
         departures.depart(actor=SYSTEM, collectivite=owner, person=person, successors={})
+        yield
     _close_mailboxes(leaving)
+    yield
     _end_aliases(leaving)
+    yield
     for box in Box.objects.filter(collectivite_id=owner.id).exclude(state=Box.State.REVOKED):
         boxes.revoke(actor=SYSTEM, box=box)
     for row in IndicatorList.objects.filter(scope=owner.id):

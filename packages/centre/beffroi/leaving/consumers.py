@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 from beffroi.core.events import Event, consumer, periodic
 from beffroi.leaving import applying, erasing, erasures
 
 
 @periodic("leaving.days", every_s=60.0)
-def apply_due() -> None:
-    applying.apply_due()
+def apply_due() -> Generator[None, None, int]:
+    return applying.apply_due()
 
 
 @periodic("leaving.erasures", every_s=5.0)
-def erase_due() -> None:
-    erasing.work()
+def erase_due() -> Generator[None]:
+    return erasing.work()
 
 
 @periodic("leaving.erased_again", every_s=3600.0)
-def erase_again() -> None:
-    erasing.again()
+def erase_again() -> Generator[None, None, int]:
+    return erasing.again()
 
 
 @consumer(name="leaving.erasure_expired", kinds=("approval:expired",))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
+from collections.abc import Generator
 from datetime import timedelta
 from typing import Any
 
@@ -28,6 +29,7 @@ from beffroi.core.identity import erasure as names
 from beffroi.core.identity.models import Membership
 from beffroi.drive import departures as drive_metadata
 from beffroi.drive import erasures as drive
+from beffroi.drive.backup.turns import OthersTurn
 from beffroi.drive.store import room
 from beffroi.leaving import applying, continuing, queries, rows
 from beffroi.leaving.erasures import record
@@ -49,30 +51,31 @@ from beffroi.mail.models import CommuneKey, Mailbox
 from beffroi.mail.noted import change
 
 AGAIN_S = 60
-PORTIONS = 20
-"""Of rows, in one turn: other timers have theirs."""
+type _Steps = Generator[None, None, bool]
+"""The parts of one stage; whether the next one may begin."""
 log = logging.getLogger("beffroi.leaving")
 _State, _Stage = CommuneErasure.State, CommuneErasure.Stage
 
 
-def work() -> None:
-    """All that are due; one that fails keeps no other from its turn."""
-    for erasure in queries.due_erasures(clock.paced_now()):
+def work() -> Generator[None]:
+    """All that are due, in pieces; one that fails keeps no other from its turn."""
+    for erasure in list(queries.due_erasures(clock.paced_now())):
         try:
-            run(erasure)
+            yield from run(erasure)
         except (BeffroiError, DatabaseError, OSError, sqlite3.Error):
             log.exception("erasure %s: tried again", erasure.id)
             _wait(erasure, "fault", AGAIN_S)
 
 
-def run(erasure: CommuneErasure) -> None:
-    """Go on with it, as far as it gets now. Errors: of what is destroyed; then it is tried again."""
+def run(erasure: CommuneErasure) -> Generator[None]:
+    """Go on with it, as far as it gets now, in pieces. Errors: of what is destroyed; then it is tried again."""
     if erasure.state == _State.GRANTED and not _begin(erasure):
         return
     while CommuneErasure.objects.filter(pk=erasure.pk, state=_State.ERASING).exists():
         erasure.refresh_from_db()
-        if not _STAGES[_Stage(erasure.stage)](erasure):
+        if not (yield from _STAGES[_Stage(erasure.stage)](erasure)):
             return
+        yield
 
 
 def removed(erasure: CommuneErasure) -> dict[str, Any]:
@@ -120,12 +123,14 @@ def _begin(erasure: CommuneErasure) -> bool:
     return True
 
 
-def _erase_mailboxes(erasure: CommuneErasure) -> bool:
+def _erase_mailboxes(erasure: CommuneErasure) -> _Steps:
     owner = erasure.collectivite_id
-    for mailbox in Mailbox.objects.filter(collectivite_id=owner, closed_at=None):
+    for mailbox in list(Mailbox.objects.filter(collectivite_id=owner, closed_at=None)):
         mail.close_mailbox(actor=SYSTEM, mailbox=mailbox)
-    for one in Export.objects.filter(collectivite_id=owner):
+        yield
+    for one in list(Export.objects.filter(collectivite_id=owner)):
         exports.end_with_all(one)
+        yield
     left = mailboxes.granted_with_all(
         owner,
         approval_id=erasure.approval_id,
@@ -153,7 +158,7 @@ def _erase_mailboxes(erasure: CommuneErasure) -> bool:
     return _next(erasure, _Stage.DRIVE, {"mailboxes": found}, mailboxes=len(found))
 
 
-def _erase_drive(erasure: CommuneErasure) -> bool:
+def _erase_drive(erasure: CommuneErasure) -> _Steps:
     """Counted before the keys go; after a cut what was counted stays."""
     owner, config = erasure.collectivite_id, settings.BEFFROI
     if "drive" not in removed(erasure):
@@ -164,24 +169,24 @@ def _erase_drive(erasure: CommuneErasure) -> bool:
                     whole = room.use(reading, room.WHOLE)
                 counted = {"entries": whole.weight.entries, "size_bytes": whole.used_bytes}
         _note(erasure, {"drive": counted})
-    certificate = drive.erase_with_all(
-        owner, approval_id=erasure.approval_id, by=f"{erasure.asked_by} {erasure.granted_by}"
-    )
+    by = f"{erasure.asked_by} {erasure.granted_by}"
+    try:
+        certificate = yield from drive.erase_with_all(owner, approval_id=erasure.approval_id, by=by)
+    except OthersTurn:
+        return _wait(erasure, "backup", AGAIN_S)
     fingerprints = [one.fingerprint for one in certificate.keys]
     counted = removed(erasure)["drive"] | {"keys": fingerprints, "at": certificate.erased_at}
     return _next(erasure, _Stage.ROWS, {"drive": counted}, entries=counted["entries"])
 
 
-def _erase_rows(erasure: CommuneErasure) -> bool:
+def _erase_rows(erasure: CommuneErasure) -> _Steps:
     owner = erasure.collectivite_id
     try:
         for name in rows.domains(owner):  # the provider's key for its zone
             registrar_asking.forget(settings.BEFFROI, name)
     except registrar_asking.RegistrarRefused:
         return _wait(erasure, "registrar", AGAIN_S)
-    for _ in range(PORTIONS):
-        if (found := rows.portion(owner)) is None:
-            break
+    while (found := rows.portion(owner)) is not None:
         model, page = found
         if model in (Mailbox, DkimKey):  # no backup keeps their keys because their rows are not there
             for one in page:
@@ -192,14 +197,13 @@ def _erase_rows(erasure: CommuneErasure) -> bool:
             for table, number in rows.erase(owner, model, page).items():
                 counts[table] = counts.get(table, 0) + number
             _note(locked, {"rows": counts})
-    else:
-        return _wait(erasure, "", 0)
+        yield
     CollectiviteCode.objects.filter(collectivite_id=owner, until=None).update(until=clock.now().date())
     erasure.refresh_from_db()
     return _next(erasure, _Stage.PERSONS, {}, rows=sum(removed(erasure).get("rows", {}).values()))
 
 
-def _erase_persons(erasure: CommuneErasure) -> bool:
+def _erase_persons(erasure: CommuneErasure) -> _Steps:
     """Names of who was only there; whom an incident elsewhere concerns keeps theirs for its own term."""
     people = list(rows.only_there(erasure.collectivite_id))
     held = rows.held([one.id for one in people])
@@ -209,12 +213,13 @@ def _erase_persons(erasure: CommuneErasure) -> bool:
                 locked = CommuneErasure.objects.select_for_update().get(pk=erasure.pk)
                 count = removed(locked).get("persons", 0) + names.erase(person, actor=SYSTEM)
                 _note(locked, {"persons": count})
+            yield
     erasure.refresh_from_db()
     found = {"persons": removed(erasure).get("persons", 0), "persons_held": len(held)}
     return _next(erasure, _Stage.KEYS, found, **found)
 
 
-def _destroy_keys(erasure: CommuneErasure) -> bool:
+def _destroy_keys(erasure: CommuneErasure) -> _Steps:
     """Last: what was left out by mistake is unreadable from now on, and so is every copy of it."""
     owner = erasure.collectivite_id
     continuing.remember(queries.access_leaving(SYSTEM, owner))
@@ -225,6 +230,7 @@ def _destroy_keys(erasure: CommuneErasure) -> bool:
         keys.destroy(owner)
         _note(locked, {"key": removed(locked).get("key") or fingerprint})
     keep_rows()
+    yield
     try:  # the last run left the wrapped key beside its snapshots
         asking.ask(settings.BEFFROI, "forget_keys")
     except (BackupUnavailable, BackupRefused):
@@ -245,9 +251,9 @@ _STAGES = {
 }
 
 
-def again() -> int:
-    """Of those who were erased and are back with a database from before: the key first, then accesses and rows. Return
-    how many."""
+def again() -> Generator[None, None, int]:
+    """Of those who were erased and are back with a database from before: the key first, then accesses and rows, in
+    pieces. Return how many."""
     ids = [one.name for one in (settings.BEFFROI.state / names.ERASED).glob("col_*")]
     back = [one for one in Collectivite.objects.filter(pk__in=ids) if _is_back(one.pk)]
     for owner in back:
@@ -267,6 +273,7 @@ def again() -> int:
             projections.remove_mailbox(settings.BEFFROI, mailbox_id=box.id, address=box.address)
         while (found := rows.portion(owner.pk)) is not None:
             rows.erase(owner.pk, *found)
+            yield
     return len(back)
 
 

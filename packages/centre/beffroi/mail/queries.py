@@ -8,7 +8,7 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from beffroi_protocol.indicators import Indicator, Kind
@@ -229,13 +229,19 @@ class Stopped:
 _VERDICTS = {"refused": '"action":"reject"', "set_aside": '"action":"quarantine"'}
 
 
-def stopped_by_day(actor: Actor, *, since: date) -> dict[tuple[str, date], Stopped]:
-    """By collectivité and day (UTC). Three queries for any number of them."""
+def stopped_by_day(
+    actor: Actor, *, since: date, until: date | None = None
+) -> dict[tuple[str, date], Stopped]:
+    """By collectivité and day (UTC), the last of them ``until``. Three queries for any number of them."""
     found: dict[tuple[str, date], Stopped] = defaultdict(Stopped)
     start = datetime.combine(since, time(), UTC)
+    end = datetime.max.replace(tzinfo=UTC)
+    if until is not None:
+        end = datetime.combine(until + timedelta(days=1), time(), UTC)
     owners = Mailbox.objects.filter(address=OuterRef("address")).values("collectivite_id")
     for field, part in _VERDICTS.items():
-        judged = MailMessage.objects.filter(received_at__gte=start, verdict__contains=part)
+        came_then = MailMessage.objects.filter(received_at__gte=start, received_at__lt=end)
+        judged = came_then.filter(verdict__contains=part)
         rows = MailRecipient.objects.filter(message_id__in=judged.values("id"))
         came = MailMessage.objects.filter(pk=OuterRef("message_id")).values("received_at")
         counted = rows.annotate(
@@ -244,7 +250,9 @@ def stopped_by_day(actor: Actor, *, since: date) -> dict[tuple[str, date], Stopp
         counted = actor.visible(counted, "owner").order_by()
         for row in counted.values("owner", "day").annotate(n=Count("message_id", distinct=True)):
             setattr(found[row["owner"], row["day"]], field, row["n"])
-    moved = RemediationItem.objects.filter(state=RemediationItem.State.MOVED, changed_at__gte=start)
+    moved = RemediationItem.objects.filter(
+        state=RemediationItem.State.MOVED, changed_at__gte=start, changed_at__lt=end
+    )
     moved = moved.filter(job__direction=RemediationJob.Direction.WITHDRAW)
     copies = actor.visible(moved).annotate(day=TruncDate("changed_at", tzinfo=UTC))
     for one in copies.values("collectivite_id", "day").annotate(n=Count("id")).order_by():

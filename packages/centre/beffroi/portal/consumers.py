@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 from django.utils import translation
 
 from beffroi.core.events import Event, consumer, periodic
@@ -32,13 +34,13 @@ periodic("weather.levels", every_s=300.0)(weather.record_levels)
 
 
 @periodic("weather.figures", every_s=600.0)
-def record_recent_figures() -> None:
-    weather.record_figures(days=RECENT_DAYS)
+def record_recent_figures() -> Generator[None, None, int]:
+    return weather.record_figures(days=RECENT_DAYS)
 
 
 @periodic("weather.late", every_s=86400.0)
-def record_late_figures() -> None:
-    weather.record_figures(days=LATE_DAYS)
+def record_late_figures() -> Generator[None, None, int]:
+    return weather.record_figures(days=LATE_DAYS)
 
 
 periodic("held.digest", every_s=30.0)(held_digest.ask_due)

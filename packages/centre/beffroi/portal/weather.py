@@ -9,8 +9,9 @@ Source:  docs/internals/weather.md, docs/internals/counting.md.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from datetime import date, timedelta
+from itertools import batched
 
 from beffroi.boxes import queries as boxes
 from beffroi.core.communes import queries as communes
@@ -27,6 +28,9 @@ from beffroi.watch.weather.models import WeatherDay
 from beffroi.watch.weather.rules import Inputs, Territory, Weather
 
 SYSTEM = Actor.system("weather")
+type _Figures = dict[tuple[str, date], dict[str, int]]
+_PIECE = 20
+"""Collectivités whose days are counted and written at once."""
 
 
 def inputs(actor: Actor) -> dict[str, Inputs]:
@@ -110,27 +114,53 @@ def days(actor: Actor, since: date, until: date) -> list[WeatherDay]:
     )
 
 
-def record_figures(*, days: int) -> int:
-    """Keep what the last ``days`` days counted; news that came late is added to its own day."""
+def record_figures(*, days: int) -> Generator[None, None, int]:
+    """Keep what the last ``days`` days counted; news that came late is added to its own day. In pieces: mails of one
+    day, then boîtiers of some collectivités. Return how many days of one collectivité changed."""
     since = clock.now().date() - timedelta(days=days)
-    return actions.record_figures(figures(SYSTEM, since=since), since=since)
+    stopped: dict[str, dict[date, mail.Stopped]] = defaultdict(dict)
+    for number in range(days + 1):
+        day = since + timedelta(days=number)
+        for (owner, _), one in mail.stopped_by_day(SYSTEM, since=day, until=day).items():
+            stopped[owner][day] = one
+        yield
+    changed = 0
+    owners = list(communes.visible_collectivites(SYSTEM).values_list("id", flat=True))
+    for some in batched(owners, _PIECE, strict=False):
+        found: _Figures = defaultdict(lambda: dict.fromkeys(rules.FIGURES, 0))
+        for owner in some:
+            for key, refused in boxes.refused_by_day(SYSTEM, since=since, owner=owner).items():
+                found[key] |= _of_boxes(refused)
+            for day, mails in stopped[owner].items():
+                found[owner, day] |= _of_mails(mails)
+        changed += actions.record_figures(found, owners=some, since=since)
+        yield
+    return changed
 
 
-def figures(actor: Actor, *, since: date) -> dict[tuple[str, date], dict[str, int]]:
+def figures(actor: Actor, *, since: date) -> _Figures:
     """What each day counted since then, by collectivité and day (UTC), as ``rules.FIGURES``."""
-    found: dict[tuple[str, date], dict[str, int]] = defaultdict(lambda: dict.fromkeys(rules.FIGURES, 0))
+    found: _Figures = defaultdict(lambda: dict.fromkeys(rules.FIGURES, 0))
     for key, refused in boxes.refused_by_day(actor, since=since).items():
-        found[key] |= {
-            "flows_in": refused.flows_in,
-            "flows_out": refused.flows_out,
-            "names": refused.names,
-            "packets": refused.packets,
-            "unnamed": refused.unnamed,
-        }
+        found[key] |= _of_boxes(refused)
     for key, stopped in mail.stopped_by_day(actor, since=since).items():
-        found[key] |= {
-            "mails_refused": stopped.refused,
-            "mails_set_aside": stopped.set_aside,
-            "mails_withdrawn": stopped.withdrawn,
-        }
+        found[key] |= _of_mails(stopped)
     return found
+
+
+def _of_boxes(refused: boxes.Refused) -> dict[str, int]:
+    return {
+        "flows_in": refused.flows_in,
+        "flows_out": refused.flows_out,
+        "names": refused.names,
+        "packets": refused.packets,
+        "unnamed": refused.unnamed,
+    }
+
+
+def _of_mails(stopped: mail.Stopped) -> dict[str, int]:
+    return {
+        "mails_refused": stopped.refused,
+        "mails_set_aside": stopped.set_aside,
+        "mails_withdrawn": stopped.withdrawn,
+    }

@@ -110,7 +110,8 @@ def periodic[F: Callable[[], object]](
     name: str, every_s: float, group: str = "main", *, lane: str = ""
 ) -> Callable[[F], F]:
     """Register ``f()`` to run about every ``every_s`` seconds in the process of ``group``, and once at its start.
-    ``lane``: as of ``consumer``."""
+    ``lane``: as of ``consumer``. One that may be long is a generator: at each ``yield``, outside of any transaction and
+    with no lock held, others of its lane may have their turn; where it stands then, a kill may come instead."""
 
     def register(function: F) -> F:
         _claim(name, _timers.get(name), function)

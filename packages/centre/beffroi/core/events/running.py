@@ -14,7 +14,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -34,7 +34,8 @@ PARK_AFTER = 8
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 60.0
 TURN_S = 0.1
-"""So long, and to the end of the event in hand, a consumer works before the others of its lane have their turn."""
+"""So long, and to the end of the event or piece in hand, a consumer or timer works before the others of its lane have
+their turn."""
 TOGETHER_S = 0.2
 log = logging.getLogger("beffroi.events")
 
@@ -58,8 +59,18 @@ def run_pending(group: str) -> int:
 def run_periodic(group: str) -> None:
     """Run every timer of the group once. For tests and one-off commands."""
     for timer in list(timers().values()):
-        if timer.group == group:
-            timer.function()
+        if timer.group == group and isinstance(steps := timer.function(), Generator):
+            whole(steps)
+
+
+def whole[T](steps: Generator[object, None, T]) -> T:
+    """What a long function returns at its end. For tests and one-off commands."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            returned: T = end.value
+            return returned
 
 
 def run_forever(group: str, config: Config, *, stop: threading.Event | None = None) -> None:
@@ -89,6 +100,7 @@ def run_forever(group: str, config: Config, *, stop: threading.Event | None = No
 def _run_lane(group: str, lane: str, config: Config, stopping: threading.Event) -> None:
     own = [one for one in _of(group) if one.lane == lane]
     due = {timer.name: 0.0 for timer in timers().values() if (timer.group, timer.lane) == (group, lane)}
+    begun: dict[str, Generator[object]] = {}
     waiting = {one.name: 0.0 for one in own}  # consumers that may have something, and from when on
     seen = -1
     called = f"{group}-{lane}" if lane else group
@@ -105,7 +117,7 @@ def _run_lane(group: str, lane: str, config: Config, stopping: threading.Event) 
                     del waiting[name]
                 else:
                     waiting[name] = time.monotonic() + pause_s
-            _run_due(due)
+            _run_due(due, begun)
             if not stopping.is_set():
                 moments = (*due.values(), *waiting.values())
                 waker.wait(min([POLL_S, *(moment - time.monotonic() for moment in moments)]))
@@ -147,19 +159,26 @@ def _of(group: str) -> list[Consumer]:
     return [one for one in consumers().values() if one.group == group]
 
 
-def _run_due(due: dict[str, float]) -> None:
-    """What is due soon runs with what is due: else each timer, a little later each time, wakes the process alone."""
+def _run_due(due: dict[str, float], begun: dict[str, Generator[object]]) -> None:
+    """What is due soon runs with what is due: else each timer, a little later each time, wakes the process alone.
+    ``begun``: what gave its turn back before its end; it is due at once."""
     soon = time.monotonic() + TOGETHER_S
     ran = [name for name, moment in due.items() if moment <= soon]
     for name in ran:
-        _run_timer(timers()[name])
+        _run_timer(timers()[name], begun)
     now = time.monotonic()
-    due.update({name: now + timers()[name].every_s for name in ran})
+    due.update({name: now if name in begun else now + timers()[name].every_s for name in ran})
 
 
-def _run_timer(timer: Periodic) -> None:
+def _run_timer(timer: Periodic, begun: dict[str, Generator[object]]) -> None:
+    end = time.monotonic() + TURN_S
     try:
-        timer.function()
+        steps = begun.pop(timer.name, None) or timer.function()
+        if isinstance(steps, Generator):
+            for _ in steps:
+                if time.monotonic() > end:
+                    begun[timer.name] = steps
+                    break
     except Exception as error:  # noqa: BLE001 - outermost loop of the process
         log.error("timer %s: %s", timer.name, type(error).__name__)
         _heal(error)

@@ -63,8 +63,8 @@ class Place(Protocol):
     def owners(self) -> list[str]:
         """Whose backups lie here."""
 
-    def erase(self, collectivite_id: str) -> None:
-        """Everything of a collectivité. Called again, it goes on where it was cut."""
+    def erase(self, collectivite_id: str) -> Iterator[None]:
+        """Everything of a collectivité, in pieces. Called again, it goes on where it was cut."""
 
     def has(self, collectivite_id: str) -> bool: ...
 
@@ -180,12 +180,16 @@ class LocalBackups:
     def owners(self) -> list[str]:
         return [one for one in self.names("") if is_id(one, "col")]
 
-    def erase(self, collectivite_id: str) -> None:
+    def erase(self, collectivite_id: str) -> Iterator[None]:
         with failures():
             for folder in self._folders(collectivite_id):
                 if folder.is_symlink():
                     folder.unlink()
                 elif folder.exists():
+                    for one in list(folder.iterdir()):
+                        if one.is_dir() and not one.is_symlink():
+                            shutil.rmtree(one)
+                            yield
                     shutil.rmtree(folder)
 
     def has(self, collectivite_id: str) -> bool:
@@ -253,11 +257,12 @@ class S3Backups:
         found = s3_listing.folders(self._place, self._place.folder)
         return sorted(one for one in found if is_id(one, "col"))
 
-    def erase(self, collectivite_id: str) -> None:
+    def erase(self, collectivite_id: str) -> Iterator[None]:
         for folder in self._folders(collectivite_id):
             for path in list(self._paths(folder)):
                 with suppress(ObjectMissing), failures(path):
                     obstore.delete(self._store, path)
+                yield
 
     def has(self, collectivite_id: str) -> bool:
         return any(next(self._paths(folder), None) is not None for folder in self._folders(collectivite_id))

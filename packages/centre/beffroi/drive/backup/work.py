@@ -177,7 +177,8 @@ class Backups(Worker):
                 break
             try:
                 if keys.is_erased(self._config.state / "drive" / collectivite_id):
-                    self.place.erase(collectivite_id)
+                    for _ in self.place.erase(collectivite_id):
+                        pass
                 elif collectivite_id in ids:
                     made = self.back_up(collectivite_id)
                     damaged, rotten = damaged + made.copied.damaged, rotten + made.copied.rotten

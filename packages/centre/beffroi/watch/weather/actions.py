@@ -6,7 +6,7 @@ Input:   levels and figures that the portal's job composed from all services.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date
 from itertools import batched
 
@@ -32,9 +32,13 @@ def record_weather(found: Mapping[str, Weather], *, day: date) -> None:
     _write(new, changed, ["level", "reasons"])
 
 
-def record_figures(found: Mapping[tuple[str, date], Mapping[str, int]], *, since: date) -> int:
-    """Write the figures of these days where they changed; return how many did. Late news reaches its own day."""
-    known = {(row.collectivite_id, row.day): row for row in WeatherDay.objects.filter(day__gte=since)}
+def record_figures(
+    found: Mapping[tuple[str, date], Mapping[str, int]], *, owners: Collection[str], since: date
+) -> int:
+    """Write the figures of these days of these collectivités where they changed; return how many did. Late news reaches
+    its own day."""
+    rows = WeatherDay.objects.filter(collectivite_id__in=owners, day__gte=since)
+    known = {(row.collectivite_id, row.day): row for row in rows}
     new, changed = [], []
     for (owner, day), figures in found.items():
         row = known.get((owner, day))
