@@ -76,19 +76,17 @@ class Wall:
 
     def signs_in(self, login: str, *, collectivite_id: str, role: str = "agent") -> Account:
         account = Account(ids.new_id("per"), collectivite_id, login, secrets.token_hex(16))
-        projections.put(
-            self.config,
-            projections.Row(
-                sha256=hashlib.sha256(account.password.encode()).hexdigest(),
-                app_password_id=ids.new_id("apw"),
-                person_id=account.person_id,
-                membership_id=ids.new_id("mem"),
-                collectivite_id=collectivite_id,
-                role=role,
-                login=login,
-                display_name=login.partition("@")[0],
-            ),
+        row = projections.Row(
+            sha256=hashlib.sha256(account.password.encode()).hexdigest(),
+            app_password_id=ids.new_id("apw"),
+            person_id=account.person_id,
+            membership_id=ids.new_id("mem"),
+            collectivite_id=collectivite_id,
+            role=role,
+            login=login,
+            display_name=login.partition("@")[0],
         )
+        projections.put(self.config, [row.app_password_id], lambda ids: [row])
         return account
 
     def ask(

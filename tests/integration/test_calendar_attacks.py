@@ -46,19 +46,17 @@ class Person:
 
     def __post_init__(self) -> None:
         self.id, self.login, self.password = ids.new_id("per"), secrets.token_hex(4), secrets.token_hex(16)
-        projections.put(
-            self.config,
-            projections.Row(
-                sha256=hashlib.sha256(self.password.encode()).hexdigest(),
-                app_password_id=ids.new_id("apw"),
-                person_id=self.id,
-                membership_id=ids.new_id("mem"),
-                collectivite_id=self.collectivite_id,
-                role=self.role,
-                login=self.login,
-                display_name=self.login,
-            ),
+        row = projections.Row(
+            sha256=hashlib.sha256(self.password.encode()).hexdigest(),
+            app_password_id=ids.new_id("apw"),
+            person_id=self.id,
+            membership_id=ids.new_id("mem"),
+            collectivite_id=self.collectivite_id,
+            role=self.role,
+            login=self.login,
+            display_name=self.login,
         )
+        projections.put(self.config, [row.app_password_id], lambda ids: [row])
         assert self.ask("PROPFIND", self.at(""), HTTP_DEPTH="0")[0] == 207  # the home is made
 
     def at(self, place: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -73,6 +73,27 @@ def collector(name: str = "tests.collect", **options: object) -> list[int]:
         taken.append(event.payload["number"])
 
     return taken
+
+
+@pytest.mark.usefixtures("committed")
+def test_what_waits_is_taken_together_and_one_by_one_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running_module, "FIRST_PAUSE_S", 0)
+    monkeypatch.setattr(running_module, "PARK_AFTER", 2)
+    taken: list[list[int]] = []
+
+    @consumer(name="tests.some", kinds=("test:told",), group=GROUP, atomic=False, together=True)
+    def some(events: Sequence[Event]) -> None:
+        taken.append([one.payload["number"] for one in events])
+        if 1 in taken[-1]:
+            raise ZeroDivisionError
+
+    for number in range(4):
+        tell(number)
+    for _ in range(4):
+        running_module._guarded(registry.consumers()["tests.some"], threading.Event())
+    assert taken == [[0, 1, 2, 3], [0], [1], [1], [2, 3]], "given up is what fails, and nothing beside it"
+    given_up = OutboxEvent.objects.filter(kind="test:told").order_by("id")[1]
+    assert [one.event_id for one in ParkedEvent.objects.all()] == [given_up.id]
 
 
 @pytest.mark.usefixtures("committed")
@@ -246,6 +267,16 @@ def test_what_leads_to_a_decision_waits_for_nothing_else() -> None:
     }
 
 
+def test_an_app_password_is_shut_out_whoever_else_leaves_meanwhile() -> None:
+    """Of somebody who leaves ten other consumers hear, of 20 ms each; 300 leave at once where a collectivité does."""
+    known: list[Consumer | Periodic] = [*registry.consumers().values(), *registry.timers().values()]
+    lane = {one.name for one in known if (one.group, one.lane) == ("main", registry.ACCESSES)}
+    assert lane == {"drive.alarm", "drive.app_passwords", "mail.app_passwords"}
+    for name in ("drive.app_passwords", "mail.app_passwords"):
+        one = registry.consumers()[name]
+        assert "identity:access_ended" not in one.kinds and one.together, "each is revoked by itself"
+
+
 def test_who_leaves_is_shut_out_while_timers_wait_for_answers() -> None:
     """Each ask of Dovecot takes up to 30 s, a mail to Postfix 60 s, a name server a second."""
     lanes = {
@@ -349,7 +380,7 @@ def test_a_long_timer_is_left_between_its_pieces_when_the_process_ends(config: C
 
 
 def test_a_long_timer_that_fails_between_its_pieces_begins_anew_when_it_is_due() -> None:
-    def long() -> Generator[None]:
+    def long() -> Generator[object]:
         yield
         raise Unavailable("The engine")
 

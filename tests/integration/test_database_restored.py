@@ -56,14 +56,10 @@ def test_the_engines_know_what_the_database_knows(engines: Config, beaune: Commu
     made = identity.issue_app_password(
         actor=beaune.agent, membership=beaune.agent_membership, protocol_set="imap", label="x"
     ).record
-    for one in (made.id, "apw_since"):
-        projections.put_app_password(
-            engines,
-            app_password_id=one,
-            addresses=[box.address],
-            sha256=one.ljust(64, "0"),
-            protocols=["imap"],
-        )
+    passwords_of = {
+        one: projections.Opens([box.address], one.ljust(64, "0"), ["imap"]) for one in (made.id, "apw_since")
+    }
+    projections.put_app_passwords(engines, passwords_of, lambda ids: passwords_of)
     before = OutboxEvent.objects.order_by("-id").first()
     consumers.project_all(event())
     mailboxes, passwords = projections.known(engines)

@@ -6,7 +6,9 @@ import json
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -168,6 +170,61 @@ def test_a_lost_file_comes_back_and_nobody_signs_in_meanwhile(beaune: Commune, c
     path.unlink()
     run_periodic("main")
     assert asked.check("agent@beaune.test", issued.secret) is not None
+
+
+def test_what_was_read_before_a_revocation_is_not_written_after_it(beaune: Commune, config: Config) -> None:
+    """Revocations have a thread of their own, beside that of the hourly look at all."""
+    issued = issue(beaune.agent_membership)
+    (row,) = projections.known(config)
+    with ThreadPoolExecutor(1) as other:
+
+        def read(ids: Collection[str]) -> list[projections.Row]:
+            revoked.append(other.submit(projections.put, config, ids, lambda ids: ()))
+            wait(revoked, timeout=0.5)
+            return [row]
+
+        revoked: list[Future[None]] = []
+        projections.put(config, [issued.record.id], read)
+        revoked[0].result()
+    assert projections.known(config) == set()
+
+
+def test_however_many_are_revoked_the_file_is_written_once(
+    beaune: Commune, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each writing waits for the disk some times: one by one, the last of 150 waited half a minute."""
+    issued = [issue(beaune.agent_membership, protocols) for protocols in ("dav", "dav", "dav", "imap")]
+    stays, opened, real = issue(beaune.colleague_membership), list[int](), projections._open
+
+    def counted(config: Config) -> AbstractContextManager[sqlite3.Connection]:
+        opened.append(1)
+        return real(config)
+
+    actions.end_access(actor=Actor.system("tests"), membership=beaune.agent_membership)
+    for name in [one for one in registry.consumers() if one != "drive.app_passwords"]:
+        del registry.consumers()[name]
+    monkeypatch.setattr(projections, "_open", counted)
+    assert run_pending("main") >= len(issued)
+    monkeypatch.undo()
+    assert opened == [1]
+    assert [one.app_password_id for one in projections.known(config)] == [stays.record.id]
+
+
+def test_the_hourly_look_undoes_no_revocation_that_came_meanwhile(
+    beaune: Commune, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issued, stays = issue(beaune.agent_membership), issue(beaune.colleague_membership)
+    projections.path(config).unlink()
+    known = projections.known
+
+    def meanwhile(config: Config) -> set[projections.Row]:
+        actor = Actor("person", beaune.agent_membership.person_id, beaune.id, "agent")
+        actions.revoke_app_password(actor=actor, app_password=issued.record)
+        return known(config)
+
+    monkeypatch.setattr(projections, "known", meanwhile)
+    run_periodic("main")
+    assert [one.app_password_id for one in known(config)] == [stays.record.id]
 
 
 def test_the_file_holds_no_secret_and_is_nobody_elses(beaune: Commune, config: Config) -> None:

@@ -57,7 +57,7 @@ def test_two_administrators_destroy_everything_and_nothing_opens_any_more(
     outside = config.state.parent / "outside"
     shutil.copytree(config.state, outside)
     row = projections.Row("ab" * 32, "apw_x", "per_x", "mem_x", beaune.id, "agent", "x@beaune.test", "X")
-    projections.put(config, row)
+    projections.put(config, [row.app_password_id], lambda ids: [row])
     own = Keys(config, beaune.id)
     fingerprints = {keys.fingerprint(key) for key in (own.naming(), own.current()[1])}
     approval_id = agreed(beaune.collectivite, administrator, other)

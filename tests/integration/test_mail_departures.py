@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from collections.abc import Collection
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from beffroi.lib import clock
 from beffroi.lib.config import load
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 from beffroi.mail import doveadm, projections
+from beffroi.mail.engines import layout
 from beffroi.mail.filters.models import Forward
 from beffroi.mail.key_pairs import KeyPair
 from beffroi.mail.people import delegations, leaving
@@ -50,13 +54,31 @@ def test_the_projections_say_what_would_still_open(tmp_path: Path) -> None:
         config, addresses=["b@x.test"], app_passwords=[]
     )
     projections.remove_mailbox(config, mailbox_id="mbx_1", address="a@x.test")
-    projections.put_app_password(
-        config, app_password_id="apw_1", addresses=["b@x.test"], sha256="0" * 64, protocols=["imap"]
-    )
+    opens = projections.Opens(["b@x.test"], "0" * 64, ["imap"])
+    assert projections.put_app_passwords(config, ["apw_1"], lambda ids: dict.fromkeys(ids, opens)) == []
     assert projections.opens(config, **asked)
-    projections.remove_app_password(config, app_password_id="apw_1")
+    assert projections.put_app_passwords(config, ["apw_1"], lambda ids: {}) == ["apw_1"]
     projections.put_mailbox_auth(config, mailbox_id="mbx_1", address="a@x.test", pair=KeyPair("k", "p"))
     assert projections.opens(config, **asked)
+
+
+def test_what_was_read_before_a_revocation_is_not_written_after_it(tmp_path: Path) -> None:
+    """Revocations have a thread of their own, beside that of mailboxes that open."""
+    config = load(tmp_path)
+    project(config)
+    with ThreadPoolExecutor(1) as other:
+
+        def read(ids: Collection[str]) -> dict[str, projections.Opens]:
+            revoked.append(other.submit(projections.put_app_passwords, config, ids, lambda ids: {}))
+            wait(revoked, timeout=0.5)
+            return dict.fromkeys(ids, projections.Opens(["a@x.test"], "0" * 64, ["imap", "smtp"]))
+
+        revoked: list[Future[list[str]]] = []
+        projections.put_app_passwords(config, ["apw_1"], read)
+        assert revoked[0].result() == ["apw_1"]
+    assert projections.known(config)[1] == []
+    with sqlite3.connect(layout.Paths(config.state).routes) as routes:
+        assert routes.execute("SELECT count(*) FROM login").fetchone() == (0,)
 
 
 @pytest.fixture

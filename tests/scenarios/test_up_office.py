@@ -93,7 +93,7 @@ def own_folder(centre: Centre, office: Office, who: Who) -> int:
         login=who.login,
         display_name=who.display_name,
     )
-    projections.put(Config(state=centre.state), row)
+    projections.put(Config(state=centre.state), [row.app_password_id], lambda ids: [row])
     token = b64encode(f"{who.login}:{password}".encode()).decode()
     wish = b'<d:propfind xmlns:d="DAV:" xmlns:o="http://owncloud.org/ns"><d:prop><o:fileid/></d:prop></d:propfind>'
     line = http.client.HTTPSConnection(

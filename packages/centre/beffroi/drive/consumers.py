@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from itertools import batched
 from typing import Any
 
 from django.conf import settings
@@ -10,7 +11,7 @@ from django.conf import settings
 from beffroi.core.audit import actions as audit
 from beffroi.core.communes import queries as communes
 from beffroi.core.events import Event, consumer, outbox, periodic
-from beffroi.core.events.registry import DECISIONS
+from beffroi.core.events.registry import ACCESSES, DECISIONS
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actions import end_sessions, revoke_app_password
 from beffroi.core.identity.actor import Actor
@@ -37,6 +38,8 @@ from beffroi.drive.store.model import Act
 from beffroi.lib import clock
 
 PROTOCOL = "dav"
+PIECE = 100
+"""App passwords, in one transaction of the projection: others write it beside."""
 SYSTEM = Actor.system("drive.members")
 _SEAL_VERBS = {
     "drive:sealed": "drive:seal:made",
@@ -48,28 +51,19 @@ _SEAL_VERBS = {
 
 @consumer(
     name="drive.app_passwords",
-    kinds=(
-        "identity:app_password_issued",
-        "identity:app_password_revoked",
-        "identity:access_ended",
-        "identity:role_changed",
-    ),
+    kinds=("identity:app_password_issued", "identity:app_password_revoked", "identity:role_changed"),
+    lane=ACCESSES,
     atomic=False,
+    together=True,
 )
-def project_app_password(event: Event) -> None:
-    """Read the present rows, not the event: a revocation that came first must win."""
-    if (app_password_id := event.payload.get("app_password_id")) is not None:
-        rows = AppPassword.objects.filter(pk=app_password_id)
-        if not rows.exists():  # erased meanwhile
-            projections.remove(settings.BEFFROI, app_password_id=app_password_id)
-    else:
-        rows = AppPassword.objects.filter(membership_id=event.payload["membership_id"])
-    for one in rows.select_related("membership__person"):
-        row = _row(one)
-        if row is None:
-            projections.remove(settings.BEFFROI, app_password_id=one.id)
-        else:
-            projections.put(settings.BEFFROI, row)
+def project_app_passwords(events: Sequence[Event]) -> None:
+    """Read the present rows, not the events: a revocation that came first must win. A role that ends revokes each app
+    password of it: all are written at once, since each writing waits for the disk several times."""
+    told = [one.payload for one in events]
+    asked = {one["app_password_id"] for one in told if PROTOCOL in one.get("protocols", ())}
+    roles = [one["membership_id"] for one in told if "app_password_id" not in one]
+    in_force = AppPassword.objects.filter(membership_id__in=roles, revoked_at=None)
+    projections.put(settings.BEFFROI, asked.union(in_force.values_list("id", flat=True)), _present)
 
 
 @consumer(
@@ -249,7 +243,7 @@ def record_handed(event: Event) -> None:
     _record(event, "drive:link:handed_in", "share_id", ("reference", "sha256", "bytes"))
 
 
-@consumer(name="drive.alarm", kinds=("drive:alarm",))
+@consumer(name="drive.alarm", kinds=("drive:alarm",), lane=ACCESSES)
 def stop_device(event: Event) -> None:
     """A device that wrote as ransomware does opens nothing any more, not even calendars, wherever it wrote; where it
     was a browser, its person signs in again, and who stole their session cannot. Where that was in a share of another
@@ -299,11 +293,15 @@ def report_sighting(event: Event) -> None:
 
 
 @periodic("drive.app_passwords", every_s=3600.0)
-def project_all() -> None:
+def project_all() -> Iterator[None]:
     """A file that was lost or restored is true again; a membership whose end was set ahead opens nothing any more."""
     rows = AppPassword.objects.filter(revoked_at=None, protocol_set__contains=PROTOCOL)
-    found = (_row(one) for one in rows.select_related("membership__person"))
-    projections.put_all(settings.BEFFROI, [row for row in found if row is not None])
+    found = {_row(one) for one in rows.select_related("membership__person")} - {None}
+    # What differs is read once more: a revocation waits for no look at all of them, and none is undone by it.
+    differing = found ^ projections.known(settings.BEFFROI)
+    for some in batched({one.app_password_id for one in differing if one is not None}, PIECE, strict=False):
+        projections.put(settings.BEFFROI, some, _present)
+        yield
     projections.put_members(settings.BEFFROI, _members(identity.all_memberships()))
     projections.put_names(settings.BEFFROI, communes.names())
 
@@ -330,6 +328,11 @@ def _members(memberships: Iterable[Membership]) -> list[Member]:
         if one.person.is_active
     }
     return list(found.values())
+
+
+def _present(app_password_ids: Collection[str]) -> list[projections.Row]:
+    rows = AppPassword.objects.filter(pk__in=app_password_ids).select_related("membership__person")
+    return [row for row in map(_row, rows) if row is not None]
 
 
 def _row(one: AppPassword) -> projections.Row | None:

@@ -11,7 +11,7 @@ Source:  docs/internals/calendars.md.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -91,16 +91,19 @@ def _open(config: Config) -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
-def put(config: Config, row: Row) -> None:
-    """Let one app password sign in, with what is true of its person now."""
-    with _open(config) as database:
-        database.execute("DELETE FROM app_password WHERE id = ?", (row.app_password_id,))
-        database.execute(_INSERT, astuple(row))
-
-
-def remove(config: Config, *, app_password_id: str) -> None:
-    with _open(config) as database:
-        database.execute("DELETE FROM app_password WHERE id = ?", (app_password_id,))
+def put(
+    config: Config, app_password_ids: Collection[str], read: Callable[[Collection[str]], Iterable[Row]]
+) -> None:
+    """Let app passwords sign in with what ``read`` says of their people, no more where it has no row. It is asked while
+    nobody else writes here: what another thread read before a revocation is never written after it."""
+    if app_password_ids:
+        with _open(config) as database:
+            database.execute("BEGIN IMMEDIATE")
+            rows = read(app_password_ids)
+            database.executemany(
+                "DELETE FROM app_password WHERE id = ?", [(one,) for one in app_password_ids]
+            )
+            database.executemany(_INSERT, [astuple(one) for one in rows])
 
 
 def remove_person(config: Config, *, person_id: str) -> None:
@@ -114,13 +117,10 @@ def remove_collectivite(config: Config, *, collectivite_id: str) -> None:
         database.execute("DELETE FROM app_password WHERE collectivite_id = ?", (collectivite_id,))
 
 
-def put_all(config: Config, rows: Collection[Row]) -> None:
-    """All of them: what is not among ``rows`` signs in no more."""
-    wanted = {astuple(row) for row in rows}
+def known(config: Config) -> set[Row]:
+    """All that sign in."""
     with _open(config) as database:
-        if set(database.execute(f"SELECT {_COLUMNS} FROM app_password")) != wanted:  # noqa: S608 - names of our own
-            database.execute("DELETE FROM app_password")
-            database.executemany(_INSERT, sorted(wanted))
+        return {Row(*one) for one in database.execute(f"SELECT {_COLUMNS} FROM app_password")}  # noqa: S608 - names of our own
 
 
 def put_members(config: Config, members: Collection[Member], *, collectivite_id: str | None = None) -> None:

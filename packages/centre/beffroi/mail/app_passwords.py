@@ -16,25 +16,26 @@ from beffroi.mail.doveadm import Doveadm
 from beffroi.mail.models import Mailbox
 from beffroi.mail.sending import queries as sending
 
-PROTOCOLS = ("imap", "smtp", "sieve")
+PROTOCOLS = frozenset(("imap", "smtp", "sieve"))
 
 
-def put(app_password_id: str) -> bool:
-    """As it is now. False when it opens nothing any more, one of an erased account, too."""
-    row = AppPassword.objects.select_related("membership").filter(pk=app_password_id, revoked_at=None).first()
-    if row is None or all(m.id != row.membership_id for m in current_memberships(row.membership.person_id)):
-        projections.remove_app_password(settings.BEFFROI, app_password_id=app_password_id)
-        return False
-    membership = row.membership
-    held = Mailbox.objects.filter(pk__in=sending.held_mailboxes()).values_list("address", flat=True)
-    projections.put_app_password(
-        settings.BEFFROI,
-        app_password_id=row.id,
-        addresses=sorted(set(addresses(membership)) - set(held)),
-        sha256=row.sha256,
-        protocols=[p for p in row.protocol_set.split(",") if p in PROTOCOLS],
-    )
-    return True
+def put(app_password_ids: Collection[str]) -> list[str]:
+    """As they are now. Return which open nothing any more, those of an erased account, too."""
+    return projections.put_app_passwords(settings.BEFFROI, app_password_ids, _present)
+
+
+def _present(app_password_ids: Collection[str]) -> dict[str, projections.Opens]:
+    rows = AppPassword.objects.filter(pk__in=app_password_ids, revoked_at=None).select_related("membership")
+    held = set(Mailbox.objects.filter(pk__in=sending.held_mailboxes()).values_list("address", flat=True))
+    return {
+        row.id: projections.Opens(
+            addresses=sorted(set(addresses(row.membership)) - held),
+            sha256=row.sha256,
+            protocols=[p for p in row.protocol_set.split(",") if p in PROTOCOLS],
+        )
+        for row in rows
+        if any(m.id == row.membership_id for m in current_memberships(row.membership.person_id))
+    }
 
 
 def put_all(mailbox: Mailbox) -> None:
@@ -46,8 +47,8 @@ def put_all(mailbox: Mailbox) -> None:
         membership__collectivite_id=mailbox.collectivite_id,
         revoked_at=None,
     )
-    for app_password_id in list(rows.values_list("id", flat=True)):
-        put(app_password_id)
+    if ids := list(rows.values_list("id", flat=True)):
+        put(ids)
 
 
 def addresses(membership: Membership) -> list[str]:
@@ -65,5 +66,5 @@ def end_connections(of: Collection[str]) -> None:
 
     Errors: DoveadmUnavailable (retryable).
     """
-    engine = Doveadm(settings.BEFFROI)
-    engine.run([doveadm.kick(one) for one in dict.fromkeys(of)])
+    if of:
+        Doveadm(settings.BEFFROI).run([doveadm.kick(one) for one in dict.fromkeys(of)])

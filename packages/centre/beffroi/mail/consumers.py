@@ -4,6 +4,7 @@ people wrote in the portal leaves."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import batched
 
 from beffroi_protocol.indicators import Indicator, Kind
@@ -14,6 +15,7 @@ from beffroi.core.communes import queries as communes
 from beffroi.core.decisions import exceptions
 from beffroi.core.events import Event, consumer, periodic
 from beffroi.core.events.outbox import publish
+from beffroi.core.events.registry import ACCESSES
 from beffroi.core.identity.models import Membership
 from beffroi.lib import clock, envelopes
 from beffroi.lib.errors import Unavailable
@@ -118,17 +120,21 @@ def end_awaited() -> None:
 
 @consumer(
     name="mail.app_passwords",
-    kinds=("identity:app_password_issued", "identity:app_password_revoked", "identity:access_ended"),
+    kinds=("identity:app_password_issued", "identity:app_password_revoked"),
+    lane=ACCESSES,
     atomic=False,
+    together=True,
 )
-def project_app_password(event: Event) -> None:
-    """Read the present row, not the event: a revocation that came first must win."""
-    told = event.payload
-    membership = Membership.objects.get(pk=told["membership_id"])
-    one = told.get("app_password_id")
-    asked = [one] if one else list(membership.app_passwords.values_list("id", flat=True))
-    if [each for each in asked if not app_passwords.put(each)]:
-        app_passwords.end_connections(app_passwords.addresses(membership))
+def project_app_passwords(events: Sequence[Event]) -> None:
+    """Read the present rows, not the events: a revocation that came first must win. A role that ends revokes each app
+    password of it: all are written at once, since each writing waits for the disk several times."""
+    asked = {
+        one.payload["app_password_id"]: one.payload["membership_id"]
+        for one in events
+        if app_passwords.PROTOCOLS.intersection(one.payload["protocols"])
+    }
+    ended = Membership.objects.filter(pk__in=[asked[one] for one in app_passwords.put(asked)])
+    app_passwords.end_connections([each for one in ended for each in app_passwords.addresses(one)])
 
 
 @consumer(

@@ -17,7 +17,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from beffroi.lib import durable
 from beffroi.lib.config import Config
@@ -359,33 +359,45 @@ def _any(database: sqlite3.Connection, table: str, column: str, values: Collecti
     return any(database.execute(asked, (one,)).fetchone() for one in values)
 
 
-def put_app_password(
-    config: Config, *, app_password_id: str, addresses: list[str], sha256: str, protocols: list[str]
-) -> None:
-    """Let one app password open these mailboxes by these protocols (as Dovecot names them).
+class Opens(NamedTuple):
+    """What an app password opens now: these mailboxes, by these protocols (as Dovecot names them)."""
 
-    What Postfix knows of it is only added to: a session of an account that is held is told so by the mail door.
+    addresses: Collection[str]
+    sha256: str
+    protocols: Collection[str]
+
+
+def put_app_passwords(
+    config: Config, app_password_ids: Collection[str], read: Callable[[Collection[str]], Mapping[str, Opens]]
+) -> list[str]:
+    """Let them open what ``read`` says, nothing any more where it does not name them; return these.
+
+    ``read`` is asked while nobody else writes here: what another thread read before a revocation is never written after
+    it. What Postfix knows of one is only added to: a session of an account that is held is told so by the mail door. An
+    open submission session of one that was taken out sends no further mail: Postfix asks at each.
     """
-    if "smtp" in protocols:
-        with _routes(config) as routes:
-            for address in addresses:
-                _put_login(routes, address, app_password_id)
+    if not app_password_ids:
+        return []
     with _auth(config) as auth:
-        auth.execute("DELETE FROM app_password WHERE id = ?", (app_password_id,))
+        auth.execute("BEGIN IMMEDIATE")
+        found = read(app_password_ids)
+        auth.executemany("DELETE FROM app_password WHERE id = ?", [(one,) for one in app_password_ids])
+        logins = [(a, one) for one, it in found.items() if "smtp" in it.protocols for a in it.addresses]
+        if logins:
+            with _routes(config) as routes:
+                for address, one in logins:
+                    _put_login(routes, address, one)
         auth.executemany(
             "INSERT OR REPLACE INTO app_password (id, address, sha256, protocol) VALUES (?, ?, ?, ?)",
-            [(app_password_id, a, sha256, p) for a in addresses for p in protocols],
+            [(one, a, it.sha256, p) for one, it in found.items() for a in it.addresses for p in it.protocols],
         )
-
-
-def remove_app_password(config: Config, *, app_password_id: str) -> None:
-    """An open submission session of it sends no further mail: Postfix asks at each."""
-    with _auth(config) as auth:
-        auth.execute("DELETE FROM app_password WHERE id = ?", (app_password_id,))
-    with _routes(config) as routes:
-        routes.execute(
-            "DELETE FROM login WHERE substr(login, -?) = ?", (len(app_password_id) + 1, f"@{app_password_id}")
-        )
+    ended = [one for one in app_password_ids if one not in found]
+    if ended:
+        with _routes(config) as routes:
+            routes.executemany(
+                "DELETE FROM login WHERE substr(login, -?) = ?", [(len(one) + 1, f"@{one}") for one in ended]
+            )
+    return ended
 
 
 def put_own_script(config: Config, *, mailbox_id: str, script: str) -> None:

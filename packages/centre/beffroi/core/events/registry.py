@@ -18,6 +18,8 @@ from beffroi.lib.errors import BeffroiError
 
 DECISIONS = "decisions"
 """Lane of all that leads to a decision or ends one: nothing in it asks DNS at length, an engine or a mail server."""
+ACCESSES = "accesses"
+"""Lane of what shuts an app password out at the doors: everybody else's departure may wait behind it."""
 ANSWERS = "answers"
 """Lane of timers that do: what ends somebody's access waits for none of them."""
 
@@ -50,6 +52,7 @@ class Consumer:
     function: Callable[..., None]
     prepare: Callable[[Event], Any] | None
     atomic: bool
+    together: bool
 
 
 @dataclass(frozen=True)
@@ -90,17 +93,19 @@ def consumer[F: Callable[..., None]](
     lane: str = "",
     prepare: Callable[[Event], Any] | None = None,
     atomic: bool = True,
+    together: bool = False,
 ) -> Callable[[F], F]:
     """Register ``f(event)`` for these kinds; ``name`` is for ever, since the cursor is kept under it.
 
     ``lane``: what shares one runs one after another; each lane of a group has a thread of its own in its process.
     ``prepare``: does slow work (DNS, HTTP) before the transaction; its result is passed as ``f(event, prepared)``.
     ``atomic`` False: ``f`` runs outside of any transaction and may run again after a crash.
+    ``together``: ``f(events)`` takes all that wait, in their order; after a failure one by one. Not with ``prepare``.
     """
 
     def register(function: F) -> F:
         _claim(name, _consumers.get(name), function)
-        _consumers[name] = Consumer(name, kinds, group, lane, function, prepare, atomic)
+        _consumers[name] = Consumer(name, kinds, group, lane, function, prepare, atomic, together)
         return function
 
     return register

@@ -14,9 +14,10 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from itertools import batched
 
 from django.db import DatabaseError, OperationalError, close_old_connections, connection, transaction
 from django.db.models import Max, QuerySet
@@ -193,7 +194,8 @@ def _guarded(one: Consumer, stopping: threading.Event) -> float | None:
         if 0 < pause_s <= LONGEST_PAUSE_S:  # nobody waits longer: the clock was set back since
             return pause_s
         end = time.monotonic() + TURN_S
-        _, whole = _drain(one, cursor.position, lambda: stopping.is_set() or time.monotonic() > end)
+        at_once = 1 if cursor.failures else BATCH
+        _, whole = _drain(one, cursor.position, at_once, lambda: stopping.is_set() or time.monotonic() > end)
         return None if whole else 0.0
     except Exception as error:  # noqa: BLE001 - outermost loop of the process
         log.error("consumer %s: %s", one.name, type(error).__name__)
@@ -216,46 +218,51 @@ def _cursor(one: Consumer) -> ConsumerCursor:
     return found or ConsumerCursor.objects.get_or_create(consumer=one.name)[0]
 
 
-def _drain(one: Consumer, position: int, enough: Callable[[], bool] = lambda: False) -> tuple[int, bool]:
+def _drain(
+    one: Consumer, position: int, at_once: int = BATCH, enough: Callable[[], bool] = lambda: False
+) -> tuple[int, bool]:
     """Take events behind ``position`` until none is left, or ``enough`` says so; return how many, and whether none is
-    left. What comes meanwhile is news to whoever called."""
+    left. What comes meanwhile is news to whoever called. ``at_once``: by who takes events together."""
     taken = 0
     while True:
         rows = _after(position).filter(kind__in=one.kinds)[:BATCH]
         events = [event_of(row) for row in rows]
-        for event in events:
-            taken += _take(one, event)
-            position = event.id
+        for some in batched(events, at_once if one.together else 1, strict=False):
+            taken += len(some) * _take(one, some)
+            position = some[-1].id
             if enough():
                 return taken, False
         if len(events) < BATCH:
             return taken, True
 
 
-def _take(one: Consumer, event: Event) -> bool:
-    """Run one event and move the cursor; False if another process of the group was faster."""
+def _take(one: Consumer, events: Sequence[Event]) -> bool:
+    """Run one event, or some together, and move the cursor; False if another process of the group was faster."""
+    last = events[-1].id
 
     def is_due(cursor: ConsumerCursor) -> bool:
-        return cursor.position < event.id
+        return cursor.position < last
 
     def move() -> None:
         ConsumerCursor.objects.filter(pk=one.name).update(
-            position=event.id, failures=0, retry_at=None, last_error=""
+            position=last, failures=0, retry_at=None, last_error=""
         )
 
-    return take(one, event, settle=move, is_due=is_due)
+    return take(one, events, settle=move, is_due=is_due)
 
 
 def take(
     one: Consumer,
-    event: Event,
+    events: Sequence[Event],
     *,
     settle: Callable[[], object],
     is_due: Callable[[ConsumerCursor], bool] = lambda cursor: True,
 ) -> bool:
-    """Run one event, and ``settle`` in the transaction that says so, while no other process takes anything for this
-    consumer; False where it was not due any more. Errors: whatever the consumer raises."""
-    arguments = (event,) if one.prepare is None else (event, one.prepare(event))
+    """Run one event, or some ``together``, and ``settle`` in the transaction that says so, while no other process takes
+    anything for this consumer; False where it was not due any more. Errors: whatever the consumer raises."""
+    arguments: tuple[object, ...] = (events if one.together else events[0],)
+    if one.prepare is not None:
+        arguments += (one.prepare(events[0]),)
     if not one.atomic:
         one.function(*arguments)
     with transaction.atomic():

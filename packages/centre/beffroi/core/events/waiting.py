@@ -75,7 +75,7 @@ def take_again(row: ParkedEvent, *, actor: Actor) -> None:
     one, kept = consumers().get(row.consumer), OutboxEvent.objects.filter(pk=row.event_id).first()
     if one is None or kept is None:
         raise NotFound("event")
-    running.take(one, running.event_of(kept), settle=lambda: _end(row, "taken_again", actor=actor))
+    running.take(one, [running.event_of(kept)], settle=lambda: _end(row, "taken_again", actor=actor))
 
 
 @transaction.atomic

@@ -70,8 +70,7 @@ def project_all(event: Event) -> None:
             continue
         if mailbox_id not in rows or rows[mailbox_id].address != address:
             projections.remove_mailbox(config, mailbox_id=mailbox_id, address=address)
-    for app_password_id in known:
-        app_passwords.put(app_password_id)
+    app_passwords.put(known)
     for one in rows.values():
         if one.closed_at is None and not one.crypt_key:
             log.error("%s is open, and no key of it is left: nothing of it opens", one.id)
