@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Generator
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -34,7 +35,7 @@ from beffroi.mail import keys, projections
 from beffroi.mail.backup import asking
 from beffroi.mail.closing import erasures as closing
 from beffroi.mail.closing.models import Erasure
-from beffroi.mail.models import CommuneKey, Mailbox
+from beffroi.mail.models import CommuneKey, Mailbox, MailDelivery, MailMessage
 from beffroi.mail.people import leaving as leaving_mail
 from beffroi.mail.people.models import Departure
 
@@ -299,6 +300,42 @@ def test_other_work_of_worker_has_its_turn_after_each_portion_of_rows_and_each_n
         assert names_left - now <= 1
         names_left = now
     assert (left[0], names_left) == (0, 0)
+
+
+def test_a_transaction_takes_no_more_rows_than_a_decision_may_wait_for(
+    leaving_state: Config, beaune: Commune, two: tuple[Actor, Actor]
+) -> None:
+    """Mail hangs on mail: 500 copies with their messages and recipients held SQLite's write lock for 165 ms."""
+    own = box(beaune, "agent", beaune.agent.id)
+    leave(planned(beaune))
+    erasure = granted(beaune, *two)
+    carry_out(erasure, turns=1)  # mailboxes are its child's
+    now = clock.now()
+    messages = [
+        MailMessage(
+            id=f"msg_{number:04d}" + "5" * 22,
+            received_at=now,
+            message_id="a@b",
+            message_id_hash="0" * 64,
+            sender="x@y.example",
+            client_ip="192.0.2.1",
+            helo="y",
+            verdict="{}",
+        )
+        for number in range(250)
+    ]
+    MailMessage.objects.bulk_create(messages)
+    copies = [
+        MailDelivery(message_id=one.id, mailbox_id=own.id, collectivite_id=beaune.id, delivered_at=now)
+        for one in messages
+    ]
+    MailDelivery.objects.bulk_create(copies)
+    CommuneErasure.objects.filter(pk=erasure.pk).update(next_run_at=clock.now())
+    left = [MailDelivery.objects.count()]
+    for _ in erasing.work():
+        left.append(MailDelivery.objects.count())
+    assert left[0] == 250 and left[-1] == 0
+    assert max(before - after for before, after in pairwise(left)) <= 100
 
 
 def test_the_certificate_is_made_when_the_backups_have_forgotten_the_key(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from beffroi.cli import consumers
 from beffroi.core.decisions import warning_lists
+from beffroi.core.events import running
 from beffroi_protocol.indicators import registered_names
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -50,3 +52,16 @@ def test_every_rule_of_public_suffixes_is_among_the_few_names_that_are_asked() -
             for spelling in (name, encode_idn(name)):
                 public = LISTS.suffixes.is_public(spelling)
                 assert (LISTS.name(spelling) == "a public suffix") is public, spelling
+
+
+def test_worker_has_read_all_before_it_takes_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A decision that comes first would read them with SQLite's write lock in hand, while everybody waits."""
+    read = [warning_lists.load, warning_lists._hosting]
+    for one in read:
+        one.cache_clear()
+    sizes: list[int] = []
+    monkeypatch.setattr(
+        running, "run_forever", lambda *_: sizes.extend(one.cache_info().currsize for one in read)
+    )
+    assert consumers.worker(()) == 0
+    assert sizes == [1, 1]

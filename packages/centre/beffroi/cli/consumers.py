@@ -15,6 +15,10 @@ from beffroi.lib.config import load
 
 
 def worker(_arguments: Sequence[str]) -> int:
+    django.setup()
+    from beffroi.core.decisions import warning_lists  # noqa: PLC0415 - needs Django's settings
+
+    warning_lists.read()  # else the first decision does, with the write lock in hand
     return _run("main")
 
 

@@ -6,7 +6,8 @@ Left *out*: clouds for rent (AWS, Azure, GCP, OVH: attackers rent there too), th
 forgotten routers; the real public resolvers are in the protocol's floor), the million-site lists (they hold
 malicious names), shorteners and scanners.
 
-Read lazily, from the package ``pymispwarninglists`` (its own loader would read 70 MB); about 20 ms, once a process.
+Read lazily, from the package ``pymispwarninglists`` (its own loader would read 70 MB); half a
+second, once a process; worker does before it takes anything.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ class WarningLists:
 
 @cache
 def load() -> WarningLists:
-    """Read the lists of this package: about 70 ms, once a process."""
+    """Read the lists of this package: half a second, once a process."""
     trees: dict[str, str] = {}
     for name, why in _TREES.items():
         trees.update((host, why) for host in _hosts(name) if host not in trees)
@@ -126,6 +127,12 @@ def load() -> WarningLists:
 def _hosting() -> frozenset[str]:
     networks = (ipaddress.ip_network(one) for name in _HOSTING for one in _entries(name))
     return frozenset(str(n.network_address) for n in networks if n.num_addresses == 1)
+
+
+def read() -> None:
+    """All of it now: a second, which else the first that asks waits for."""
+    load()
+    _hosting()
 
 
 def hosted(address: str) -> bool:
