@@ -21,7 +21,6 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
-from beffroi.core.events.running import whole
 from beffroi.drive import removal
 from beffroi.drive.store import keys
 from beffroi.drive.store.chunking import chunk_id
@@ -55,7 +54,8 @@ def new_keys(state: Path) -> Keys:
 def erase(config: Config, collectivite_id: str) -> None:
     """As the worker does, after two administrators agreed."""
     removal.destroy_keys(config, collectivite_id, by="adm_x adm_y")
-    whole(removal.remove_rest(config, collectivite_id))
+    for _ in removal.remove_rest(config, collectivite_id):
+        pass
 
 
 def noise(size: int, seed: bytes = b"") -> bytes:
