@@ -16,14 +16,13 @@ from typing import NamedTuple
 from beffroi.core.planes.sessions import Session, opened
 from beffroi.core.planes.tokens import Grant, GrantRefused, make_grant, read_grant
 from beffroi.drive import browsers
-from beffroi.drive.who import Role, Who
+from beffroi.drive.who import ROLES, Role, Who
 
 FILES = "/wopi/files"
 TTL_S = 8 * 3600
 """A working day: an editor cannot ask for another one, and what was written since the last save would be lost. Whether
 person and session are still what they were is asked at each request besides."""
 _NAME = re.compile(r"(col_[0-9a-z]{1,40})-([0-9]{1,18})", re.ASCII)
-_ROLES: dict[str, Role] = {"agent": "agent", "elu": "elu", "referent": "referent", "dpo": "dpo"}
 
 
 def device_of(grant: Grant) -> str:
@@ -62,7 +61,7 @@ class Holder(NamedTuple):
 
 def holder(key: bytes, grant: Grant) -> Holder:
     """Errors: GrantRefused."""
-    role, collectivite_id = _ROLES.get(grant.role), grant.collectivite_id
+    role, collectivite_id = ROLES.get(grant.role), grant.collectivite_id
     if role is None or collectivite_id is None:
         raise GrantRefused
     return Holder(grant.subject_id, collectivite_id, role, opened(key, grant.session))

@@ -102,11 +102,11 @@ def run(database: Database, objects: Objects, *, now_s: int) -> Collected:
     return found
 
 
-def doom_loose(writing: Writing, *, now_s: int, most: int = MOST_COLLECTED) -> tuple[list[bytes], int]:
+def doom_loose(writing: Writing, *, now_s: int) -> tuple[list[bytes], int]:
     """Step 1 for loose chunks: (those whose objects are to be deleted, how many lay with the metadata)."""
     rows = writing.all(
         "SELECT id, CASE WHEN sealed IS NULL THEN 0 ELSE 1 END FROM chunk WHERE loose_s < ? AND refs = 0 LIMIT ?",
-        (now_s - GRACE_S, most),
+        (now_s - GRACE_S, MOST_COLLECTED),
     )
     writing.many("DELETE FROM chunk WHERE id = ?", [(row[0],) for row in rows])
     doomed = [row[0] for row in rows if not row[1]]

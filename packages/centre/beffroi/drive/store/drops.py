@@ -114,13 +114,13 @@ def of(database: Reading, share_id: str) -> Box:
     return Box(*row) if row else Box(share_id, TOTAL_BYTES, FILES, 0, 0, 0)
 
 
-def handings(database: Reading, node_id: int, *, most: int = 100) -> list[Handing]:
-    """What came into a folder by its links, ended ones too until they are forgotten; the newest first."""
+def handings(database: Reading, node_id: int) -> list[Handing]:
+    """What came into a folder by its links, ended ones too until they are forgotten: the last hundred, newest first."""
     rows = database.all(
         "SELECT handing.id, share_id, sender, message, last_s, files, total_bytes"
         " FROM handing JOIN share ON share.id = handing.share_id"
-        " WHERE share.node = ? ORDER BY last_s DESC, handing.id LIMIT ?",
-        (node_id, most),
+        " WHERE share.node = ? ORDER BY last_s DESC, handing.id LIMIT 100",
+        (node_id,),
     )
     return [Handing(*row) for row in rows]
 

@@ -18,6 +18,7 @@ from beffroi.drive.store import findings, groups, link_passwords, schema
 from beffroi.drive.store.look import above, node
 from beffroi.drive.store.model import AbsentNode, Act, Node
 from beffroi.drive.store.writing import Reading, Writing
+from beffroi.drive.who import ROLES
 from beffroi.lib import hashed
 from beffroi.lib.errors import BeffroiError, Invalid, Unavailable
 from beffroi.lib.ids import new_id
@@ -29,7 +30,6 @@ NEVER = 0
 TOKEN_BYTES = 20
 MAX_LABEL_CHARS = 120
 LONGEST_LINK_S = 366 * 86400
-ROLES = ("agent", "elu", "referent", "dpo")
 _SHARES: LiteralString = (
     "SELECT id, node, kind, target, rights, token_hash, password_hash, expires_s, downloads_left, most_bytes, types,"
     " label, created_s, created_by, ended_s FROM share"

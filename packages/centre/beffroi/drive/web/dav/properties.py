@@ -136,7 +136,7 @@ def permissions(place: Place, seal: Reach = "", *, is_desktop: bool = False) -> 
     return f"{first}G{moved}{inner}"
 
 
-def share_permissions(place: Place, seal: Reach = "") -> int:
+def share_permissions(place: Place, seal: Reach) -> int:
     """What this person could give others, in the numbers of shares: 1 read, 2, 4 and 8 write, 16 share. Without 16, iOS
     lets nobody share."""
     letters = permissions(place, seal)
@@ -164,8 +164,7 @@ def _has_preview(shown: Shown) -> str:
     if shown.place.owner != shown.setting.home or node.is_folder or not node.size_bytes:
         return "false"
     kind = content_type(node.name).partition("/")[0]
-    is_seen = kind == "image" or (kind == "video" and _LIVE_PHOTO not in node.properties)
-    return "true" if is_seen else "false"
+    return flag(kind == "image" or (kind == "video" and _LIVE_PHOTO not in node.properties))
 
 
 def _file(kind: Kind) -> bool:
@@ -264,9 +263,7 @@ PROPERTIES: Mapping[Name, Property] = {
     ),
     (NC, "is-encrypted"): Property(lambda s: 0, _folder),
     (NC, "has-preview"): Property(_has_preview),
-    (NC, "is-mount-root"): Property(
-        lambda s: "true" if s.place.rights.is_mount and s.place.path else "false"
-    ),
+    (NC, "is-mount-root"): Property(lambda s: flag(s.place.rights.is_mount and s.place.path)),
     (NC, "creation_time"): Property(lambda s: s.place.node.created_s),
     (NC, "upload_time"): Property(lambda s: s.place.node.created_s),
 }

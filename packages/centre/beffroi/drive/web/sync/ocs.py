@@ -14,6 +14,7 @@ from xml.sax.saxutils import escape
 
 from beffroi.drive.store import groups, room
 from beffroi.drive.store.model import NO_LIMIT
+from beffroi.drive.web.dav.properties import UNLIMITED
 from beffroi.drive.web.errors import words
 from beffroi.drive.web.messages import NO_STORE, Answer, Request, Routes, fields
 from beffroi.drive.web.sync import search, share_fields, sharing, unified
@@ -30,7 +31,6 @@ PARALLEL_CHUNKS = 4
 _OK, _UNKNOWN = {V1: 100, V2: 200}, {V1: 998, V2: 404}
 _JSON = (b"content-type", b"application/json; charset=utf-8")
 _XML = (b"content-type", b"application/xml; charset=utf-8")
-UNLIMITED = -3
 
 
 def status() -> dict[str, Any]:

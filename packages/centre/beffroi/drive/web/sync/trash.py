@@ -194,9 +194,7 @@ def _values(call: Call, one: Trashed, is_common: bool) -> dict[Name, str]:
         (NC, "trashbin-filename"): escape(one.name),
         (NC, "trashbin-original-location"): escape(where),
         (NC, "trashbin-deletion-time"): str(one.deleted_s),
-        (NC, "has-preview"): "true"
-        if not one.is_folder and has_thumbnail(one.name, one.size_bytes)
-        else "false",
+        (NC, "has-preview"): properties.flag(not one.is_folder and has_thumbnail(one.name, one.size_bytes)),
     }
     if not one.is_folder:
         values[(DAV, "getcontentlength")] = str(one.size_bytes)
