@@ -19,12 +19,12 @@ from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import door as door_module
 from beffroi.drive import following
-from beffroi.drive.door import FileDoor, Tell
+from beffroi.drive.door import FileDoor
 from beffroi.drive.store import findings, frozen, schema, tree
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.frozen import Frozen
 from beffroi.drive.store.model import Act, StoreFull
-from beffroi.drive.telling import tell
+from beffroi.drive.telling import Tell, tell
 from beffroi.lib.errors import Unavailable
 from beffroi.lib.ids import new_id
 from beffroi_protocol.indicators import normalise

@@ -23,9 +23,10 @@ from beffroi.drive.store.frozen import Frozen
 from beffroi.drive.store.shares import Share
 from beffroi.drive.web import granted, linked
 from beffroi.drive.web.bodies import SealedStore
-from beffroi.drive.web.linked import Access, Linked, Standing
+from beffroi.drive.web.linked import Access, Linked
 from beffroi.drive.web.making import Maker
 from beffroi.drive.web.messages import Answer, Request
+from beffroi.drive.who import Standing
 from beffroi.lib import clock
 from beffroi.portal import drive_access
 from django.conf import settings

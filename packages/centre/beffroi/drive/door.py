@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from queue import Empty, SimpleQueue
 
 from beffroi_protocol.errors import IndicatorInvalid
@@ -33,6 +33,7 @@ from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.frozen import Frozen
 from beffroi.drive.store.keys import KeysErased
 from beffroi.drive.store.writing import Reading, Writing
+from beffroi.drive.telling import Tell
 from beffroi.lib import clock
 from beffroi.lib.config import Config, SettingInvalid
 from beffroi.lib.errors import BeffroiError
@@ -50,12 +51,8 @@ PORTION, PAUSE_S = 1000, 0.05
 """Contents that are compared with bulk lists at once, and the pause after them: the process serves files, too."""
 
 
-type Tell = Callable[[str, str, Mapping[str, object]], object]
-"""``tell(kind, collectivite_id, payload)``: to the outbox. Errors: Unavailable."""
-
-
 class FileDoor:
-    """``tell``: as ``telling.tell``, by the thread of the search alone."""
+    """``tell``: by the thread of the search alone."""
 
     def __init__(self, config: Config, communes: Communes, tell: Tell) -> None:
         self._communes, self._tell = communes, tell

@@ -57,7 +57,7 @@ def run(config: Config) -> None:
             Upkeep(config, communes),
             Backups(config, communes),
             Drills(config, communes),
-            Renewal(config, communes, partial(tell_key, config), partial(needed, config)),
+            Renewal(config, communes, partial(tell, config), partial(needed, config)),
             Desk(config, communes, stocks(config), partial(tell, config)),
             indexer,
             ways_back,
@@ -74,11 +74,6 @@ def run(config: Config) -> None:
             one.start()
             ends.callback(one.stop)
         follower.run(())
-
-
-def tell_key(config: Config, event: str, collectivite_id: str, generation: int) -> None:
-    """For the audit log. Errors: Unavailable."""
-    tell(config, event, collectivite_id, {"generation": generation})
 
 
 def main() -> int:

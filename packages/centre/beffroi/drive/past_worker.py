@@ -12,7 +12,7 @@ Fails:   a collectivité whose metadata do not answer waits (``rounds``), and so
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -23,18 +23,14 @@ from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.going_back import Going
 from beffroi.drive.store.model import AbsentNode, ReadOnly
+from beffroi.drive.telling import Tell
 from beffroi.drive.views import View
-from beffroi.drive.who import Who
+from beffroi.drive.who import Standing, Who
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError
 
 STOPPED = "drive:way_stopped"
 log = logging.getLogger("beffroi.drive.past")
-
-type Standing = Callable[[str, str], Sequence[Who]]
-"""What a person is in a collectivité now. Errors: Unavailable."""
-type Tell = Callable[[str, str, Mapping[str, object]], object]
-"""``tell(kind, collectivite_id, payload)``: to the outbox. Errors: Unavailable."""
 
 
 class WaysBack(Rounds):

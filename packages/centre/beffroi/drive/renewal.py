@@ -21,6 +21,7 @@ from beffroi.drive.store.keys import Keys, KeysErased, KeysMissing
 from beffroi.drive.store.object_store import open_objects
 from beffroi.drive.store.resealing import Resealing, Step
 from beffroi.drive.store.stock import Stock
+from beffroi.drive.telling import Tell
 from beffroi.drive.working import Worker
 from beffroi.lib import clock, json_file
 from beffroi.lib.config import Config
@@ -29,9 +30,6 @@ from beffroi.lib.errors import BeffroiError
 log = logging.getLogger("beffroi.drive.renewal")
 LOOK_S = 60.0
 DAY_S = 86400
-
-type Tell = Callable[[str, str, int], object]
-"""(event, collectivité, generation): ``drive:key_added``, ``drive:key_destroyed``."""
 
 
 class Going(msgspec.Struct, frozen=True):
@@ -75,7 +73,7 @@ class Renewal(Worker):
         self,
         config: Config,
         communes: Communes,
-        tell: Tell = lambda event, collectivite_id, generation: None,
+        tell: Tell = lambda kind, collectivite_id, payload: None,
         needed: Callable[[str], set[int]] = lambda collectivite_id: set(),
     ) -> None:
         """``needed``: generations that backups of a collectivité hold. Errors: SettingInvalid, StoreUnavailable."""
@@ -156,7 +154,7 @@ class Renewal(Worker):
         """What it announces may fail, and is tried again each minute."""
         said = event, collectivite_id, generation
         if said not in self._told:
-            self._tell(*said)
+            self._tell(event, collectivite_id, {"generation": generation})
             self._told.add(said)
 
     def _report(self, going: list[Going]) -> None:

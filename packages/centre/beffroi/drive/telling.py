@@ -6,12 +6,15 @@ Rule:    no name of a file and no content in a payload.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 
 from beffroi.core.planes import outbox
 from beffroi.core.planes.db import connect
 from beffroi.lib.config import Config
+
+type Tell = Callable[[str, str, Mapping[str, object]], object]
+"""``tell`` with its settings: (kind of event, collectivité, payload). Errors: Unavailable."""
 
 
 def tell(config: Config, kind: str, collectivite_id: str, payload: Mapping[str, object]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
@@ -23,6 +24,10 @@ class Who:
     login: str
     display_name: str
     app_password_id: str
+
+
+type Standing = Callable[[str, str], Sequence[Who]]
+"""What a person is in a collectivité now (``standing``); blocking. Errors: Unavailable."""
 
 
 class SignIn(Protocol):

@@ -19,7 +19,7 @@ import socket
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from beffroi.drive.archives import manifest, names
@@ -33,6 +33,7 @@ from beffroi.drive.store.database import Database
 from beffroi.drive.store.seal_checks import Check
 from beffroi.drive.store.seals import NO_END, Seal
 from beffroi.drive.store.stock import Stock
+from beffroi.drive.telling import Tell
 from beffroi.drive.web.sync import push
 from beffroi.lib import clock
 from beffroi.lib.config import Config
@@ -48,9 +49,6 @@ RETRY_S = 900
 MOST_NAMED = 1000
 PAUSE_S, DUE_PAUSE_S = 0.05, 1.0
 """Between two steps: others have the disk; and between two of what nobody asked for."""
-
-type Tell = Callable[[str, str, Mapping[str, str | int]], object]
-"""(kind of event, collectivité, payload), to the outbox. Errors: Unavailable."""
 
 
 class Desk:

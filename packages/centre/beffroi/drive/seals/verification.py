@@ -24,6 +24,7 @@ from beffroi.drive.store.database import Database
 from beffroi.drive.store.seal_checks import Check
 from beffroi.drive.store.stock import Stock
 from beffroi.drive.store.writing import Writing
+from beffroi.drive.telling import Tell
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 
@@ -35,13 +36,13 @@ MOST_DUE = 10
 
 
 class Verifier:
-    """``stock_of``: the objects of a collectivité; ``tell``: an event to the outbox."""
+    """``stock_of``: the objects of a collectivité."""
 
     def __init__(
         self,
         config: Config,
         stock_of: Callable[[str], Stock],
-        tell: Callable[[str, str, Mapping[str, str | int]], object],
+        tell: Tell,
         stopped: threading.Event,
     ) -> None:
         self._config, self._stock_of, self._tell, self._stopped = config, stock_of, tell, stopped

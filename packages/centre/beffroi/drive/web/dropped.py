@@ -50,9 +50,10 @@ from beffroi.drive.web.bodies import BodiesOf
 from beffroi.drive.web.ends import Ends
 from beffroi.drive.web.errors import note
 from beffroi.drive.web.granted import Visit
-from beffroi.drive.web.linked import Pace, Standing, require_owner
+from beffroi.drive.web.linked import Pace, require_owner
 from beffroi.drive.web.messages import Answer, Request, Routes, json_answer, led_to
 from beffroi.drive.web.places import Places
+from beffroi.drive.who import Standing
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Invalid, Unavailable
 

@@ -44,7 +44,7 @@ from beffroi.drive.web.making import Maker
 from beffroi.drive.web.messages import NO_STORE, Answer, Request, led_to
 from beffroi.drive.web.places import Places
 from beffroi.drive.web.previews import as_pdf, picture, refusal, said, thumbnail
-from beffroi.drive.who import Who
+from beffroi.drive.who import Standing
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError, Unavailable
 from beffroi.lib.limits import RateLimit
@@ -79,8 +79,6 @@ type _Seen = tuple[str, int, str]
 """(visit, node, SHA-256 of its content)."""
 type Tell = Callable[[Access], object]
 """Publishes it; blocking, called in a thread. Errors: Unavailable."""
-type Standing = Callable[[str, str], Sequence[Who]]
-"""What a person is in a collectivité now (``drive.standing``); blocking. Errors: Unavailable."""
 
 
 class Remembered:

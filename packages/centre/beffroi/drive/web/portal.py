@@ -22,11 +22,11 @@ from beffroi.drive.web.bodies import BodiesOf
 from beffroi.drive.web.desk import Desk, upload_of
 from beffroi.drive.web.errors import told
 from beffroi.drive.web.given import Given, back
-from beffroi.drive.web.linked import Linked, Standing, Tell
+from beffroi.drive.web.linked import Linked, Tell
 from beffroi.drive.web.making import Maker
 from beffroi.drive.web.messages import Answer, Enter, Request, Routes, json_answer, led_to
 from beffroi.drive.web.visiting import Visits
-from beffroi.drive.who import Who
+from beffroi.drive.who import Standing, Who
 from beffroi.lib import clock, digits
 from beffroi.lib.errors import BeffroiError
 

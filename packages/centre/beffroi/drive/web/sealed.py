@@ -20,13 +20,13 @@ from datetime import UTC, date, datetime
 
 from beffroi.drive.archives import bagit, manifest, seda
 from beffroi.drive.seals import files, transfer
-from beffroi.drive.seals.desk import Tell
 from beffroi.drive.store import seals
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.store.seals import Seal
 from beffroi.drive.store.stock import Stock
+from beffroi.drive.telling import Tell
 from beffroi.drive.views import View
 from beffroi.drive.web import granted
 from beffroi.drive.web.bodies import BodiesOf
