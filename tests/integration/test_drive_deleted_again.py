@@ -10,7 +10,7 @@ from beffroi.core.audit.models import AuditEntry
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import audited, deleted_again
 from beffroi.drive.backup.work import Backups
-from beffroi.drive.store import keys, locks, versions
+from beffroi.drive.store import commune, keys, locks, versions
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.version_actions import DELETED
 from beffroi.lib import clock
@@ -29,7 +29,7 @@ Restore = Callable[[], str]
 
 @pytest.fixture
 def communes() -> Iterator[Communes]:
-    with command.opened(settings.BEFFROI) as opened:
+    with commune.opened(settings.BEFFROI) as opened:
         yield opened
 
 

@@ -16,7 +16,7 @@ from beffroi.core.identity.models import Membership, Person
 from beffroi.drive import upkeep
 from beffroi.drive.backup.work import Backups
 from beffroi.drive.calendars import homes
-from beffroi.drive.store import departed, favourites, groups, keys, shares, tree
+from beffroi.drive.store import commune, departed, favourites, groups, keys, shares, tree
 from beffroi.drive.store.groups import Group
 from beffroi.drive.store.model import Node
 from beffroi.drive.store.shares import Share
@@ -335,7 +335,7 @@ def test_a_restore_gives_who_left_or_is_erased_nothing_back(
     star = (owner, plans.id)
     theirs.database.write(lambda w: favourites.set_star(w, theirs.who, star, starred=True))
     keys.make(settings.BEFFROI, owner)
-    with command.opened(settings.BEFFROI) as communes:
+    with commune.opened(settings.BEFFROI) as communes:
         Backups(settings.BEFFROI, communes).back_up(owner)
         leave(hall)
         erasure.erase(Person.objects.get(pk=person_id))

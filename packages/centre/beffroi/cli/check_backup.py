@@ -6,15 +6,13 @@ Output:  a line for each thing, then what is wrong with the next step. Status 0 
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 from beffroi.cli.entering import enter_centre
 from beffroi.cli.mail_backup import local
 from beffroi.drive.backup import drills, vault, work
 from beffroi.drive.backup.drills import Drill
 from beffroi.drive.backup.places import Place, open_place
 from beffroi.drive.backup.vault import Vault
-from beffroi.drive.store.commune import open_communes
+from beffroi.drive.store.commune import opened
 from beffroi.drive.store.keys import Keys, KeysMissing
 from beffroi.lib import clock
 from beffroi.lib.config import Config
@@ -27,8 +25,8 @@ def main(config: Config) -> int:
     enter_centre(config)
     place = open_place(config)
     print(f"Backups of the Coffre lie in {place}.")
-    with ThreadPoolExecutor(1) as pool:
-        owners = open_communes(config, pool).ids()
+    with opened(config) as communes:
+        owners = communes.ids()
     for owner, one in sorted(drills.read(config).items()):
         print(f"{local(one.at_s)}  {owner}  drill: {_drilled(one)}")
     wrong = [

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -52,20 +50,11 @@ class RestoreNotConfirmed(BeffroiError):
 
 def main(arguments: Sequence[str]) -> int:
     options, config = parsed(_parser(), arguments)
-    with in_centre(config, DriveUnavailable), opened(config) as communes:
-        return run(config, communes, options)
+    with in_centre(config, DriveUnavailable):
+        from beffroi.drive.store.commune import opened  # noqa: PLC0415
 
-
-@contextmanager
-def opened(config: Config) -> Iterator[Communes]:
-    from beffroi.drive.store.commune import open_communes  # noqa: PLC0415
-
-    with ThreadPoolExecutor(1, "drive-command") as pool:
-        communes = open_communes(config, pool)
-        try:
-            yield communes
-        finally:
-            communes.close()
+        with opened(config) as communes:
+            return run(config, communes, options)
 
 
 def _parser() -> argparse.ArgumentParser:

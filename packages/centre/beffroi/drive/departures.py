@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -31,7 +30,7 @@ from beffroi.drive.store import (
     seen,
     shares,
 )
-from beffroi.drive.store.commune import Communes, open_communes
+from beffroi.drive.store.commune import opened
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.departed import Kind
 from beffroi.drive.store.keys import is_erased
@@ -137,7 +136,7 @@ def _end_all(found: Iterable[Share], now_s: int, writing: Writing) -> None:
 def _everywhere(config: Config, change: Callable[[str, Database], object]) -> None:
     """In all collectivités, also behind one that does not answer. Errors: the first one's of these."""
     failed: BeffroiError | None = None
-    with _opened(config) as communes:
+    with opened(config) as communes:
         for one in communes.ids():
             try:
                 change(one, communes.metadata(one))
@@ -259,24 +258,20 @@ def _forget_own_marks(writing: Writing, person_id: str) -> None:
     seen.forget(writing, person_id)
 
 
+def has_files(config: Config, collectivite_id: str) -> bool:
+    """Whether a collectivité has a drive; asking makes none."""
+    directory = config.state / "drive" / collectivite_id
+    return directory.exists() and not is_erased(directory)
+
+
 @contextmanager
 def metadata(config: Config, collectivite_id: str) -> Iterator[Database | None]:
     """None for a collectivité that never had a file, or whose files are erased."""
-    directory = config.state / "drive" / collectivite_id
-    if not directory.exists() or is_erased(directory):
+    if not has_files(config, collectivite_id):
         yield None
         return
-    with _opened(config) as communes:
+    with opened(config) as communes:
         yield communes.metadata(collectivite_id)
-
-
-@contextmanager
-def _opened(config: Config) -> Iterator[Communes]:
-    with (
-        ThreadPoolExecutor(1) as threads,
-        closing(open_communes(config, threads)) as communes,
-    ):
-        yield communes
 
 
 def _is_with(share: Share, person_id: str) -> bool:

@@ -27,7 +27,6 @@ from beffroi.drive.departures import metadata
 from beffroi.drive.store import handed, handovers, passed
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.handovers import Handover
-from beffroi.drive.store.keys import is_erased
 from beffroi.drive.store.model import Act, QuotaFull, TooManyEntries
 from beffroi.drive.store.passed import Going
 from beffroi.lib import clock
@@ -38,12 +37,6 @@ ENDED = "drive:handover_ended"
 PORTIONS = 4
 """Of one event: its metadata are opened once."""
 SYSTEM = Actor.system("drive.handovers")
-
-
-def is_possible(collectivite_id: str) -> bool:
-    """Whether the collectivité has a drive; asking makes none."""
-    directory = settings.BEFFROI.state / "drive" / collectivite_id
-    return directory.exists() and not is_erased(directory)
 
 
 def may_hand_over(actor: Actor, collectivite_id: str) -> bool:

@@ -14,7 +14,6 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
-from typing import Protocol
 
 from beffroi.core.planes.db import connect
 from beffroi.drive.backup.drills import Drills
@@ -31,17 +30,13 @@ from beffroi.drive.telling import tell
 from beffroi.drive.upkeep import Upkeep
 from beffroi.drive.words.indexer import Indexer
 from beffroi.drive.words.texts import by_scan
+from beffroi.drive.working import Worker
 from beffroi.lib import programs
 from beffroi.lib.config import Config
 from beffroi.scan import wire
 
 NAME = "drive-keeper"
 NICE = 10
-
-
-class Work(Protocol):
-    def start(self) -> None: ...
-    def stop(self) -> None: ...
 
 
 def run(config: Config) -> None:
@@ -53,7 +48,7 @@ def run(config: Config) -> None:
         indexer = Indexer(communes, stocks(config), partial(keys.make, config), reads)
         standing = Standing(partial(connect, config.database))
         ways_back = WaysBack(communes, standing, partial(tell, config))
-        works: tuple[Work, ...] = (
+        works: tuple[Worker, ...] = (
             Upkeep(config, communes),
             Backups(config, communes),
             Drills(config, communes),

@@ -22,7 +22,6 @@ import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import LiteralString, NamedTuple
@@ -39,7 +38,7 @@ from beffroi.drive.guard.scoring import Alarm
 from beffroi.drive.guard.signs import Change, What
 from beffroi.drive.guard.structure import Structure, look
 from beffroi.drive.journal import Body, Done, Row
-from beffroi.drive.store.commune import Communes, open_communes
+from beffroi.drive.store.commune import Communes, opened
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.manifest import Manifest, ManifestBroken
 from beffroi.drive.store.scalars import scalar
@@ -367,14 +366,12 @@ def tell_alarm(config: Config, collectivite_id: str, one: Raised) -> None:
 
 def run(config: Config) -> int:
     """Judge until SIGTERM. Errors: SettingInvalid, StoreUnavailable."""
-    with ThreadPoolExecutor(1, "commits") as commits:
-        communes = open_communes(config, commits)
+    with opened(config) as communes:
         sentry = Sentry(communes, stocks(config), partial(tell_alarm, config), partial(push.tell, config.run))
         follower = Follower(config.run, "sentry", sentry.judge)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: follower.stop())
         follower.run(communes.ids())
-        communes.close()
     return 0
 
 

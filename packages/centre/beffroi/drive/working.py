@@ -1,4 +1,4 @@
-"""A thread that works in rounds until its process ends: upkeep, new keys, backups."""
+"""A thread that works in rounds until its process ends: upkeep, new keys, backups, seals."""
 
 from __future__ import annotations
 

@@ -14,7 +14,6 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from datetime import date
 
@@ -33,7 +32,7 @@ from beffroi.drive.archives import manifest, retention, rules
 from beffroi.drive.archives.rules import Visa
 from beffroi.drive.seals.verification import of_texts
 from beffroi.drive.store import look, schema, seal_alarms, seal_checks, seal_ends, seals, trash
-from beffroi.drive.store.commune import Communes
+from beffroi.drive.store.commune import opened
 from beffroi.drive.store.database import Database
 from beffroi.drive.store.locks import require
 from beffroi.drive.store.model import AbsentNode, Act
@@ -287,25 +286,10 @@ def carry_out(
 ) -> None:
     """What was granted, once, however often it is called. Errors: AbsentNode; those of the rules, which are asked once
     more: by this process's clock its term may not be over."""
-    with ThreadPoolExecutor(1) as commits:
-        communes = Communes(settings.BEFFROI.state / "drive", commits, settings.BEFFROI.drive_database)
-        try:
-            _eliminate(
-                communes.metadata(collectivite_id),
-                collectivite_id,
-                Elimination(
-                    said["seal_id"],
-                    approval_id,
-                    asked_by,
-                    granted_by,
-                    said["visa"],
-                    said["visa_on"],
-                    said["visa_by"],
-                    clock.epoch_s(),
-                ),
-            )
-        finally:
-            communes.close()
+    visa = said["visa"], said["visa_on"], said["visa_by"]
+    record = Elimination(said["seal_id"], approval_id, asked_by, granted_by, *visa, clock.epoch_s())
+    with opened(settings.BEFFROI) as communes:
+        _eliminate(communes.metadata(collectivite_id), collectivite_id, record)
     push.tell(settings.BEFFROI.run, collectivite_id)
 
 

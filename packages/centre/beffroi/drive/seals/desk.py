@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
-import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +34,7 @@ from beffroi.drive.store.seals import NO_END, Seal
 from beffroi.drive.store.stock import Stock
 from beffroi.drive.telling import Tell
 from beffroi.drive.web.sync import push
+from beffroi.drive.working import Worker
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
@@ -51,22 +51,21 @@ PAUSE_S, DUE_PAUSE_S = 0.05, 1.0
 """Between two steps: others have the disk; and between two of what nobody asked for."""
 
 
-class Desk:
+class Desk(Worker):
     """``stock_of``: the objects of a collectivité."""
 
     def __init__(
         self, config: Config, communes: Communes, stock_of: Callable[[str], Stock], tell: Tell
     ) -> None:
+        super().__init__("drive-seals")
         self._config, self._communes, self._stock_of, self._tell = config, communes, stock_of, tell
         self._rested = Rested(communes)
-        self._stopped = threading.Event()
         self._verifier = Verifier(config, stock_of, tell, self._stopped)
         self._overview = Overview(config)
         self._left: deque[str] = deque()
         """Collectivités with a verification that was due, and is under way."""
         self._failed: Counter[str] = Counter()
         """How often one that was due failed: others come before it."""
-        self._thread = threading.Thread(target=self._run, name="drive-seals", daemon=True)
         self._path = push.directory(config.run) / SOCKET
         self._ear: socket.socket | None = None
 
@@ -75,15 +74,14 @@ class Desk:
         self._path.unlink(missing_ok=True)
         self._ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._ear.bind(str(self._path))
-        self._ear.settimeout(SWEEP_S)
-        self._thread.start()
+        super().start()
 
     def stop(self) -> None:
         self._stopped.set()
         if self._ear is None:
             return
         push.tell(self._config.run, "")
-        self._thread.join(10)
+        super().stop()
         self._ear.close()
         self._path.unlink(missing_ok=True)
 

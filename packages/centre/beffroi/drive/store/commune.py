@@ -14,8 +14,9 @@ from __future__ import annotations
 import resource
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -177,6 +178,13 @@ def open_communes(config: Config, executor: Executor, *, most_open: int = FEW_OP
     """Those of this centre, with the limits of its settings. Errors: SettingInvalid."""
     usual = Limits(config.drive_person_gb * GB, config.drive_collectivite_gb * GB, config.drive_most_entries)
     return Communes(config.state / "drive", executor, config.drive_database, usual, most_open=most_open)
+
+
+@contextmanager
+def opened(config: Config) -> Iterator[Communes]:
+    """As ``open_communes``, with one thread for commits, and closed at the end."""
+    with ThreadPoolExecutor(1, "commits") as commits, closing(open_communes(config, commits)) as communes:
+        yield communes
 
 
 def allow_files() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -21,6 +22,7 @@ from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Person
 from beffroi.drive import handover
+from beffroi.drive.departures import has_files
 from beffroi.drive.store import handed, handovers, passed
 from beffroi.drive.store.handovers import Handover, HandoverUnderWay
 from beffroi.drive.store.model import AbsentNode, QuotaFull, StoreFull, TooManyEntries
@@ -43,7 +45,7 @@ REFUSED = (QuotaFull, TooManyEntries, AbsentNode, HandoverUnderWay, StoreFull, U
 def section(actor: Actor, departure: Departure) -> dict[str, Any]:
     """For the record of a departure: who has the files since when, what is left, whether it may be handed over."""
     owner = departure.collectivite_id
-    if not handover.is_possible(owner):
+    if not has_files(settings.BEFFROI, owner):
         return {"handovers": [], "there": None, "hands_over": False, "beside": None}
     with metadata_of(owner).reading() as reading:
         found = handovers.of_person(
@@ -69,7 +71,7 @@ def section(actor: Actor, departure: Departure) -> dict[str, Any]:
 
 def of_person(collectivite_id: str, person_id: str) -> dict[str, Any] | None:
     """What somebody who is still there has, in words; None where it is nothing that could be handed over."""
-    if not handover.is_possible(collectivite_id):
+    if not has_files(settings.BEFFROI, collectivite_id):
         return None
     with metadata_of(collectivite_id).reading() as reading:
         there = handed.left(reading, person_id)
@@ -108,7 +110,7 @@ def others(actor: Actor, person_id: str) -> list[Person]:
 def hand_over(request: HttpRequest, actor: Actor, departure: Departure, *, heir: str) -> None:
     """And say how it went. Errors: as ``handover.hand_over``, but for REFUSED."""
     owner = departure.collectivite_id
-    if not handover.is_possible(owner):
+    if not has_files(settings.BEFFROI, owner):
         raise NotFound("drive")
     # In names of things: French for all.
     name = identity.person_name(departure.person_id) or "une personne partie"
