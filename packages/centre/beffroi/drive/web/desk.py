@@ -42,7 +42,7 @@ from beffroi.drive.web.dav.content import LATEST_MTIME_S
 from beffroi.drive.web.given import back
 from beffroi.drive.web.messages import Answer, Request, json_answer, led_to
 from beffroi.drive.web.streams import at_most, read_back
-from beffroi.drive.who import Who
+from beffroi.drive.web.visiting import pages
 from beffroi.lib import clock, digits
 from beffroi.lib.errors import BeffroiError, Invalid, TooLarge
 
@@ -77,13 +77,11 @@ class Desk:
     view: View
     bodies: Bodies
     act: Act
-    pages: str
-    who: Who
 
     def sent(self, request: Request) -> Sent:
         """Errors: Invalid, OtherCollectivite."""
         sent = sent_of(request)
-        granted.require_collectivite(self.who, sent.collectivite)
+        granted.require_collectivite(self.view.who, sent.collectivite)
         return sent
 
     async def whole(self, request: Request, sent: Sent) -> Answer:
@@ -164,7 +162,7 @@ class Desk:
         folder_id = 0
         try:
             found = await form.read(request)
-            granted.require_collectivite(self.who, found.fields.get("collectivite", ""))
+            granted.require_collectivite(self.view.who, found.fields.get("collectivite", ""))
             folder_id = digits.needed(found.fields.get("dossier", ""))
             taken: Literal["replace", "both"] = "replace" if found.fields.get("deja") == "replace" else "both"
             sent = Sent(folder_id, found.name, form.least_bytes(request), taken=taken)
@@ -173,8 +171,8 @@ class Desk:
             node = await self.view.database.write_async(lambda writing: self._put(writing, sent, content))
         except BeffroiError as error:
             await request.drain()
-            return back(str(folder_id or ""), error, self.pages)
-        return led_to(f"{self.pages}{node.parent}/?recu=1")
+            return back(str(folder_id or ""), error, pages(self.view))
+        return led_to(f"{pages(self.view)}{node.parent}/?recu=1")
 
     # -- inside ----------------------------------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ from beffroi.drive.web import granted
 from beffroi.drive.web.bodies import Bodies
 from beffroi.drive.web.dav import conditions
 from beffroi.drive.web.messages import Answer, Enter, Header, Request, led_to
-from beffroi.drive.web.visiting import Visits
+from beffroi.drive.web.visiting import Visits, pages
 from beffroi.lib import digits
 from beffroi.lib.errors import BeffroiError, Invalid
 
@@ -105,7 +105,7 @@ class Given:
         if request.method == "POST":
             granted.require_own_origin(request)
         address = request.path.removeprefix(granted.OUT_PATH)
-        view, bodies, steps, pages = await asyncio.to_thread(
+        view, bodies, steps = await asyncio.to_thread(
             self.visits.enter, who, address, "read", goes_on=_goes_on(request)
         )
         if steps == ["zip"] and request.method == "POST":
@@ -117,7 +117,7 @@ class Given:
                 return await asyncio.to_thread(_zip, view, bodies, _numbers(fields.get("n", [])))
             except BeffroiError as error:
                 await request.drain()
-                return back(folder, error, pages)
+                return back(folder, error, pages(view))
         if request.method not in ("GET", "HEAD"):
             raise AbsentNode("file")
         match steps:

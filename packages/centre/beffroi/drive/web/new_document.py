@@ -60,7 +60,7 @@ class NewDocument:
 
     async def make(self, who: Who, address: str, folder_id: int, kind: blank.Kind, name: str) -> Node:
         """``name``: without its ending. Errors: AbsentNode, ReadOnly, NameRefused, NameTaken, those of the store."""
-        view, bodies, *_ = await asyncio.to_thread(self.visits.enter, who, f"{address}/{folder_id}", "change")
+        view, bodies, _ = await asyncio.to_thread(self.visits.enter, who, f"{address}/{folder_id}", "change")
         wished = names.normal(f"{name.strip()}.{blank.SUFFIXES[kind]}") if name.strip() else ""
         if not wished:
             raise names.NameRefused

@@ -74,12 +74,10 @@ class Portal:
         address = request.path.removeprefix(granted.IN_PATH)
         what: crossing.What = "list" if request.method == "GET" else "change"
         is_part = request.method == "PUT"
-        view, bodies, steps, pages = await asyncio.to_thread(
-            self.visits.enter, who, address, what, goes_on=is_part
-        )
+        view, bodies, steps = await asyncio.to_thread(self.visits.enter, who, address, what, goes_on=is_part)
         self._require_free(who, view, device)
         request.still = partial(asyncio.to_thread, self._require, who, view, device)
-        desk = Desk(view, bodies, Act(who.person_id, device, now_s), pages, who)
+        desk = Desk(view, bodies, Act(who.person_id, device, now_s))
         if request.method == "GET" and len(steps) == 1:
             return desk.status(upload_of(steps[0]))
         match request.method, steps:

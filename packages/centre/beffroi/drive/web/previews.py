@@ -58,7 +58,7 @@ class Previews:
         self.enter(request, who)
         address = request.path.removeprefix(PATH)
         is_part = address.endswith("/apercu.pdf") or "/page/" in address
-        view, bodies, (node_id, *rest), _ = await asyncio.to_thread(
+        view, bodies, (node_id, *rest) = await asyncio.to_thread(
             self.visits.enter, who, address, "read", goes_on=is_part
         )
         etag = number(rest.pop(0)) if rest and rest[0].isdigit() else None

@@ -25,12 +25,11 @@ ABROAD = "chez"
 
 
 class Entered(NamedTuple):
-    """``steps``: what follows of the address. ``pages``: of the portal, for this tree; a folder's number follows."""
+    """``steps``: what follows of the address."""
 
     view: View
     bodies: Bodies
     steps: list[str]
-    pages: str
 
 
 @dataclass(frozen=True)
@@ -49,12 +48,10 @@ class Visits:
         steps = [numbered.plain(step, who.collectivite_id) for step in address.strip("/").split("/")]
         home = View.of_page(who, self.communes.metadata)
         if steps[0] != ABROAD or len(steps) < 3:
-            return Entered(home, self.bodies(who.collectivite_id), steps, "/coffre/")
+            return Entered(home, self.bodies(who.collectivite_id), steps)
         told = partial(self._told, tell=self.crossed, goes_on=goes_on)
         visit = enter(home, steps[1], what, digits.number(steps[2]) or 0, told)
-        return Entered(
-            visit, self.bodies(visit.collectivite_id, who.collectivite_id), steps[2:], pages(visit)
-        )
+        return Entered(visit, self.bodies(visit.collectivite_id, who.collectivite_id), steps[2:])
 
     def require(self, who: Who, view: View) -> None:
         """That they may still be where they entered; what the owner gives is asked in each change. Blocking.
