@@ -10,7 +10,7 @@ Source:  code du patrimoine, articles L. 212-2, L. 212-3, R. 212-14 (no eliminat
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from beffroi.lib.errors import BeffroiError, Conflict, Invalid
@@ -72,13 +72,11 @@ FOR_EVER = "for ever"
 
 @dataclass(frozen=True)
 class Seal:
-    """``until_s``: UTC epoch seconds at which the term has ended, None for no end; ``by``: who sealed;
-    ``rule``: of ``retention.TABLE``, "" for none."""
+    """``until_s``: UTC epoch seconds at which the term has ended, None for no end; ``rule``: of ``retention.TABLE``, ""
+    for none."""
 
-    begun_s: int
     until_s: int | None
-    by: str
-    rule: str = ""
+    rule: str
 
     def runs(self, now_s: float) -> bool:
         return self.until_s is None or now_s < self.until_s
@@ -97,11 +95,10 @@ class Visa:
     by: str
 
 
-def seal(*, now_s: int, until_s: int | None, by: str, rule: str = "") -> Seal:
+def may_seal(*, now_s: int, until_s: int | None) -> None:
     """Errors: TermTooShort."""
     if until_s is not None and until_s <= now_s:
         raise TermTooShort
-    return Seal(now_s, until_s, by, rule)
 
 
 def may_lift(seal: Seal, *, now_s: float) -> None:
@@ -111,11 +108,10 @@ def may_lift(seal: Seal, *, now_s: float) -> None:
         raise RuleBinds
 
 
-def extended(seal: Seal, *, until_s: int | None, by: str) -> Seal:
-    """The seal with a later end, by who asks for it; also after the old one has passed. Errors: TermNotForward."""
+def may_extend(seal: Seal, *, until_s: int | None) -> None:
+    """To a later end, also after the old one has passed. Errors: TermNotForward."""
     if seal.until_s is None or (until_s is not None and until_s <= seal.until_s):
         raise TermNotForward(seal.end)
-    return replace(seal, until_s=until_s, by=by)
 
 
 def may_destroy(seal: Seal, visa: Visa | None, *, final: str, now_s: float) -> None:

@@ -78,7 +78,7 @@ def seal(*, actor: Actor, view: View, act: Act, node_id: int, rule: str, until_s
 
     Errors: AbsentNode, NotAllowed, SealRefused, Sealed, Locked, TermTooShort."""
     now_s = clock.paced_s()
-    rules.seal(now_s=now_s, until_s=until_s, by=actor.id, rule=rule)
+    rules.may_seal(now_s=now_s, until_s=until_s)
     with view.database.reading() as reading:
         place = sealable(actor, view, reading, node_id)
         files, size_bytes, _ = seals.sums(reading, node_id)
@@ -107,13 +107,13 @@ def extend(*, actor: Actor, database: Database, seal_id: str, until_s: int) -> N
 
     Errors: AbsentNode, NotAllowed, Conflict (one is granted, too), TermNotForward."""
     found = _standing(actor, database, seal_id)
-    rules.extended(as_rule(found), until_s=until_s, by=actor.id)
+    rules.may_extend(_as_rule(found), until_s=until_s)
     approval = elimination_of(actor, seal_id)
     if is_under_way(approval):
         raise Conflict("it is being destroyed")
 
     def change(writing: Writing) -> None:
-        rules.extended(as_rule(_still_standing(writing, seal_id)), until_s=until_s, by=actor.id)
+        rules.may_extend(_as_rule(_still_standing(writing, seal_id)), until_s=until_s)
         seals.extend(writing, seal_id, until_s=until_s)
 
     with _before(actor, "extended", found, {"until_s": until_s}):
@@ -125,10 +125,10 @@ def extend(*, actor: Actor, database: Database, seal_id: str, until_s: int) -> N
 def lift(*, actor: Actor, database: Database, seal_id: str) -> None:
     """An ordinary folder again. Errors: AbsentNode, NotAllowed, Conflict, KeptForEver, TermRunning, RuleBinds."""
     found = _standing(actor, database, seal_id)
-    rules.may_lift(as_rule(found), now_s=clock.paced())
+    rules.may_lift(_as_rule(found), now_s=clock.paced())
 
     def change(writing: Writing) -> None:
-        rules.may_lift(as_rule(_still_standing(writing, seal_id)), now_s=clock.paced())
+        rules.may_lift(_as_rule(_still_standing(writing, seal_id)), now_s=clock.paced())
         seals.end(writing, seal_id, "lifted", now_s=clock.epoch_s(), by=actor.id)
 
     with _before(actor, "lifted", found, {}):
@@ -330,14 +330,13 @@ def _is_recorded(verb: str, done: Elimination) -> bool:
 # -- inside ------------------------------------------------------------------------------------------------------
 
 
-def as_rule(found: Seal) -> rules.Seal:
-    until_s = None if found.until_s == NO_END else found.until_s
-    return rules.Seal(found.begun_s, until_s, found.person_id, found.rule)
+def _as_rule(found: Seal) -> rules.Seal:
+    return rules.Seal(None if found.until_s == NO_END else found.until_s, found.rule)
 
 
 def _may_destroy(found: Seal, visa: Visa | None) -> None:
     rule = retention.TABLE.get(found.rule)
-    rules.may_destroy(as_rule(found), visa, final=rule.final if rule else "", now_s=clock.paced())
+    rules.may_destroy(_as_rule(found), visa, final=rule.final if rule else "", now_s=clock.paced())
 
 
 def _standing(actor: Actor, database: Database, seal_id: str) -> Seal:

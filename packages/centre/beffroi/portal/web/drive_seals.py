@@ -81,7 +81,7 @@ def new(request: HttpRequest, actor: Actor, node_id: int) -> HttpResponse:
     if request.method == "POST" and not refused and request.POST.get("what") != "change":
         try:
             rule, until_s = _term(request, newest)
-            rules.seal(now_s=clock.paced_s(), until_s=until_s, by=actor.id, rule=rule)
+            rules.may_seal(now_s=clock.paced_s(), until_s=until_s)
             context |= {"chosen": words.rule(rule), "until": clock.moment(until_s or 0), "is_previewed": True}
             if request.POST.get("what") == "seal":
                 made = actions.seal(
