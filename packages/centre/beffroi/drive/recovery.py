@@ -78,8 +78,7 @@ def carry_out(database: Database, act: Act, device_id: str) -> Raised:
 
     Errors: NotFound; Conflict, where a person said that it was meant; those of the metadata.
     """
-    while database.write(partial(_go_on, act=act, device_id=device_id)):
-        pass
+    database.write_portions(partial(_go_on, act=act, device_id=device_id))
     with database.reading() as reading:
         return alarms.find(reading, device_id)
 
@@ -224,8 +223,9 @@ def _entries(reading: Reading, rows: list[Row]) -> list[Entry]:
         here = {"parent": str(parent), "name": name}
         before = {"parent_before": str(row.parent), "name_before": row.name}
         match row.kind:
-            case "created":
-                found.append(_with(one, what="created", version=version, **_new_place(row)))
+            case "created":  # of a new node, the row says what it is
+                place = {"parent": str(row.parent), "name": row.name}
+                found.append(_with(one, what="created", version=version, **place))
             case "returned":
                 if row.is_folder and firsts[row.node] == row.number:
                     found.extend(_inside(reading, row, places, contents))
@@ -243,11 +243,6 @@ def _entries(reading: Reading, rows: list[Row]) -> list[Entry]:
 
 def _with(entry: Entry, **fields: str) -> Entry:
     return msgspec.structs.replace(entry, **fields)
-
-
-def _new_place(row: Row) -> dict[str, str]:
-    """Of a new node, the row says what it is."""
-    return {"parent": str(row.parent), "name": row.name}
 
 
 def _inside(

@@ -7,11 +7,10 @@ Rule:    what is removed goes to the trash, what is replaced stays a version, al
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import LiteralString
 
 from beffroi.drive.guard import plan
 from beffroi.drive.guard.steps import Copy, Move, Remove, Revert, Revive, Step
-from beffroi.drive.store import look, schema, trash, tree, versions
+from beffroi.drive.store import look, schema, shares, trash, tree, versions
 from beffroi.drive.store.model import AbsentNode, Act, Content, Node
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.lib.errors import BeffroiError, Conflict
@@ -21,8 +20,7 @@ PRESENT = "present"
 
 
 def is_in_trash(reading: Reading, node_id: int) -> bool:
-    above = look.above(reading, node_id)
-    return not above or above[-1].name in (schema.TRASH, schema.GONE)
+    return not shares.lies(look.above(reading, node_id))
 
 
 def taken(writing: Writing, act: Act, person_id: str, step: Step, others: Collection[str] = ()) -> bool:
@@ -99,14 +97,9 @@ def _rewrite(writing: Writing, act: Act, node_id: int, version: str) -> None:
 
 
 def _content(writing: Writing, node_id: int, version: str) -> Content:
-    columns: LiteralString = "SELECT size_bytes, sha1, sha256, manifest FROM"
-    if version == PRESENT:
-        row = writing.one(columns + " node WHERE id = ?", (node_id,))
-    else:
-        row = writing.one(columns + " version WHERE node = ? AND etag = ?", (node_id, int(version)))
-    if row is None:
-        raise AbsentNode("version")
-    return Content(*row)
+    is_present = version == PRESENT
+    one = tree.node_at(writing, node_id) if is_present else versions.find(writing, node_id, int(version))
+    return Content(one.size_bytes, one.sha1, one.sha256, one.manifest)
 
 
 def _folder(writing: Writing, act: Act, person_id: str, parent: str) -> int:

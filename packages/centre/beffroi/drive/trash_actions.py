@@ -37,8 +37,7 @@ def empty(*, actor: Actor, view: View, root_id: int) -> None:
         collectivite_id=view.collectivite_id,
         details={"items": count},
     ):
-        while view.database.write(change):
-            pass
+        view.database.write_portions(change)
 
 
 def _require(view: View, reading: Reading, root_id: int) -> None:

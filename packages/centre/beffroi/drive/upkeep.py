@@ -15,7 +15,7 @@ Source:  docs/internals/drive.md, "Upkeep".
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -54,7 +54,6 @@ from beffroi.drive.store.objects import Objects
 from beffroi.drive.store.scalars import keep_meta, meta
 from beffroi.drive.store.scrub import Cursor, Damage, Scrub
 from beffroi.drive.store.stock import Stock
-from beffroi.drive.store.writing import Writing
 from beffroi.drive.working import Worker
 from beffroi.lib import clock, json_file
 from beffroi.lib.config import Config
@@ -177,7 +176,9 @@ class Upkeep(Worker):
             try:
                 till_s = min(now_s, progress.tidied_s or now_s)
                 since_s, before_s = progress.till_s - uploads.KEPT_S, till_s - uploads.KEPT_S
-                _all(database, lambda w: uploads.expire(w, since_s=since_s, before_s=before_s, now_s=now_s))
+                database.write_portions(
+                    lambda w: uploads.expire(w, since_s=since_s, before_s=before_s, now_s=now_s)
+                )
                 self._tidy(collectivite_id, database, stock, now_s, till_s)
                 self._count(database, collectivite_id)
                 progress.tidied_s, progress.till_s = now_s, till_s
@@ -214,7 +215,7 @@ class Upkeep(Worker):
         leftovers.tidy(database, members)
         with database.reading() as reading:
             first = moments.first_since(reading, departed_s, now_s)
-        _all(database, lambda w: handovers.forget_ways(w, before_s=departed_s, before=first))
+        database.write_portions(lambda w: handovers.forget_ways(w, before_s=departed_s, before=first))
         database.write(lambda w: going_back.forget(w, before_s=till_s - WAYS_DAYS * DAY_S))
         with database.reading() as reading:
             is_needed = alarms.waits_for_somebody(reading)
@@ -222,12 +223,12 @@ class Upkeep(Worker):
             before_s = till_s - self._config.drive_trash_days * DAY_S
             with database.reading() as reading:
                 before = moments.first_since(reading, before_s, now_s)
-            _all(database, lambda w: trash.expire(w, act, before_s=before_s, before=before))
+            database.write_portions(lambda w: trash.expire(w, act, before_s=before_s, before=before))
             trash.destroy_all(database, act)
             keep_s = self._config.drive_version_days * DAY_S
             versions.thin_all(database, now_s=now_s, keep_s=keep_s, till_s=till_s)
             past_s = till_s - keep_s
-            _all(database, lambda w: moments.forget(w, before_s=past_s))
+            database.write_portions(lambda w: moments.forget(w, before_s=past_s))
             database.write(lambda w: versions.forget_erased(w, before_s=past_s))
         with collecting(self._config, collectivite_id):
             collected = collect.run(database, stock, now_s=now_s)
@@ -240,7 +241,7 @@ class Upkeep(Worker):
 
     def _forget_shares(self, database: Database, before_s: int) -> None:
         """What another collectivité keeps of one goes first: an offer whose share is unknown says that it was lost."""
-        _all(database, lambda w: shares.forget(w, before_s=before_s))
+        database.write_portions(lambda w: shares.forget(w, before_s=before_s))
         with database.reading() as reading:
             over = shares.over(reading, before_s=before_s)
         there = set(self._communes.ids()) if over else ()
@@ -359,12 +360,6 @@ def _told(one: Damage) -> list[Told]:
         Told(one.collectivite_id, one.chunk_id.hex(), one.why, path, version, one.is_repaired, at_s)
         for path, version in held
     ]
-
-
-def _all(database: Database, step: Callable[[Writing], bool]) -> None:
-    """A change after the other until nothing is left: others write between them."""
-    while database.write(step):
-        pass
 
 
 def _is_due(done_s: int, each_s: int, now_s: int) -> bool:

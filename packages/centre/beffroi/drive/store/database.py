@@ -193,6 +193,11 @@ class Database(ABC):
         """As ``submit``, for a thread that waits."""
         return self.submit(change).result()
 
+    def write_portions(self, portion: Callable[[Writing], bool]) -> None:
+        """A change after the other until it returns False: others write between them."""
+        while self.write(portion):
+            pass
+
     async def write_async[T](self, change: Callable[[Writing], T], *, is_quick: bool = False) -> T:
         """``is_quick``: a few statements, whatever lies in the drive; it may be made in the event loop."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()

@@ -213,9 +213,8 @@ def destroy(writing: Writing, act: Act, *, most: int = MOST_DESTROYED) -> bool:
 
 
 def destroy_all(database: Database, act: Act) -> None:
-    """Until nothing is left, in as many changes as it takes: others write between them."""
-    while database.write(lambda w: destroy(w, act)):
-        pass
+    """Until nothing is left."""
+    database.write_portions(lambda w: destroy(w, act))
 
 
 def _next_root(writing: Writing, after: int) -> int | None:
