@@ -187,7 +187,7 @@ def record_key(event: Event) -> None:
 
 @consumer(
     name="drive.seals",
-    kinds=("drive:sealed", "drive:seal_failed", "drive:seal_checked", "drive:seal_exported"),
+    kinds=tuple(_SEAL_VERBS),
 )
 def record_seal(event: Event) -> None:
     """What the process of contents did for a person who asked for it, or by itself, because it was due."""

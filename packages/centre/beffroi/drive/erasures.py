@@ -10,7 +10,7 @@ Process: console asks, grants, calls back; worker carries out, and finishes what
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from datetime import datetime, timedelta
 from typing import LiteralString
 
@@ -31,6 +31,7 @@ from beffroi.drive.departures import metadata
 from beffroi.drive.store import keys, seals
 from beffroi.drive.store.keys import Certificate
 from beffroi.drive.store.scalars import scalar
+from beffroi.drive.store.writing import Reading
 from beffroi.lib import clock, reasons
 from beffroi.lib.errors import BeffroiError, Conflict, NotAllowed
 
@@ -50,21 +51,21 @@ class SealsRunning(Conflict):
 
 def running_seals(collectivite_id: str) -> int:
     """Of sealed folders whose term is not over."""
-    with metadata(settings.BEFFROI, collectivite_id) as database:
-        if database is None:
-            return 0
-        with database.reading() as reading:
-            return seals.running(reading, now_s=clock.paced())
+    return _counted(collectivite_id, lambda reading: seals.running(reading, now_s=clock.paced()))
 
 
 def changes_since(collectivite_id: str, at: datetime) -> int:
     """How often something in its files changed."""
+    asked: LiteralString = "SELECT COUNT(*) FROM change WHERE at_s > ?"
+    return _counted(collectivite_id, lambda reading: int(scalar(reading, asked, (int(at.timestamp()),))))
+
+
+def _counted(collectivite_id: str, count: Callable[[Reading], int]) -> int:
     with metadata(settings.BEFFROI, collectivite_id) as database:
         if database is None:
             return 0
         with database.reading() as reading:
-            asked: LiteralString = "SELECT COUNT(*) FROM change WHERE at_s > ?"
-            return int(scalar(reading, asked, (int(at.timestamp()),)))
+            return count(reading)
 
 
 @transaction.atomic

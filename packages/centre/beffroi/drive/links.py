@@ -18,9 +18,9 @@ from beffroi.core.audit import actions as audit
 from beffroi.core.events.outbox import publish
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import on_record
-from beffroi.drive.sharing import shareable
+from beffroi.drive.sharing import accessible, shareable
 from beffroi.drive.store import shares
-from beffroi.drive.store.model import AbsentNode, Act, ReadOnly
+from beffroi.drive.store.model import Act
 from beffroi.drive.store.shares import Share, Wish
 from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import View
@@ -30,13 +30,7 @@ from beffroi.lib.ids import new_id
 
 def access(view: View, reading: Reading, share_id: str) -> Share:
     """A link that this person may end. Errors: AbsentNode."""
-    found = shares.find_link(reading, share_id)
-    if found.created_by != view.who.person_id:
-        try:
-            shareable(view, reading, found.node)
-        except ReadOnly:
-            raise AbsentNode("share") from None
-    return found
+    return accessible(view, reading, shares.find_link(reading, share_id))
 
 
 def make(

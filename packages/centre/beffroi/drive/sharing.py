@@ -80,12 +80,7 @@ class Sharing:
         found = shares.find(reading, share_id)
         if found.kind == "link":
             raise AbsentNode("share")
-        if found.created_by != self.view.who.person_id:
-            try:
-                shareable(self.view, reading, found.node)
-            except ReadOnly:
-                raise AbsentNode("share") from None
-        return found
+        return accessible(self.view, reading, found)
 
     # -- the owner's -----------------------------------------------------------------------------------------
 
@@ -261,6 +256,16 @@ def shareable(view: View, reading: Reading, node_id: int) -> Place:
     if not place.rights.may_share:
         raise ReadOnly
     return place
+
+
+def accessible(view: View, reading: Reading, share: Share) -> Share:
+    """One that this person made, or might make. Errors: AbsentNode."""
+    if share.created_by != view.who.person_id:
+        try:
+            shareable(view, reading, share.node)
+        except ReadOnly:
+            raise AbsentNode("share") from None
+    return share
 
 
 def has_links(reading: Reading, node_id: int) -> bool:

@@ -126,11 +126,6 @@ def lines(reading: Reading) -> list[Line]:
     return [line(reading, name) for name in sorted(found)]
 
 
-def uploads_bytes(reading: Reading) -> int:
-    """Parts of uploads that are not joined yet."""
-    return int(scalar(reading, "SELECT SUM(size_bytes) FROM beside WHERE what = ?", (weights.PARTS,)) or 0)
-
-
 def keep_usual(session: Statements, limits: Limits) -> None:
     if usual(session) != limits:
         keep_meta(session, _USUAL, " ".join(map(str, limits)))

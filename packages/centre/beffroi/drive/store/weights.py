@@ -100,7 +100,7 @@ def drift(reading: Reading) -> list[Drift]:
             " LEFT JOIN weight ON weight.node = node.id WHERE is_folder = 1"
         )
     }
-    kept[0], counted = Weight(_parts_kept(reading)), count(reading)
+    kept[0], counted = Weight(uploads_bytes(reading)), count(reading)
     counted[0] = Weight(_parts_there(reading))
     return [
         Drift(node, kept.get(node, Weight()), one)
@@ -129,7 +129,8 @@ def first_count(session: Statements) -> None:
         keep_meta(session, "weighed", 1)
 
 
-def _parts_kept(reading: Reading) -> int:
+def uploads_bytes(reading: Reading) -> int:
+    """Parts of uploads that are not joined yet, as it is kept."""
     return scalar(reading, "SELECT size_bytes FROM beside WHERE owner = '' AND what = ?", (PARTS,)) or 0
 
 

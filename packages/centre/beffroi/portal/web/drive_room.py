@@ -18,7 +18,7 @@ from django.views.decorators.http import require_http_methods
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import quotas
-from beffroi.drive.store import room, schema
+from beffroi.drive.store import room, schema, weights
 from beffroi.drive.store.model import NO_LIMIT, NOTHING
 from beffroi.drive.store.writing import Reading
 from beffroi.lib import gigabytes
@@ -89,7 +89,7 @@ def shown(reading: Reading, named: dict[str, str]) -> dict[str, Any]:
                 amount(common.use.weight.version_bytes + sum(one["versions"] for one in persons)),
             ),
             (_("Corbeille, versions comprises"), amount(sum(bins))),
-            (_("Envois en cours"), amount(room.uploads_bytes(reading))),
+            (_("Envois en cours"), amount(weights.uploads_bytes(reading))),
             (
                 _("Agendas et contacts"),
                 amount(common.use.beside_bytes + sum(one["calendars"] for one in persons)),
