@@ -10,11 +10,10 @@ import logging
 from collections.abc import Callable, Mapping
 from xml.sax.saxutils import escape
 
-from beffroi.drive.web.messages import Answer, Handler, Header, Request
+from beffroi.drive.web.messages import XML, Answer, Handler, Header, Request
 from beffroi.lib.errors import BeffroiError
 
 log = logging.getLogger("beffroi.drive")
-CONTENT_TYPE = (b"content-type", b"application/xml; charset=utf-8")
 UNLOCK_LATER = "Quelqu’un l’a ouvert et verrouillé\u00a0; réessayez plus tard."
 _KINDS: Mapping[int, str] = {
     400: "BadRequest",
@@ -148,4 +147,4 @@ def refusal(error: BeffroiError, headers: tuple[Header, ...] = ()) -> Answer:
         headers = (*headers, (b"allow", str(getattr(error, "allow", "")).encode()))
     if status == 503:
         headers = (*headers, (b"retry-after", str(RETRY_LATER_S).encode()))
-    return Answer(status, (CONTENT_TYPE, *headers), body.encode())
+    return Answer(status, (XML, *headers), body.encode())

@@ -195,6 +195,7 @@ class Answer:
 
 
 NO_STORE: Header = (b"cache-control", b"no-store")
+XML: Header = (b"content-type", b"application/xml; charset=utf-8")
 
 
 def led_to(address: str) -> Answer:

@@ -17,7 +17,7 @@ from beffroi.drive.web.dav.call import Call
 from beffroi.drive.web.dav.owners import NOBODY, Owner
 from beffroi.drive.web.dav.properties import Kind, Shown, Template
 from beffroi.drive.web.dav.xml import Name
-from beffroi.drive.web.messages import Answer, Request
+from beffroi.drive.web.messages import XML, Answer, Request
 from beffroi.lib import digits
 
 MOST_DEEP = 5_000
@@ -85,7 +85,7 @@ async def propfind(call: Call) -> Answer:
         )
     if len(shown) + len(rows) <= PIECE:
         return xml.multistatus(elements, CLASSES)
-    return Answer(207, (xml.CONTENT_TYPE, CLASSES), _pieces(elements))
+    return Answer(207, (XML, CLASSES), _pieces(elements))
 
 
 def _depth(request: Request) -> int:

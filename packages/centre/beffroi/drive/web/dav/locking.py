@@ -16,7 +16,7 @@ from beffroi.drive.web.dav.conditions import ConditionFailed
 from beffroi.drive.web.dav.listing import lock_root
 from beffroi.drive.web.dav.properties import active_lock
 from beffroi.drive.web.dav.xml import Element
-from beffroi.drive.web.messages import Answer
+from beffroi.drive.web.messages import XML, Answer
 from beffroi.lib.errors import BeffroiError, Invalid
 
 MAX_OWNER_BYTES = 1024
@@ -73,7 +73,7 @@ async def lock(call: Call) -> Answer:
         '<?xml version="1.0" encoding="utf-8"?>\n<d:prop xmlns:d="DAV:"><d:lockdiscovery>'
         f"{active_lock(made, href, call.act.now_s)}</d:lockdiscovery></d:prop>"
     )
-    headers = [xml.CONTENT_TYPE]
+    headers = [XML]
     if asked is not None:
         headers.append((b"lock-token", f"<{made.token}>".encode()))
     return Answer(201 if is_new else 200, headers, text.encode())

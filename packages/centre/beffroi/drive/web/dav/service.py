@@ -46,7 +46,7 @@ _WHAT: Mapping[str, crossing.What] = {
     "HEAD": "read",
 }
 ALLOW = (b"allow", ", ".join(("OPTIONS", *METHODS)).encode())
-CLASSES = ((b"dav", b"1, 2, 3"), (b"ms-author-via", b"DAV"), ALLOW)
+CLASSES = (listing.CLASSES, (b"ms-author-via", b"DAV"), ALLOW)
 
 
 class MethodUnknown(BeffroiError):

@@ -10,7 +10,7 @@ from xml.sax.saxutils import quoteattr
 
 from lxml import etree
 
-from beffroi.drive.web.messages import Answer, Header, Request
+from beffroi.drive.web.messages import XML, Answer, Header, Request
 from beffroi.lib.errors import BeffroiError
 
 MAX_BODY_BYTES = 256 * 1024
@@ -19,7 +19,6 @@ MAX_NAMES_CHARS = 16 * 1024
 """Of all names of a question with their namespaces: an answer repeats them for each entry of a folder."""
 DAV, OC, NC = "DAV:", "http://owncloud.org/ns", "http://nextcloud.org/ns"
 OCS = "http://open-collaboration-services.org/ns"
-CONTENT_TYPE = (b"content-type", b"application/xml; charset=utf-8")
 MULTISTATUS = (
     '<?xml version="1.0" encoding="utf-8"?>\n<d:multistatus xmlns:d="DAV:" xmlns:s="http://sabredav.org/ns"'
     f' xmlns:oc="{OC}" xmlns:nc="{NC}" xmlns:x1="{OCS}">'
@@ -131,4 +130,4 @@ def response(href: str, inner: Iterable[str]) -> str:
 
 def multistatus(elements: Iterable[str], *headers: Header) -> Answer:
     """``elements``: as ``response`` makes them."""
-    return Answer(207, (CONTENT_TYPE, *headers), f"{MULTISTATUS}{''.join(elements)}{END}".encode())
+    return Answer(207, (XML, *headers), f"{MULTISTATUS}{''.join(elements)}{END}".encode())

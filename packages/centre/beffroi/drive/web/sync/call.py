@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from beffroi.drive.store.model import AbsentNode
-from beffroi.drive.web.dav import xml
+from beffroi.drive.web.dav import paths, xml
 from beffroi.drive.web.dav.call import Call
 from beffroi.drive.web.dav.paths import Target
 from beffroi.drive.web.dav.xml import Name
@@ -25,6 +25,14 @@ def own(path: str, prefix: str, call: Call) -> str:
     if not path.startswith(prefix + "/") or login.casefold() != call.who.login.casefold():
         raise AbsentNode("file")
     return rest.rstrip("/")
+
+
+def require_restore(call: Call, prefix: str) -> None:
+    """The destination of what comes back only has to be the place for it: where to is known here. Errors: AbsentNode,
+    those of ``paths.local``."""
+    path = paths.local(call.request.header(b"destination"), call.request.header(b"host"))
+    if not own(path, prefix, call).startswith("restore/"):
+        raise AbsentNode("destination")
 
 
 async def asked(request: Request) -> tuple[Name, ...] | None:

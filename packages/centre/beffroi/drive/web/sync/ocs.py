@@ -16,7 +16,7 @@ from beffroi.drive.store import groups, room
 from beffroi.drive.store.model import NO_LIMIT
 from beffroi.drive.web.dav.properties import UNLIMITED
 from beffroi.drive.web.errors import words
-from beffroi.drive.web.messages import NO_STORE, Answer, Request, Routes, fields
+from beffroi.drive.web.messages import NO_STORE, XML, Answer, Request, Routes, fields
 from beffroi.drive.web.sync import search, share_fields, sharing, unified
 from beffroi.drive.web.sync.call import NOWHERE, CallFor
 from beffroi.lib.errors import BeffroiError, Invalid
@@ -30,7 +30,6 @@ MAX_CHUNK_BYTES = 100 * 1024 * 1024
 PARALLEL_CHUNKS = 4
 _OK, _UNKNOWN = {V1: 100, V2: 200}, {V1: 998, V2: 404}
 _JSON = (b"content-type", b"application/json; charset=utf-8")
-_XML = (b"content-type", b"application/xml; charset=utf-8")
 
 
 def status() -> dict[str, Any]:
@@ -226,7 +225,7 @@ def answer(request: Request, version: str, code: int, data: Any, message: str = 
     if _wants_json(request):
         return Answer(status_code, (_JSON, NO_STORE), _dumped({"ocs": {"meta": meta, "data": data}}))
     body = f'<?xml version="1.0"?>\n<ocs><meta>{_xml(meta)}</meta><data>{_xml(data)}</data></ocs>\n'
-    return Answer(status_code, (_XML, NO_STORE), body.encode())
+    return Answer(status_code, (XML, NO_STORE), body.encode())
 
 
 def _wants_json(request: Request) -> bool:

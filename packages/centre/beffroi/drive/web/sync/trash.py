@@ -22,11 +22,11 @@ from beffroi.drive.store.writing import Reading, Writing
 from beffroi.drive.views import COMMON_NAME
 from beffroi.drive.web.dav import properties, xml
 from beffroi.drive.web.dav.call import Call, MethodRefused
-from beffroi.drive.web.dav.paths import SAFE, local
+from beffroi.drive.web.dav.paths import SAFE
 from beffroi.drive.web.dav.xml import DAV, NC, OC, Name
 from beffroi.drive.web.given import Body
 from beffroi.drive.web.messages import Answer
-from beffroi.drive.web.sync.call import asked, entry, own
+from beffroi.drive.web.sync.call import asked, entry, own, require_restore
 from beffroi.lib import digits
 from beffroi.lib.errors import BeffroiError
 from beffroi.previews.wire import has_thumbnail
@@ -92,10 +92,7 @@ async def _list(call: Call, item: str) -> Answer:
 
 
 async def _restore(call: Call, item: str) -> Answer:
-    """Where to is the trash's to know; the destination only has to be the place for what comes back."""
-    path = local(call.request.header(b"destination"), call.request.header(b"host"))
-    if not own(path, PREFIX, call).startswith("restore/"):
-        raise AbsentNode("destination")
+    require_restore(call, PREFIX)
 
     def change(writing: Writing) -> Node:
         found, _ = _find(call, writing, item)

@@ -20,11 +20,11 @@ from beffroi.drive.views import Place
 from beffroi.drive.web.dav import content as files
 from beffroi.drive.web.dav import properties, xml
 from beffroi.drive.web.dav.call import Call, MethodRefused
-from beffroi.drive.web.dav.paths import SAFE, local
+from beffroi.drive.web.dav.paths import SAFE
 from beffroi.drive.web.dav.xml import DAV, OC, Name
 from beffroi.drive.web.given import number
 from beffroi.drive.web.messages import Answer
-from beffroi.drive.web.sync.call import asked, entry, own
+from beffroi.drive.web.sync.call import asked, entry, own, require_restore
 from beffroi.lib.errors import BeffroiError
 
 PREFIX = "/remote.php/dav/versions"
@@ -103,9 +103,7 @@ def _content(call: Call, node_id: int, name: int) -> Answer:
 
 
 async def _restore(call: Call, node_id: int, name: int) -> Answer:
-    path = local(call.request.header(b"destination"), call.request.header(b"host"))
-    if not own(path, PREFIX, call).startswith("restore/"):
-        raise AbsentNode("destination")
+    require_restore(call, PREFIX)
 
     def change(writing: Writing) -> Node:
         place = _place(call, writing, node_id)
