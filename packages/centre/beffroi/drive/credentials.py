@@ -13,28 +13,27 @@ Fails:   closed: without the file, or with one that cannot be read, nobody is le
 from __future__ import annotations
 
 import hmac
-import logging
-import sqlite3
-from contextlib import closing
-from typing import Literal, cast
+from typing import Literal, LiteralString
 
 from beffroi.drive import projections
-from beffroi.drive.who import Role, Who
+from beffroi.drive.who import Who
 from beffroi.lib import hashed
 from beffroi.lib.config import Config
 
-log = logging.getLogger("beffroi.drive")
 MAX_CHARS = 320
 """Of a login or a password; longer ones are nobody's."""
-_ROW = "SELECT id, person_id, membership_id, collectivite_id, role, login, display_name FROM app_password"
-_ASKED = {"sha256": _ROW + " WHERE sha256 = ?", "id": _ROW + " WHERE id = ?"}
+_ROW: LiteralString = (
+    "SELECT person_id, membership_id, collectivite_id, role, login, display_name, id FROM app_password"
+)
+"""Columns in the order of ``Who``."""
+_ASKED: dict[str, LiteralString] = {"sha256": _ROW + " WHERE sha256 = ?", "id": _ROW + " WHERE id = ?"}
 
 
 class Credentials:
     """Reads the projection anew at each question: what was revoked opens nothing from then on."""
 
     def __init__(self, config: Config) -> None:
-        self._path = projections.path(config)
+        self._config = config
 
     def check(self, login: str, password: str, *, address: str = "") -> Who | None:
         """None for whatever reason; nothing tells apart a wrong login, a wrong password and a revoked one."""
@@ -50,21 +49,8 @@ class Credentials:
         return self._find("id", app_password_id)
 
     def _find(self, column: Literal["sha256", "id"], value: str) -> Who | None:
-        if not self._path.exists():  # no app password was ever made
-            return None
-        try:
-            uri = f"{self._path.absolute().as_uri()}?mode=ro"
-            with closing(sqlite3.connect(uri, uri=True, timeout=5)) as database:
-                row = database.execute(_ASKED[column], (value,)).fetchone()
-        except sqlite3.Error as error:
-            log.error("app passwords cannot be read: %s", type(error).__name__)
-            return None
-        if row is None:
-            return None
-        app_password_id, person_id, membership_id, collectivite_id, role, login, display_name = map(str, row)
-        return Who(
-            person_id, membership_id, collectivite_id, cast(Role, role), login, display_name, app_password_id
-        )
+        rows = projections.read(self._config, "app passwords", _ASKED[column], value)
+        return Who(*rows[0]) if rows else None
 
 
 def _bytes(login: str) -> bytes:

@@ -6,17 +6,17 @@ Fails:   closed: without the file nobody can be chosen, and no collectivité has
 
 from __future__ import annotations
 
-import logging
-import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import closing
-from typing import Any, LiteralString
+from typing import LiteralString
 
 from beffroi.drive import projections
 from beffroi.drive.projections import Member
 from beffroi.lib.config import Config
 
-log = logging.getLogger("beffroi.drive")
+_MEMBERS: LiteralString = (
+    "SELECT person_id, collectivite_id, login, display_name FROM member WHERE collectivite_id = ?"
+    " ORDER BY display_name, person_id"
+)
 
 type People = Callable[[str], Sequence[Member]]
 """The current members of a collectivité, by name."""
@@ -25,22 +25,10 @@ type Named = Callable[[str], str]
 
 
 def of(config: Config, collectivite_id: str) -> list[Member]:
-    return [Member(*row) for row in _rows(config, projections.MEMBERS_OF, collectivite_id)]
+    return [Member(*row) for row in projections.read(config, "people", _MEMBERS, collectivite_id)]
 
 
 def name_of(config: Config, collectivite_id: str) -> str:
     """ "" where it is not known."""
-    found = _rows(config, projections.NAME_OF, collectivite_id)
+    found = projections.read(config, "people", "SELECT name FROM collectivite WHERE id = ?", collectivite_id)
     return str(found[0][0]) if found else ""
-
-
-def _rows(config: Config, asked: LiteralString, collectivite_id: str) -> list[tuple[Any, ...]]:
-    path = projections.path(config)
-    if not path.exists():
-        return []
-    try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as database:
-            return database.execute(asked, (collectivite_id,)).fetchall()
-    except sqlite3.Error as error:
-        log.error("people cannot be read: %s", type(error).__name__)
-        return []

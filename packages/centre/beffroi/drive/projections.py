@@ -10,12 +10,13 @@ Source:  docs/internals/calendars.md.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, LiteralString, NamedTuple
 
 from beffroi.lib.config import Config
 
@@ -29,19 +30,9 @@ CREATE TABLE IF NOT EXISTS member (
 CREATE TABLE IF NOT EXISTS collectivite (id TEXT PRIMARY KEY, name TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS app_password_person ON app_password (person_id);
 """
-_INSERT = (
-    "INSERT OR REPLACE INTO app_password"
-    " (sha256, id, person_id, membership_id, collectivite_id, role, login, display_name)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-)
 _COLUMNS = "sha256, id, person_id, membership_id, collectivite_id, role, login, display_name"
-
-
-MEMBERS_OF = (
-    "SELECT person_id, collectivite_id, login, display_name FROM member WHERE collectivite_id = ?"
-    " ORDER BY display_name, person_id"
-)
-NAME_OF = "SELECT name FROM collectivite WHERE id = ?"
+_INSERT = f"INSERT OR REPLACE INTO app_password ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+log = logging.getLogger("beffroi.drive")
 
 
 class Member(NamedTuple):
@@ -69,6 +60,21 @@ class Row:
 
 def path(config: Config) -> Path:
     return config.state / "projections" / "dav.db"
+
+
+def read(config: Config, what: str, asked: LiteralString, *values: object) -> list[tuple[Any, ...]]:
+    """Rows as they are now; none where they cannot be read. ``what``: they are, for the log."""
+    place = path(config)
+    if not place.exists():  # nobody was ever let in
+        return []
+    try:
+        with closing(
+            sqlite3.connect(f"{place.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
+        ) as database:
+            return database.execute(asked, values).fetchall()
+    except sqlite3.Error as error:
+        log.error("%s cannot be read: %s", what, type(error).__name__)
+        return []
 
 
 @contextmanager
