@@ -9,7 +9,7 @@ Source:  docs/internals/drive.md, "What it tells the others".
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from beffroi.core.decisions.models import Decision
@@ -24,14 +24,15 @@ SIGNED_IN = "dav"
 LOOKED_BACK = timedelta(days=1)
 
 
-def report(kind: str, *, collectivite_id: str, at: datetime, payload: Mapping[str, object]) -> bool:
-    """Publish what an event of the drive says to all; False where it says nothing. In the caller's transaction."""
+def report(kind: str, *, collectivite_id: str, at: datetime, payload: Mapping[str, object]) -> None:
+    """Publish what an event of the drive says to all, if anything. In the caller's transaction."""
     if kind in ("drive:alarm", "drive:alarm_elsewhere"):  # whose people sign in where tells where from
-        return _alarm(collectivite_id, at, payload)
+        _alarm(collectivite_id, at, payload)
+        return
     if kind == "drive:found":
         code = str(payload.get("code", ""))
         if code not in MALICE:
-            return False
+            return
         _publish(
             "file_scan",
             collectivite_id=collectivite_id,
@@ -43,38 +44,33 @@ def report(kind: str, *, collectivite_id: str, at: datetime, payload: Mapping[st
             finding=code,
             names=_words(payload.get("names")),
         )
-        return True
+        return
     # What a list or a person named is no campaign: nobody has to judge it anew for each place where it lies.
     decision = Decision.objects.filter(pk=str(payload.get("decision_id", ""))).first()
-    if decision is None or not decision.campaign_id:
-        return False
-    _publish(
-        "file_frozen",
-        collectivite_id=collectivite_id,
-        at=at,
-        indicators=[["sha256", decision.value]],
-        frozen="true",
-    )
-    return True
+    if decision is not None and decision.campaign_id:
+        _publish(
+            "file_frozen",
+            collectivite_id=collectivite_id,
+            at=at,
+            indicators=[["sha256", decision.value]],
+            frozen="true",
+        )
 
 
-def _alarm(collectivite_id: str, at: datetime, payload: Mapping[str, object]) -> bool:
+def _alarm(collectivite_id: str, at: datetime, payload: Mapping[str, object]) -> None:
     person_id = str(payload.get("person_id", ""))
     addresses = sign_ins.own_addresses(
         person_id, collectivite_id=collectivite_id, door=SIGNED_IN, since=(at - LOOKED_BACK).date()
     )
-    if not addresses:
-        return False
-    pairs = [["ip", one] for one in addresses]
-    _publish(
-        "drive_alarm",
-        collectivite_id=collectivite_id,
-        person_id=person_id,
-        at=at,
-        indicators=pairs,
-        drive_alarm="true",
-    )
-    return True
+    if addresses:
+        _publish(
+            "drive_alarm",
+            collectivite_id=collectivite_id,
+            person_id=person_id,
+            at=at,
+            indicators=[["ip", one] for one in addresses],
+            drive_alarm="true",
+        )
 
 
 def _publish(
@@ -82,7 +78,7 @@ def _publish(
     *,
     collectivite_id: str,
     at: datetime,
-    indicators: Sequence[Sequence[str]],
+    indicators: list[list[str]],
     person_id: str = "",
     **evidence: object,
 ) -> None:
@@ -95,7 +91,7 @@ def _publish(
             "collectivite_id": collectivite_id,
             "person_id": person_id,
             "seen_at": at.timestamp(),
-            "indicators": [list(one) for one in indicators],
+            "indicators": indicators,
             "evidence": evidence,
             "message": "",
         },

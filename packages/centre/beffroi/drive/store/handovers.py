@@ -94,27 +94,24 @@ def find(reading: Reading, handover_id: str) -> Handover:
 
 def of_person(reading: Reading, person_id: str, *, since_s: int = 0) -> list[Handover]:
     """Whose files they were, the oldest first. ``since_s``: begun then or later."""
-    rows = reading.all(
-        _ROWS + " WHERE person_id = ? AND begun_s >= ? ORDER BY begun_s, id", (person_id, since_s)
-    )
-    return [Handover(*row) for row in rows]
+    return _all(reading, " WHERE person_id = ? AND begun_s >= ?", (person_id, since_s))
 
 
 def every(reading: Reading) -> list[Handover]:
-    return [Handover(*row) for row in reading.all(_ROWS + " ORDER BY begun_s, id")]
+    return _all(reading)
 
 
 def at_work(reading: Reading) -> list[Handover]:
-    rows = reading.all(_ROWS + " WHERE state IN ('running', 'returning') ORDER BY begun_s, id")
-    return [Handover(*row) for row in rows]
+    return _all(reading, " WHERE state IN ('running', 'returning')")
 
 
 def naming(reading: Reading, person_id: str) -> list[Handover]:
     """That name somebody: whose files they were, who got them, who asked for it."""
-    rows = reading.all(
-        _ROWS + " WHERE person_id = ? OR heir = ? OR begun_by = ? ORDER BY begun_s, id", (person_id,) * 3
-    )
-    return [Handover(*row) for row in rows]
+    return _all(reading, " WHERE person_id = ? OR heir = ? OR begun_by = ?", (person_id,) * 3)
+
+
+def _all(reading: Reading, where: LiteralString = "", values: Sequence[object] = ()) -> list[Handover]:
+    return [Handover(*row) for row in reading.all(_ROWS + where + " ORDER BY begun_s, id", values)]
 
 
 # -- to the colleague ----------------------------------------------------------------------------------------
