@@ -276,7 +276,7 @@ def _keep(told: Path, access: Access | Crossing | Handed | Line | Who) -> None:
 async def _serve(directory: Path, port: int) -> None:
     gc.set_threshold(YOUNG, 20, 20)
     with application(directory, Listed()) as drive:
-        drive.sync.start(directory / "run")
+        drive.sync.push.start(directory / "run")
         with on_loopback(port) as listening:
             await asgi.server(drive).serve(sockets=[listening])
 

@@ -58,12 +58,12 @@ STOP_AT_MOST_S = 8.0
 async def serve(drive: Drive, path: Path) -> int:
     """Serve on a Unix socket until SIGTERM or SIGINT; return the exit code, 1 when the server ended by itself."""
     server = asgi.server(drive)
-    drive.sync.start(path.parent)
+    drive.sync.push.start(path.parent)
     # haproxy runs under an account of its own, in the group of the socket.
     serving = asyncio.create_task(server.serve(sockets=[asgi.listen(path, SOCKET_MODE)]))
     told = await until_stopped(serving, stop_at_most_s=STOP_AT_MOST_S)
     server.end()
-    await drive.sync.stop()
+    await drive.sync.push.stop()
     return await ended(serving, path, was_told=told, at_most_s=STOP_S)
 
 

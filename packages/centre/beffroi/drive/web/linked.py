@@ -254,7 +254,7 @@ class Linked:
             size_bytes = sum(one.size_bytes for _, one in entries if not one.is_folder)
             return share, node, archive(bodies, entries, node.name), size_bytes
         bodies.require(node.sha256)
-        answer = download(_as_get(request), bodies, Body.of(node))
+        answer = download(replace(request, method="GET"), bodies, Body.of(node))
         length = dict(answer.headers).get(b"content-length", b"0")
         return share, node, answer, int(length)
 
@@ -327,10 +327,6 @@ async def _with_first(first: Bytes, pieces: AsyncGenerator[Bytes]) -> AsyncGener
         yield first
         async for piece in pieces:
             yield piece
-
-
-def _as_get(request: Request) -> Request:
-    return Request("GET", request.path, request.query, request.headers, request.receive, request.address)
 
 
 def _goes_on(answer: Answer) -> bool:

@@ -7,7 +7,6 @@ Source:  docs/internals/drive-sync.md.
 from __future__ import annotations
 
 from base64 import b64encode
-from pathlib import Path
 
 from beffroi.drive.store.commune import Communes
 from beffroi.drive.store.model import AbsentNode
@@ -68,13 +67,6 @@ class Sync:
             return await method(await self._dav.call_at(request, NOWHERE))
 
         return handle
-
-    def start(self, run: Path | None = None) -> None:
-        """In the loop that serves. ``run``: Config.run, where other processes say what they changed."""
-        self.push.start(run)
-
-    async def stop(self) -> None:
-        await self.push.stop()
 
     async def _checked(self, login: str, password: str, address: str, receive: Receive) -> Who:
         """As Basic would; so its limits count for websockets, too. Errors: NotSignedIn, TooManySignIns."""

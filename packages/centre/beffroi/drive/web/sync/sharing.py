@@ -19,7 +19,7 @@ from beffroi.drive.people import People
 from beffroi.drive.projections import Member
 from beffroi.drive.sharing import Reached, Record, Sharing
 from beffroi.drive.store import groups, names, shares
-from beffroi.drive.store.model import AbsentNode, Node
+from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.store.names import content_type
 from beffroi.drive.store.shares import NEVER, Share, Wish
 from beffroi.drive.store.writing import Reading
@@ -207,7 +207,7 @@ class _Desk:
         named = [one for one in sets if asked in one[1].casefold() or asked == one[0]]
         same = [one for one in named if asked in (one[0], one[1].casefold())]
         others_named = [one for one in named if one not in same][: most(fields, MOST_SHAREES)]
-        return _sharees((_unique(exact), same), (_unique(rest), others_named))
+        return _sharees((exact, same), (rest, others_named))
 
     # -- inside ----------------------------------------------------------------------------------------------
 
@@ -249,13 +249,13 @@ class _Desk:
 
     def _item(self, reading: Reading, share: Share) -> dict[str, Any]:
         """Errors: AbsentNode."""
-        place = self.call.home.at(reading, share.node)
-        return self._said(reading, share, place.node, place)
+        return self._said(reading, share, self.call.home.at(reading, share.node))
 
     def _received(self, reading: Reading, mount: Mount) -> dict[str, Any]:
-        return self._said(reading, mount.share, mount.node, mount.place)
+        return self._said(reading, mount.share, mount.place)
 
-    def _said(self, reading: Reading, share: Share, node: Node, place: Place) -> dict[str, Any]:
+    def _said(self, reading: Reading, share: Share, place: Place) -> dict[str, Any]:
+        node = place.node
         people = {one.person_id: one for one in self.people}
         maker = people.get(share.created_by)
         target = people.get(share.target) if share.kind == "person" else None
@@ -322,10 +322,6 @@ class _Desk:
 def _is_said(share: Share) -> bool:
     """Whether clients have words for it."""
     return share.kind not in ("link", "collectivite")
-
-
-def _unique(people: Iterable[Member]) -> list[Member]:
-    return list({one.person_id: one for one in people}.values())
 
 
 type _Found = tuple[Sequence[Member], Sequence[tuple[str, str]]]
