@@ -164,7 +164,7 @@ def _manifest(transfer: Transfer, files: Sequence[_File]) -> Iterator[bytes]:
         write = _Writer(out, transfer.namespace)
         with write.element("ArchiveTransfer"):
             write.text("Comment", transfer.title)
-            write.text("Date", _instant(transfer.at))
+            write.text("Date", transfer.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
             write.token("MessageIdentifier", transfer.identifier)
             if _token(transfer.agreement):
                 write.token("ArchivalAgreement", transfer.agreement)
@@ -316,10 +316,6 @@ def _titled(name: str) -> str:
 
 def _token(text: str) -> str:
     return _TOKEN.sub(" ", names.shown(_TOKEN.sub(" ", text))).strip(" ")
-
-
-def _instant(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _modified(mtime_s: int) -> str:

@@ -9,7 +9,7 @@ Source:  docs/internals/drive-archives.md.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Literal, cast
 
 from beffroi.drive.archives import bagit, retention, seda
@@ -50,7 +50,7 @@ def of(seal: Seal, about: Mapping[str, str], first: date, last: date) -> seda.Tr
     rule = retention.TABLE.get(seal.rule)
     return seda.Transfer(
         identifier=seal.id,
-        at=datetime.fromtimestamp(clock.epoch_s(), UTC),
+        at=clock.now(),
         title=seal.name,
         document_type=rule.title if rule else seal.name,
         first=first,
@@ -69,8 +69,7 @@ def of(seal: Seal, about: Mapping[str, str], first: date, last: date) -> seda.Tr
 def bag(seal: Seal, organisation: str, producer: str = "") -> bagit.About:
     """``producer``: who made the documents, where that is called otherwise than who transfers them; else ""."""
     description = f"{seal.name} (producteur : {producer})" if producer else seal.name
-    today = datetime.fromtimestamp(clock.epoch_s(), UTC).date()
-    return bagit.About(seal.name, organisation, description, seal.id, today)
+    return bagit.About(seal.name, organisation, description, seal.id, clock.now().date())
 
 
 def _own(about: Mapping[str, str]) -> seda.Agency:

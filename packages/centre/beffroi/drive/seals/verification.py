@@ -39,11 +39,7 @@ class Verifier:
     """``stock_of``: the objects of a collectivité."""
 
     def __init__(
-        self,
-        config: Config,
-        stock_of: Callable[[str], Stock],
-        tell: Tell,
-        stopped: threading.Event,
+        self, config: Config, stock_of: Callable[[str], Stock], tell: Tell, stopped: threading.Event
     ) -> None:
         self._config, self._stock_of, self._tell, self._stopped = config, stock_of, tell, stopped
 
