@@ -10,7 +10,7 @@ Source:  docs/internals/drive.md, "Points in time".
 
 from __future__ import annotations
 
-from collections import ChainMap, defaultdict
+from collections import ChainMap, Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import islice
@@ -54,13 +54,13 @@ class Plan:
     folder: int
     at_s: int
     steps: tuple[Step, ...]
-    removed: int
-    returned: int
-    copied: int
-    moved: int
-    rewritten: int
-    stayed: int
-    lost: int
+    removed: int = 0
+    returned: int = 0
+    copied: int = 0
+    moved: int = 0
+    rewritten: int = 0
+    stayed: int = 0
+    lost: int = 0
 
 
 def plan(database: Reading, folder: int, moment: Moment) -> Plan:
@@ -81,8 +81,7 @@ def plan(database: Reading, folder: int, moment: Moment) -> Plan:
         Step("remove", one) for one in reversed(now) if one not in wanted and _goes_itself(now, one, wanted)
     ]
     late = _Late(database, wanted, MOST_PLANNED - len(then) - len(now))
-    counts: defaultdict[str, int] = defaultdict(int)
-    counts["removed"] = sum(one not in wanted for one in now)
+    counts = Counter(removed=sum(one not in wanted for one in now))
     for past in then:
         if past.node in sealed or sealed.get(past.parent) == "inside":
             continue
@@ -103,18 +102,7 @@ def plan(database: Reading, folder: int, moment: Moment) -> Plan:
         elif here is not None and (here.parent, here.name) == (past.parent, past.name):
             continue
         steps.append(Step("place", past.node, past if past.is_kept else past._replace(is_present=True)))
-    return Plan(
-        folder,
-        moment.at_s,
-        (*steps, *late.removals),
-        counts["removed"],
-        counts["returned"],
-        counts["copied"],
-        counts["moved"],
-        counts["rewritten"],
-        counts["stayed"],
-        counts["lost"],
-    )
+    return Plan(folder, moment.at_s, (*steps, *late.removals), **counts)
 
 
 class _Late:
