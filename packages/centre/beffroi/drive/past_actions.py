@@ -15,7 +15,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.drive import audited, past
 from beffroi.drive.store import going_back, ways
 from beffroi.drive.store.going_back import WayUnderWay
-from beffroi.drive.store.model import Act, ReadOnly
+from beffroi.drive.store.model import Act
 from beffroi.drive.store.moments import Moment
 from beffroi.drive.store.ways import Plan
 from beffroi.drive.store.writing import Reading
@@ -27,8 +27,7 @@ PATIENCE_S = 2.0
 
 def plan(view: View, reading: Reading, folder_id: int, moment: Moment) -> Plan:
     """What would happen. ``moment``: of ``past.moment``. Errors: ReadOnly, Sealed, WayTooLong."""
-    if not view.at(reading, folder_id).rights.may_write:
-        raise ReadOnly
+    view.at(reading, folder_id).require_writable()
     return ways.plan(reading, folder_id, moment)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from beffroi.drive.store import look
-from beffroi.drive.store.model import Node
+from beffroi.drive.store.model import Node, ReadOnly
 from beffroi.drive.store.shares import Share
 from beffroi.drive.store.writing import Reading
 
@@ -48,6 +48,12 @@ class Place(NamedTuple):
     rights: Rights
     etag: int
     owner: str
+
+    def require_writable(self) -> Place:
+        """Itself. Errors: ReadOnly."""
+        if not self.rights.may_write:
+            raise ReadOnly
+        return self
 
     @classmethod
     def of(cls, node: Node, path: tuple[str, ...], rights: Rights, owner: str) -> Place:

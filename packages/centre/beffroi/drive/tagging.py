@@ -26,9 +26,7 @@ def may_tag(reading: Reading, place: Place) -> bool:
 
 def writable(view: View, reading: Reading, node_id: int) -> Place:
     """Errors: AbsentNode, ReadOnly, Sealed."""
-    found = view.at(reading, node_id)
-    if not found.rights.may_write:
-        raise ReadOnly
+    found = view.at(reading, node_id).require_writable()
     seals.require_free(reading, found.node)
     return found
 

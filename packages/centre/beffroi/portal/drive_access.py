@@ -20,7 +20,7 @@ from beffroi.drive import alarms, browsers
 from beffroi.drive.alarms import DeviceStopped
 from beffroi.drive.store.commune import Communes, open_communes
 from beffroi.drive.store.database import Database
-from beffroi.drive.store.model import Act, ReadOnly, RootFixed
+from beffroi.drive.store.model import Act, RootFixed
 from beffroi.drive.views import Place, View
 from beffroi.drive.web import granted
 from beffroi.drive.web.sync import push
@@ -88,8 +88,7 @@ def act_of(view: View) -> Act:
 
 def require_writable(place: Place) -> None:
     """Errors: ReadOnly."""
-    if not place.rights.may_write:
-        raise ReadOnly
+    place.require_writable()
 
 
 def require_movable(place: Place) -> None:

@@ -201,9 +201,7 @@ class Desk:
         folder = self.view.at(reading, sent.folder)
         if not folder.node.is_folder:
             raise AbsentNode("folder")
-        if not folder.rights.may_write:
-            raise ReadOnly
-        seals.require_free(reading, folder.node)
+        seals.require_free(reading, folder.require_writable().node)
         if self.view.is_reserved((*folder.path, names.normal((*sent.path, sent.name)[0]))):
             raise NameTaken("reserved")
         return folder

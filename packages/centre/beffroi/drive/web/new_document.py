@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from beffroi.drive.office import blank
 from beffroi.drive.store import look, names, tree
-from beffroi.drive.store.model import AbsentNode, Act, NameTaken, Node, ReadOnly
+from beffroi.drive.store.model import AbsentNode, Act, NameTaken, Node
 from beffroi.drive.store.writing import Writing
 from beffroi.drive.web import granted
 from beffroi.drive.web.given import back, number
@@ -71,9 +71,7 @@ class NewDocument:
             folder = view.at(writing, folder_id)
             if not folder.node.is_folder:
                 raise AbsentNode("folder")
-            if not folder.rights.may_write:
-                raise ReadOnly
-            free = look.free_name(writing, folder.node.id, wished)
+            free = look.free_name(writing, folder.require_writable().node.id, wished)
             if view.is_reserved((*folder.path, free)):
                 raise NameTaken("reserved")
             act = Act(who.person_id, "", clock.epoch_s())

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from beffroi.drive.store import locks, seals, tree
 from beffroi.drive.store.locks import Lock
-from beffroi.drive.store.model import EMPTY, Locked, ReadOnly, RootFixed
+from beffroi.drive.store.model import EMPTY, Locked, RootFixed
 from beffroi.drive.store.writing import Writing
 from beffroi.drive.views import Place
 from beffroi.drive.web.dav import xml
@@ -45,9 +45,7 @@ async def lock(call: Call) -> Answer:
             place = existing(found)
             return _refreshed(call, writing, place, timeout_s), _root(call, writing, place), False
         place, is_new = (found, False) if found is not None else (_empty_file(call, writing), True)
-        if not place.rights.may_write:
-            raise ReadOnly
-        seals.require_free(writing, place.node)
+        seals.require_free(writing, place.require_writable().node)
         if place.rights.is_mount and place.path and place.node.is_folder:
             raise RootFixed  # the whole commune would wait for one person, as long as their program likes
         is_shared, owner = asked

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 from beffroi.drive.store import versions
-from beffroi.drive.store.model import AbsentNode, Node, ReadOnly
+from beffroi.drive.store.model import AbsentNode, Node
 from beffroi.drive.store.names import content_type
 from beffroi.drive.store.versions import Version
 from beffroi.drive.store.writing import Reading, Writing
@@ -106,9 +106,7 @@ async def _restore(call: Call, node_id: int, name: int) -> Answer:
     require_restore(call, PREFIX)
 
     def change(writing: Writing) -> Node:
-        place = _place(call, writing, node_id)
-        if not place.rights.may_write:
-            raise ReadOnly
+        _place(call, writing, node_id).require_writable()
         return versions.restore(writing, call.act, node_id, _version(writing, node_id, name).etag)
 
     return Answer(201, call.written(await call.view.database.write_async(change)))
