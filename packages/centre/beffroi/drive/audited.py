@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from functools import partial
 
 from django.db import transaction
 
@@ -29,9 +28,12 @@ def before(
     details: Mapping[str, str | int] | None = None,
 ) -> AbstractContextManager[None]:
     """Around the change. ``details``: identifiers, codes and counts. Errors: those of the block."""
-    tell = partial(record, actor, object_id=object_id, collectivite_id=collectivite_id)
+
+    def tell(verb: str, details: Mapping[str, str | int] | None) -> None:
+        record(actor, verb, object_id, collectivite_id=collectivite_id, details=details)
+
     return on_record.before(
-        lambda: tell(verb, details=details), lambda code: tell(FAILED, details={"verb": verb, "code": code})
+        lambda: tell(verb, details), lambda code: tell(FAILED, {"verb": verb, "code": code})
     )
 
 
