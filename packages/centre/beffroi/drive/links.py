@@ -65,12 +65,12 @@ def make(
         return view.database.write(change)
 
 
-def end(*, actor: Actor, view: View, act: Act, share_id: str) -> Share:
+def end(*, actor: Actor, view: View, act: Act, share_id: str) -> None:
     """Nobody opens it from now on. What ended before stays ended. Errors: AbsentNode."""
     with view.database.reading() as reading:
         found = access(view, reading, share_id)
     if found.ended_s != shares.NEVER:
-        return found
+        return
 
     def change(writing: Writing) -> None:
         access(view, writing, share_id)
@@ -80,7 +80,6 @@ def end(*, actor: Actor, view: View, act: Act, share_id: str) -> Share:
     # Conflict: somebody else was quicker.
     with suppress(Conflict), _told(actor, "ended", share_id, {"node_id": found.node}):
         view.database.write(change)
-    return found
 
 
 def _told(

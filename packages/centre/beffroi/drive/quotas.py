@@ -48,8 +48,8 @@ def limit_collectivite(
         database.write(lambda writing: tree.set_limit(writing, WHOLE, _limit(limit_bytes)))
 
 
-def replace_key(*, actor: Actor, keys: Keys) -> int:
-    """Seal by a new key from now on, and all that is there, too, bit by bit (``renewal``); return its number.
+def replace_key(*, actor: Actor, keys: Keys) -> None:
+    """Seal by a new key from now on, and all that is there, too, bit by bit (``renewal``).
 
     Errors: NotAllowed, Conflict (a key is being replaced already), those of the keys.
     """
@@ -57,7 +57,7 @@ def replace_key(*, actor: Actor, keys: Keys) -> int:
     if len(keys.generations()) > 1:
         raise Conflict("a key is being replaced already")
     with audited.before(actor, "drive:key:asked", keys.collectivite_id, collectivite_id=keys.collectivite_id):
-        return keys.rotate()
+        keys.rotate()
 
 
 def _limit(limit_bytes: int | None) -> int:

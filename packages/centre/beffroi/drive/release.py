@@ -76,8 +76,8 @@ def ask(*, actor: Actor, view: View, node_id: int) -> bool:
     return asked
 
 
-def release(*, actor: Actor, view: View, node_id: int) -> bool:
-    """Everybody who sees it opens it from now on. False where it was free. Errors: AbsentNode, NotAllowed."""
+def release(*, actor: Actor, view: View, node_id: int) -> None:
+    """Everybody who sees it opens it from now on. Errors: AbsentNode, NotAllowed."""
     with view.database.reading() as reading:
         finding = _releasable(actor, view, reading, node_id)
     now_s = clock.epoch_s()
@@ -91,7 +91,6 @@ def release(*, actor: Actor, view: View, node_id: int) -> bool:
         released = view.database.write(change)
     if released:
         _publish(actor, "drive:released", finding)
-    return released
 
 
 def _releasable(actor: Actor, view: View, reading: Reading, node_id: int) -> Finding:

@@ -64,7 +64,6 @@ def remove_rest(config: Config, collectivite_id: str) -> Generator[None, None, i
                 shutil.rmtree(one) if one.is_dir() and not one.is_symlink() else one.unlink()
         durable.sync_directory(folder)
     _forget_damages(config, collectivite_id)
-    return gone
 
 
 def is_whole(config: Config, collectivite_id: str) -> bool:

@@ -242,7 +242,7 @@ def may_grant(actor: Actor, approval: Approval) -> bool:
     return actor.role in ANSWERS and actor.id != approval.requested_by
 
 
-def ask_elimination(*, actor: Actor, database: Database, seal_id: str, visa: Visa) -> Approval:
+def ask_elimination(*, actor: Actor, database: Database, seal_id: str, visa: Visa) -> None:
     """Errors: AbsentNode, NotAllowed, Conflict, KeptForEver, TermRunning, NoRule, VisaMissing."""
     found = _standing(actor, database, seal_id)
     _may_destroy(found, visa)
@@ -255,7 +255,7 @@ def ask_elimination(*, actor: Actor, database: Database, seal_id: str, visa: Vis
         "visa_on": visa.given_on.isoformat(),
         "visa_by": visa.by,
     }
-    return approvals.request(
+    approvals.request(
         actor=actor,
         verb=VERB,
         subject_id=seal_id,
