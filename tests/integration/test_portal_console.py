@@ -330,11 +330,8 @@ def test_a_commune_is_found_in_the_register_and_enrolled_with_its_own_domain(
 
 
 def test_a_commune_gets_another_name_and_the_former_one_is_said(console: Client, beaune: Commune) -> None:
-    import sqlite3
-    from contextlib import closing
-
     from beffroi.core.events.running import run_pending
-    from beffroi.drive import projections
+    from beffroi.drive import people
     from django.conf import settings
 
     url = f"/communes/{beaune.id}/nom/"
@@ -346,9 +343,7 @@ def test_a_commune_gets_another_name_and_the_former_one_is_said(console: Client,
     text = done.content.decode()
     assert "Auparavant" in text and "<strong>Beaune</strong>" in text and 'value="21054"' in text
     run_pending("main")
-    with closing(sqlite3.connect(projections.path(settings.BEFFROI))) as told:
-        found = told.execute(projections.NAME_OF, (beaune.id,)).fetchone()
-    assert found == ("Beaune-la-Neuve",), "sync clients are told, too"
+    assert people.name_of(settings.BEFFROI, beaune.id) == "Beaune-la-Neuve", "sync clients are told, too"
     assert (
         "Rien à changer"
         in console.post(
