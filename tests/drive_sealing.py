@@ -20,8 +20,8 @@ from tests.drive_place import LARGE, Place
 from tests.fixtures_drive import noise
 
 
-class Told(list[tuple[str, Mapping[str, str | int]]]):
-    def __call__(self, kind: str, collectivite_id: str, payload: Mapping[str, str | int]) -> None:
+class Told(list[tuple[str, Mapping[str, object]]]):
+    def __call__(self, kind: str, collectivite_id: str, payload: Mapping[str, object]) -> None:
         self.append((kind, payload))
 
 
