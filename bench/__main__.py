@@ -21,6 +21,7 @@ from bench import (
     inspection,
     lists,
     mail,
+    stream,
 )
 from bench.rows import Row, table
 
@@ -36,6 +37,7 @@ BENCHMARKS: dict[str, tuple[Benchmark, Callable[[argparse.ArgumentParser], None]
     "inspection": (lambda say, _: inspection.run(say), lambda parser: None),
     "lists": (lambda say, _: lists.run(say), lambda parser: None),
     "mail": (mail.run, mail.add_options),
+    "stream": (stream.run, stream.add_options),
 }
 
 
