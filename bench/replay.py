@@ -28,6 +28,7 @@ from beffroi.lib.errors import BeffroiError
 from beffroi.lib.ids import new_id
 from beffroi.mail import actions as mail
 from beffroi.mail import journal
+from beffroi.mail.engines.rspamd import HELD_FROM
 from beffroi.mail.gate.facts import Auth, Facts, Observation, hash_of_message_id, proved_senders
 from beffroi.mail.gate.rules import Verdict, judge
 from beffroi.mail.models import (
@@ -48,6 +49,18 @@ from django.db import close_old_connections, transaction
 
 Answer = dict[str, Any]
 _LEAD_S = 3600
+_BY_REPLAY = {
+    "DATE_IN_PAST": 1.0,
+    "FORGED_RECIPIENTS": 2.0,
+    "HFILTER_FROMHOST_NORES_A_OR_MX": 1.5,
+    "HFILTER_HELO_5": 3.0,
+    "HFILTER_HELO_IP_A": 1.0,
+    "HFILTER_HELO_NORES_A_OR_MX": 0.3,
+    "HFILTER_HOSTNAME_UNKNOWN": 2.5,
+    "RDNS_NONE": 2.0,
+}
+"""What rspamd holds against a mail for being replayed, with its own weights (/etc/rspamd/scores.d): later, for another
+recipient, from a host without names."""
 _REPORTED_S = (300, 900)
 """How long after it came the first and the second town hall press the button; the Département answers in a day."""
 _ANSWERED_S = 86400
@@ -111,7 +124,8 @@ def _comes(found: Seen, mailboxes: Sequence[Mailbox]) -> tuple[str, str]:
     decided.move_stages()
     verdict = judge(found.observed, _doors())
     copies = [_deliver(found, one, lies_there=not verdict.decision_id) for one in mailboxes]
-    if found.verdict.get("action") != "none" or found.verdict.get("spam"):
+    replayed = sum(_BY_REPLAY.get(one, 0.0) for one in found.verdict["symbols"])
+    if found.verdict["findings"] or found.verdict["score"] - replayed >= HELD_FROM:
         return ("aside_and_stopped" if verdict.decision_id else "aside"), ""
     if verdict.decision_id:
         return "stopped", _named(verdict)

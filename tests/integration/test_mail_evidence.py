@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from beffroi.core.decisions import actions as decisions
+from beffroi.core.decisions.models import Decision
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
@@ -126,6 +127,70 @@ def test_files_and_pages_that_mail_had_long_before_are_told_as_such(beaune: Comm
     }
     assert told(beaune, made[0, fake])[0]["known_before"] == ["paie@amende-regler.com"]
     assert told(beaune, made[30, logo])[0]["known_before"] == []
+
+
+def blocked(kind: Kind, value: str) -> Decision:
+    """For all, for an hour."""
+    return decisions.activate(
+        actor=Actor.system("tests"),
+        indicator=Indicator(kind, value),
+        action="block",
+        reason="phishing",
+        evidence={},
+        rule="test",
+        ttl_s=3600,
+    )
+
+
+@pytest.mark.usefixtures("experienced")
+def test_a_lure_that_comes_again_after_its_block_is_no_old_acquaintance(
+    beaune: Commune, administrator: Actor
+) -> None:
+    """It was in mail long before: as a lure. What a person took back is told as any other page of old."""
+    trap, spared = "https://stockage.exemple.net/paye.html", "https://stockage.exemple.net/notice.html"
+    for link in (trap, spared):
+        arrive(box(beaune), at=clock.now() - timedelta(days=20), link=link)
+    assert trap in told(beaune, arrive(box(beaune), link=trap))[0]["known_before"]
+    decided = [blocked(Kind.URL, link) for link in (trap, spared)]
+    decisions.revoke(actor=administrator, decision=decided[1], reason="tests")
+    with clock.shifted(2 * 3600):
+        decisions.expire_due()
+        again, of_old = (told(beaune, arrive(box(beaune), link=link))[0] for link in (trap, spared))
+    assert trap not in again["known_before"] and again["decided_before"] is True
+    assert "decided_before" in from_mail(again)
+    assert spared in of_old["known_before"] and of_old["decided_before"] is False
+    assert "decided_before" not in from_mail(of_old)
+
+
+@pytest.mark.usefixtures("experienced")
+def test_the_name_that_a_new_sender_registered_is_told(beaune: Commune, nuits: Commune) -> None:
+    """Below it they write as whomever they like: another address in each mail."""
+    sender = "offre_94063@ecole.primes-energie.shop"
+    proved = {"proved_senders": [sender]}
+
+    def names(**more: Any) -> set[str]:
+        message = arrive(box(beaune), **({"sender": sender, "verdict": proved} | more))
+        return {value for kind, value, *_ in told(beaune, message)[1] if kind == "domain"} - {"c1.payer-ici.com"}
+
+    assert names() == {"primes-energie.shop"}
+    assert names(verdict={}) == set(), "no check spoke: whoever is imitated"
+    for kept in ("x@gmail.com", f"x@{nuits.domain}", "avis@lettre.impots.gouv.fr"):
+        assert names(sender=kept, verdict={"proved_senders": [kept]}) == set(), "never blocked by a name"
+    with clock.shifted(10 * 86400):
+        assert names() == set(), "mail knows it by now"
+        message = arrive(box(beaune), sender="x@nouveau.example.net", verdict={"proved_senders": ["x"]})
+        MailObservation.objects.create(
+            message_id=message, kind="sender", value="y@envoi-en-masse.example.com", role="sender"
+        )
+        assert not [v for k, v, *_ in told(beaune, message)[1] if k == "domain" and "example" in v], (
+            "the envelope's may be a service's, which others write by"
+        )
+
+
+def test_a_centre_in_its_first_week_takes_no_sender_for_new(beaune: Commune) -> None:
+    sender = "x@ecole.primes-energie.shop"
+    message = arrive(box(beaune), sender=sender, verdict={"proved_senders": [sender]})
+    assert ["domain", "primes-energie.shop"] not in told(beaune, message)[1]
 
 
 def test_a_file_in_an_archive_is_told_and_holds_the_archive_once_it_is_decided(beaune: Commune) -> None:

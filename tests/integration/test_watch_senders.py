@@ -64,3 +64,41 @@ def test_a_lure_by_a_service_that_town_halls_work_with_is_blocked_by_its_page_al
         evidence = PROVED | {"proved_senders": [sender]}
         report(f"col_{number}", f"per_{number}", indicators=said, evidence=evidence)
     assert active() == {("url", page)}
+
+
+NAME = "primes-energie.shop"
+
+
+def below(number: int) -> tuple[list[list[str]], dict[str, object]]:
+    """What is told of a mail of a sender who writes below a name of their own, as somebody else each time."""
+    sender = f"offre_{number}@ecole{number}.{NAME}"
+    page = f"https://t.co/{number:06x}"
+    said = [["domain", NAME], ["url", page], ["domain", "t.co"], ["sender", sender]]
+    return said, PROVED | {"proved_senders": [sender]}
+
+
+def test_a_name_registered_for_senders_falls_whoever_they_write_as(report: Report) -> None:
+    for number in (1, 2):
+        said, evidence = below(number)
+        report(f"col_{number}", f"per_{number}", indicators=said, evidence=evidence)
+    assert Campaign.objects.count() == 1
+    assert active() == {("domain", NAME)}, "each page and each sender was seen by one alone"
+
+
+def test_one_commune_says_nothing_for_all_of_such_a_name(report: Report) -> None:
+    for number in (1, 2):
+        said, evidence = below(number)
+        report("col_a", "per_1", indicators=said, evidence=evidence)
+    assert not active()
+
+
+def test_of_a_lure_that_was_blocked_before_two_reports_are_enough(report: Report) -> None:
+    said = [["url", "https://docs.google.com/forms/d/e/1FAIpQ"], ["domain", "docs.google.com"]]
+    evidence: dict[str, object] = {"spf": "pass", "dkim": "pass", "dmarc": "pass"}
+    for number in (1, 2):
+        report(f"col_{number}", f"per_{number}", indicators=said, evidence=evidence)
+    assert not active(), "no machine speaks"
+    for number in (3, 4):
+        more = evidence | {"decided_before": True}
+        report(f"col_{number}", f"per_{number}", indicators=said, evidence=more)
+    assert active() == {("url", said[0][1])}

@@ -319,6 +319,9 @@ def test_more_evidence_never_unblocks(case: Case) -> None:
         ({"sender_age_s": 86400, "sender_communes": 30}, set()),
         ({"sender_age_s": "-5", "sender_communes": "many"}, set()),
         ({"rspamd_symbols": [1, None, "BAYES_SPAM"]}, set()),
+        ({"decided_before": True}, {"decided_before"}),
+        ({"decided_before": False}, set()),
+        ({"decided_before": "true"}, set()),
     ],
 )
 def test_detectors_that_speak_in_a_mail(evidence: dict[str, object], expected: set[str]) -> None:

@@ -156,6 +156,7 @@ PHISHING_SIGNS = frozenset(
         "link_mismatch",
         "new_sender_burst",
         "new_link_burst",
+        "decided_before",
         "listed_url",
     }
 )

@@ -130,6 +130,7 @@ def report_phishing(*, actor: Actor, mailbox: Mailbox, beffroi_id: str) -> str:
         "attachment_types": verdict.get("attachment_types", []),
         **prevalence.evidence(message),
         "known_before": prevalence.known_before(message, indicators),
+        "decided_before": prevalence.decided_before(indicators),
         "learning": prevalence.is_learning(message),
         "checked": True,
     }
@@ -160,9 +161,12 @@ def report_phishing(*, actor: Actor, mailbox: Mailbox, beffroi_id: str) -> str:
 
 
 def _indicators(message: MailMessage, verdict: dict[str, Any]) -> list[list[str]]:
-    """[kind, value] each, and first the client's address with its role, unless its host looks shared."""
+    """[kind, value] each; first the client's address with its role, unless its host looks shared, and the name that a
+    new sender registered."""
     said = queries.reported_indicators(message.id)
     found = [list(pair) for pair in prevalence.foremost(message, said, MAX_INDICATORS)]
+    if name := prevalence.new_sender_name(message, verdict):
+        found.insert(0, [Kind.DOMAIN.value, name])
     if not clients.refusal(prevalence.client_of(message, verdict)):
         found.insert(0, [Kind.IP.value, message.client_ip, "client"])
     return found[:MAX_INDICATORS]

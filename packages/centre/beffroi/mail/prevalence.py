@@ -8,7 +8,7 @@ Fails:   towards silence: a centre that has not watched mail for ``LEARNING`` kn
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
@@ -19,6 +19,7 @@ from django.db.models import QuerySet, Subquery
 from beffroi.core.communes import row_security
 from beffroi.core.communes.queries import collectivite_of_domain
 from beffroi.core.decisions import protected, shared, warning_lists
+from beffroi.core.decisions.queries import were_blocked
 from beffroi.lib import clock, hashed
 from beffroi.mail.clients import MANY_SENDERS, Client
 from beffroi.mail.models import Mailbox, MailMessage, MailObservation, MailRecipient
@@ -81,16 +82,43 @@ def evidence(message: MailMessage) -> dict[str, int]:
 def known_before(message: MailMessage, indicators: Iterable[Sequence[str]]) -> list[str]:
     """The files, web addresses, names and senders among them that this centre saw ``LEARNING`` before the message: a
     logo, a form of the State, the notice of a bank and its site. Whoever imitates somebody sends the real one along.
-    Also what somebody registered above one of the names: a provider's customers have a name each."""
-    kinds = (Kind.SHA256, Kind.URL, Kind.DOMAIN, Kind.SENDER)
-    values = {(kind, value) for kind, value, *_ in indicators if kind in kinds}
-    values |= {(Kind.DOMAIN, registrable(value)) for kind, value in values if kind == Kind.DOMAIN}
+    Also what somebody registered above one of the names: a provider's customers have a name each. Not what was blocked
+    for all: it was in mail as a lure."""
+    values = _telling_values(indicators)
     limit = message.received_at - LEARNING
     return [
         value
-        for kind, value in sorted(values)
+        for kind, value in sorted(values - were_blocked(values))
         if (at := _first_seen(kind, value)) is not None and at <= limit
     ]
+
+
+@row_security.unlimited()
+def decided_before(indicators: Iterable[Sequence[str]]) -> bool:
+    """Whether any of them was blocked for all, and nobody took that back: a lure of old comes again."""
+    return bool(were_blocked(_telling_values(indicators)))
+
+
+def _telling_values(indicators: Iterable[Sequence[str]]) -> set[tuple[str, str]]:
+    """(kind, value) of files, links, names and senders, and of what somebody registered above the names."""
+    kinds = (Kind.SHA256, Kind.URL, Kind.DOMAIN, Kind.SENDER)
+    values = {(str(kind), value) for kind, value, *_ in indicators if kind in kinds}
+    return values | {(str(Kind.DOMAIN), registrable(value)) for kind, value in values if kind == Kind.DOMAIN}
+
+
+@row_security.unlimited()
+def new_sender_name(message: MailMessage, verdict: Mapping[str, object]) -> str:
+    """What somebody registered above the senders of a message, envelope and From: alike, where a check spoke for them
+    and mail did not know it long before: who registers a name for a campaign writes below it as whomever they like.
+    "" where there is none."""
+    if not verdict.get("proved_senders") or is_learning(message):
+        return ""
+    rows = MailObservation.objects.filter(message_id=message.id, kind=Kind.SENDER.value, role="sender")
+    names = {registrable(value.rpartition("@")[2]) for value in rows.values_list("value", flat=True)}
+    if len(names) != 1 or not _foreign(names):
+        return ""
+    (name,) = names
+    return "" if name in known_before(message, [(Kind.DOMAIN, name)]) else name
 
 
 def foremost(message: MailMessage, pairs: Sequence[tuple[str, str]], most: int) -> list[tuple[str, str]]:

@@ -53,6 +53,9 @@ DETECTORS: dict[str, Detector] = {
     "new_link_burst": Detector(
         Strength.MEDIUM, "Links to a name never seen before reached three communes within an hour."
     ),
+    "decided_before": Detector(
+        Strength.MEDIUM, "Something in it was blocked for all before, until its time was over."
+    ),
     "listed_url": Detector(
         Strength.STRONG, "The exact address is on a list of known phishing.", frozenset({Kind.URL})
     ),
@@ -174,9 +177,9 @@ def joins_by_address(door: str, detector: str, evidence: Mapping[str, object]) -
 def from_mail(evidence: Mapping[str, object]) -> frozenset[str]:
     """Return the detectors that speak in a mail's evidence.
 
-    Keys read: spf, dkim, dmarc ("fail"), link_mismatch (truth), qr_codes (addresses), rspamd_symbols (names),
-    attachment_types (file extensions), sender_age_s and sender_communes, link_age_s and link_communes (since when, and
-    in how many collectivités within an hour, this centre saw the sender's domain, a link's name).
+    Keys read: spf, dkim, dmarc ("fail"), link_mismatch, decided_before (truth), qr_codes (addresses), rspamd_symbols
+    (names), attachment_types (file extensions), sender_age_s and sender_communes, link_age_s and link_communes (since
+    when, and in how many collectivités within an hour, this centre saw the sender's domain, a link's name).
     Only for evidence of the centre's own mail door: what a box says of itself is not machine evidence, since a
     stolen one says what it likes.
     """
@@ -186,6 +189,8 @@ def from_mail(evidence: Mapping[str, object]) -> frozenset[str]:
             found.add(f"{key}_fail")
     if str(evidence.get("link_mismatch", "")).lower() in ("true", "1", "yes"):
         found.add("link_mismatch")
+    if evidence.get("decided_before") is True:
+        found.add("decided_before")
     if _texts(evidence, "qr_codes"):
         found.add("qr_code")
     types = {t.lower().lstrip(".") for t in _texts(evidence, "attachment_types")}

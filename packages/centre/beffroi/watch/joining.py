@@ -68,14 +68,22 @@ def join(
 def _senders(
     sighting: Sighting, indicators: Sequence[Indicator], check: Callable[[Indicator], str]
 ) -> list[Indicator]:
-    """Return the senders by whom mails are of one campaign, whatever else each holds: those for whom a check spoke, and
-    whom mail did not know long before. Others are imitated, or write much that is none of it."""
+    """Return the senders, and the names registered for them, by whom mails are of one campaign, whatever else each
+    holds: those for whom a check spoke, and whom mail did not know long before. Others are imitated, or write much that
+    is none of it."""
     if not speaks_of_mail(sighting) or clustering.is_learning(sighting.evidence):
         return []
     spared = clustering.forged(indicators, sighting.evidence) | clustering.known_senders(
         indicators, sighting.evidence
     )
-    return [i for i in indicators if i.kind is Kind.SENDER and i not in spared and not check(i)]
+    hosts = clustering.link_hosts(indicators)
+    return [
+        i
+        for i in indicators
+        if (i.kind is Kind.SENDER or (i.kind is Kind.DOMAIN and i.value not in hosts))
+        and i not in spared
+        and not check(i)
+    ]
 
 
 def _open() -> Campaign:
