@@ -211,7 +211,7 @@ def serving(directory: Path, fill: Callable[[Path, Who], object]) -> Iterator[Se
         login=LOGIN,
         display_name="Bench",
     )
-    projections.put(config, row)
+    projections.put(config, (row.app_password_id,), lambda _: (row,))
     fill(directory / "drive", who)
     port = _free_port()
     argv, log = [sys.executable, "-m", "bench.drive_serve", str(port)], directory / "log"

@@ -18,7 +18,7 @@ import django
 
 django.setup()
 
-from beffroi.core.decisions import consumers as decided
+from beffroi.core.decisions import consumers, staging
 from beffroi.core.decisions.models import Decision
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity.actor import Actor
@@ -120,8 +120,8 @@ def play(lures: list[Answer], people: list[str]) -> Answer:
 
 def _comes(found: Seen, mailboxes: Sequence[Mailbox]) -> tuple[str, str]:
     """How a lure ended, and what stopped it ("domain example.net")."""
-    decided.expire()
-    decided.move_stages()
+    consumers.expire()
+    staging.tick()
     verdict = judge(found.observed, _doors())
     copies = [_deliver(found, one, lies_there=not verdict.decision_id) for one in mailboxes]
     replayed = sum(_BY_REPLAY.get(one, 0.0) for one in found.verdict["symbols"])

@@ -91,7 +91,7 @@ def test_of_every_table_nothing_is_left_the_counts_are_true_and_the_neighbour_ha
     met = dict[str, int]()
     stage = erasing._STAGES[erasing._Stage.ROWS]
 
-    def counted(one: Any) -> bool:
+    def counted(one: Any) -> Any:
         if not met:
             met.update(counts(beaune.id))
         return stage(one)

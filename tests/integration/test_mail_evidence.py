@@ -170,7 +170,9 @@ def test_the_name_that_a_new_sender_registered_is_told(beaune: Commune, nuits: C
 
     def names(**more: Any) -> set[str]:
         message = arrive(box(beaune), **({"sender": sender, "verdict": proved} | more))
-        return {value for kind, value, *_ in told(beaune, message)[1] if kind == "domain"} - {"c1.payer-ici.com"}
+        return {value for kind, value, *_ in told(beaune, message)[1] if kind == "domain"} - {
+            "c1.payer-ici.com"
+        }
 
     assert names() == {"primes-energie.shop"}
     assert names(verdict={}) == set(), "no check spoke: whoever is imitated"

@@ -74,7 +74,8 @@ def below(number: int) -> tuple[list[list[str]], dict[str, object]]:
     sender = f"offre_{number}@ecole{number}.{NAME}"
     page = f"https://t.co/{number:06x}"
     said = [["domain", NAME], ["url", page], ["domain", "t.co"], ["sender", sender]]
-    return said, PROVED | {"proved_senders": [sender]}
+    evidence: dict[str, object] = {**PROVED, "proved_senders": [sender]}
+    return said, evidence
 
 
 def test_a_name_registered_for_senders_falls_whoever_they_write_as(report: Report) -> None:

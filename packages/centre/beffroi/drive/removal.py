@@ -39,8 +39,8 @@ def destroy_keys(config: Config, collectivite_id: str, *, by: str) -> Certificat
     return keys.Keys(config, collectivite_id).erase(by)
 
 
-def remove_rest(config: Config, collectivite_id: str) -> Generator[None, None, int]:
-    """What the keys opened, once they are gone, in pieces; return how many objects went."""
+def remove_rest(config: Config, collectivite_id: str) -> Generator[None]:
+    """What the keys opened, once they are gone, in pieces."""
     folder = _folder(config, collectivite_id)
     assert keys.is_erased(folder), "keys first"
     pieces, is_left = open_place(config).erase(collectivite_id), True
@@ -48,13 +48,13 @@ def remove_rest(config: Config, collectivite_id: str) -> Generator[None, None, i
         with backing_up(config, collectivite_id, waits=False):  # the next one finds no key
             is_left = next(pieces, _END) is not _END
         yield
-    objects, gone, is_left = open_objects(config), 0, True
+    objects, is_left = open_objects(config), True
     while is_left:  # first what makes room
         with collecting(config, collectivite_id, waits=False):
             page = list(islice(objects.list(collectivite_id), PORTION))
             for stored in page:
                 objects.delete(stored.name)
-        gone, is_left = gone + len(page), bool(page)
+        is_left = bool(page)
         yield
     with collecting(config, collectivite_id, waits=False):
         projections.remove_collectivite(config, collectivite_id=collectivite_id)
