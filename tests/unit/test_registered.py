@@ -13,7 +13,7 @@ from pathlib import Path
 import beffroi
 
 REGISTERS = re.compile(
-    r'^(?:@(?:\w+\.)?|category\(\s*)(consumer|periodic|hold|reaches|Category)\((?:\s*name=)?\s*"?([\w.]+)',
+    r'^(?:@(?:\w+\.)?|category\(\s*|(?=periodic\())(consumer|periodic|hold|reaches|Category)\((?:\s*name=)?\s*"?([\w.]+)',
     re.M,
 )
 DOORS = {"BOX": "box", "MAIL": "mail"}
