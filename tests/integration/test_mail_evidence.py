@@ -162,37 +162,59 @@ def test_a_lure_that_comes_again_after_its_block_is_no_old_acquaintance(
     assert "decided_before" not in from_mail(of_old)
 
 
+def below(name: str, number: int) -> dict[str, Any]:
+    """A mail of one of several who write below a name; a check spoke for them."""
+    sender = f"offre_{number}@ecole{number}.{name}"
+    return {"sender": sender, "verdict": {"proved_senders": [sender]}}
+
+
+def told_names(commune: Commune, message: str) -> set[str]:
+    found = {value for kind, value, *_ in told(commune, message)[1] if kind == "domain"}
+    return found - {"c1.payer-ici.com"}
+
+
 @pytest.mark.usefixtures("experienced")
-def test_the_name_that_a_new_sender_registered_is_told(beaune: Commune, nuits: Commune) -> None:
-    """Below it they write as whomever they like: another address in each mail."""
-    sender = "offre_94063@ecole.primes-energie.shop"
-    proved = {"proved_senders": [sender]}
-
-    def names(**more: Any) -> set[str]:
-        message = arrive(box(beaune), **({"sender": sender, "verdict": proved} | more))
-        return {value for kind, value, *_ in told(beaune, message)[1] if kind == "domain"} - {
-            "c1.payer-ici.com"
-        }
-
-    assert names() == {"primes-energie.shop"}
-    assert names(verdict={}) == set(), "no check spoke: whoever is imitated"
-    for kept in ("x@gmail.com", f"x@{nuits.domain}", "avis@lettre.impots.gouv.fr"):
-        assert names(sender=kept, verdict={"proved_senders": [kept]}) == set(), "never blocked by a name"
+def test_the_name_below_which_several_new_senders_write_is_told(beaune: Commune, nuits: Commune) -> None:
+    """Whoever registered it writes as whomever they like: another address in each mail."""
+    name = "primes-energie.shop"
+    for number in (1, 2):
+        assert told_names(beaune, arrive(box(beaune), **below(name, number))) == set()
+    assert told_names(beaune, arrive(box(beaune), **below(name, 2))) == set(), "two, of whom one wrote twice"
+    assert told_names(beaune, arrive(box(beaune), **below(name, 3))) == {name}
+    assert told_names(beaune, arrive(box(beaune), **below(name, 4) | {"verdict": {}})) == set(), (
+        "no check spoke: whoever is imitated"
+    )
+    for kept in ("gmail.com", nuits.domain, "impots.gouv.fr"):
+        last = [arrive(box(beaune), **below(kept, number)) for number in range(4)][-1]
+        assert told_names(beaune, last) == set(), "never blocked by a name"
     with clock.shifted(10 * 86400):
-        assert names() == set(), "mail knows it by now"
-        message = arrive(box(beaune), sender="x@nouveau.example.net", verdict={"proved_senders": ["x"]})
+        assert told_names(beaune, arrive(box(beaune), **below(name, 5))) == set(), "mail knows it by now"
+
+
+@pytest.mark.usefixtures("experienced")
+def test_a_newsletter_of_which_each_copy_has_an_envelope_of_its_own_is_of_one_sender(beaune: Commune) -> None:
+    for number in range(5):
+        message = arrive(box(beaune), **below("nouvelle-lettre.fr", number))
         MailObservation.objects.create(
-            message_id=message, kind="sender", value="y@envoi-en-masse.example.com", role="sender"
+            message_id=message, kind="sender", value="info@nouvelle-lettre.fr", role="sender"
         )
-        assert not [v for k, v, *_ in told(beaune, message)[1] if k == "domain" and "example" in v], (
-            "the envelope's may be a service's, which others write by"
+    assert told_names(beaune, message) == set()
+
+
+@pytest.mark.usefixtures("experienced")
+def test_the_name_of_an_envelope_that_is_not_the_senders_is_not_told(beaune: Commune) -> None:
+    """It may be a service's, by which others write."""
+    for number in range(5):
+        message = arrive(box(beaune), **below("envois-en-nombre.com", number))
+        MailObservation.objects.create(
+            message_id=message, kind="sender", value=f"x{number}@association.org", role="sender"
         )
+    assert told_names(beaune, message) == set()
 
 
 def test_a_centre_in_its_first_week_takes_no_sender_for_new(beaune: Commune) -> None:
-    sender = "x@ecole.primes-energie.shop"
-    message = arrive(box(beaune), sender=sender, verdict={"proved_senders": [sender]})
-    assert ["domain", "primes-energie.shop"] not in told(beaune, message)[1]
+    last = [arrive(box(beaune), **below("primes-energie.shop", number)) for number in range(4)][-1]
+    assert told_names(beaune, last) == set()
 
 
 def test_a_file_in_an_archive_is_told_and_holds_the_archive_once_it_is_decided(beaune: Commune) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from beffroi.core.decisions import actions as decisions
+from beffroi.core.decisions.models import Decision
 from beffroi.core.identity.actor import Actor
+from beffroi.lib import clock
 from beffroi.watch import actions
 from beffroi.watch.models import Campaign
 
-from tests.fixtures_watch import Report, active, names, report
+from tests.fixtures_watch import URL, Report, active, names, report
 
 __all__ = ["names", "report"]
 SENDER = "comptabilite@factures-urgentes.com"
@@ -103,3 +106,23 @@ def test_of_a_lure_that_was_blocked_before_two_reports_are_enough(report: Report
         more = evidence | {"decided_before": True}
         report(f"col_{number}", f"per_{number}", indicators=said, evidence=more)
     assert active() == {("url", said[0][1])}
+
+
+def test_what_comes_again_after_its_block_is_blocked_for_longer(report: Report, administrator: Actor) -> None:
+    def again(days: int, *people: str) -> dict[str, int]:
+        """Two reports after so many days; the lives of what is in force then, in days."""
+        with clock.shifted(days * 86400):
+            decisions.expire_due()
+            for one in people:
+                report(f"col_{one}", f"per_{one}", indicators=[["url", URL]])
+            held = Decision.objects.filter(state="active")
+            return {
+                d.kind: (d.expires_at - d.activated_at).days for d in held if d.expires_at and d.activated_at
+            }
+
+    assert again(0, "a", "b") == {"domain": 7, "url": 7, "ip": 0}
+    assert again(20, "c", "d") == {"domain": 28, "url": 28, "ip": 0}
+    assert again(80, "e", "f") == {"domain": 90, "url": 90, "ip": 0}
+    with clock.shifted(81 * 86400):
+        actions.undo_campaign(actor=administrator, campaign=Campaign.objects.latest("id"))
+    assert again(200, "g", "h") == {"domain": 7, "url": 7, "ip": 0}, "a person took it back"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from beffroi.core.decisions.stages import PERSON_ONLY
 from beffroi.watch.detectors import DETECTORS, ENOUGH, from_mail, weight
-from beffroi.watch.rules import WEAK, Case, Seen, Ttl, Witness, corroborate, independent, refusals
+from beffroi.watch.rules import WEAK, Case, Seen, Ttl, Witness, corroborate, independent, life_s, refusals
 from beffroi_protocol.indicators import Kind, normalise
 from beffroi_protocol.messages import Action
 from hypothesis import given, settings
@@ -291,6 +291,24 @@ def test_more_evidence_never_unblocks(case: Case) -> None:
         )
     )
     assert {p.indicator for p in corroborate(case)} <= {p.indicator for p in corroborate(stronger)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "times_before", "days"),
+    [
+        (Kind.DOMAIN, 0, 7),
+        (Kind.DOMAIN, 1, 28),
+        (Kind.URL, 2, 90),
+        (Kind.SENDER, 10**6, 90),
+        (Kind.IP, 3, 7),
+        (Kind.SHA256, 3, 7),
+    ],
+)
+def test_what_comes_again_is_blocked_for_longer_but_no_address(
+    kind: Kind, times_before: int, days: int
+) -> None:
+    assert life_s(kind, 7 * 86400, times_before) == days * 86400
+    assert life_s(kind, 200 * 86400, times_before) == 200 * 86400, "never for less than is set"
 
 
 # -- detectors ---------------------------------------------------------------------------------------------

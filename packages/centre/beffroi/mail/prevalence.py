@@ -8,6 +8,7 @@ Fails:   towards silence: a centre that has not watched mail for ``LEARNING`` kn
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -29,6 +30,8 @@ LEARNING = timedelta(days=7)
 ROWS = 500
 CLIENT_ROWS = 300
 MAX_NAMES = 16
+SENDERS = 3
+"""So many who wrote below a name within its first week in mail are no person who was taken over."""
 CANDIDATES = 1000
 """Of more indicators nobody asks since when mail knows them: a query each."""
 
@@ -88,7 +91,7 @@ def known_before(message: MailMessage, indicators: Iterable[Sequence[str]]) -> l
     limit = message.received_at - LEARNING
     return [
         value
-        for kind, value in sorted(values - were_blocked(values))
+        for kind, value in sorted(values - were_blocked(values).keys())
         if (at := _first_seen(kind, value)) is not None and at <= limit
     ]
 
@@ -108,9 +111,9 @@ def _telling_values(indicators: Iterable[Sequence[str]]) -> set[tuple[str, str]]
 
 @row_security.unlimited()
 def new_sender_name(message: MailMessage, verdict: Mapping[str, object]) -> str:
-    """What somebody registered above the senders of a message, envelope and From: alike, where a check spoke for them
-    and mail did not know it long before: who registers a name for a campaign writes below it as whomever they like.
-    "" where there is none."""
+    """What somebody registered above the senders of a message, envelope and From: alike, where a check spoke for them,
+    mail did not know it long before, and ``SENDERS`` wrote below it: who registers a name for a campaign writes as
+    whomever they like. Of a firm whose mailbox was taken over one writes. "" where there is none."""
     if not verdict.get("proved_senders") or is_learning(message):
         return ""
     rows = MailObservation.objects.filter(message_id=message.id, kind=Kind.SENDER.value, role="sender")
@@ -118,7 +121,23 @@ def new_sender_name(message: MailMessage, verdict: Mapping[str, object]) -> str:
     if len(names) != 1 or not _foreign(names):
         return ""
     (name,) = names
-    return "" if name in known_before(message, [(Kind.DOMAIN, name)]) else name
+    if name in known_before(message, [(Kind.DOMAIN, name)]):
+        return ""
+    return name if len(_visible_senders(name)) >= SENDERS else ""
+
+
+def _visible_senders(name: str) -> set[str]:
+    """Who wrote the last messages of senders below a name, by their From:. The envelope of a newsletter is another one
+    for each reader."""
+    rows = _seen(Kind.DOMAIN.value, name).filter(role="sender_domain").order_by("-id")
+    messages = list(rows.values_list("message_id", flat=True)[:ROWS])
+    envelopes = dict(MailMessage.objects.filter(pk__in=messages).values_list("id", "sender"))
+    told: dict[str, set[str]] = defaultdict(set)
+    seen = MailObservation.objects.filter(message_id__in=messages, kind=Kind.SENDER.value, role="sender")
+    for message_id, value in seen.values_list("message_id", "value"):
+        if registrable(value.rpartition("@")[2]) == name:
+            told[message_id].add(value)
+    return {one for id_, few in told.items() for one in (few - {envelopes.get(id_, "").lower()} or few)}
 
 
 def foremost(message: MailMessage, pairs: Sequence[tuple[str, str]], most: int) -> list[tuple[str, str]]:

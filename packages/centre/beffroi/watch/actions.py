@@ -37,7 +37,7 @@ from beffroi.watch.cases import (
 from beffroi.watch.detectors import BOX_DOOR, COMMAND_SIGNS
 from beffroi.watch.models import Campaign, CampaignIndicator, Sighting
 from beffroi.watch.queries import shared_of
-from beffroi.watch.rules import Proposal, corroborate, refusals
+from beffroi.watch.rules import Proposal, corroborate, life_s, refusals
 
 COMMAND_SERVER = "command_server"
 """Reason of a decision about what machines inside call: nobody lets it through locally."""
@@ -235,7 +235,7 @@ def _decide(
     ``named``: what speaks just now, or spoke at ``named_at``: only that extends or renews what was decided before.
     """
     case = case_of(campaign, protected=protected.current().check, ttl=ttl_of(settings.BEFFROI))
-    proposals = corroborate(case)
+    proposals = _lasting(corroborate(case))
     refused = [
         {"kind": r.indicator.kind.value, "value": r.indicator.value, "code": r.code, "why": r.why}
         for r in refusals(case)
@@ -269,6 +269,15 @@ def _decide(
     verb = "campaign:decided" if first else "campaign:extended"
     audit.record(actor, verb, campaign.id, collectivite_id=None, details={"decisions": made})
     outbox.publish(verb, {"campaign_id": campaign.id, "decisions": made})
+
+
+def _lasting(proposals: Sequence[Proposal]) -> list[Proposal]:
+    """With a longer life for what comes again."""
+    before = queries.were_blocked({(p.indicator.kind.value, p.indicator.value) for p in proposals}, over=True)
+    return [
+        replace(p, ttl_s=life_s(p.indicator.kind, p.ttl_s, before[p.indicator.kind.value, p.indicator.value]))
+        for p in proposals
+    ]
 
 
 def _demanded(

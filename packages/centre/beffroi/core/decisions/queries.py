@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -156,15 +157,15 @@ def visible_effects(actor: Actor, decision: Decision) -> QuerySet[DecisionEffect
     return actor.visible(DecisionEffect.objects.filter(decision_id=decision.id).order_by("-last_at"))
 
 
-def were_blocked(pairs: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Return those (kind, value) that are in force for all, or were until their time was over. What anybody took back
-    once is none of them."""
+def were_blocked(pairs: Collection[tuple[str, str]], *, over: bool = False) -> Counter[tuple[str, str]]:
+    """Count how often each of these (kind, value) was in force for all until its time was over, or is now (without
+    ``over``). What anybody took back once is none of them."""
     rows = Decision.objects.filter(value__in={value for _, value in pairs}, scope=SCOPE_ALL)
     rows = rows.exclude(activated_at=None).order_by()
     revoked = set(rows.filter(state=Decision.State.REVOKED).values_list("kind", "value"))
     ended = Q(state=Decision.State.EXPIRED, end_reason="ttl")
-    held = rows.filter(ended | Q(state=Decision.State.ACTIVE)).values_list("kind", "value")
-    return {*pairs} & {*held} - revoked
+    held = rows.filter(ended if over else ended | Q(state=Decision.State.ACTIVE))
+    return Counter(one for one in held.values_list("kind", "value") if one in pairs and one not in revoked)
 
 
 def not_taken_back() -> QuerySet[Decision]:

@@ -13,7 +13,12 @@ class DecisionSettings:
         4 * 3600, "Life of a block of an address.", unit="s", low=60, high=30 * 86400
     )
     decision_ttl_name_s: int = setting(
-        7 * 86400, "Life of a block of a name or web address.", unit="s", low=60, high=365 * 86400
+        7 * 86400,
+        "Life of a block of a name, web address or sender; four times as long each time that it comes again, at most 90"
+        " days.",
+        unit="s",
+        low=60,
+        high=365 * 86400,
     )
     decision_ttl_hash_s: int = setting(
         90 * 86400, "Life of a block of a file hash.", unit="s", low=60, high=3650 * 86400
