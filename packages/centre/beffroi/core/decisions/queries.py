@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from beffroi_protocol.indicators import Indicator, Kind
 from beffroi_protocol.messages import Action
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, Value
 
 from beffroi.core.decisions import rules
 from beffroi.core.decisions.models import (
@@ -96,8 +96,10 @@ def undecided_count(actor: Actor) -> int:
     """How many decisions, entries of lists and appeals wait for a person."""
     if not actor.sees_all:
         return 0
-    waiting = review_queue(actor).count() + spared_entries(actor).count()
-    return waiting + visible_appeals(actor).filter(state=Appeal.State.OPEN).count()
+    appeals = visible_appeals(actor).filter(state=Appeal.State.OPEN)
+    waiting = (review_queue(actor), spared_entries(actor), appeals)
+    first, *others = (rows.order_by().values_list(Value(1)) for rows in waiting)
+    return first.union(*others, all=True).count()
 
 
 def applying_decisions(actor: Actor) -> QuerySet[Decision]:
