@@ -94,6 +94,22 @@ def test_a_synchronised_folder_that_is_encrypted_comes_back(
     require_all_back(drive, before)
 
 
+@needs_client
+def test_files_that_get_names_of_chance_alone_come_back_under_their_own(
+    drive: Served, tmp_path: Path
+) -> None:
+    """Nothing is encrypted yet, and no ending is left."""
+    files = town_hall(drive)
+    judged(drive)
+    before, pc, names = everything(drive), Device("pc", tmp_path, drive), random.Random(4)
+    pc.sync()
+    for path in files:
+        file = pc.folder / COMMON / path
+        file.rename(file.with_name(names.randbytes(8).hex()))
+    sent(pc)
+    require_all_back(drive, before)
+
+
 def sent(pc: Device) -> str:
     """What the client says, whether it comes to its end or is stopped."""
     return pc.start().communicate(timeout=LONGEST_S)[0]
@@ -163,9 +179,10 @@ def deleted(folder: Path) -> None:
 
 
 def renamed_at_random(folder: Path) -> None:
+    """With their ending: without it thirty are an alarm."""
     names = random.Random(5)
     for file in sorted(folder.glob("*/*")):
-        file.rename(file.with_name(names.randbytes(8).hex()))
+        file.rename(file.with_name(names.randbytes(8).hex() + file.suffix))
 
 
 @needs_client
