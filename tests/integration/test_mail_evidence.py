@@ -226,16 +226,7 @@ def test_a_file_in_an_archive_is_told_and_holds_the_archive_once_it_is_decided(b
     assert {("sha256", archive), ("sha256", inside)} <= {(kind, value) for kind, value, *_ in indicators}
     assert "qr_code" in from_mail(evidence)
     assert not queries.holds_file(beaune.agent, message, b"archive")
-    decisions.activate(
-        actor=Actor.system("tests"),
-        indicator=Indicator(Kind.SHA256, inside),
-        action="block",
-        scope="all",
-        reason="malware",
-        evidence={},
-        rule="test",
-        ttl_s=3600,
-    )
+    blocked(Kind.SHA256, inside)
     assert queries.holds_file(beaune.agent, message, b"archive")
 
 

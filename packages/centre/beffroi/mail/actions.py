@@ -116,6 +116,7 @@ def report_phishing(*, actor: Actor, mailbox: Mailbox, beffroi_id: str) -> str:
     auth = verdict.get("auth", {})
     sighting_id = ids.new_id("sig")
     indicators = _indicators(message, verdict)
+    known_before, decided_before = prevalence.past(message, indicators)
     evidence = {
         "spf": auth.get("spf", "none"),
         "dkim": auth.get("dkim", "none"),
@@ -129,8 +130,8 @@ def report_phishing(*, actor: Actor, mailbox: Mailbox, beffroi_id: str) -> str:
         "client_ip": message.client_ip,
         "attachment_types": verdict.get("attachment_types", []),
         **prevalence.evidence(message),
-        "known_before": prevalence.known_before(message, indicators),
-        "decided_before": prevalence.decided_before(indicators),
+        "known_before": known_before,
+        "decided_before": decided_before,
         "learning": prevalence.is_learning(message),
         "checked": True,
     }

@@ -82,24 +82,25 @@ def evidence(message: MailMessage) -> dict[str, int]:
 
 
 @row_security.unlimited()
+def past(message: MailMessage, indicators: Iterable[Sequence[str]]) -> tuple[list[str], bool]:
+    """What mail knew before a message (``known_before``), and whether any of it was blocked for all, and nobody took
+    that back: a lure of old comes again."""
+    values = _telling_values(indicators)
+    blocked, limit = were_blocked(values), message.received_at - LEARNING
+    known = [
+        value
+        for kind, value in sorted(values - blocked.keys())
+        if (at := _first_seen(kind, value)) is not None and at <= limit
+    ]
+    return known, bool(blocked)
+
+
 def known_before(message: MailMessage, indicators: Iterable[Sequence[str]]) -> list[str]:
     """The files, web addresses, names and senders among them that this centre saw ``LEARNING`` before the message: a
     logo, a form of the State, the notice of a bank and its site. Whoever imitates somebody sends the real one along.
     Also what somebody registered above one of the names: a provider's customers have a name each. Not what was blocked
     for all: it was in mail as a lure."""
-    values = _telling_values(indicators)
-    limit = message.received_at - LEARNING
-    return [
-        value
-        for kind, value in sorted(values - were_blocked(values).keys())
-        if (at := _first_seen(kind, value)) is not None and at <= limit
-    ]
-
-
-@row_security.unlimited()
-def decided_before(indicators: Iterable[Sequence[str]]) -> bool:
-    """Whether any of them was blocked for all, and nobody took that back: a lure of old comes again."""
-    return bool(were_blocked(_telling_values(indicators)))
+    return past(message, indicators)[0]
 
 
 def _telling_values(indicators: Iterable[Sequence[str]]) -> set[tuple[str, str]]:

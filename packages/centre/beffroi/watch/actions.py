@@ -37,7 +37,7 @@ from beffroi.watch.cases import (
 from beffroi.watch.detectors import BOX_DOOR, COMMAND_SIGNS
 from beffroi.watch.models import Campaign, CampaignIndicator, Sighting
 from beffroi.watch.queries import shared_of
-from beffroi.watch.rules import Proposal, corroborate, life_s, refusals
+from beffroi.watch.rules import LASTING, Proposal, corroborate, life_s, refusals
 
 COMMAND_SERVER = "command_server"
 """Reason of a decision about what machines inside call: nobody lets it through locally."""
@@ -273,7 +273,8 @@ def _decide(
 
 def _lasting(proposals: Sequence[Proposal]) -> list[Proposal]:
     """With a longer life for what comes again."""
-    before = queries.were_blocked({(p.indicator.kind.value, p.indicator.value) for p in proposals}, over=True)
+    lasting = [p.indicator for p in proposals if p.indicator.kind in LASTING]
+    before = queries.were_blocked({(one.kind.value, one.value) for one in lasting}, over=True)
     return [
         replace(p, ttl_s=life_s(p.indicator.kind, p.ttl_s, before[p.indicator.kind.value, p.indicator.value]))
         for p in proposals

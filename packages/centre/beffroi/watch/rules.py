@@ -79,14 +79,15 @@ class Ttl:
         return self.hash_s if kind in (Kind.SHA256, Kind.SKETCH) else self.name_s
 
 
-_LASTING = frozenset({Kind.URL, Kind.DOMAIN, Kind.SENDER})
+LASTING = frozenset({Kind.URL, Kind.DOMAIN, Kind.SENDER})
+"""What is blocked for longer where it comes again. An address has another tenant by then."""
 AGAIN, LONGEST_S = 4, 90 * 86400
 
 
 def life_s(kind: Kind, ttl_s: int, times_before: int) -> int:
     """How long a block lasts of what was blocked before, so often until its time was over: what comes again after a
-    week does so after a month. An address has another tenant by then. Units: seconds."""
-    if kind not in _LASTING:
+    week does so after a month. Units: seconds."""
+    if kind not in LASTING:
         return ttl_s
     return max(ttl_s, min(LONGEST_S, int(ttl_s * AGAIN ** min(times_before, 9))))
 
