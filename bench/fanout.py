@@ -17,19 +17,15 @@ import collections
 import math
 import os
 import resource
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
-from beffroi_lab import plan as plans
-from beffroi_lab import topology
-from beffroi_lab.centre import Centre
 from beffroi_lab.report import percentiles
 from beffroi_lab.topology import LabImpossible
 
+from bench.datacenter import started
 from bench.fanout_rig import PARTS, SAMPLE, Load, Rig, rank
 from bench.rows import Row
 
@@ -89,21 +85,10 @@ def run(say: Callable[[str], None], options: argparse.Namespace) -> list[Row]:
         f"{files} open files a process: {centre_shape.relays} relays, {centre_shape.fronts} front doors for boxes;"
         f" load {_uptime()}"
     )
-    topology.check_possible()
-    with tempfile.TemporaryDirectory(prefix=f"beffroi-bench-{os.getpid()}-") as name, ExitStack() as stack:
-        directory = Path(name)
-        directory.chmod(0o755)
-        plan = plans.make(3)
-        network = stack.enter_context(topology.network(plan, directory))
-        say("starting the centre")
-        centre = Centre(network, plan, directory)
-        with (centre.state / "beffroi.toml").open("a", encoding="utf-8") as file:
-            file.write(centre_shape.lines())
-        stack.callback(centre.stop)
-        centre.start()
-        rig = Rig(centre, int(options.boxes))
+    with started(say, settings=centre_shape.lines()) as at, ExitStack() as stack:
+        rig = Rig(at.centre, int(options.boxes))
         say(f"entering {rig.boxes} boxes")
-        rig.settle(network, directory, stack)
+        rig.settle(at.network, at.directory, stack)
         bench = _Bench(rig, options, say)
         steps = (
             bench.join,

@@ -15,7 +15,6 @@ import http.client
 import os
 import re
 import socket
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -23,15 +22,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
 
-from beffroi_lab import names, topology
 from beffroi_lab import plan as plans
-from beffroi_lab.centre import PORTAL, USER, Centre
+from beffroi_lab.centre import PORTAL
 from beffroi_lab.report import percentiles
 from beffroi_lab.running import Hands, wait_until
-from beffroi_lab.topology import LabFailed, Network
+from beffroi_lab.topology import LabFailed
 
 from bench import kernel_books
 from bench.bare import ENGINES, bare_engines
+from bench.datacenter import Datacenter, Names, started
 from bench.mail_clients import SENDERS
 from bench.rows import Row
 
@@ -57,18 +56,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(say: Callable[[str], None], options: argparse.Namespace) -> list[Row]:
     """Errors: LabImpossible, LabFailed."""
-    topology.check_possible()
-    with tempfile.TemporaryDirectory(prefix=f"beffroi-bench-{os.getpid()}-") as name, ExitStack() as stack:
-        directory = Path(name)
-        directory.chmod(0o755)
-        plan = plans.make(3)
-        network = stack.enter_context(topology.network(plan, directory))
-        say("starting the centre")
-        stack.callback(_answer_names(network, plan, directory).stop)
-        centre = Centre(network, plan, directory)
-        stack.callback(centre.stop)
-        centre.start()
-        office = _Office(network, plan, centre, options, say)
+    known = Names(hostile=[LURE.split("/")[2]], sender_domains=SENDERS)
+    with started(say, known=known) as at, ExitStack() as stack:
+        network, directory, centre = at.network, at.directory, at.centre
+        office = _Office(at, options, say)
         stack.callback(office.close)
         rows = [*office.idle_memory(), *office.provision()]
         ours = office.mail("ours", centre.pids())
@@ -84,16 +75,6 @@ def run(say: Callable[[str], None], options: argparse.Namespace) -> list[Row]:
         return [*_compared(ours, bare, reading, bare_reading), *rows]
 
 
-def _answer_names(network: Network, plan: plans.Plan, directory: Path) -> Hands:
-    """Without an answer a resolver that knows the server is dead says so at once, and a fresh one lets every mail wait:
-    bare engines would be measured waiting for names."""
-    hands = Hands(network["inet"], directory / "names.log", module="bench.mail_clients")
-    senders = [names.Sender(domain, True, origin=plans.INNOCENT) for domain in SENDERS]
-    host = LURE.split("/")[2]
-    hands.ask("answer_names", zone=names.zone(plan, hostile=[host], innocent=[], senders=senders))
-    return hands
-
-
 class _Mail:
     """What one half measured."""
 
@@ -105,15 +86,8 @@ class _Mail:
 
 
 class _Office:
-    def __init__(
-        self,
-        network: Network,
-        plan: plans.Plan,
-        centre: Centre,
-        options: argparse.Namespace,
-        say: Callable[[str], None],
-    ) -> None:
-        directory = centre.state.parent
+    def __init__(self, at: Datacenter, options: argparse.Namespace, say: Callable[[str], None]) -> None:
+        network, plan, centre, directory = at.network, at.plan, at.centre, at.directory
         self.network, self.plan, self.centre, self.say = network, plan, centre, say
         self.mails, self.stored = int(options.mails), int(options.stored)
         self.count = int(options.mailboxes)
@@ -121,13 +95,7 @@ class _Office:
         module = "bench.mail_clients"
         self.inet = Hands(network["inet"], directory / "senders.log", module=module)
         self.inside = Hands(network["dc"], directory / "readers.log", module=module, environment=state)
-        self.master = Hands(
-            network["dc"],
-            directory / "postmaster.log",
-            module="bench.postmaster",
-            before=["setpriv", f"--reuid={USER}", f"--regid={USER}", "--init-groups"],
-            environment={**state, "DJANGO_SETTINGS_MODULE": "beffroi.settings.web"},
-        )
+        self.master = at.beside("bench.postmaster", "beffroi.settings.web")
         self.log = centre.state / "log" / "postfix.log"
         share = -(-self.count // len(plan.communes))
         self.shares = {c.domain: min(share, self.count - i * share) for i, c in enumerate(plan.communes)}

@@ -16,11 +16,10 @@ django.setup()
 from beffroi.core.communes.models import Collectivite, Domain
 from beffroi.core.decisions.models import Decision
 from beffroi.core.identity import sessions
-from beffroi.core.identity.actor import Actor
-from beffroi.core.identity.models import Administrator, Membership
+from beffroi.core.identity.models import Membership
 from beffroi.mail import actions
 from beffroi.mail.models import Mailbox, MailDelivery, RemediationJob
-from beffroi_lab import hands
+from beffroi_lab import clerk, hands
 from django.conf import settings
 from django.db import close_old_connections
 from django.test import Client
@@ -30,7 +29,7 @@ Answer = dict[str, Any]
 
 def provision(domain: str, first: int, count: int) -> Answer:
     """Create ``count`` mailboxes boiteN@``domain`` from ``first`` on; the worker makes them ready."""
-    actor = Actor("administrator", Administrator.objects.earliest("id").id)
+    actor = clerk.administrator()
     owner = Collectivite.objects.get(pk=Domain.objects.get(name=domain).collectivite_id)
     for number in range(first, first + count):
         actions.provision_mailbox(actor=actor, collectivite=owner, address=f"boite{number}@{domain}")

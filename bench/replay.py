@@ -21,8 +21,6 @@ django.setup()
 from beffroi.core.decisions import consumers, staging
 from beffroi.core.decisions.models import Decision
 from beffroi.core.events.models import OutboxEvent
-from beffroi.core.identity.actor import Actor
-from beffroi.core.identity.models import Administrator, Membership
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError
 from beffroi.lib.ids import new_id
@@ -40,12 +38,16 @@ from beffroi.mail.models import (
 )
 from beffroi.watch import actions as watch
 from beffroi.watch.models import Campaign, Sighting
+from beffroi_lab import clerk
 from beffroi_lab.hands import serve
 from beffroi_lab.running import wait_until
 from beffroi_protocol.indicators import Indicator, Kind
 from beffroi_protocol.messages import VERSION, Action, Entry, Snapshot
 from beffroi_protocol.table import CHANNEL_KINDS, DecisionTable
 from django.db import close_old_connections, transaction
+
+from bench.stream import DOMAIN
+from tests.fixtures_mail_table import Asked
 
 Answer = dict[str, Any]
 _LEAD_S = 3600
@@ -73,23 +75,6 @@ class Seen:
     row: MailMessage
     verdict: dict[str, Any]
     observed: tuple[Observation, ...]
-
-
-@dataclass(frozen=True)
-class Doors:
-    """The decisions in force, as a door reads them. Implements ``gate.rules.Table``."""
-
-    table: DecisionTable
-    now: int
-
-    def match(self, indicator: Indicator) -> Entry | None:
-        return self.table.match(indicator, now=self.now)
-
-    def match_address(self, address: str) -> Entry | None:
-        return self.table.match_address(address, now=self.now)
-
-    def match_name(self, name: str) -> Entry | None:
-        return self.table.match_name(name, now=self.now)
 
 
 def ready() -> Answer:
@@ -150,15 +135,13 @@ def _agreed(copies: Sequence[str], found: Seen) -> Verdict:
     ids = Sighting.objects.filter(message__in=copies).exclude(campaign=None).values("campaign_id")
     for campaign in Campaign.objects.filter(pk__in=ids):
         with contextlib.suppress(BeffroiError):  # closed: there is no button
-            watch.confirm_campaign(
-                actor=Actor("administrator", Administrator.objects.earliest("id").id), campaign=campaign
-            )
+            watch.confirm_campaign(actor=clerk.administrator(), campaign=campaign)
     return judge(found.observed, _doors())
 
 
 def _taken_out() -> dict[str, Seen]:
     """By HELO; mail before it stays, as the centre's past."""
-    rows = {one.id: one for one in MailMessage.objects.filter(helo__endswith=".courrier-rejoue.net")}
+    rows = {one.id: one for one in MailMessage.objects.filter(helo__endswith=f".{DOMAIN}")}
     observed: dict[str, list[Observation]] = {}
     for one in MailObservation.objects.filter(message_id__in=rows):
         indicator = Indicator(Kind(one.kind), one.value)
@@ -193,7 +176,7 @@ def _as_received(found: Seen, auth: dict[str, str]) -> Seen:
 def _deliver(found: Seen, mailbox: Mailbox, *, lies_there: bool) -> str:
     """What is on record of a copy for a mailbox; return its identifier. ``lies_there``: it was not refused."""
     id_ = new_id("msg")
-    name = f"{id_}@courrier-rejoue.net"
+    name = f"{id_}@{DOMAIN}"
     MailMessage.objects.create(
         id=id_,
         received_at=clock.now(),
@@ -216,8 +199,7 @@ def _deliver(found: Seen, mailbox: Mailbox, *, lies_there: bool) -> str:
 
 def _report(mailbox: Mailbox, message_id: str) -> None:
     """A person presses the button, and the sighting is taken in."""
-    member = Membership.objects.filter(person__email=mailbox.address).select_related("person").earliest("id")
-    actor = Actor("person", member.person_id, member.collectivite_id, member.role)
+    actor = clerk.person(mailbox.address)
     sighting_id = mail.report_phishing(actor=actor, mailbox=mailbox, beffroi_id=message_id)
     told = OutboxEvent.objects.filter(kind="sighting:reported").latest("id")
     payload = json.loads(told.payload)
@@ -226,8 +208,9 @@ def _report(mailbox: Mailbox, message_id: str) -> None:
         watch.take_in(sighting_id=sighting_id, payload=payload, landing={})
 
 
-def _doors() -> Doors:
-    return Doors(_table(Decision.objects.filter(state=Decision.State.ACTIVE)), clock.epoch_s())
+def _doors() -> Asked:
+    """The decisions in force, as a door reads them."""
+    return Asked(_table(Decision.objects.filter(state=Decision.State.ACTIVE)), clock.epoch_s())
 
 
 def _table(rows: Any) -> DecisionTable:
@@ -251,7 +234,7 @@ def _honest(seen: dict[str, Seen]) -> tuple[int, int]:
     """How many honest mails anything names that was ever in force, and how many there are."""
     every = _table(Decision.objects.exclude(activated_at=None).order_by("id"))
     ham = [one for helo, one in seen.items() if helo.startswith("h")]
-    return sum(bool(judge(one.observed, Doors(every, 0)).decision_id) for one in ham), len(ham)
+    return sum(bool(judge(one.observed, Asked(every, 0)).decision_id) for one in ham), len(ham)
 
 
 if __name__ == "__main__":

@@ -18,10 +18,8 @@ import contextlib
 import email.policy
 import ipaddress
 import json
-import os
 import re
 import tarfile
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
@@ -33,19 +31,21 @@ from email.utils import parseaddr, parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
-from beffroi_lab import history, names, topology
+from beffroi_lab import history
 from beffroi_lab import plan as plans
-from beffroi_lab.centre import SMTP_PORT, USER, Centre
+from beffroi_lab.centre import SMTP_PORT
 from beffroi_lab.running import Hands
 from beffroi_lab.topology import LabFailed, Network
 
+from bench.datacenter import Names, started
 from bench.rows import Row
 from tests import corpus
 
 MOST_BYTES = 1 << 20
-KEY = "{}.courrier-rejoue.net"
+DOMAIN = "courrier-rejoue.net"
+KEY = "{}." + DOMAIN
 """HELO of each mail: by it its evidence is found again."""
-_FALLBACK = "ne-pas-repondre@courrier-rejoue.net"
+_FALLBACK = f"ne-pas-repondre@{DOMAIN}"
 _RESULT = re.compile(r"\b(spf|dkim|dmarc)=(\w+)")
 _USABLE = re.compile(r"[\w.+=-]+@[\w-]+(\.[\w-]+)+", re.ASCII)
 
@@ -76,29 +76,12 @@ def run(say: Callable[[str], None], options: argparse.Namespace) -> list[Row]:
     if not lures:
         raise LabFailed(f"there is no .eml file with a date in {options.folder}")
     ham = honest(options.honest)
-    topology.check_possible()
-    with tempfile.TemporaryDirectory(prefix=f"beffroi-bench-{os.getpid()}-") as name, ExitStack() as stack:
-        directory = Path(name)
-        directory.chmod(0o755)
-        plan = plans.make(3)
-        network = stack.enter_context(topology.network(plan, directory))
-        say("starting the centre")
-        stack.callback(_names(network, plan, directory).stop)
-        centre = Centre(network, plan, directory)
-        stack.callback(centre.stop)
-        centre.start()
-        inet = Hands(network["inet"], directory / "inet.log")
+    known = Names(innocent=history.link_hosts(), sender_domains=history.domains())
+    with started(say, known=known) as at, ExitStack() as stack:
+        network, plan, centre = at.network, at.plan, at.centre
+        inet = Hands(network["inet"], at.directory / "inet.log")
         stack.callback(inet.stop)
-        replay = Hands(
-            network["dc"],
-            directory / "replay.log",
-            module="bench.replay",
-            before=["setpriv", f"--reuid={USER}", f"--regid={USER}", "--init-groups"],
-            environment={
-                "BEFFROI_STATE": str(centre.state),
-                "DJANGO_SETTINGS_MODULE": "beffroi.settings.base",
-            },
-        )
+        replay = at.beside("bench.replay", "beffroi.settings.base")
         stack.callback(replay.stop)
         if not replay.ask("ready", within_s=300)["ok"]:
             raise LabFailed("the mailboxes were not opened")
@@ -200,16 +183,6 @@ def honest(count: int) -> list[Letter]:
                 if one is not None:
                     found.append(one)
     return found
-
-
-def _names(network: Network, plan: plans.Plan, directory: Path) -> Hands:
-    """A DNS that knows the correspondents of the past, and nobody else."""
-    hands = Hands(network["inet"], directory / "names.log", module="bench.mail_clients")
-    senders = [names.Sender(domain, True, origin=plans.INNOCENT) for domain in history.domains()]
-    hands.ask(
-        "answer_names", zone=names.zone(plan, hostile=[], innocent=history.link_hosts(), senders=senders)
-    )
-    return hands
 
 
 def _hand_in(network: Network, inet: Hands, recipient: str, prefix: str, mails: list[Letter]) -> None:

@@ -55,7 +55,7 @@ Answer = dict[str, Any]
 _BOX_CLOCK_S = 5
 
 
-def _administrator() -> Actor:
+def administrator() -> Actor:
     return Actor("administrator", Administrator.objects.earliest("id").id)
 
 
@@ -65,7 +65,7 @@ def _membership(email: str) -> Membership:
     )
 
 
-def _person(email: str) -> Actor:
+def person(email: str) -> Actor:
     member = _membership(email)
     return Actor("person", member.person_id, member.collectivite_id, member.role)
 
@@ -75,7 +75,7 @@ def app_passwords(emails: list[str], protocol_set: str = "imap") -> Answer:
     made = {}
     for email in emails:
         issued = identity.issue_app_password(
-            actor=_person(email),
+            actor=person(email),
             membership=_membership(email),
             protocol_set=protocol_set,
             label="laboratoire",
@@ -87,14 +87,14 @@ def app_passwords(emails: list[str], protocol_set: str = "imap") -> Answer:
 def box_code(domain: str) -> Answer:
     """A code to enrol a box with, as the Département issues it."""
     owner = Collectivite.objects.get(pk=Domain.objects.get(name=domain).collectivite_id)
-    return {"ok": True, "code": boxes.issue_code(actor=_administrator(), collectivite=owner)}
+    return {"ok": True, "code": boxes.issue_code(actor=administrator(), collectivite=owner)}
 
 
 def confirm_box(fingerprint: str) -> Answer:
     """Confirm the pending box with this fingerprint, as a person compares it with the label."""
     for box in Box.objects.filter(state="pending"):
         if box.fingerprint.replace(" ", "") == fingerprint.replace(" ", ""):
-            boxes.confirm(actor=_administrator(), box=box)
+            boxes.confirm(actor=administrator(), box=box)
             return {"ok": True}
     return {"ok": False}
 
@@ -176,7 +176,7 @@ def report(email: str, message_id: str) -> Answer:
     if not known:  # its evidence is still on its way to the database
         return {"ok": False, "code": "mail.not_known_yet"}
     try:
-        found = mail.report_phishing(actor=_person(email), mailbox=mailbox, beffroi_id=known[message_id])
+        found = mail.report_phishing(actor=person(email), mailbox=mailbox, beffroi_id=known[message_id])
     except BeffroiError as error:
         return {"ok": False, "code": error.code}
     return {"ok": True, "sighting_id": found}
@@ -230,14 +230,14 @@ def campaigns() -> Answer:
 def confirm(campaign_id: str) -> Answer:
     """The Département's word by its action; the scenario itself presses the button of the page."""
     try:
-        made = watch.confirm_campaign(actor=_administrator(), campaign=Campaign.objects.get(pk=campaign_id))
+        made = watch.confirm_campaign(actor=administrator(), campaign=Campaign.objects.get(pk=campaign_id))
     except BeffroiError as error:
         return {"ok": False, "code": error.code}
     return {"ok": True, "decisions": made}
 
 
 def undo(campaign_id: str) -> Answer:
-    ended = watch.undo_campaign(actor=_administrator(), campaign=Campaign.objects.get(pk=campaign_id))
+    ended = watch.undo_campaign(actor=administrator(), campaign=Campaign.objects.get(pk=campaign_id))
     return {"ok": True, "ended": ended}
 
 
@@ -245,7 +245,7 @@ def block(kind: str, value: str) -> Answer:
     """Ask the centre to block something for all, as the Département; a protected thing is refused."""
     try:
         made = decisions.activate(
-            actor=_administrator(),
+            actor=administrator(),
             indicator=normalise(kind, value),
             action="block",
             reason="laboratory",
@@ -289,7 +289,7 @@ def take_back_files(domain: str) -> Answer:
         with database.reading() as reading:
             stopped = alarms.stopped(reading)
         done = [
-            drive.take_back(actor=_administrator(), database=database, collectivite_id=owner, device_id=one)
+            drive.take_back(actor=administrator(), database=database, collectivite_id=owner, device_id=one)
             for one in stopped
         ]
         communes.close()
@@ -303,7 +303,7 @@ def take_back_files(domain: str) -> Answer:
 def except_locally(domain: str, kind: str, value: str) -> Answer:
     """A commune lets something through, by the word of the Département."""
     made = exceptions.allow_locally(
-        actor=_administrator(),
+        actor=administrator(),
         collectivite_id=Domain.objects.get(name=domain).collectivite_id,
         indicator=normalise(kind, value),
         ttl_s=86400,
@@ -314,7 +314,7 @@ def except_locally(domain: str, kind: str, value: str) -> Answer:
 
 def withdraw(decision_id: str) -> Answer:
     found = Decision.objects.get(pk=decision_id)
-    return {"ok": decisions.revoke(actor=_administrator(), decision=found, reason="laboratory")}
+    return {"ok": decisions.revoke(actor=administrator(), decision=found, reason="laboratory")}
 
 
 def facts(kind: str) -> Answer:
@@ -363,7 +363,7 @@ def set_policy(domain: str, changes: dict[str, Any]) -> Answer:
     owner = Collectivite.objects.get(pk=Domain.objects.get(name=domain).collectivite_id)
     last = BoxPolicy.objects.filter(collectivite_id=owner.id).latest("policy_version")
     policy = msgspec.convert({**last.policy, **changes}, Policy)
-    version = boxes.set_policy(actor=_administrator(), collectivite=owner, policy=policy)
+    version = boxes.set_policy(actor=administrator(), collectivite=owner, policy=policy)
     return {"ok": True, "version": version}
 
 
