@@ -95,6 +95,13 @@ def test_every_table_that_names_somebody_stands_in_the_table_of_the_dpo() -> Non
             assert table in told or any(table.startswith(one) for one in told if one.endswith("_")), table
 
 
+def test_the_dpo_reads_when_counts_of_tries_go() -> None:
+    from django.conf import settings
+
+    most = f"{settings.CACHES['default']['OPTIONS']['MAX_ENTRIES']:,}".replace(",", " ")
+    assert f"part quand il y en a {most} |" in (FRENCH / "dpo.md").read_text("utf-8")
+
+
 NOBODY = {
     "feed_source",  # of a list
     "mail_address_listing",  # of our own servers
