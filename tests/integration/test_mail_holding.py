@@ -271,8 +271,3 @@ def test_a_withdrawal_that_was_done_goes_on_with_what_came_since(
     arrive(beaune, CLIENTS[0])
     remediation.withdraw(decision.id)
     assert (runs, RemediationJob.objects.get().state) == ([1, 2], "running")
-
-
-def test_a_sketch_takes_nothing_back(beaune: Commune) -> None:
-    arrive(beaune, CLIENTS[0])
-    assert remediation.withdraw(decide("sketch", "0123456789abcdef").id) is None

@@ -34,6 +34,7 @@ from beffroi_protocol.messages import (
 )
 from beffroi_protocol.protected import too_wide
 from beffroi_protocol.signing import payload_hash
+from beffroi_protocol.sketches import Sketches
 
 STATE_VERSION = 1
 CHANNEL_KINDS: dict[str, frozenset[Kind]] = {
@@ -129,6 +130,7 @@ class DecisionTable:
         self._entries: dict[str, Entry] = {}
         self._by_indicator: dict[Indicator, dict[str, Entry]] = {}
         self._networks: dict[tuple[int, int], dict[int, Indicator]] = {}  # (family, prefix length)
+        self._sketches = Sketches()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -242,6 +244,7 @@ class DecisionTable:
 
     def _reset(self, entries: Iterable[Entry]) -> None:
         self._entries, self._by_indicator, self._networks = {}, {}, {}
+        self._sketches = Sketches()
         for entry in entries:
             if (old := self._entries.get(entry.id)) is not None:
                 self._remove(old)
@@ -250,6 +253,8 @@ class DecisionTable:
     def _add(self, entry: Entry) -> None:
         self._entries[entry.id] = entry
         self._by_indicator.setdefault(entry.indicator, {})[entry.id] = entry
+        if entry.indicator.kind is Kind.SKETCH:
+            self._sketches.add(entry.indicator.value)
         if entry.indicator.kind is Kind.CIDR:
             network = ipaddress.ip_network(entry.indicator.value)
             length = self._networks.setdefault((network.version, network.prefixlen), {})
@@ -262,6 +267,8 @@ class DecisionTable:
         if holders:
             return
         del self._by_indicator[entry.indicator]
+        if entry.indicator.kind is Kind.SKETCH:
+            self._sketches.remove(entry.indicator.value)
         if entry.indicator.kind is Kind.CIDR:
             network = ipaddress.ip_network(entry.indicator.value)
             length = self._networks[network.version, network.prefixlen]
@@ -282,6 +289,10 @@ class DecisionTable:
         """Return the strictest entry for this name or one of its parents. Errors: IndicatorInvalid."""
         covering = self._covering(normalise(Kind.DOMAIN, name))
         return strictest(self.match(indicator, now=now) for indicator in covering)
+
+    def near(self, sketch: str) -> list[str]:
+        """Return the sketches that some entry, whatever it does, names and that are near to this one."""
+        return self._sketches.near(sketch)
 
     def exception(self, indicator: Indicator, *, now: int) -> Entry | None:
         """Return the exception that covers this canonical indicator: its own, a parent's for a name, a

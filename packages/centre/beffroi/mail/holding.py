@@ -21,9 +21,9 @@ from beffroi.mail.gate.rules import asked
 from beffroi.mail.models import MailDelivery, MailObservation
 
 HOLDING_ACTIONS = ("block", "quarantine")
-EXACT_KINDS = ("url", "domain", "ip", "sha256", "sender")
+EXACT_KINDS = ("url", "domain", "ip", "sha256", "sender", "sketch")
+"""A message is on record with the sketches that it is near to (``gate.texts``)."""
 KINDS = (*EXACT_KINDS, "cidr")
-"""No sketch: the mail door takes none of a message, so that no record says which messages are near one."""
 MOST_VALUES = 500
 """Values a query, below every database's limit of parameters."""
 

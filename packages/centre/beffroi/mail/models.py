@@ -118,6 +118,27 @@ class MailObservation(models.Model):
         )
 
 
+class MailText(models.Model):
+    """A text to which later ones are near (``gate.texts``). ``value``: its sketch; ``seen_at``: when the last mail came
+    that is near."""
+
+    value = models.CharField(max_length=256)
+    seen_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        db_table = "mail_text"
+
+
+class MailTextBand(models.Model):
+    """Some lanes of a sketch, by which it is found."""
+
+    text_id = models.BigIntegerField(db_index=True)
+    band = models.BigIntegerField(db_index=True)
+
+    class Meta:
+        db_table = "mail_text_band"
+
+
 class MailRecipient(models.Model):
     message_id = reference()
     address = models.CharField(max_length=320, db_index=True)

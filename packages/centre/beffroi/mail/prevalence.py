@@ -96,16 +96,16 @@ def past(message: MailMessage, indicators: Iterable[Sequence[str]]) -> tuple[lis
 
 
 def known_before(message: MailMessage, indicators: Iterable[Sequence[str]]) -> list[str]:
-    """The files, web addresses, names and senders among them that this centre saw ``LEARNING`` before the message: a
-    logo, a form of the State, the notice of a bank and its site. Whoever imitates somebody sends the real one along.
-    Also what somebody registered above one of the names: a provider's customers have a name each. Not what was blocked
-    for all: it was in mail as a lure."""
+    """The files, texts, web addresses, names and senders among them that this centre saw ``LEARNING`` before the
+    message: a logo, a form of the State, the notice of a bank and its site. Whoever imitates somebody sends the real
+    one along. Also what somebody registered above one of the names: a provider's customers have a name each. Not what
+    was blocked for all: it was in mail as a lure."""
     return past(message, indicators)[0]
 
 
 def _telling_values(indicators: Iterable[Sequence[str]]) -> set[tuple[str, str]]:
-    """(kind, value) of files, links, names and senders, and of what somebody registered above the names."""
-    kinds = (Kind.SHA256, Kind.URL, Kind.DOMAIN, Kind.SENDER)
+    """(kind, value) of files, links, names, senders and texts, and of what somebody registered above the names."""
+    kinds = (Kind.SHA256, Kind.URL, Kind.DOMAIN, Kind.SENDER, Kind.SKETCH)
     values = {(str(kind), value) for kind, value, *_ in indicators if kind in kinds}
     return values | {(str(Kind.DOMAIN), registrable(value)) for kind, value in values if kind == Kind.DOMAIN}
 

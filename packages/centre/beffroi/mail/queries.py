@@ -123,10 +123,10 @@ def verdict_of(message: MailMessage) -> dict[str, Any]:
 
 
 def reported_indicators(beffroi_id: str) -> list[tuple[str, str]]:
-    """What a report may speak about: links, link hosts, attachments, files in them and the sender. Parents of a host
-    are left out: evidence against one name is none against its domain."""
+    """What a report may speak about: links, link hosts, attachments, files in them, the sender and the text. Parents of
+    a host are left out: evidence against one name is none against its domain."""
     rows = MailObservation.objects.filter(
-        message_id=beffroi_id, role__in=("link", "attachment", "carried", "sender")
+        message_id=beffroi_id, role__in=("link", "attachment", "carried", "sender", "text")
     ).order_by("kind", "value")
     return [(row.kind, row.value) for row in rows]
 

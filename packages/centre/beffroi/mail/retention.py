@@ -19,6 +19,8 @@ from beffroi.mail.models import (
     MailMessage,
     MailObservation,
     MailRecipient,
+    MailText,
+    MailTextBand,
     RemediationItem,
     RemediationJob,
     Sending,
@@ -56,6 +58,17 @@ def deliveries(cutoff: datetime) -> QuerySet[MailDelivery]:
     return MailDelivery.objects.filter(delivered_at__lt=cutoff).exclude(Exists(known))
 
 
+def texts(cutoff: datetime) -> QuerySet[MailText]:
+    """To which no mail was near since; not those that a decision names, which doors go on comparing."""
+    named = Decision.objects.filter(kind="sketch", value=OuterRef("value"))
+    return MailText.objects.filter(seen_at__lt=cutoff).exclude(Exists(named))
+
+
+def erase_texts(ids: list[Any]) -> int:
+    MailTextBand.objects.filter(text_id__in=ids).delete()
+    return MailText.objects.filter(pk__in=ids).delete()[0]
+
+
 def erase_messages(ids: list[Any]) -> int:
     """With all that is known of them."""
     for model in (MailObservation, MailRecipient, MailDelivery):
@@ -67,5 +80,6 @@ def erase_messages(ids: list[Any]) -> int:
 category(Category("withdrawn_copies", 20, "retention_evidence_days", items))
 category(Category("withdrawals", 21, "retention_evidence_days", empty_jobs))
 category(Category("messages", 22, SETTING, messages, erase_messages, batch=100))
+category(Category("texts", 22, SETTING, texts, erase_texts))
 category(Category("deliveries", 23, SETTING, deliveries))
 category(Category("sendings", 24, SENDINGS_DAYS, _sendings))

@@ -99,8 +99,9 @@ def is_settled(indicator: Indicator, settled: Collection[Indicator]) -> bool:
 
 
 def known_before(indicators: Sequence[Indicator], evidence: Mapping[str, object]) -> frozenset[Indicator]:
-    """Return the files, web addresses and names that mail had long before: an imitation shares them with the real."""
-    kinds, values = (Kind.SHA256, Kind.URL, Kind.DOMAIN), told_known(evidence)
+    """Return the files, texts, web addresses and names that mail had long before: an imitation shares them with the
+    real."""
+    kinds, values = (Kind.SHA256, Kind.SKETCH, Kind.URL, Kind.DOMAIN), told_known(evidence)
     return frozenset(i for i in indicators if i.kind in kinds and i.value in values)
 
 

@@ -153,6 +153,11 @@ class Follower:
             lambda channels: self._lists.match_name(name, now=now, channels=channels),
         )
 
+    def near(self, sketch: str) -> list[str]:
+        """Return the sketches near to this one of which any channel speaks: each is asked for by ``match`` then."""
+        with self._lock:
+            return list(dict.fromkeys(one for table in self._all() for one in table.near(sketch)))
+
     def some_allow(self, address: str) -> bool:
         """Whether any collectivité lets this address through: then the answer depends on who it is.
         Errors: IndicatorInvalid."""

@@ -31,7 +31,7 @@ from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import NotAllowed, NotFound
 from beffroi.mail.engines.layout import Paths
-from beffroi.mail.gate import attachments, bank, relays
+from beffroi.mail.gate import attachments, bank, relays, texts
 from beffroi.mail.gate import facts as facts_module
 from beffroi.mail.gate.aliases import Aliases
 from beffroi.mail.gate.exits import Exits
@@ -121,7 +121,9 @@ class Gate:
             return self.refuses_relay(facts, recipients) or Verdict("none")
         communes = self.owners.of(recipients)
         seen = facts_module.observations(facts)
-        verdict = judge(seen, ForCommunes(self.follower, communes))
+        text = texts.sketch(self.key, facts_module.text(facts))
+        decided = facts_module.texts(self.follower.near(text)) if text else []
+        verdict = judge([*seen, *decided], ForCommunes(self.follower, communes))
         verdict = with_findings(verdict, self.findings(facts, communes, seen))
         if verdict.action != "reject" and (refused := self.refuses_sending(facts, recipients)):
             return refused  # what comes again is evidence when it passes
@@ -129,7 +131,7 @@ class Gate:
         facts = msgspec.structs.replace(facts, recipients=self.aliases.expanded(recipients))
         try:
             details = self.bank_details(facts, self.owners.known(recipients))
-            self.spool.put(record_of(facts, verdict, seen, details))
+            self.spool.put(record_of(facts, verdict, [*seen, *decided], details, text))
         except SpoolUnavailable:
             # A refusal stands without its record; a message that would pass is marked for the sweep instead.
             if verdict.action != "reject":

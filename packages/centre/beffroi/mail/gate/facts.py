@@ -8,7 +8,7 @@ Source:  mail/engines/templates/rspamd/beffroi.lua (the writer).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain, islice, zip_longest
 from urllib.parse import urlsplit
 
@@ -117,6 +117,8 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
     ibans: list[str] | dict[str, str] | None = None
     announces_bank_details: bool = False
     unparseable: str = ""
+    text: list[str] | dict[str, str] | None = None
+    """The least of each hash function over the text's word triples, as decimal numbers (``texts``)."""
 
     @property
     def message_id_hash(self) -> str:
@@ -124,8 +126,8 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Observation(msgspec.Struct, frozen=True):
-    """``role``: link, link_parent, shown, sender, sender_domain, client, attachment, carried (a file in one). A verdict
-    looks at all of them; ``shown`` is never evidence against whom it names, who may be the one imitated."""
+    """``role``: link, link_parent, shown, sender, sender_domain, client, attachment, carried (a file in one), text. A
+    verdict looks at all of them; ``shown`` is never evidence against whom it names, who may be the one imitated."""
 
     indicator: Indicator
     role: str
@@ -337,6 +339,16 @@ def files(facts: Facts) -> list[Attached]:
 def ibans(facts: Facts) -> list[str]:
     """Keyed hashes of the IBANs in its text and in its documents."""
     return [str(one) for one in _list(facts.ibans)]
+
+
+def text(facts: Facts) -> list[str]:
+    """What is told of its text, for ``texts.sketch``."""
+    return [str(one) for one in _list(facts.text)]
+
+
+def texts(sketches: Iterable[str]) -> list[Observation]:
+    """The texts that a message's own is near to."""
+    return [Observation(Indicator(Kind.SKETCH, one), "text") for one in sketches]
 
 
 def symbols(facts: Facts) -> list[str]:

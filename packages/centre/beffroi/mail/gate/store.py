@@ -23,7 +23,7 @@ from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 from beffroi.mail.gate import facts as facts_module
-from beffroi.mail.gate import sending
+from beffroi.mail.gate import sending, texts
 from beffroi.mail.gate import sign_ins as sign_ins_module
 from beffroi.mail.gate.bank import Seen
 from beffroi.mail.gate.facts import Facts, Observation
@@ -45,14 +45,15 @@ LONGEST_PAUSE_S = 10.0
 
 
 class Record(msgspec.Struct, frozen=True):
-    """What the spool holds for one message. ``received_at`` in epoch seconds. ``facts``: without what ``observed`` and
-    ``verdict`` say. ``observed``: (kind, value, role) each; None in a spool of earlier software."""
+    """What the spool holds for one message. ``received_at`` in epoch seconds. ``facts``: without what the others say.
+    ``observed``: (kind, value, role) each; None in a spool of earlier software. ``text``: its sketch."""
 
     received_at: float
     facts: Facts
     verdict: dict[str, Any]
     bank: tuple[Seen, ...] = ()
     observed: tuple[tuple[str, str, str], ...] | None = None
+    text: str = ""
 
 
 class _Waits[T](Protocol):
@@ -62,7 +63,11 @@ class _Waits[T](Protocol):
 
 
 def record_of(
-    facts: Facts, verdict: Verdict, observed: Sequence[Observation], bank: Sequence[Seen] = ()
+    facts: Facts,
+    verdict: Verdict,
+    observed: Sequence[Observation],
+    bank: Sequence[Seen] = (),
+    text: str = "",
 ) -> bytes:
     """One message's line of the spool: JSON without a line feed, received now."""
     shown = {
@@ -83,8 +88,8 @@ def record_of(
         "rescan": facts.rescan,
         "findings": list(verdict.findings),
     }
-    kept = msgspec.structs.replace(facts, urls=None, attachments=None, symbols=None, ibans=None)
-    return msgspec.json.encode(Record(clock.epoch(), kept, shown, tuple(bank), _rows(observed)))
+    kept = msgspec.structs.replace(facts, urls=None, attachments=None, symbols=None, ibans=None, text=None)
+    return msgspec.json.encode(Record(clock.epoch(), kept, shown, tuple(bank), _rows(observed), text))
 
 
 def _rows(observed: Iterable[Observation]) -> tuple[tuple[str, str, str], ...]:
@@ -199,7 +204,7 @@ class Drain:
         database.executemany(
             "INSERT INTO mail_observation (message_id, kind, value, role) VALUES (?, ?, ?, ?)"
             " ON CONFLICT DO NOTHING",
-            [(id_, *row) for id_, record in new.items() for row in _observed(record)],
+            [(id_, *row) for id_, record in new.items() for row in _observed(database, record)],
         )
         addresses = {id_: facts_module.recipients(record.facts) for id_, record in new.items()}
         database.executemany(
@@ -213,10 +218,14 @@ class Drain:
                 outbox.publish(database, LEAVING, {"domains": domains}, run=self._config.run)
 
 
-def _observed(record: Record) -> tuple[tuple[str, str, str], ...]:
-    if record.observed is None:
-        return _rows(facts_module.observations(record.facts))
-    return record.observed
+def _observed(database: Database, record: Record) -> tuple[tuple[str, str, str], ...]:
+    observed = record.observed
+    if observed is None:
+        observed = _rows(facts_module.observations(record.facts))
+    if not record.text:
+        return observed
+    families = texts.families(database, record.text, datetime.fromtimestamp(record.received_at, UTC))
+    return (*observed, *_rows(facts_module.texts(families)))
 
 
 def _message(record: Record) -> tuple[object, ...]:
