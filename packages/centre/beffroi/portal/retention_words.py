@@ -29,6 +29,7 @@ CATEGORIES = {
     "bank_mentions": gettext_lazy("Courriels avec coordonnées bancaires"),
     "bank_details": gettext_lazy("Coordonnées bancaires déjà vues, en empreintes"),
     "messages": gettext_lazy("Traces de courriels"),
+    "texts": gettext_lazy("Empreintes de textes de courriels"),
     "deliveries": gettext_lazy("Traces de remise"),
     "imports": gettext_lazy("Reprises d’anciennes boîtes, terminées"),
     "abandoned_imports": gettext_lazy("Reprises d’anciennes boîtes abandonnées, avec leur mot de passe"),
