@@ -162,6 +162,52 @@ def test_a_lure_that_comes_again_after_its_block_is_no_old_acquaintance(
     assert "decided_before" not in from_mail(of_old)
 
 
+def arrive_with_text(mailbox: Mailbox, text: str, sender: str, *, proved: bool = True, days: int = 0) -> str:
+    verdict = {"proved_senders": [sender] if proved else []}
+    at = clock.now() - timedelta(days=days)
+    made = arrive(mailbox, at=at, sender=sender, verdict=verdict)
+    MailObservation.objects.create(message_id=made, kind="sketch", value=text, role="text")
+    return made
+
+
+@pytest.mark.usefixtures("experienced")
+@pytest.mark.parametrize(
+    ("author", "before", "proved", "spared"),
+    [
+        ("prefet@prefecture.exemple.net", "autre@prefecture.exemple.net", True, True),
+        ("prefet@prefecture.exemple.net", "autre@prefecture.exemple.net", False, False),
+        ("prefet@prefecture.exemple.net", "", True, False),
+        ("maire@gmail.com", "maire@gmail.com", True, True),
+        ("maire@gmail.com", "autre@gmail.com", True, False),
+    ],
+    ids=["a correspondent", "forged", "a stranger", "a provider's customer", "another customer"],
+)
+def test_words_that_a_correspondent_wrote_first_are_not_the_lure_s_that_copies_them(
+    beaune: Commune, nuits: Commune, *, author: str, before: str, proved: bool, spared: bool
+) -> None:
+    """Today's circular of the préfecture, and an hour later the same with another link, by somebody else."""
+    text = "0123456789abcdef" * 16
+    if before:
+        arrive(box(nuits), at=clock.now() - timedelta(days=20), sender=before)
+    arrive_with_text(box(nuits), text, author, proved=proved)
+    copy = arrive_with_text(box(beaune), text, "prefet@prefecture-france.com")
+    evidence, indicators = told(beaune, copy)
+    assert ["sketch", text] in indicators
+    assert (text in evidence["known_before"]) is spared
+
+
+@pytest.mark.usefixtures("experienced")
+def test_words_are_known_before_as_a_page_is(beaune: Commune, nuits: Commune) -> None:
+    text = "0123456789abcdef" * 16
+    arrive_with_text(box(nuits), text, "a@nouveau-site.com", days=8)
+    assert text in told(beaune, arrive_with_text(box(beaune), text, "b@autre-site.com"))[0]["known_before"]
+    fresh = "fedcba9876543210" * 16
+    arrive_with_text(box(nuits), fresh, "a@tout-nouveau.com", days=6)
+    assert (
+        fresh not in told(beaune, arrive_with_text(box(beaune), fresh, "b@autre-site.com"))[0]["known_before"]
+    )
+
+
 def below(name: str, number: int) -> dict[str, Any]:
     """A mail of one of several who write below a name; a check spoke for them."""
     sender = f"offre_{number}@ecole{number}.{name}"

@@ -24,6 +24,7 @@ from beffroi.core.decisions.queries import were_blocked
 from beffroi.lib import clock, hashed
 from beffroi.mail.clients import MANY_SENDERS, Client
 from beffroi.mail.models import Mailbox, MailMessage, MailObservation, MailRecipient
+from beffroi.mail.queries import verdict_of
 
 WINDOW = timedelta(hours=1)
 LEARNING = timedelta(days=7)
@@ -87,12 +88,26 @@ def past(message: MailMessage, indicators: Iterable[Sequence[str]]) -> tuple[lis
     that back: a lure of old comes again."""
     values = _telling_values(indicators)
     blocked, limit = were_blocked(values), message.received_at - LEARNING
-    known = [
-        value
-        for kind, value in sorted(values - blocked.keys())
-        if (at := _first_seen(kind, value)) is not None and at <= limit
-    ]
+    known = [value for kind, value in sorted(values - blocked.keys()) if _is_old(kind, value, limit)]
     return known, bool(blocked)
+
+
+def _is_old(kind: str, value: str, limit: datetime) -> bool:
+    """Whether mail had it by then. A text is as old as who wrote it first: a lure may copy the circular of today."""
+    first = _first_message(kind, value)
+    if first is None or first.received_at <= limit:
+        return first is not None
+    proved = verdict_of(first).get("proved_senders", [])
+    return kind == Kind.SKETCH and any(_had_written(str(one), limit) for one in proved)
+
+
+def _had_written(sender: str, limit: datetime) -> bool:
+    """Whether mail knew by then what somebody registered above the sender's domain; of a provider's customer, the
+    address."""
+    domain = sender.rpartition("@")[2]
+    known = (str(Kind.SENDER), sender) if _is_provider(domain) else (str(Kind.DOMAIN), registrable(domain))
+    at = _first_seen(*known)
+    return at is not None and at <= limit and not were_blocked([known])
 
 
 def known_before(message: MailMessage, indicators: Iterable[Sequence[str]]) -> list[str]:
@@ -255,5 +270,10 @@ def _seen(kind: str, value: str) -> QuerySet[MailObservation]:
 
 def _first_seen(kind: str, value: str) -> datetime | None:
     """When this centre first got a message with it."""
+    first = _first_message(kind, value)
+    return None if first is None else first.received_at
+
+
+def _first_message(kind: str, value: str) -> MailMessage | None:
     first = _seen(kind, value).order_by("id").values("message_id")[:1]
-    return MailMessage.objects.filter(pk=Subquery(first)).values_list("received_at", flat=True).first()
+    return MailMessage.objects.filter(pk=Subquery(first)).first()
