@@ -208,6 +208,23 @@ def test_words_are_known_before_as_a_page_is(beaune: Commune, nuits: Commune) ->
     )
 
 
+@pytest.mark.usefixtures("experienced")
+def test_words_that_came_in_lures_alone_are_no_old_acquaintance(
+    beaune: Commune, nuits: Commune, administrator: Actor
+) -> None:
+    """Their sites were blocked, one after the other; the words were never reported by themselves."""
+    text = "0123456789abcdef" * 16
+    arrive_with_text(box(nuits), text, "a@nouveau-site.com", days=10)
+    evidence, _ = told(beaune, arrive_with_text(box(beaune), text, "b@autre-site.com"))
+    assert text in evidence["known_before"] and evidence["decided_before"] is False
+    decision = blocked(Kind.SENDER, "a@nouveau-site.com")
+    evidence, _ = told(beaune, arrive_with_text(box(beaune), text, "c@encore-un-site.com"))
+    assert text not in evidence["known_before"] and evidence["decided_before"] is True
+    decisions.revoke(actor=administrator, decision=decision, reason="tests")
+    evidence, _ = told(beaune, arrive_with_text(box(beaune), text, "d@encore-un-site.com"))
+    assert text in evidence["known_before"] and evidence["decided_before"] is False
+
+
 def below(name: str, number: int) -> dict[str, Any]:
     """A mail of one of several who write below a name; a check spoke for them."""
     sender = f"offre_{number}@ecole{number}.{name}"

@@ -20,7 +20,7 @@ from django.db.models import QuerySet, Subquery
 from beffroi.core.communes import row_security
 from beffroi.core.communes.queries import collectivite_of_domain
 from beffroi.core.decisions import protected, shared, warning_lists
-from beffroi.core.decisions.queries import were_blocked
+from beffroi.core.decisions.queries import naming_blocked, were_blocked
 from beffroi.lib import clock, hashed
 from beffroi.mail.clients import MANY_SENDERS, Client
 from beffroi.mail.models import Mailbox, MailMessage, MailObservation, MailRecipient
@@ -84,21 +84,45 @@ def evidence(message: MailMessage) -> dict[str, int]:
 
 @row_security.unlimited()
 def past(message: MailMessage, indicators: Iterable[Sequence[str]]) -> tuple[list[str], bool]:
-    """What mail knew before a message (``known_before``), and whether any of it was blocked for all, and nobody took
-    that back: a lure of old comes again."""
+    """What mail knew before a message (``known_before``), and whether any of it was blocked for all, or its words came
+    with what was, and nobody took that back: a lure of old comes again."""
     values = _telling_values(indicators)
     blocked, limit = were_blocked(values), message.received_at - LEARNING
     known = [value for kind, value in sorted(values - blocked.keys()) if _is_old(kind, value, limit)]
-    return known, bool(blocked)
+    texts = [value for kind, value in values if kind == Kind.SKETCH]
+    return known, bool(blocked) or any(_lures(_with_text(text)).exists() for text in texts)
 
 
 def _is_old(kind: str, value: str, limit: datetime) -> bool:
     """Whether mail had it by then. A text is as old as who wrote it first: a lure may copy the circular of today."""
-    first = _first_message(kind, value)
+    if kind != Kind.SKETCH:
+        at = _first_seen(kind, value)
+        return at is not None and at <= limit
+    first = _first_honest(value)
     if first is None or first.received_at <= limit:
         return first is not None
-    proved = verdict_of(first).get("proved_senders", [])
-    return kind == Kind.SKETCH and any(_had_written(str(one), limit) for one in proved)
+    return any(_had_written(str(one), limit) for one in verdict_of(first).get("proved_senders", []))
+
+
+def _first_honest(text: str) -> MailMessage | None:
+    """The first mail with a text that is no lure: those make their words no acquaintance."""
+    messages = _with_text(text)
+    rows = MailObservation.objects.filter(message_id__in=messages, kind=Kind.SKETCH.value, value=text)
+    first = rows.exclude(message_id__in=_lures(messages)).order_by("id").values("message_id")[:1]
+    return MailMessage.objects.filter(pk=Subquery(first)).first()
+
+
+def _with_text(text: str) -> list[str]:
+    """The first messages with it."""
+    return list(_seen(Kind.SKETCH.value, text).order_by("id").values_list("message_id", flat=True)[:ROWS])
+
+
+def _lures(messages: Collection[str]) -> QuerySet[MailObservation, str]:
+    """Those of the messages that bear something that was blocked for all. It says so of their words alone: a page or a
+    file may be of whom they imitate."""
+    return naming_blocked(MailObservation.objects.filter(message_id__in=messages)).values_list(
+        "message_id", flat=True
+    )
 
 
 def _had_written(sender: str, limit: datetime) -> bool:
@@ -270,10 +294,5 @@ def _seen(kind: str, value: str) -> QuerySet[MailObservation]:
 
 def _first_seen(kind: str, value: str) -> datetime | None:
     """When this centre first got a message with it."""
-    first = _first_message(kind, value)
-    return None if first is None else first.received_at
-
-
-def _first_message(kind: str, value: str) -> MailMessage | None:
     first = _seen(kind, value).order_by("id").values("message_id")[:1]
-    return MailMessage.objects.filter(pk=Subquery(first)).first()
+    return MailMessage.objects.filter(pk=Subquery(first)).values_list("received_at", flat=True).first()

@@ -80,6 +80,6 @@ def erase_messages(ids: list[Any]) -> int:
 category(Category("withdrawn_copies", 20, "retention_evidence_days", items))
 category(Category("withdrawals", 21, "retention_evidence_days", empty_jobs))
 category(Category("messages", 22, SETTING, messages, erase_messages, batch=100))
-category(Category("texts", 22, SETTING, texts, erase_texts))
+category(Category("texts", 35, SETTING, texts, erase_texts))
 category(Category("deliveries", 23, SETTING, deliveries))
 category(Category("sendings", 24, SENDINGS_DAYS, _sendings))

@@ -54,7 +54,8 @@ DETECTORS: dict[str, Detector] = {
         Strength.MEDIUM, "Links to a name never seen before reached three communes within an hour."
     ),
     "decided_before": Detector(
-        Strength.MEDIUM, "Something in it was blocked for all before, until its time was over."
+        Strength.MEDIUM,
+        "Something in it was blocked for all before, or its words came in mails with what was.",
     ),
     "listed_url": Detector(
         Strength.STRONG, "The exact address is on a list of known phishing.", frozenset({Kind.URL})

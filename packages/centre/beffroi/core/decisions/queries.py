@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from beffroi_protocol.indicators import Indicator, Kind
 from beffroi_protocol.messages import Action
-from django.db.models import Q, QuerySet, Value
+from django.db.models import Exists, Model, OuterRef, Q, QuerySet, Value
 
 from beffroi.core.decisions import rules
 from beffroi.core.decisions.models import (
@@ -159,15 +159,25 @@ def visible_effects(actor: Actor, decision: Decision) -> QuerySet[DecisionEffect
     return actor.visible(DecisionEffect.objects.filter(decision_id=decision.id).order_by("-last_at"))
 
 
+_TIME_ENDED = Q(state=Decision.State.EXPIRED, end_reason="ttl")
+_WAS_HELD = _TIME_ENDED | Q(state=Decision.State.ACTIVE)
+
+
 def were_blocked(pairs: Collection[tuple[str, str]], *, over: bool = False) -> Counter[tuple[str, str]]:
     """Count how often each of these (kind, value) was in force for all until its time was over, or is now (without
     ``over``). What anybody took back once is none of them."""
     rows = Decision.objects.filter(value__in={value for _, value in pairs}, scope=SCOPE_ALL)
     rows = rows.exclude(activated_at=None).order_by()
     revoked = set(rows.filter(state=Decision.State.REVOKED).values_list("kind", "value"))
-    ended = Q(state=Decision.State.EXPIRED, end_reason="ttl")
-    held = rows.filter(ended if over else ended | Q(state=Decision.State.ACTIVE))
+    held = rows.filter(_TIME_ENDED if over else _WAS_HELD)
     return Counter(one for one in held.values_list("kind", "value") if one in pairs and one not in revoked)
+
+
+def naming_blocked[M: Model](rows: QuerySet[M]) -> QuerySet[M]:
+    """Those of the rows, each with ``kind`` and ``value``, of which ``were_blocked`` would speak."""
+    same = Decision.objects.filter(kind=OuterRef("kind"), value=OuterRef("value"), scope=SCOPE_ALL)
+    same = same.exclude(activated_at=None)
+    return rows.filter(Exists(same.filter(_WAS_HELD)), ~Exists(same.filter(state=Decision.State.REVOKED)))
 
 
 def not_taken_back() -> QuerySet[Decision]:

@@ -97,7 +97,7 @@ LEFT_OUT = {
     "mail_script": "its owner's, whose program has it",
     "decision_effect": "of the program, in weather_day", "entry_use": "of the program",
     "mail_journal_position": "of the program", "mail_pending_delivery": "of the program, for days",
-    "mail_remediation_job": "of all",
+    "mail_remediation_job": "of all", "mail_text": "of all", "mail_text_band": "of all",
     "mail_report_refusal": "of all", "mail_probe_run": "of the Département", "mail_partner_tls": "of all",
     "mail_chosen_partner": "of all", "mail_address_listing": "of the Département",
     "mail_warming": "of the Département", "mail_lane_day": "of all", "mail_answered_slot": "of a day",
