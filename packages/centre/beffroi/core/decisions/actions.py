@@ -6,13 +6,13 @@ Fails: closed; a protected indicator is refused whoever asks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from beffroi_protocol.indicators import Indicator, normalise
 from beffroi_protocol.messages import Action
 from django.db import transaction
+from django.db.models import QuerySet
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.decisions import exceptions, protected, queries, rules, stages
@@ -30,6 +30,14 @@ NOBODY_DECIDED = "nobody_decided"
 DECIDED_ANEW = "decided_anew"
 """Why one that was withdrawn ended: a person confirmed it, and it goes on as a decision of its own."""
 _State = Decision.State
+_FOLLOWS: Mapping[str, tuple[str, str, str]] = {
+    # what a demand finds: (its evidence is weak, strong, or it is a person's word); "": nobody hears of it
+    "": ("observed", "activated", "activated"),
+    _State.OBSERVED: ("extended", "activated", "activated"),
+    _State.CANARY: ("extended", "activated", "activated"),
+    _State.ACTIVE: ("extended", "extended", "extended"),
+    _State.REVIEW: ("", "", "activated"),
+}
 
 
 class ProtectedIndicator(BeffroiError):
@@ -67,89 +75,72 @@ def activate(
     if not 0 < ttl_s <= MAX_TTL_S:
         raise Invalid("ttl_s")
     outbox.serialise()
-    if why := protected.current().check(canonical):
-        raise ProtectedIndicator(why)
-    demand = _Demand(action, strength, rule, reason, evidence, campaign_id)
-    strong = strength == stages.STRONG
-    present = Decision.objects.filter(
-        kind=canonical.kind.value, value=canonical.value, scope=scope, state__in=Decision.OPEN
-    ).first() or _ask_again(canonical, scope, actor=actor, ttl_s=ttl_s)
-    if present is not None and not _is_over(present):
-        waits = present.state == _State.REVIEW
-        answered = waits and strong and actor.kind == "administrator"
-        changed = _learn(present, demand, actor=actor, answered=answered)
-        if answered or (strong and present.state in (_State.OBSERVED, _State.CANARY)):
-            put_in_force(present, actor=actor, ttl_s=ttl_s)
-        elif not waits:
-            _extend(present, actor=actor, ttl_s=ttl_s, changed=changed)
-        return present
-    if present is not None:
-        _end(present, actor=actor, state=_State.EXPIRED, reason="ttl")
-    now = clock.now()
-    decision = Decision.objects.create(
+    _refuse_protected(canonical)
+    wanted = Decision(
         kind=canonical.kind.value,
         value=canonical.value,
         action=Action(action).value,
         scope=scope,
-        state=_State.ACTIVE if strong else _State.OBSERVED,
-        state_since=now,
         strength=strength,
         reason=reason,
         evidence=dict(evidence),
         rule=rule,
         campaign_id=campaign_id,
-        proposed_at=now,
-        activated_at=now if strong else None,
-        expires_at=clock.paced_now() + timedelta(seconds=ttl_s),
-        decided_by=actor.id,
     )
-    _take_appeals(decision)
-    if strong:
-        _close_exceptions(decision, actor=actor)
-    tell(decision, "activated" if strong else "observed", actor=actor)
+    decision = _present(wanted, actor=actor, ttl_s=ttl_s) or wanted
+    strong = strength == stages.STRONG
+    follows = _FOLLOWS[decision.state][strong + (strong and actor.kind == "administrator")]
+    activated = follows == "activated"
+    changed = decision is not wanted and _learn(decision, wanted, answered=activated, actor=actor)
+    if activated:
+        _enforce(decision, actor=actor, ttl_s=ttl_s)
+    elif follows == "observed":
+        _enter(decision, _State.OBSERVED, actor=actor, ttl_s=ttl_s)
+        tell(decision, "observed", actor=actor)
+    elif follows == "extended":
+        _extend(decision, actor=actor, ttl_s=ttl_s, changed=changed)
     return decision
 
 
-@dataclass(frozen=True)
-class _Demand:
-    """What someone brings for a decision that is open already."""
-
-    action: str
-    strength: str
-    rule: str
-    reason: str
-    evidence: Mapping[str, object]
-    campaign_id: str
-
-    @property
-    def weight(self) -> int:
-        return _weight(self.strength, self.rule)
+def _refuse_protected(indicator: Indicator) -> None:
+    if why := protected.current().check(indicator):
+        raise ProtectedIndicator(why)
 
 
-def _weight(strength: str, rule: str) -> int:
+def _weight(decision: Decision) -> int:
     """Weak evidence, strong evidence, the Département's word: the heavier says why something is in force. Of weak
     evidence, what a person is asked about outweighs what waits in silence, and what goes on by itself outweighs both.
     """
+    rule = decision.rule
     if rule == stages.DEPARTEMENT:
         return 4
-    if strength == stages.STRONG:
+    if decision.strength == stages.STRONG:
         return 3
     return 2 - (rule in stages.PERSON_ONLY) - (rule in stages.PERSON_ONLY - stages.ASKS_A_PERSON)
 
 
-def _is_over(decision: Decision) -> bool:
-    # A question to a person does not end by itself: what was withdrawn would come back at the next sighting.
-    return decision.state != _State.REVIEW and (
-        decision.expires_at is None or decision.expires_at <= clock.paced_now()
-    )
+def _same(decision: Decision) -> QuerySet[Decision]:
+    return Decision.objects.filter(kind=decision.kind, value=decision.value, scope=decision.scope)
 
 
-def _ask_again(indicator: Indicator, scope: str, *, actor: Actor, ttl_s: int) -> Decision | None:
-    """Put back into review what nobody answered, where that was the last word about it; None where it was not."""
-    rows = Decision.objects.filter(kind=indicator.kind.value, value=indicator.value, scope=scope)
-    last = rows.order_by("-proposed_at").first()
-    if last is None or last.end_reason != NOBODY_DECIDED:
+def _present(wanted: Decision, *, actor: Actor, ttl_s: int) -> Decision | None:
+    """The open one of the same. One whose time is over ends; what nobody answered is asked again, where that was the
+    last word about it."""
+    present = _same(wanted).filter(state__in=Decision.OPEN).first()
+    if present is None:
+        last = _same(wanted).order_by("-proposed_at").first()
+        if last is not None and last.end_reason == NOBODY_DECIDED:
+            return _ask_again(last, actor=actor, ttl_s=ttl_s)
         return None
+    # A question to a person does not end by itself: what was withdrawn would come back at the next sighting.
+    ends = present.expires_at
+    if present.state != _State.REVIEW and (ends is None or ends <= clock.paced_now()):
+        _end(present, actor=actor, state=_State.EXPIRED, reason="ttl")
+        return None
+    return present
+
+
+def _ask_again(last: Decision, *, actor: Actor, ttl_s: int) -> Decision:
     last.enter(_State.REVIEW)
     last.expires_at = clock.paced_now() + timedelta(seconds=ttl_s)
     last.ended_at, last.ended_by, last.end_reason = None, "", ""
@@ -158,22 +149,21 @@ def _ask_again(indicator: Indicator, scope: str, *, actor: Actor, ttl_s: int) ->
     return last
 
 
-def _learn(present: Decision, demand: _Demand, *, actor: Actor, answered: bool) -> bool:
+def _learn(present: Decision, wanted: Decision, *, answered: bool, actor: Actor) -> bool:
     """Add the evidence, and take over the grounds if they weigh more; return whether doors hold another reason now.
 
-    ``answered``: a person said so. Else the grounds stay in review: they are what a person is asked about.
+    In review the grounds stay: they are what a person is asked about. ``answered``: a person said so.
     """
     before, closed = (present.action, present.reason), _closes_exceptions(present)
-    present.evidence = _joined(present.evidence, demand.evidence)
-    heavier = demand.weight > _weight(present.strength, present.rule) and present.state != _State.REVIEW
-    if heavier or answered:
-        present.action, present.strength = Action(demand.action).value, demand.strength
-        present.rule, present.campaign_id = demand.rule, demand.campaign_id or present.campaign_id
+    present.evidence = _joined(present.evidence, wanted.evidence)
+    in_review = present.state == _State.REVIEW
+    takes_over = answered if in_review else _weight(wanted) > _weight(present)
+    if takes_over:
+        present.action, present.strength = wanted.action, wanted.strength
+        present.rule, present.campaign_id = wanted.rule, wanted.campaign_id or present.campaign_id
     # Once a command server, always one: nobody lets it through, whoever confirms it later.
-    if present.reason not in rules.COMMAND_SERVER and (
-        heavier or answered or demand.reason in rules.COMMAND_SERVER
-    ):
-        present.reason = demand.reason
+    if present.reason not in rules.COMMAND_SERVER and (takes_over or wanted.reason in rules.COMMAND_SERVER):
+        present.reason = wanted.reason
     present.save()
     if present.state == _State.ACTIVE and not closed:
         _close_exceptions(present, actor=actor)
@@ -200,37 +190,41 @@ def put_in_force(decision: Decision, *, actor: Actor, ttl_s: int) -> None:
     (copies withdrawn and given back, objections) is done, and follows anew from the second. Errors:
     ProtectedIndicator (it became so since it was observed).
     """
-    if why := protected.current().check(decision.indicator):
-        raise ProtectedIndicator(why)
-    now = clock.now()
+    _refuse_protected(decision.indicator)
+    _enforce(decision, actor=actor, ttl_s=ttl_s)
+
+
+def _enforce(decision: Decision, *, actor: Actor, ttl_s: int) -> None:
     if decision.activated_at is not None:
         # By a row of its own: the object holds the grounds on which it goes on.
         before = Decision.objects.get(pk=decision.pk)
         _end(before, actor=actor, state=_State.REVOKED, reason=DECIDED_ANEW)
         decision.pk = new_id("dec")
-        decision.proposed_at, decision.ended_at = now, None
+        decision.ended_at = None
         decision.ended_by = decision.end_reason = decision.canaries = ""
         decision._state.adding = True
-    decision.enter(_State.ACTIVE)
-    decision.activated_at = now
+    _enter(decision, _State.ACTIVE, actor=actor, ttl_s=ttl_s)
+    _close_exceptions(decision, actor=actor)
+    tell(decision, "activated", actor=actor)
+
+
+def _enter(decision: Decision, state: Decision.State, *, actor: Actor, ttl_s: int) -> None:
+    decision.enter(state)
+    if decision._state.adding:
+        decision.proposed_at = decision.state_since
+    if state == _State.ACTIVE:
+        decision.activated_at = decision.state_since
     ends = clock.paced_now() + timedelta(seconds=ttl_s)
     decision.expires_at = max(decision.expires_at or ends, ends)
     decision.decided_by, decision.review_reason = actor.id, ""
     decision.save()
     _take_appeals(decision)
-    _close_exceptions(decision, actor=actor)
-    tell(decision, "activated", actor=actor)
 
 
 def _take_appeals(decision: Decision) -> None:
     """Open appeals against earlier decisions of the same go on about this one: one of each commune."""
     contested = Appeal.objects.filter(state=Appeal.State.OPEN).exclude(decision_id="")
-    earlier = Decision.objects.filter(
-        pk__in=contested.values("decision_id"),
-        kind=decision.kind,
-        value=decision.value,
-        scope=decision.scope,
-    ).exclude(pk=decision.pk)
+    earlier = _same(decision).filter(pk__in=contested.values("decision_id")).exclude(pk=decision.pk)
     ids = list(earlier.values_list("id", flat=True))
     if not ids:
         return
@@ -257,8 +251,11 @@ def revoke(*, actor: Actor, decision: Decision, reason: str) -> bool:
     been taken back already. Errors: NotAllowed."""
     actor.require_departement("decide for others")
     outbox.serialise()
-    ended = _end(decision, actor=actor, state=Decision.State.REVOKED, reason=reason)
-    return ended or _take_back(decision, actor=actor, reason=reason)
+    if _end(decision, actor=actor, state=_State.REVOKED, reason=reason):
+        return True
+    # What it took out of mailboxes goes back, which its end by time alone does not give (docs/decisions/0132).
+    changed = {"state": _State.REVOKED, "end_reason": reason}
+    return _leave(decision, (_State.EXPIRED,), "taken_back", changed, actor=actor)
 
 
 @transaction.atomic
@@ -323,26 +320,25 @@ def _extend(decision: Decision, *, actor: Actor, ttl_s: int, changed: bool) -> N
 
 
 def _end(decision: Decision, *, actor: Actor, state: Decision.State, reason: str) -> bool:
-    # The filter, not the object in hand, says whether it is still active: two people may press at once.
-    changed = Decision.objects.filter(pk=decision.pk, state__in=Decision.OPEN).update(
-        state=state, ended_at=clock.now(), ended_by=actor.id, end_reason=reason
-    )
-    decision.refresh_from_db()
-    if changed:
-        _record(decision, decision.state, "ended", _why(decision), actor=actor)
-    return bool(changed)
+    changed = {"state": state, "ended_at": clock.now(), "end_reason": reason}
+    return _leave(decision, Decision.OPEN, "ended", changed, actor=actor)
 
 
-def _take_back(decision: Decision, *, actor: Actor, reason: str) -> bool:
-    """One that ended by its time counts as a mistake from here on: what it took out of mailboxes goes back, which its
-    end alone does not give (docs/decisions/0132). False where it is no such one."""
-    changed = Decision.objects.filter(pk=decision.pk, state=_State.EXPIRED).update(
-        state=_State.REVOKED, ended_by=actor.id, end_reason=reason
-    )
+def _leave(
+    decision: Decision,
+    before: Sequence[Decision.State],
+    event: str,
+    changed: Mapping[str, object],
+    *,
+    actor: Actor,
+) -> bool:
+    # The filter, not the object in hand, says in which state it still is: two people may press at once.
+    left = Decision.objects.filter(pk=decision.pk, state__in=before).update(ended_by=actor.id, **changed)
     decision.refresh_from_db()
-    if changed:
-        _record(decision, decision.state, "taken_back", _why(decision), actor=actor)
-    return bool(changed)
+    if left:
+        why = {"reason": decision.end_reason, "campaign_id": decision.campaign_id}
+        _record(decision, decision.state, event, why, actor=actor)
+    return bool(left)
 
 
 def tell(decision: Decision, what: str, *, actor: Actor) -> None:
@@ -360,10 +356,6 @@ def _record(
 
 def _collectivite(decision: Decision) -> str | None:
     return None if decision.scope == SCOPE_ALL else decision.scope
-
-
-def _why(decision: Decision) -> dict[str, str | int]:
-    return {"reason": decision.end_reason, "campaign_id": decision.campaign_id}
 
 
 def _audit_details(decision: Decision) -> dict[str, str | int]:
