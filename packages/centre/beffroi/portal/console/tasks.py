@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,79 +47,6 @@ class Waiting:
 
 def waiting(actor: Actor, active: Sequence[boxes.BoxState]) -> list[Waiting]:
     """Words and where to go, of each of which there is one at least. ``active``: boîtiers."""
-    tasks: tuple[Task, ...] = (
-        (
-            fleet.behind(actor),
-            ngettext_lazy(
-                "%(n)s boîtier n’applique pas les dernières décisions",
-                "%(n)s boîtiers n’appliquent pas les dernières décisions",
-                "n",
-            ),
-            reverse("boxes") + "?etat=behind",
-        ),
-        (
-            len(fleet.ending_with_proposals(actor)),
-            ngettext_lazy(
-                "%(n)s commune finit d’observer avec des propositions sans réponse",
-                "%(n)s communes finissent d’observer avec des propositions sans réponse",
-                "n",
-            ),
-            reverse("boxes") + "?etat=observing",
-        ),
-        (
-            fleet.followed_twice(one.box for one in active),
-            ngettext_lazy(
-                "%(n)s boîtier existe en deux exemplaires",
-                "%(n)s boîtiers existent en deux exemplaires",
-                "n",
-            ),
-            reverse("boxes") + "?etat=twice",
-        ),
-        (
-            fleet.refusing_policies(one.box for one in active),
-            ngettext_lazy(
-                "%(n)s boîtier a refusé ses réglages", "%(n)s boîtiers ont refusé leurs réglages", "n"
-            ),
-            reverse("boxes") + "?etat=rolled_back",
-        ),
-        (
-            releases.stopped_by_itself(actor),
-            ngettext_lazy(
-                "%(n)s mise à jour des boîtiers s’est arrêtée",
-                "%(n)s mises à jour des boîtiers se sont arrêtées",
-                "n",
-            ),
-            reverse("box_software"),
-        ),
-        (
-            len(signing.unreadable(settings.BEFFROI)),
-            ngettext_lazy(
-                "%(n)s domaine a une clé de signature qui ne s’ouvre pas",
-                "%(n)s domaines ont une clé de signature qui ne s’ouvre pas",
-                "n",
-            ),
-            reverse("mail_domains"),
-        ),
-        (
-            by_hand.waiting().count(),
-            ngettext_lazy(
-                "%(n)s blocage attend une seconde personne",
-                "%(n)s blocages attendent une seconde personne",
-                "n",
-            ),
-            reverse("waiting"),
-        ),
-        _unfinished(),
-        _sending(actor),
-        _senders(actor),
-        _warming(actor),
-        _relays(actor),
-        _restores(actor),
-        _closed(actor),
-        _left(actor),
-        _beginning(),
-        *_administrators(actor),
-    )
     alarms = [one for one in breakdowns.alarms(actor, active) if one.cause]
     causes = {one.name: acknowledgements.digest(one.cause) for one in alarms}
     seen = acknowledgements.in_force(causes)
@@ -135,7 +62,7 @@ def waiting(actor: Actor, active: Sequence[boxes.BoxState]) -> list[Waiting]:
     ]
     first, last = (
         [Waiting(_said(said, count), url) for count, said, url in some if count]
-        for some in ((_altered(), _damaged()), tasks)
+        for some in (_damaged(), _tasks(actor, active))
     )
     return [*first, *found, *last]
 
@@ -144,25 +71,83 @@ def _said(words: Any, count: int) -> str:
     return str(words % {"n": Count(count)})
 
 
-def _altered() -> Task:
-    """An audit log that does not hold."""
-    found, said = audited.read(settings.BEFFROI), gettext_lazy("le journal a été altéré")
-    return int(found is not None and found.first_bad > 0), said, reverse("journal")
-
-
-def _damaged() -> Task:
-    """Sealed folders that a verification found damaged."""
-    return (
+def _damaged() -> Iterator[Task]:
+    """What ought to hold for ever, and does not."""
+    found = audited.read(settings.BEFFROI)
+    yield (
+        int(found is not None and found.first_bad > 0),
+        gettext_lazy("le journal a été altéré"),
+        reverse("journal"),
+    )
+    yield (
         sum(one.damaged for one in seals.read(settings.BEFFROI).values()),
         ngettext_lazy("%(n)s dossier scellé est abîmé", "%(n)s dossiers scellés sont abîmés", "n"),
         reverse("console_seals"),
     )
 
 
-def _unfinished() -> Task:
-    """Decisions that could not be carried out in every mailbox."""
+def _tasks(actor: Actor, active: Sequence[boxes.BoxState]) -> Iterator[Task]:
+    yield (
+        fleet.behind(actor),
+        ngettext_lazy(
+            "%(n)s boîtier n’applique pas les dernières décisions",
+            "%(n)s boîtiers n’appliquent pas les dernières décisions",
+            "n",
+        ),
+        reverse("boxes") + "?etat=behind",
+    )
+    yield (
+        len(fleet.ending_with_proposals(actor)),
+        ngettext_lazy(
+            "%(n)s commune finit d’observer avec des propositions sans réponse",
+            "%(n)s communes finissent d’observer avec des propositions sans réponse",
+            "n",
+        ),
+        reverse("boxes") + "?etat=observing",
+    )
+    yield (
+        fleet.followed_twice(one.box for one in active),
+        ngettext_lazy(
+            "%(n)s boîtier existe en deux exemplaires",
+            "%(n)s boîtiers existent en deux exemplaires",
+            "n",
+        ),
+        reverse("boxes") + "?etat=twice",
+    )
+    yield (
+        fleet.refusing_policies(one.box for one in active),
+        ngettext_lazy("%(n)s boîtier a refusé ses réglages", "%(n)s boîtiers ont refusé leurs réglages", "n"),
+        reverse("boxes") + "?etat=rolled_back",
+    )
+    yield (
+        releases.stopped_by_itself(actor),
+        ngettext_lazy(
+            "%(n)s mise à jour des boîtiers s’est arrêtée",
+            "%(n)s mises à jour des boîtiers se sont arrêtées",
+            "n",
+        ),
+        reverse("box_software"),
+    )
+    yield (
+        len(signing.unreadable(settings.BEFFROI)),
+        ngettext_lazy(
+            "%(n)s domaine a une clé de signature qui ne s’ouvre pas",
+            "%(n)s domaines ont une clé de signature qui ne s’ouvre pas",
+            "n",
+        ),
+        reverse("mail_domains"),
+    )
+    yield (
+        by_hand.waiting().count(),
+        ngettext_lazy(
+            "%(n)s blocage attend une seconde personne",
+            "%(n)s blocages attendent une seconde personne",
+            "n",
+        ),
+        reverse("waiting"),
+    )
     told = unfinished.read(settings.BEFFROI)
-    return (
+    yield (
         len(told.left + told.kept),
         ngettext_lazy(
             "%(n)s décision n’a pas pu être appliquée dans toutes les boîtes",
@@ -171,58 +156,12 @@ def _unfinished() -> Task:
         ),
         reverse("withdrawals"),
     )
-
-
-def _sending(actor: Actor) -> Task:
-    """Accounts over their limit of sending."""
-    return (
+    yield (
         sending.alarms(actor).count(),
         ngettext_lazy("%(n)s compte de courriel envoie trop", "%(n)s comptes de courriel envoient trop", "n"),
         reverse("outgoing"),
     )
-
-
-def _beginning() -> Task:
-    """Communes that nobody can begin in: without a référent, who adds the others."""
-    return (
-        len(persons.without_referent()),
-        ngettext_lazy(
-            "%(n)s commune n’a pas de personne référente",
-            "%(n)s communes n’ont pas de personne référente",
-            "n",
-        ),
-        reverse("communes"),
-    )
-
-
-def _administrators(actor: Actor) -> tuple[Task, ...]:
-    """The half-yearly reading of who signs in here; ends of accesses that this administrator may answer."""
-    page = reverse("administrators")
-    return (
-        (
-            int(reviews.is_due()),
-            ngettext_lazy(
-                "la liste des administrateurs est à relire, à deux",
-                "la liste des administrateurs est à relire, à deux",
-                "n",
-            ),
-            page,
-        ),
-        (
-            reviews.waiting_for(actor),
-            ngettext_lazy(
-                "%(n)s fin d’accès d’administrateur attend une seconde personne",
-                "%(n)s fins d’accès d’administrateurs attendent une seconde personne",
-                "n",
-            ),
-            page,
-        ),
-    )
-
-
-def _senders(actor: Actor) -> Task:
-    """Who suddenly sends much in a domain's name."""
-    return (
+    yield (
         reports.alarms(actor).count(),
         ngettext_lazy(
             "%(n)s expéditeur nouveau écrit au nom d’un domaine",
@@ -231,11 +170,7 @@ def _senders(actor: Actor) -> Task:
         ),
         reverse("mail_domains"),
     )
-
-
-def _warming(actor: Actor) -> Task:
-    """New addresses of ours whose mail a provider refuses."""
-    return (
+    yield (
         pools.refused_warmings(actor) if settings.BEFFROI.outgoing_pools else 0,
         ngettext_lazy(
             "%(n)s nouvelle adresse d’envoi est en pause : ses courriels sont refusés",
@@ -244,11 +179,7 @@ def _warming(actor: Actor) -> Task:
         ),
         reverse("outgoing"),
     )
-
-
-def _relays(actor: Actor) -> Task:
-    """Relays for copiers that référents ask for."""
-    return (
+    yield (
         relay_requests.waiting(actor).count(),
         ngettext_lazy(
             "%(n)s demande de relais pour copieurs attend",
@@ -257,11 +188,7 @@ def _relays(actor: Actor) -> Task:
         ),
         reverse("relay_requests"),
     )
-
-
-def _restores(actor: Actor) -> Task:
-    """Requests for mails from the backups."""
-    return (
+    yield (
         restores.waiting(actor),
         ngettext_lazy(
             "%(n)s demande de restauration de courriels attend",
@@ -270,11 +197,16 @@ def _restores(actor: Actor) -> Task:
         ),
         reverse("mail_backups"),
     )
-
-
-def _left(actor: Actor) -> Task:
-    """Collectivités that left and are not being erased, and requests before."""
-    return (
+    yield (
+        closing.waiting(actor),
+        ngettext_lazy(
+            "%(n)s boîte fermée attend le visa des Archives pour être effacée",
+            "%(n)s boîtes fermées attendent le visa des Archives pour être effacées",
+            "n",
+        ),
+        reverse("closed_erasures"),
+    )
+    yield (
         leaving.waiting(actor),
         ngettext_lazy(
             "%(n)s collectivité qui part attend que vous l’effaciez, avec le visa des Archives",
@@ -283,16 +215,30 @@ def _left(actor: Actor) -> Task:
         ),
         reverse("communes"),
     )
-
-
-def _closed(actor: Actor) -> Task:
-    """Closed mailboxes that communes want erased."""
-    return (
-        closing.waiting(actor),
+    yield (
+        len(persons.without_referent()),
         ngettext_lazy(
-            "%(n)s boîte fermée attend le visa des Archives pour être effacée",
-            "%(n)s boîtes fermées attendent le visa des Archives pour être effacées",
+            "%(n)s commune n’a pas de personne référente",
+            "%(n)s communes n’ont pas de personne référente",
             "n",
         ),
-        reverse("closed_erasures"),
+        reverse("communes"),
+    )
+    yield (
+        int(reviews.is_due()),
+        ngettext_lazy(
+            "la liste des administrateurs est à relire, à deux",
+            "la liste des administrateurs est à relire, à deux",
+            "n",
+        ),
+        reverse("administrators"),
+    )
+    yield (
+        reviews.waiting_for(actor),
+        ngettext_lazy(
+            "%(n)s fin d’accès d’administrateur attend une seconde personne",
+            "%(n)s fins d’accès d’administrateurs attendent une seconde personne",
+            "n",
+        ),
+        reverse("administrators"),
     )
