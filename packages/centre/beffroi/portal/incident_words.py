@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy, ngettext, ngettext_lazy
 
 from beffroi.lib import clock
 from beffroi.portal import words
@@ -57,19 +58,19 @@ SENTENCES = {
         "Votre boîtier a vu partir de votre réseau un volume de données inhabituel. C’est peut-être une sauvegarde, "
         "peut-être un vol."
     ),
+    "malicious_file": gettext_lazy(
+        "Un fichier du Coffre a été reconnu comme dangereux : personne ne peut plus l’ouvrir. Quelqu’un l’a peut-être "
+        "ouvert avant, et il vient de quelque part."
+    ),
+    "data_lost": gettext_lazy(
+        "Une personne a prévenu que des données ne sont plus entre vos seules mains. Ce qui compte maintenant : "
+        "lesquelles, de qui, et qui les a."
+    ),
+    "suspect_machine": gettext_lazy(
+        "Un ordinateur se comporte étrangement : une personne l’a signalé, ou il modifiait les fichiers du Coffre "
+        "comme le fait un rançongiciel. Il doit être isolé, puis examiné."
+    ),
 }
-SENTENCES["malicious_file"] = gettext_lazy(
-    "Un fichier du Coffre a été reconnu comme dangereux : personne ne peut plus l’ouvrir. Quelqu’un l’a peut-être "
-    "ouvert avant, et il vient de quelque part."
-)
-SENTENCES["data_lost"] = gettext_lazy(
-    "Une personne a prévenu que des données ne sont plus entre vos seules mains. Ce qui compte maintenant : "
-    "lesquelles, de qui, et qui les a."
-)
-SENTENCES["suspect_machine"] = gettext_lazy(
-    "Un ordinateur se comporte étrangement : une personne l’a signalé, ou il modifiait les fichiers du Coffre comme le "
-    "fait un rançongiciel. Il doit être isolé, puis examiné."
-)
 BY_HAND = {
     "suspect_machine": gettext_lazy(
         "Un poste se comporte étrangement : fichiers illisibles, fenêtre de rançon, souris qui bouge seule"
@@ -197,6 +198,40 @@ DOORS = {
     "mail": gettext_lazy("Courrier"),
     "file": gettext_lazy("Coffre"),
 }
+ENTRIES = {
+    "state": gettext_lazy("État : %(state)s"),
+    "severity": gettext_lazy("Gravité : %(severity)s"),
+    "opened": gettext_lazy("Dossier ouvert"),
+    "review_asked": gettext_lazy("Une personne de la commune demande de vérifier ce fichier"),
+    "file_released": gettext_lazy("La personne référente a libéré ce fichier pour sa commune"),
+    "seen_again": gettext_lazy("Le même fait a été vu de nouveau"),
+    "taken": gettext_lazy("Pris en charge"),
+    "task_done": gettext_lazy("Fait : %(task)s"),
+    "task_undone": gettext_lazy("À refaire : %(task)s"),
+    "task_not_needed": gettext_lazy("Pas nécessaire : %(task)s"),
+    "app_passwords_revoked": ngettext_lazy(
+        "%(n)s mot de passe d’application retiré", "%(n)s mots de passe d’application retirés", "n"
+    ),
+    "machine_named": gettext_lazy("Poste qui a appelé ce serveur : « %(machine)s »"),
+    "sessions_ended": gettext_lazy("Sessions du compte fermées automatiquement"),
+    "sessions_left": gettext_lazy(
+        "Sessions laissées ouvertes : trop de personnes à la fois pour un attaquant (%(n)s) ; à vérifier."
+    ),
+    "closed": gettext_lazy("Dossier clos : %(reason)s"),
+    "reopened": gettext_lazy("Dossier rouvert"),
+    "complaint_made": gettext_lazy("Plainte en cours : le dossier est gardé jusqu’à sa fin"),
+    "complaint_over": gettext_lazy("La plainte est terminée"),
+    "exported": gettext_lazy("Dossier téléchargé pour une plainte"),
+    "note": "",
+}
+SPARED = {
+    "closed": gettext_lazy("Dossier clos : fausse alerte, le Département laisse passer %(value)s partout"),
+    "reopened": gettext_lazy("Dossier rouvert : %(value)s est de nouveau refusé"),
+    "never_again_partly": gettext_lazy(
+        "Le Département laisse passer %(value)s partout ; le reste du dossier est à vérifier"
+    ),
+}
+"""Of what the Département lets pass everywhere."""
 
 
 def title(kind: str) -> str:
@@ -229,121 +264,75 @@ def door(code: str) -> str:
 
 def entry(kind: str, code: str, data: Mapping[str, object]) -> str:
     """One line of the timeline as a sentence; a note is the words of who wrote it, so it has none."""
-    count, days = words.number(data, "count"), words.number(data, "days")
     if code == "happened":
-        return _happened(kind, data, count, days)
-    if code == "state":
-        return _("État : %(state)s") % {"state": STATES.get(str(data.get("state")), ("",))[0]}
-    if code == "severity":
-        return _("Gravité : %(severity)s") % {"severity": SEVERITIES.get(str(data.get("severity")), ("",))[0]}
-    if "never_again_id" in data:
-        return _spared(code, words.shorten(str(data.get("value", ""))))
-    if code == "closed":
-        return _("Dossier clos : %(reason)s") % {"reason": reason(str(data.get("reason", "")))}
-    if code in ("task_done", "task_undone", "task_not_needed"):
-        done = {
-            "task_done": _("Fait : %(task)s"),
-            "task_undone": _("À refaire : %(task)s"),
-            "task_not_needed": _("Pas nécessaire : %(task)s"),
-        }[code]
-        return done % {"task": task(str(data.get("task", "")))}
-    if code == "app_passwords_revoked":
-        said = ngettext(
-            "%(n)s mot de passe d’application retiré", "%(n)s mots de passe d’application retirés", count
-        )
-        return said % {"n": Count(count)}
-    if code == "machine_named":
-        return _("Poste qui a appelé ce serveur : « %(machine)s »") % {"machine": data.get("machine", "")}
-    if code == "sessions_left":
-        return _(
-            "Sessions laissées ouvertes : trop de personnes à la fois pour un attaquant (%(n)s) ; à vérifier."
-        ) % {"n": Count(words.number(data, "people"))}
-    return {
-        "opened": _("Dossier ouvert"),
-        "review_asked": _("Une personne de la commune demande de vérifier ce fichier"),
-        "file_released": _("La personne référente a libéré ce fichier pour sa commune"),
-        "seen_again": _("Le même fait a été vu de nouveau"),
-        "taken": _("Pris en charge"),
-        "sessions_ended": _("Sessions du compte fermées automatiquement"),
-        "reopened": _("Dossier rouvert"),
-        "complaint_made": _("Plainte en cours : le dossier est gardé jusqu’à sa fin"),
-        "complaint_over": _("La plainte est terminée"),
-        "exported": _("Dossier téléchargé pour une plainte"),
-        "note": "",
-    }.get(code, code)
+        return _happened(kind, data)
+    said: Any = (SPARED if "never_again_id" in data else ENTRIES).get(code, code)
+    values = {
+        "state": STATES.get(str(data.get("state")), ("",))[0],
+        "severity": SEVERITIES.get(str(data.get("severity")), ("",))[0],
+        "reason": reason(str(data.get("reason", ""))),
+        "task": task(str(data.get("task", ""))),
+        "machine": data.get("machine", ""),
+        "value": words.shorten(str(data.get("value", ""))),
+        "n": Count(words.number(data, "people" if code == "sessions_left" else "count")),
+    }
+    return str(said % values)
 
 
-def _spared(code: str, value: str) -> str:
-    said = {
-        "closed": _("Dossier clos : fausse alerte, le Département laisse passer %(value)s partout"),
-        "reopened": _("Dossier rouvert : %(value)s est de nouveau refusé"),
-    }.get(code, _("Le Département laisse passer %(value)s partout ; le reste du dossier est à vérifier"))
-    return said % {"value": value}
-
-
-def _happened(kind: str, data: Mapping[str, object], count: int, days: int) -> str:
-    value = words.shorten(str(data.get("value", "")))
+def _happened(kind: str, data: Mapping[str, object]) -> str:
+    counted = ("drive_files", "drive_files_elsewhere", "files", "count")
+    count = words.number(data, next((key for key in counted if key in data), ""))
+    value, days = words.shorten(str(data.get("value", ""))), words.number(data, "days")
+    told = {**data, "value": value, "what": detector(str(data.get("detector"))), "n": Count(count)}
     if "refused" in data and "machine" in data:
-        return _("Le boîtier a refusé une connexion vers %(value)s, appelé par « %(machine)s »") % {
-            "value": value,
-            "machine": data["machine"],
-        }
-    if "refused" in data:
-        return _("Le boîtier a refusé une connexion vers %(value)s") % {"value": value}
-    if "list" in data:
+        said = _("Le boîtier a refusé une connexion vers %(value)s, appelé par « %(machine)s »")
+    elif "refused" in data:
+        said = _("Le boîtier a refusé une connexion vers %(value)s")
+    elif "list" in data:
         met = {
             "packet": ngettext("%(n)s connexion", "%(n)s connexions", count),
             "login": ngettext("%(n)s connexion à un compte", "%(n)s connexions à des comptes", count),
             "mail": ngettext("%(n)s courriel reçu", "%(n)s courriels reçus", count),
-        }.get(str(data.get("door")), "%(n)s") % {"n": Count(count)}
-        return _("%(met)s : ce que nomme la liste %(list)s") % {"met": met, "list": data["list"]}
-    if kind in ("command_server", "lure_visited") and value:
-        flows = ngettext("%(n)s connexion", "%(n)s connexions", count) % {"n": Count(count)}
-        when = ngettext("sur %(n)s jour", "sur %(n)s jours", days) % {"n": Count(days)}
-        return _("Premier contact avec %(value)s (%(flows)s %(when)s, avant le blocage)") % {
-            "value": value,
-            "flows": flows,
-            "when": when,
-        }
-    if kind == "foreign_sign_in":
+        }.get(str(data.get("door")), "%(n)s")
+        told["met"] = met % told
+        said = _("%(met)s : ce que nomme la liste %(list)s")
+    elif kind in ("command_server", "lure_visited") and value:
+        told["flows"] = ngettext("%(n)s connexion", "%(n)s connexions", count) % told
+        told["when"] = ngettext("sur %(n)s jour", "sur %(n)s jours", days) % {"n": Count(days)}
+        said = _("Premier contact avec %(value)s (%(flows)s %(when)s, avant le blocage)")
+    elif kind == "foreign_sign_in":
+        told.setdefault("address", "")
         said = ngettext(
             "%(n)s connexion réussie depuis %(address)s",
             "Première de %(n)s connexions réussies depuis %(address)s",
             count,
         )
-        return said % {"n": Count(count), "address": data.get("address", "")}
-    if "machine" in data:
+    elif "machine" in data:
         said = _(
             "Alarme du boîtier : %(what)s, par le poste qu’il appelle « %(machine)s » sur sa page locale"
         )
-        return said % {"what": detector(str(data.get("detector"))), "machine": data["machine"]}
-    if "drive_files" in data:
-        files = words.number(data, "drive_files")
+    elif "drive_files" in data:
         said = ngettext(
             "Coffre : un appareil est arrêté, %(n)s fichier montrait un signe de rançongiciel",
             "Coffre : un appareil est arrêté, %(n)s fichiers montraient des signes de rançongiciel",
-            files,
+            count,
         )
-        return said % {"n": Count(files)}
-    if "drive_files_elsewhere" in data:
-        files = words.number(data, "drive_files_elsewhere")
+    elif "drive_files_elsewhere" in data:
         said = ngettext(
             "Coffre : un appareil est arrêté, %(n)s fichier partagé par une autre collectivité montrait un signe de"
             " rançongiciel",
             "Coffre : un appareil est arrêté, %(n)s fichiers partagés par une autre collectivité montraient des signes"
             " de rançongiciel",
-            files,
+            count,
         )
-        return said % {"n": Count(files)}
-    if kind == "malicious_file":
-        files = words.number(data, "files")
-        said = ngettext("Coffre : %(n)s fichier retenu", "Coffre : %(n)s fichiers retenus", files) % {
-            "n": Count(files)
-        }
-        return f"{said} ({data['names']})" if data.get("names") else said
-    if "detector" in data:
-        return _("Alarme du boîtier : %(what)s") % {"what": detector(str(data["detector"]))}
-    return title(kind)
+    elif kind == "malicious_file":
+        said = ngettext("Coffre : %(n)s fichier retenu", "Coffre : %(n)s fichiers retenus", count)
+        said += " (%(names)s)" if data.get("names") else ""
+    elif "detector" in data:
+        said = _("Alarme du boîtier : %(what)s")
+    else:
+        said = title(kind)
+    return said % told
 
 
 def left(due_at: datetime) -> tuple[str, str]:
