@@ -20,6 +20,7 @@ from beffroi.drive.store.model import NO_LIMIT, NOTHING, Limits, Weight
 MOST_REMEMBERED = 64
 """Rows of one picture; long walks ask for each but once."""
 Row = tuple[Any, ...]
+_NOT_A_ROW = frozenset({"SUM", "COUNT", "MAX", "MIN", "COALESCE", "JOIN", "ORDER", "EXISTS"})
 
 
 class GroupLost(Exception):
@@ -121,11 +122,13 @@ class Writing(Picture):
     def _forget(self, sql: str) -> None:
         """What a statement may change of what is remembered. The files of a group lie in one folder, mostly, which is
         looked up once."""
+        table, only_adds = _written(sql)
         for asked, rows in self._rows.items():
-            if not _changes(sql, asked):
+            words, is_one_row = _read(asked)
+            if table and table not in words:
                 continue
             self._absent[asked].clear()
-            if not _adds(sql, asked):  # another row leaves those that there were as they are
+            if not (only_adds and is_one_row):  # another row leaves those that there were as they are
                 rows.clear()
 
     def number(self) -> int:
@@ -276,36 +279,25 @@ class Writing(Picture):
             self.run("UPDATE meta SET value = ? WHERE name = 'number'", (str(self._number),))
 
 
-@lru_cache(8192)
-def _changes(sql: str, asked: str) -> bool:
-    """Whether what was asked may have another answer after this statement."""
-    table, _ = _written(sql)
-    return not table or table in _words(asked)
-
-
-@lru_cache(8192)
-def _adds(sql: str, asked: str) -> bool:
-    """Whether it only gives an answer where there was none."""
-    _, is_new = _written(sql)
-    return is_new and _is_one_row(asked)
+def _words(sql: str) -> list[str]:
+    return re.findall(r"\w+", sql)
 
 
 @lru_cache(1024)
-def _words(sql: str) -> frozenset[str]:
-    return frozenset(re.findall(r"\w+", sql))
+def _read(sql: str) -> tuple[frozenset[str], bool]:
+    """(its words, among them all tables that it reads; whether the answer is a row as it stands: nothing that sums,
+    joins or chooses among several)."""
+    words = _words(sql)
+    is_plain = _NOT_A_ROW.isdisjoint(words) and words.count("SELECT") == 1
+    return frozenset(words), is_plain
 
 
 @lru_cache(1024)
 def _written(sql: str) -> tuple[str, bool]:
     """(the table, "" for any; whether it only gets new rows)."""
-    found = re.match(r"\s*(INSERT INTO|UPDATE|DELETE FROM)\s+(\w+)", sql)
-    if found is None:
-        return "", False
-    return found[2], found[1] == "INSERT INTO" and "CONFLICT" not in sql
-
-
-@lru_cache(1024)
-def _is_one_row(sql: str) -> bool:
-    """Whether the answer is a row as it stands: nothing that sums, joins or chooses among several."""
-    is_plain = _words(sql).isdisjoint(("SUM", "COUNT", "MAX", "MIN", "COALESCE", "JOIN", "ORDER", "EXISTS"))
-    return is_plain and sql.count("SELECT") == 1
+    match _words(sql):
+        case ["INSERT", "INTO", table, *rest]:
+            return table, "CONFLICT" not in rest
+        case ["UPDATE", table, *_] | ["DELETE", "FROM", table, *_]:
+            return table, False
+    return "", False
