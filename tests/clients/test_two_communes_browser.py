@@ -12,7 +12,7 @@ from beffroi.core.communes.models import Collectivite
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.models import Person
-from beffroi.drive.store import database
+from beffroi.drive.store import preparing
 
 from tests.conftest import Commune
 from tests.drive_pages import Drive
@@ -29,7 +29,7 @@ LETTER = {"name": "lettre.txt", "mimeType": "text/plain", "buffer": b"de Beaune"
 @pytest.fixture(autouse=True)
 def counted_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     """A number of one commune is one of another, too, as it may be by chance."""
-    monkeypatch.setattr(database, "FIRST_NUMBERS", 1)
+    monkeypatch.setattr(preparing, "FIRST_NUMBERS", 1)
 
 
 def test_a_tab_that_stayed_with_the_other_commune_opens_nothing_of_this_one(

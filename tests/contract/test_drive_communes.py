@@ -14,7 +14,8 @@ import pytest
 from beffroi.drive.following import Rested
 from beffroi.drive.store import commune, keys, look, schema, tree
 from beffroi.drive.store.commune import FILES, IDLE_S, Communes
-from beffroi.drive.store.database import Database, MetadataMissing, prepare
+from beffroi.drive.store.database import Database, MetadataMissing
+from beffroi.drive.store.preparing import prepare
 from beffroi.drive.store.sqlite import Connection
 from beffroi.drive.store.writing import Session
 from beffroi.lib import clock

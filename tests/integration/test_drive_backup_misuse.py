@@ -18,7 +18,7 @@ from beffroi.drive.backup.vault import PROVED_S, Vault
 from beffroi.drive.backup.work import Backups, NoPicture
 from beffroi.drive.renewal import Renewal
 from beffroi.drive.store import keys as keys_
-from beffroi.drive.store.database import FormatUnknown
+from beffroi.drive.store.preparing import FormatUnknown
 from beffroi.drive.store.resealing import QUIET_S
 from beffroi.drive.store.sqlite import MetadataDamaged
 from beffroi.drive.upkeep import DAY_S

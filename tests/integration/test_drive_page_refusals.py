@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity.actor import Actor
-from beffroi.drive.store import database
+from beffroi.drive.store import preparing
 from beffroi.portal.web import drive_act
 from django.test import Client
 
@@ -74,7 +74,7 @@ def test_a_refused_name_leads_to_no_other_commune_s_page(drive: Drive, nuits: Co
 @pytest.fixture
 def counted_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     """A number of one commune is one of another, too, as it may be by chance."""
-    monkeypatch.setattr(database, "FIRST_NUMBERS", 1)
+    monkeypatch.setattr(preparing, "FIRST_NUMBERS", 1)
 
 
 @pytest.mark.usefixtures("counted_alike")

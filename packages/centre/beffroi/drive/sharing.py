@@ -18,9 +18,10 @@ from typing import Literal, NamedTuple
 
 from beffroi.drive import on_record
 from beffroi.drive.store import look, mounts, received, shares
-from beffroi.drive.store.database import Database, mark_anew
+from beffroi.drive.store.database import Database
 from beffroi.drive.store.keys import KeysErased
 from beffroi.drive.store.model import AbsentNode, Act, Node, ReadOnly
+from beffroi.drive.store.preparing import mark_anew
 from beffroi.drive.store.received import Received
 from beffroi.drive.store.shares import Share, Wish
 from beffroi.drive.store.writing import Reading, Writing

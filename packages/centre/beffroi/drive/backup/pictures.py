@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, LiteralString
 
 from beffroi.drive.store import resealing, room, schema, weights
-from beffroi.drive.store.database import Database, mark_anew, prepare
+from beffroi.drive.store.database import Database
+from beffroi.drive.store.preparing import mark_anew, prepare
 from beffroi.drive.store.scalars import keep_meta, meta_number
 from beffroi.drive.store.sqlite import Connection, SqliteDatabase, require_whole, said
 from beffroi.drive.store.writing import Reading, Writing

@@ -24,10 +24,10 @@ from beffroi.drive.backup.vault import Copied, Picture, Vault
 from beffroi.drive.calendars import homes
 from beffroi.drive.store import keys, received, refs, seal_ends, seals, shares
 from beffroi.drive.store.commune import Communes
-from beffroi.drive.store.database import mark_anew
 from beffroi.drive.store.keys import Keys, KeysErased, KeysMissing
 from beffroi.drive.store.object_store import open_objects
 from beffroi.drive.store.objects import failures, object_name
+from beffroi.drive.store.preparing import mark_anew
 from beffroi.drive.store.stock import Stock
 from beffroi.drive.store.writing import Writing
 from beffroi.drive.web.sync import push

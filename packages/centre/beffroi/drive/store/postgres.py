@@ -21,8 +21,9 @@ import psycopg
 from psycopg import sql
 from psycopg.pq import TransactionStatus
 
-from beffroi.drive.store.database import BUSY_S, Database, MetadataMissing, prepare
+from beffroi.drive.store.database import BUSY_S, Database, MetadataMissing
 from beffroi.drive.store.model import Limits, StoreFull
+from beffroi.drive.store.preparing import prepare
 from beffroi.drive.store.writing import Picture, Reading, Row, Session
 from beffroi.lib.errors import Unavailable
 

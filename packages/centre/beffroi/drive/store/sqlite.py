@@ -19,8 +19,9 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import LiteralString
 
-from beffroi.drive.store.database import BUSY_S, Database, prepare
+from beffroi.drive.store.database import BUSY_S, Database
 from beffroi.drive.store.model import Limits, StoreFull
+from beffroi.drive.store.preparing import prepare
 from beffroi.drive.store.writing import Picture, Reading, Row, Session
 from beffroi.lib import durable
 from beffroi.lib.errors import BeffroiError, Unavailable
