@@ -7,6 +7,7 @@ from typing import Any
 from django.utils.translation import gettext_lazy
 
 from beffroi.mail.closing.models import Erasure, Export
+from beffroi.portal import tags
 
 EXPORTS = {
     "waiting": (gettext_lazy("Commence dans un instant"), "warn", "clock"),
@@ -55,12 +56,9 @@ WAITS_FOR = {
 
 def export(row: Export) -> dict[str, Any]:
     """What a list shows of an export."""
-    title, tone, icon = EXPORTS[row.state]
     return {
         "row": row,
-        "title": title,
-        "tone": tone,
-        "icon": icon,
+        "state": tags.tag(EXPORTS, row.state),
         "under_way": row.state in ("waiting", "running"),
         "percent": round(100 * row.done / row.total) if row.total else 0,
         "failure": FAILURES.get(row.error, "") if row.state == "failed" else "",
@@ -70,12 +68,9 @@ def export(row: Export) -> dict[str, Any]:
 
 def erasure(row: Erasure) -> dict[str, Any]:
     """What a page shows of an erasure."""
-    title, tone, icon = ERASURES[row.state]
     return {
         "row": row,
-        "title": title,
-        "tone": tone,
-        "icon": icon,
+        "state": tags.tag(ERASURES, row.state),
         "can_be_called_back": row.state in ("asked", "granted"),
         "waits": WAITS_FOR.get(row.waits_for, "") if row.waits_for or row.state == "erasing" else "",
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy, ngettext_lazy
 
 from beffroi.drive.store.ways import Plan
 from beffroi.lib.errors import BeffroiError
@@ -42,6 +42,44 @@ _REASONS = {
     "drive.version_absent": gettext_lazy("une version d’alors a été supprimée"),
     "drive.absent": gettext_lazy("quelqu’un a changé le dossier entre-temps"),
 }
+_SENTENCES = {
+    "returned": ngettext_lazy(
+        "%(n)s élément revient de la corbeille.",
+        "%(n)s éléments reviennent de la corbeille.",
+        "n",
+    ),
+    "rewritten": ngettext_lazy(
+        "%(n)s fichier est remis à sa version d’alors.",
+        "%(n)s fichiers sont remis à leur version d’alors.",
+        "n",
+    ),
+    "moved": ngettext_lazy(
+        "%(n)s élément reprend son nom ou sa place dans ce dossier.",
+        "%(n)s éléments reprennent leur nom ou leur place dans ce dossier.",
+        "n",
+    ),
+    "copied": ngettext_lazy(
+        "%(n)s élément qui n’est plus ici est copié ; l’original reste où il est.",
+        "%(n)s éléments qui ne sont plus ici sont copiés ; les originaux restent où ils sont.",
+        "n",
+    ),
+    "removed": ngettext_lazy(
+        "%(n)s élément arrivé depuis part dans la corbeille.",
+        "%(n)s éléments arrivés depuis partent dans la corbeille.",
+        "n",
+    ),
+    "stayed": ngettext_lazy(
+        "%(n)s fichier garde son contenu présent : sa version d’alors a été supprimée, ou était trop ancienne.",
+        "%(n)s fichiers gardent leur contenu présent : leur version d’alors a été supprimée, ou était trop "
+        "ancienne.",
+        "n",
+    ),
+    "lost": ngettext_lazy(
+        "%(n)s fichier n’existe plus et ne peut pas revenir.",
+        "%(n)s fichiers n’existent plus et ne peuvent pas revenir.",
+        "n",
+    ),
+}
 
 
 def refusal(error: BeffroiError) -> str:
@@ -58,63 +96,5 @@ def reason(code: str) -> str:
 
 def sentences(plan: Plan) -> list[str]:
     """What going back would do, each kind in one sentence; those of which there is nothing are left out."""
-    said = (
-        (
-            plan.returned,
-            ngettext(
-                "%(n)s élément revient de la corbeille.",
-                "%(n)s éléments reviennent de la corbeille.",
-                plan.returned,
-            ),
-        ),
-        (
-            plan.rewritten,
-            ngettext(
-                "%(n)s fichier est remis à sa version d’alors.",
-                "%(n)s fichiers sont remis à leur version d’alors.",
-                plan.rewritten,
-            ),
-        ),
-        (
-            plan.moved,
-            ngettext(
-                "%(n)s élément reprend son nom ou sa place dans ce dossier.",
-                "%(n)s éléments reprennent leur nom ou leur place dans ce dossier.",
-                plan.moved,
-            ),
-        ),
-        (
-            plan.copied,
-            ngettext(
-                "%(n)s élément qui n’est plus ici est copié ; l’original reste où il est.",
-                "%(n)s éléments qui ne sont plus ici sont copiés ; les originaux restent où ils sont.",
-                plan.copied,
-            ),
-        ),
-        (
-            plan.removed,
-            ngettext(
-                "%(n)s élément arrivé depuis part dans la corbeille.",
-                "%(n)s éléments arrivés depuis partent dans la corbeille.",
-                plan.removed,
-            ),
-        ),
-        (
-            plan.stayed,
-            ngettext(
-                "%(n)s fichier garde son contenu présent : sa version d’alors a été supprimée, ou était trop ancienne.",
-                "%(n)s fichiers gardent leur contenu présent : leur version d’alors a été supprimée, ou était trop "
-                "ancienne.",
-                plan.stayed,
-            ),
-        ),
-        (
-            plan.lost,
-            ngettext(
-                "%(n)s fichier n’existe plus et ne peut pas revenir.",
-                "%(n)s fichiers n’existent plus et ne peuvent pas revenir.",
-                plan.lost,
-            ),
-        ),
-    )
-    return [text % {"n": Count(count)} for count, text in said if count]
+    counts = ((said, getattr(plan, name)) for name, said in _SENTENCES.items())
+    return [said % {"n": Count(count)} for said, count in counts if count]

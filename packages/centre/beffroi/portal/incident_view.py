@@ -58,11 +58,6 @@ class Summary:
     next_date: Todo | None
 
 
-def tag(pairs: dict[str, tuple[Any, str, str]], name: str) -> dict[str, str]:
-    label, tone, drawing = pairs.get(name, (name, "quiet", "circle-dot"))
-    return {"label": str(label), "tone": tone, "drawing": drawing}
-
-
 def summaries(actor: Actor, rows: Iterable[Incident]) -> list[Summary]:
     """Three queries for any number of incidents."""
     found = list(rows)

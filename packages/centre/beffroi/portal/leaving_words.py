@@ -12,7 +12,7 @@ from beffroi.leaving import applying, continuing, erasing, erasures, queries
 from beffroi.leaving.models import CommuneErasure, Leaving
 from beffroi.mail.closing.models import Erasure
 from beffroi.mail.models import Mailbox
-from beffroi.portal import closing_words
+from beffroi.portal import closing_words, tags
 from beffroi.portal.counts import Count
 
 ERASURES = closing_words.ERASURES | {"done": (gettext_lazy("Tout est effacé"), "good", "circle-check")}
@@ -104,12 +104,9 @@ def continued(row: Leaving) -> dict[str, Any] | None:
 
 def erasure(row: CommuneErasure) -> dict[str, Any]:
     """What a page shows of an erasure."""
-    title, tone, icon = ERASURES[row.state]
     return {
         "row": row,
-        "title": title,
-        "tone": tone,
-        "icon": icon,
+        "state": tags.tag(ERASURES, row.state),
         "can_be_called_back": row.state in ("asked", "granted"),
         "waits": [WAITS_FOR[row.waits_for], *_of_mailboxes(row)] if row.waits_for in WAITS_FOR else [],
         "stages": _stages(row) if row.state == "erasing" else (),

@@ -94,6 +94,14 @@ def typed(request: HttpRequest, name: str) -> str:
     return request.POST.get(name, "").replace("\r\n", "\n")
 
 
+def pressed[T](request: HttpRequest, acts: Mapping[str, T]) -> T:
+    """What a page's button stands for, by its ``word``. Errors: Invalid."""
+    act = acts.get(request.POST.get("word", ""))
+    if act is None:
+        raise Invalid("word")
+    return act
+
+
 def asks_part(request: HttpRequest, name: str) -> bool:
     """Whether htmx asks for this part of a page alone."""
     return bool(request.htmx) and request.GET.get("part") == name  # type: ignore[attr-defined]

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from beffroi.boxes.models import RelayDay, RelayRequest
 from beffroi.lib import clock
+from beffroi.portal import tags
 
 REASONS = {
     "device": gettext_lazy("un appareil que les réglages ne nomment pas"),
@@ -39,9 +40,8 @@ _REQUEST = {
 
 def request(row: RelayRequest) -> dict[str, Any]:
     """A request with its state in words; ``to``: recipients on one line, "" for the commune's own domains."""
-    title, tone, icon = _REQUEST[row.state]
     to = ", ".join(row.recipients.splitlines())
-    return {"row": row, "title": str(title), "tone": tone, "icon": icon, "to": to}
+    return {"row": row, "state": tags.tag(_REQUEST, row.state), "to": to}
 
 
 @dataclass

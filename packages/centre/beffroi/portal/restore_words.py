@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy
 from beffroi.lib import clock
 from beffroi.mail.backup.models import Restore
 from beffroi.mail.backup.told import Told, database_late, late
+from beffroi.portal import tags
 
 STATES = {
     "asked": (gettext_lazy("Attend le Département"), "warn", "clock"),
@@ -22,13 +23,10 @@ STATES = {
 
 def restore(row: Restore, address: str) -> dict[str, Any]:
     """What a list shows of a request."""
-    title, tone, icon = STATES[row.state]
     return {
         "row": row,
         "address": address,
-        "title": title,
-        "tone": tone,
-        "icon": icon,
+        "state": tags.tag(STATES, row.state),
         "open": row.state == "asked",
         "folder": row.folder or _("tous les dossiers"),
     }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext, ngettext_lazy
 
+from beffroi.portal import tags
 from beffroi.portal.counts import Count
 from beffroi.watch.weather import rules
 from beffroi.watch.weather.rules import Level, Reason, Weather
@@ -99,8 +100,7 @@ def past(code: str) -> str:
 
 def level(name: str) -> dict[str, str]:
     """Label, tone and drawing of a level."""
-    label, tone, drawing = LEVELS[rules.worse(name, Level.CALM)]
-    return {"label": str(label), "tone": tone, "drawing": drawing}
+    return tags.tag(LEVELS, rules.worse(name, Level.CALM))
 
 
 def sentence(weather: Weather) -> str:

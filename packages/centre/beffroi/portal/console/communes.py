@@ -24,7 +24,7 @@ from beffroi.leaving import queries as departures
 from beffroi.leaving.models import Leaving
 from beffroi.lib import accents, clock
 from beffroi.lib.errors import Conflict, Invalid, NotFound
-from beffroi.portal import leaving_words, persons
+from beffroi.portal import leaving_words, persons, tags
 from beffroi.portal.numbered import filters, numbered
 from beffroi.portal.pages import asks_part, for_administrators, page, sought
 
@@ -38,12 +38,12 @@ _FILTERS = {
     "no_box": gettext_lazy("Sans boîtier"),
     "leaves_on": gettext_lazy("Départ prévu"),
 }
-_CUT = ("warn", "triangle-alert", gettext_lazy("Interrompu"))
-_SHORT = ("warn", "triangle-alert", gettext_lazy("Terminé, incomplet"))
 _STATES = {
-    "running": ("quiet", "clock", gettext_lazy("En cours")),
-    "done": ("good", "circle-check", gettext_lazy("Terminé")),
-    "stopped": ("bad", "ban", gettext_lazy("Arrêté par la commune")),
+    "running": (gettext_lazy("En cours"), "quiet", "clock"),
+    "done": (gettext_lazy("Terminé"), "good", "circle-check"),
+    "stopped": (gettext_lazy("Arrêté par la commune"), "bad", "ban"),
+    "cut": (gettext_lazy("Interrompu"), "warn", "triangle-alert"),
+    "short": (gettext_lazy("Terminé, incomplet"), "warn", "triangle-alert"),
 }
 
 
@@ -158,15 +158,13 @@ def _exports(actor: Actor) -> list[dict[str, Any]]:
     for one in exports.visible_exports(actor)[:EXPORTS]:
         was_cut = one.state == one.State.RUNNING and one.changed_at < silent
         is_short = one.state == one.State.DONE and one.missing
-        tone, icon, title = _CUT if was_cut else _SHORT if is_short else _STATES[one.state]
+        state = "cut" if was_cut else "short" if is_short else one.state
         found.append(
             {
                 "row": one,
                 "name": names.get(one.collectivite_id, one.collectivite_id),
                 "by": people.get(one.asked_by, one.asked_by),
-                "tone": tone,
-                "icon": icon,
-                "title": title,
+                "state": tags.tag(_STATES, state),
             }
         )
     return found

@@ -22,7 +22,7 @@ from beffroi.mail import signing
 from beffroi.mail.domains import actions, checking, queries, update, zone
 from beffroi.mail.reports import queries as reports
 from beffroi.portal import certificate_view, domain_view, domain_words
-from beffroi.portal.pages import as_file, for_administrators, page
+from beffroi.portal.pages import as_file, for_administrators, page, pressed
 
 CHECK_S = 20.0
 """A person waits for this check; what is not answered by then is "not verified"."""
@@ -64,9 +64,7 @@ def domain(request: HttpRequest, actor: Actor, domain_id: str) -> HttpResponse:
     one = queries.access_domain(actor, domain_id)
     problem = ""
     if request.method == "POST":
-        act = _ACTS.get(request.POST.get("word", ""))
-        if act is None:
-            raise Invalid("word")
+        act = pressed(request, _ACTS)
         problem = act(actor, one, request.POST)
         if not problem:
             return HttpResponseRedirect(reverse("mail_domain", args=[one.id]))

@@ -15,14 +15,13 @@ from django.views.decorators.http import require_http_methods
 from beffroi.core.communes import queries as communes
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.lib.errors import Invalid
 from beffroi.mail import queries as mail
 from beffroi.mail.engines.pools import Pool
 from beffroi.mail.gate.exits import UNLIMITED
 from beffroi.mail.sending import pool_actions, pool_queries, reputation, warming
 from beffroi.mail.sending.models import AddressName, Doubted
 from beffroi.mail.sending.pool_queries import Way
-from beffroi.portal.pages import for_administrators
+from beffroi.portal.pages import for_administrators, pressed
 
 _POOLS = {
     Pool.ORDINARY: (
@@ -85,13 +84,8 @@ def context(actor: Actor) -> dict[str, Any]:
 def warm(request: HttpRequest, actor: Actor, exit_name: str) -> HttpResponse:
     """Pause a warm-up, or go on with it. Errors: NotFound, Invalid."""
     row = pool_queries.access_warming(actor, exit_name)
-    word = request.POST.get("word", "")
-    if word == "pause":
-        pool_actions.pause(actor=actor, row=row)
-    elif word == "resume":
-        pool_actions.resume(actor=actor, row=row)
-    else:
-        raise Invalid("word")
+    act = pressed(request, {"pause": pool_actions.pause, "resume": pool_actions.resume})
+    act(actor=actor, row=row)
     return HttpResponseRedirect(f"{reverse('outgoing')}#h-exits")
 
 
@@ -100,13 +94,8 @@ def warm(request: HttpRequest, actor: Actor, exit_name: str) -> HttpResponse:
 def doubted(request: HttpRequest, actor: Actor, mailbox_id: str) -> HttpResponse:
     """Let a mailbox leave by the usual addresses, or count again. Errors: NotFound, Invalid, Conflict."""
     row = pool_queries.access_doubted(actor, mailbox_id)
-    word = request.POST.get("word", "")
-    if word == "spare":
-        pool_actions.spare(actor=actor, row=row)
-    elif word == "spare_no_more":
-        pool_actions.spare_no_more(actor=actor, row=row)
-    else:
-        raise Invalid("word")
+    act = pressed(request, {"spare": pool_actions.spare, "spare_no_more": pool_actions.spare_no_more})
+    act(actor=actor, row=row)
     return HttpResponseRedirect(f"{reverse('outgoing')}#h-doubted")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -25,7 +27,7 @@ from beffroi.mail.sending.queue import QueueUnavailable
 from beffroi.portal import sending_words
 from beffroi.portal.console import exits
 from beffroi.portal.forwarding import listed
-from beffroi.portal.pages import for_administrators, page
+from beffroi.portal.pages import for_administrators, page, pressed
 
 SHOWN = 200
 DAYS = 30
@@ -101,15 +103,12 @@ def queued(request: HttpRequest, actor: Actor, queue_id: str) -> HttpResponse:
 def account(request: HttpRequest, actor: Actor, alarm_id: str) -> HttpResponse:
     """Hold an account, or give it back. Errors: NotFound, Invalid."""
     alarm = queries.access_alarm(actor, alarm_id)
-    word = request.POST.get("word", "")
-    if word == "contain":
-        actions.contain(actor=actor, alarm=alarm)
-    elif word == "give_back":
-        actions.give_back(actor=actor, alarm=alarm)
-    elif word == "spare":
-        actions.give_back(actor=actor, alarm=alarm, spared=True)
-    else:
-        raise Invalid("word")
+    acts: dict[str, Callable[..., object]] = {
+        "contain": actions.contain,
+        "give_back": actions.give_back,
+        "spare": partial(actions.give_back, spared=True),
+    }
+    pressed(request, acts)(actor=actor, alarm=alarm)
     return HttpResponseRedirect(reverse("outgoing"))
 
 

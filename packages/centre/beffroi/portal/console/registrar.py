@@ -18,13 +18,12 @@ from django.views.decorators.http import require_http_methods
 from beffroi.core.communes import queries as communes
 from beffroi.core.communes.models import Domain
 from beffroi.core.identity.actor import Actor
-from beffroi.lib.errors import Invalid
 from beffroi.mail.domains import actions, providers, queries
 from beffroi.mail.domains import registrar_asking as asking
 from beffroi.mail.domains.difference import Difference
 from beffroi.mail.domains.registrar_asking import Done, RegistrarRefused, State
 from beffroi.portal import registrar_words
-from beffroi.portal.pages import for_administrators, page
+from beffroi.portal.pages import for_administrators, page, pressed
 
 Shown = dict[str, Any]
 
@@ -38,9 +37,7 @@ def registrar(request: HttpRequest, actor: Actor, domain_id: str) -> HttpRespons
     shown: Shown = {}
     problem = ""
     if request.method == "POST":
-        act = _ACTS.get(request.POST.get("word", ""))
-        if act is None:
-            raise Invalid("word")
+        act = pressed(request, _ACTS)
         try:
             shown = act(actor, one, request.POST)
         except RegistrarRefused as error:

@@ -20,7 +20,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
-from beffroi.portal import dates, explaining, marked, words
+from beffroi.portal import dates, explaining, marked, tags, words
 
 register = template.Library()
 register.filter("marked", marked.written)
@@ -189,8 +189,13 @@ def among(value: int, found: Container[int]) -> bool:
 
 @register.inclusion_tag("portal/parts/state.html")
 def state(name: str) -> dict[str, str]:
-    label, tone, drawing = words.STATES.get(name, (name, "quiet", "circle-dot"))
-    return {"label": str(label), "tone": tone, "drawing": drawing}
+    return tags.tag(words.STATES, name)
+
+
+@register.inclusion_tag("portal/parts/state.html")
+def tag(shown: dict[str, str]) -> dict[str, str]:
+    """``shown``: of ``tags.tag``."""
+    return shown
 
 
 @register.inclusion_tag("portal/parts/field.html")

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from django import template
 
-from beffroi.portal import incident_view
 from beffroi.portal import incident_words as words
+from beffroi.portal import tags
 
 register = template.Library()
 
 
 @register.inclusion_tag("portal/parts/state.html")
 def severity(name: str) -> dict[str, str]:
-    return incident_view.tag(words.SEVERITIES, name)
+    return tags.tag(words.SEVERITIES, name)
 
 
 @register.inclusion_tag("portal/parts/state.html")
 def incident_state(name: str) -> dict[str, str]:
-    return incident_view.tag(words.STATES, name)
+    return tags.tag(words.STATES, name)
 
 
 @register.filter
