@@ -74,7 +74,7 @@ class _Answer(NamedTuple):
 
 
 class _Changed(NamedTuple):
-    """A group that was made. ``session``: to be committed; None where nothing was done."""
+    """A group that was made. ``session``: to be flushed; None where nothing was done."""
 
     session: Session | None
     answers: Sequence[_Answer]
@@ -251,25 +251,22 @@ class Database(ABC):
         if changed is None:
             elsewhere(self._executor, self._finish, group)
             return
-        committed = self._committed(group, changed)
         self._go_on(group)
-        elsewhere(self._executor, self._flush, group, committed)
+        elsewhere(self._executor, self._flush, group, changed)
 
     def _finish(self, group: Sequence[_Asked]) -> None:
         """Make a group, in a thread."""
-        committed: _Changed | None = None
+        changed: _Changed | None = None
         try:
             if group:
                 changed = self._change(group)
-                assert changed is not None, "a patient one"
-                committed = self._committed(group, changed)
                 if self._is_behind:
                     self._is_behind = False
                     self._catch_up()
         finally:
             self._go_on(group)
-        if committed is not None:
-            self._flush(group, committed)
+        if changed is not None:
+            self._flush(group, changed)
 
     def _taken(self, most: int) -> list[_Asked]:
         group: list[_Asked] = []
@@ -288,7 +285,8 @@ class Database(ABC):
     # -- one group -------------------------------------------------------------------------------------------
 
     def _change(self, group: Sequence[_Asked], *, is_patient: bool = True) -> _Changed | None:
-        """Make the changes of a group, all but the commit. None: another process writes, and nobody waited for it."""
+        """Make the changes of a group, on their way to the disk: ``_flush`` has to follow. None: another process
+        writes, and nobody waited for it."""
         session: Session | None = None
         try:
             session = self._session()
@@ -297,17 +295,10 @@ class Database(ABC):
             writing = Writing(session)
             answers = [_Answer(one.future, *self._tried(writing, one.change)) for one in group]
             writing.settle()
+            session.commit()
+            changed = _Changed(session, answers, writing.touched_roots)
         except Exception as error:  # noqa: BLE001 - each of the group is told
-            return self._lost(group, session, error)
-        return _Changed(session, answers, writing.touched_roots)
-
-    def _committed(self, group: Sequence[_Asked], changed: _Changed) -> _Changed:
-        """On its way to the disk: ``_flush`` has to follow."""
-        if changed.session is not None:
-            try:
-                changed.session.commit()
-            except Exception as error:  # noqa: BLE001 - each of the group is told
-                changed = self._lost(group, changed.session, error)
+            changed = self._lost(group, session, error)
         with self._lock:
             self._flushing += 1
         return changed
