@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from operator import add
 
 import msgspec
 
@@ -66,10 +67,7 @@ def preview(reading: Reading, device_id: str) -> list[Line]:
     sums: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0] * 6)
     for folder, counts in found.preview.items():
         line = sums[_shown(reading, folder)]
-        for at, count in enumerate(
-            (counts.reverted, counts.revived, counts.moved, counts.copied, counts.removed, counts.lost)
-        ):
-            line[at] += count
+        line[:] = map(add, line, msgspec.structs.astuple(counts))
     return [Line(*key, *counts) for key, counts in sorted(sums.items())]
 
 

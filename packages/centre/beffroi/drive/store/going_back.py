@@ -132,7 +132,7 @@ def _taken(writing: Writing, act: Act, folder: int, steps: Sequence[Step]) -> tu
     before, missed, why = len(copies), 0, ""
     for step in steps:
         try:
-            copies |= ways.take(writing, act, folder, (step,), copies)
+            ways.take(writing, act, folder, step, copies)
         except BeffroiError as error:
             missed, why = missed + 1, why or error.code
     if len(copies) > before:

@@ -10,8 +10,8 @@ Source:  docs/internals/drive.md, "Points in time".
 
 from __future__ import annotations
 
-from collections import ChainMap, Counter
-from collections.abc import Mapping, Sequence, Set
+from collections import Counter
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, NamedTuple
@@ -125,21 +125,16 @@ class _Late:
                 self.removals.append(Step("remove", one.id))
 
 
-def take(
-    writing: Writing, act: Act, folder: int, steps: Sequence[Step], copies: dict[int, int]
-) -> dict[int, int]:
-    """``copies``: for nodes that were copied, which node is the copy; return those of these steps."""
-    places = ChainMap({}, copies)
-    for step in steps:
-        if step.past is not None:
-            _place(writing, act, folder, step.past, places)
-        elif _where(writing, step.node, folder, 0) == "here":
-            tree.delete(writing, act, step.node)
-    return dict(places.maps[0])
+def take(writing: Writing, act: Act, folder: int, step: Step, copies: dict[int, int]) -> None:
+    """``copies``: of folders that were copied, which node is the copy; one of this step is added."""
+    if step.past is not None:
+        _place(writing, act, folder, step.past, copies)
+    elif _where(writing, step.node, folder, 0) == "here":
+        tree.delete(writing, act, step.node)
 
 
-def _place(writing: Writing, act: Act, folder: int, past: Past, places: ChainMap[int, int]) -> None:
-    into = tree.folder_at(writing, places.get(past.parent, past.parent))
+def _place(writing: Writing, act: Act, folder: int, past: Past, copies: dict[int, int]) -> None:
+    into = tree.folder_at(writing, copies.get(past.parent, past.parent))
     if into.id != folder and _where(writing, into.id, folder, 0) != "here":
         raise AbsentNode("folder")  # somebody took it elsewhere meanwhile, and nobody else writes there
     where = _where(writing, past.node, folder, writing.root_of(folder))
@@ -148,7 +143,7 @@ def _place(writing: Writing, act: Act, folder: int, past: Past, places: ChainMap
             raise VersionAbsent("version")
         copied = _copied(writing, act, past, into)
         if past.is_folder:
-            places[past.node] = copied
+            copies[past.node] = copied
         return
     one = tree.node_at(writing, past.node)
     if (one.parent, one.name) != (into.id, past.name):
