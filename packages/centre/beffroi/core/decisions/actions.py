@@ -30,8 +30,9 @@ NOBODY_DECIDED = "nobody_decided"
 DECIDED_ANEW = "decided_anew"
 """Why one that was withdrawn ended: a person confirmed it, and it goes on as a decision of its own."""
 _State = Decision.State
+_WEAK, _STRONG, _PERSON = range(3)
 _FOLLOWS: Mapping[str, tuple[str, str, str]] = {
-    # what a demand finds: (its evidence is weak, strong, or it is a person's word); "": nobody hears of it
+    # what a demand finds: what doors hear, where its evidence is weak, strong, or it is a person's word
     "": ("observed", "activated", "activated"),
     _State.OBSERVED: ("extended", "activated", "activated"),
     _State.CANARY: ("extended", "activated", "activated"),
@@ -88,8 +89,8 @@ def activate(
         campaign_id=campaign_id,
     )
     decision = _present(wanted, actor=actor, ttl_s=ttl_s) or wanted
-    strong = strength == stages.STRONG
-    follows = _FOLLOWS[decision.state][strong + (strong and actor.kind == "administrator")]
+    strong = _PERSON if actor.kind == "administrator" else _STRONG
+    follows = _FOLLOWS[decision.state][strong if strength == stages.STRONG else _WEAK]
     activated = follows == "activated"
     changed = decision is not wanted and _learn(decision, wanted, answered=activated, actor=actor)
     if activated:
