@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
@@ -24,12 +25,12 @@ from beffroi.drive.sign_ins import SignIns
 from beffroi.drive.standing import Standing
 from beffroi.drive.stops import Stops
 from beffroi.drive.store import keys
-from beffroi.drive.store.commune import MOST_OPEN, allow_files, open_communes
+from beffroi.drive.store.commune import MOST_OPEN, Communes, allow_files, open_communes
 from beffroi.drive.store.stock import stocks
 from beffroi.drive.telling import tell
 from beffroi.drive.web import sealed
 from beffroi.drive.web.app import Drive
-from beffroi.drive.web.bodies import SealedStore
+from beffroi.drive.web.bodies import BodiesOf, SealedStore
 from beffroi.drive.web.dropped import Dropped, Handed
 from beffroi.drive.web.found import Found
 from beffroi.drive.web.linked import Access
@@ -81,7 +82,6 @@ async def run(config: Config) -> int:
         teller, stops = Teller(config.run), Stops(communes)
         communes.listeners.append(teller.told)
         try:
-            grant_key, crossed = config.secret("drive-grant.key"), partial(crossing.tell, config)
             sign_ins = SignIns(config, "drive")
             sign_ins.start()
             door.start()
@@ -94,72 +94,50 @@ async def run(config: Config) -> int:
                 sign_ins,
                 passwords,
                 require=stops.require,
-                crossed=crossed,
+                crossed=partial(crossing.tell, config),
                 shares=Shares(partial(people.of, config), partial(tell_share, config)),
                 named=partial(people.name_of, config),
                 base_url=config.portal_origin,
             )
             drive.sync.push.listeners += (stops.forget, teller.told)
-            Devices(
-                drive.dav,
-                drive.doorman,
-                drive.sync.push,
-                grant_key,
-                drive.enter,
-                partial(tell_given_up, config),
-                config.portal_origin,
-            ).add_to(drive.routes)
-            maker, standing = serving.maker_of(config), Standing(partial(connect, config.database))
-            Portal(
-                communes,
-                bodies,
-                grant_key,
-                drive.enter,
-                partial(tell_access, config),
-                crossed,
-                maker,
-                standing,
-                stops.require,
-            ).add_to(drive.routes)
-            drive.routes.add(
-                sealed.PATH,
-                sealed.Sealed(
-                    communes,
-                    bodies,
-                    stocks(config),
-                    grant_key,
-                    drive.enter,
-                    partial(tell, config),
-                ),
-                is_open=True,
-            )
-            reads = by_scan(wire.files_socket_path(config.state), patience_s=asking.CONTENT_S)
-            keys_of = partial(keys.make, config)
-            Found(communes, keys_of, bodies, reads, grant_key, drive.enter, crossed).add_to(drive.routes)
-            Dropped(
-                communes,
-                bodies,
-                grant_key,
-                partial(tell_handed, config),
-                standing,
-                is_scanned=config.scan or bool(config.clamd),
-            ).add_to(drive.routes)
-            serving.add_to(
-                drive,
-                config,
-                communes,
-                bodies,
-                maker=maker,
-                crossed=crossed,
-                members=Members(lambda: connect(config.database)),
-                require=stops.require,
-                base_url=config.portal_origin,
-            )
+            _add_pages(drive, config, communes, bodies, stops.require)
             return await serve(drive, config.run / "drive.sock")
         finally:
             teller.stop()
             door.stop()
             communes.close()
+
+
+def _add_pages(
+    drive: Drive, config: Config, communes: Communes, bodies: BodiesOf, require: Callable[[Who], object]
+) -> None:
+    """What browsers ask for by grants of the portal. Errors: SettingInvalid."""
+    key, enter, origin = config.secret("drive-grant.key"), drive.enter, config.portal_origin
+    crossed, maker = partial(crossing.tell, config), serving.maker_of(config)
+    standing = Standing(partial(connect, config.database))
+    given_up = partial(tell_given_up, config)
+    Devices(drive.dav, drive.doorman, drive.sync.push, key, enter, given_up, origin).add_to(drive.routes)
+    told = partial(tell_access, config)
+    Portal(communes, bodies, key, enter, told, crossed, maker, standing, require).add_to(drive.routes)
+    seals = sealed.Sealed(communes, bodies, stocks(config), key, enter, partial(tell, config))
+    drive.routes.add(sealed.PATH, seals, is_open=True)
+    reads = by_scan(wire.files_socket_path(config.state), patience_s=asking.CONTENT_S)
+    keys_of = partial(keys.make, config)
+    Found(communes, keys_of, bodies, reads, key, enter, crossed).add_to(drive.routes)
+    handed, is_scanned = partial(tell_handed, config), config.scan or bool(config.clamd)
+    Dropped(communes, bodies, key, handed, standing, is_scanned=is_scanned).add_to(drive.routes)
+    members = Members(lambda: connect(config.database))
+    serving.add_to(
+        drive,
+        config,
+        communes,
+        bodies,
+        maker=maker,
+        crossed=crossed,
+        members=members,
+        require=require,
+        base_url=origin,
+    )
 
 
 def tell_share(config: Config, line: Line) -> None:
