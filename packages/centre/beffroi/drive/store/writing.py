@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import chain
 from typing import Any, LiteralString, Protocol
 
 from beffroi.drive.store import room, weights
@@ -170,24 +171,22 @@ class Writing(Picture):
     def growing(self, root: int) -> Weight:
         """Growth below a root (0: of all) that this group has decided, and the tables do not hold yet."""
         grown = NOTHING
-        for folders in (self._grown, self._mine):
-            for folder, one in folders.items():
-                if root and folder not in self._roots:
-                    self._roots[folder] = self.root_of(folder)
-                if not root or self._roots[folder] == root:
-                    grown = grown.plus(one)
+        for folder, one in chain(self._grown.items(), self._mine.items()):
+            if root and folder not in self._roots:
+                self._roots[folder] = self.root_of(folder)
+            if not root or self._roots[folder] == root:
+                grown = grown.plus(one)
         return grown
 
     def growing_below(self, top: int) -> Weight:
         """The same of one folder, with all below it."""
         grown = NOTHING
-        for folders in (self._grown, self._mine):
-            for folder, one in folders.items():
-                above = folder
-                while above and above != top:
-                    row = self.one("SELECT parent FROM node WHERE id = ?", (above,))
-                    above = row[0] if row else 0
-                grown = grown.plus(one) if above else grown
+        for folder, one in chain(self._grown.items(), self._mine.items()):
+            above = folder
+            while above and above != top:
+                row = self.one("SELECT parent FROM node WHERE id = ?", (above,))
+                above = row[0] if row else 0
+            grown = grown.plus(one) if above else grown
         return grown
 
     def kept_room(self, place: int) -> tuple[room.Use, int, int]:
