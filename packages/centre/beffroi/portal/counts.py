@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.utils import formats
 
 
@@ -11,3 +13,8 @@ class Count(int):
 
     def __str__(self) -> str:
         return str(formats.number_format(int(self), 0, force_grouping=True))
+
+
+def in_words(words: Any, count: int) -> str:
+    """``words``: lazy, of one and of more, with their number ``n``."""
+    return str(words % {"n": Count(count)})

@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy, ngettext_lazy
 from beffroi.drive.store.ways import Plan
 from beffroi.lib.errors import BeffroiError
 from beffroi.portal import drive_words
-from beffroi.portal.counts import Count
+from beffroi.portal.counts import in_words
 
 _REFUSALS = {
     "drive.moment_ahead": gettext_lazy("Ce moment n’est pas encore passé : choisissez-en un plus tôt."),
@@ -96,5 +96,4 @@ def reason(code: str) -> str:
 
 def sentences(plan: Plan) -> list[str]:
     """What going back would do, each kind in one sentence; those of which there is nothing are left out."""
-    counts = ((said, getattr(plan, name)) for name, said in _SENTENCES.items())
-    return [said % {"n": Count(count)} for said, count in counts if count]
+    return [in_words(words, count) for name, words in _SENTENCES.items() if (count := getattr(plan, name))]

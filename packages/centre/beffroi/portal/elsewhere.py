@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from django.conf import settings
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext_lazy
 
 from beffroi.core.communes import row_security
 from beffroi.core.identity.models import Membership
@@ -23,11 +23,17 @@ from beffroi.mail import folders, reader, sendings
 from beffroi.mail import queries as mail
 from beffroi.mail.held import queries as held
 from beffroi.mail.models import Mailbox
-from beffroi.portal.counts import Count
+from beffroi.portal.counts import in_words
 
 MOST = 12
 """Memberships that are counted: each costs a few questions and a connection. Who has more, as the data protection
 officer of all communes, is told so."""
+_WAITING = (
+    ngettext_lazy("%(n)s message pas parti", "%(n)s messages pas partis", "n"),
+    ngettext_lazy("%(n)s courriel non lu", "%(n)s courriels non lus", "n"),
+    ngettext_lazy("%(n)s courriel retenu à regarder", "%(n)s courriels retenus à regarder", "n"),
+    ngettext_lazy("%(n)s dossier ouvert", "%(n)s dossiers ouverts", "n"),
+)
 
 
 def unread(mailboxes: Sequence[Mailbox]) -> dict[str, int]:
@@ -52,14 +58,7 @@ def waiting(others: Sequence[Membership], *, counts_mail: bool = True) -> list[t
             letters = sum(unread(list(mail.own_mailboxes(actor))).values()) if counts_mail else 0
             stuck = len(sendings.refused(actor))
             kept, opened = held.unseen(actor), incidents.open_incidents(actor).count()
-        said = [
-            ngettext("%(n)s message pas parti", "%(n)s messages pas partis", stuck) % {"n": Count(stuck)},
-            ngettext("%(n)s courriel non lu", "%(n)s courriels non lus", letters) % {"n": Count(letters)},
-            ngettext("%(n)s courriel retenu à regarder", "%(n)s courriels retenus à regarder", kept)
-            % {"n": Count(kept)},
-            ngettext("%(n)s dossier ouvert", "%(n)s dossiers ouverts", opened) % {"n": Count(opened)},
-        ]
-        counted = zip((stuck, letters, kept, opened), said, strict=True)
-        if text := ", ".join(words for n, words in counted if n):
+        counted = zip(_WAITING, (stuck, letters, kept, opened), strict=True)
+        if text := ", ".join(in_words(words, n) for words, n in counted if n):
             told.append((one, text))
     return told

@@ -23,7 +23,7 @@ from beffroi.lib import clock
 from beffroi.mail import queries as mail
 from beffroi.portal import certificate_view, chart, weather, weather_words
 from beffroi.portal.console import administrators, evidence, tasks
-from beffroi.portal.counts import Count
+from beffroi.portal.counts import Count, in_words
 from beffroi.portal.pages import asks_part, for_administrators, page
 from beffroi.watch import queries as watch
 from beffroi.watch.sources import queries as sources
@@ -184,4 +184,4 @@ def first_sentence(said: Sequence[str]) -> str:
 
 def _told(table: Sequence[Counted], counts: Mapping[str, int]) -> Iterator[str]:
     """Of what there is one at least."""
-    return (words % {"n": Count(counts[name])} for name, words in table if counts[name])
+    return (in_words(words, counts[name]) for name, words in table if counts[name])

@@ -27,7 +27,7 @@ from beffroi.mail.reports import queries as reports
 from beffroi.mail.sending import pool_queries as pools
 from beffroi.mail.sending import queries as sending
 from beffroi.portal.console import breakdowns
-from beffroi.portal.counts import Count
+from beffroi.portal.counts import in_words
 
 
 class Task(NamedTuple):
@@ -234,7 +234,7 @@ def waiting(actor: Actor, active: Sequence[boxes.BoxState]) -> list[Waiting]:
     seen = acknowledgements.in_force(causes)
     found = [
         Waiting(
-            _said(one.said, one.count or len(one.cause)),
+            in_words(one.said, one.count or len(one.cause)),
             one.url,
             one.name,
             causes[one.name],
@@ -244,14 +244,10 @@ def waiting(actor: Actor, active: Sequence[boxes.BoxState]) -> list[Waiting]:
     ]
     first, last = (
         [
-            Waiting(_said(one.said, count), reverse(one.page) + one.query)
+            Waiting(in_words(one.said, count), reverse(one.page) + one.query)
             for one in some
             if (count := one.how_many(actor, active))
         ]
         for some in (DAMAGED, TASKS)
     )
     return [*first, *found, *last]
-
-
-def _said(words: Any, count: int) -> str:
-    return str(words % {"n": Count(count)})
