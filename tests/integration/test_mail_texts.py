@@ -11,6 +11,7 @@ from beffroi.lib import clock
 from beffroi.mail import holding, retention
 from beffroi.mail.gate import texts
 from beffroi.mail.models import MailObservation, MailText, MailTextBand
+from beffroi.portal.console.evidence import title_of
 from beffroi_protocol.sketches import LANE_DIGITS, LANES
 
 from tests.conftest import Commune
@@ -101,6 +102,7 @@ def test_the_words_of_a_lure_are_blocked_where_all_else_is_new_for_each_reader(
     assert campaign().state == "decided"
     decision = Decision.objects.get(state="active", kind="sketch")
     assert (decision.value, decision.action, decision.rule) == (LURE, "quarantine", "two_communes")
+    assert title_of(campaign().indicators.all()) == "Courriels au même texte"
 
 
 def test_two_presses_of_one_commune_block_no_words(report: Report, beaune: Commune) -> None:

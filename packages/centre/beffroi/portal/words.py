@@ -34,7 +34,7 @@ KINDS = {
     "cidr": gettext_lazy("Plage réseau"),
     "sender": gettext_lazy("Expéditeur"),
     "sha256": gettext_lazy("Fichier (empreinte)"),
-    "sketch": gettext_lazy("Texte semblable (empreinte)"),
+    "sketch": gettext_lazy("Texte (empreinte)"),
 }
 THREATS = {
     "command_server": gettext_lazy("Serveurs de commande de pirates (jamais débloqués localement)"),
@@ -225,7 +225,7 @@ def decision_title(kind: str, value: str, action: str) -> str:
         return (
             _("Un fichier est bloqué")
             if kind == "sha256"
-            else _("Les courriels au texte semblable sont mis de côté")
+            else _("Les courriels qui ressemblent à un leurre signalé sont mis de côté")
         )
     sentences = {
         "url": _("La page %(value)s est bloquée"),

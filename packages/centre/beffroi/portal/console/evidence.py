@@ -100,12 +100,17 @@ def blockable(actor: Actor, campaign: Any) -> list[Any]:
 
 
 def title_of(indicators: Iterable[Any]) -> str:
-    """The most telling thing a campaign shows: a name before a sender before a file."""
-    order = {"domain": 0, "url": 1, "sender": 2, "sha256": 3, "ip": 4, "sketch": 5}
-    best = min(indicators, key=lambda one: (order.get(one.kind, 9), not one.joins, one.id), default=None)
+    """The most telling thing a campaign shows: a name before a sender before a file; the text before pages that are new
+    for each reader."""
+    found = list(indicators)
+    many_pages = sum(one.kind == "url" for one in found) > 1
+    order = {"domain": 0, "url": 2, "sender": 3, "sha256": 4, "ip": 5, "sketch": 1 if many_pages else 6}
+    best = min(found, key=lambda one: (order.get(one.kind, 9), not one.joins, one.id), default=None)
     if best is None:
         return _("Signalement sans indice exploitable")
-    if best.kind in ("sha256", "sketch"):
+    if best.kind == "sketch":
+        return _("Courriels au même texte")
+    if best.kind == "sha256":
         return str(words.KINDS[best.kind])
     return words.shorten(best.value)
 
