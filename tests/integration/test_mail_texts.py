@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from beffroi.core.decisions.models import Decision
+from beffroi.core.identity.actor import Actor
 from beffroi.core.planes.db import Database
 from beffroi.lib import clock
 from beffroi.mail import holding, retention
 from beffroi.mail.gate import texts
 from beffroi.mail.models import MailObservation, MailText, MailTextBand
-from beffroi.portal.console.evidence import title_of
+from beffroi.portal.console.evidence import blockable, title_of
 from beffroi_protocol.sketches import LANE_DIGITS, LANES
 
 from tests.conftest import Commune
@@ -94,7 +95,7 @@ def lure(number: int, family: Sequence[str] = (LURE,)) -> list[list[str]]:
 
 
 def test_the_words_of_a_lure_are_blocked_where_all_else_is_new_for_each_reader(
-    report: Report, beaune: Commune, nuits: Commune
+    report: Report, beaune: Commune, nuits: Commune, administrator: Actor
 ) -> None:
     report(beaune.id, beaune.agent.id, indicators=lure(1), evidence=FAIL)
     assert active() == set()
@@ -102,7 +103,7 @@ def test_the_words_of_a_lure_are_blocked_where_all_else_is_new_for_each_reader(
     assert campaign().state == "decided"
     decision = Decision.objects.get(state="active", kind="sketch")
     assert (decision.value, decision.action, decision.rule) == (LURE, "quarantine", "two_communes")
-    assert title_of(campaign().indicators.all()) == "Courriels au même texte"
+    assert title_of(blockable(administrator, campaign())) == "Courriels au même texte"
 
 
 def test_two_presses_of_one_commune_block_no_words(report: Report, beaune: Commune) -> None:
