@@ -1,4 +1,4 @@
-"""Pages on paper, and in the 320 px that a window of 640 has at twice the size, in a real Chromium."""
+"""Pages on paper, on a phone, and in the 320 px that a window of 640 has at twice the size, in a real Chromium."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures_browser import Centre, agent, browser, centre
+from tests.fixtures_browser import Centre, administrator, agent, browser, centre
 from tests.seeded_pages import AGENT_PAGES
 
-__all__ = ["agent", "browser", "centre"]
+__all__ = ["administrator", "agent", "browser", "centre"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-LINES = """() => {
+LINES = """(of) => {
   const range = document.createRange();
-  range.selectNodeContents(document.querySelector("h1"));
+  range.selectNodeContents(document.querySelector(of));
   return new Set([...range.getClientRects()].map((one) => one.top)).size;
 }"""
 
@@ -28,10 +28,23 @@ def test_no_button_and_no_form_is_printed(centre: Centre, agent: Any, name: str)
     agent.emulate_media(media="screen")
 
 
+@pytest.mark.parametrize("width", [320, 360])
 @pytest.mark.parametrize("name", ["courrier", "corbeille", "brouillons", "courrier-rien"])
-def test_the_title_of_a_folder_of_mails_stands_in_one_line(centre: Centre, agent: Any, name: str) -> None:
-    agent.set_viewport_size({"width": 320, "height": 450})
+def test_the_title_of_a_folder_of_mails_stands_in_one_line(
+    centre: Centre, agent: Any, name: str, width: int
+) -> None:
+    agent.set_viewport_size({"width": width, "height": 450})
     agent.goto(centre.portal + AGENT_PAGES[name].format(**centre.seeded))
-    assert agent.evaluate(LINES) == 1
-    assert agent.evaluate("document.documentElement.scrollWidth") == 320
+    assert agent.evaluate(LINES, "h1") == 1
+    assert agent.evaluate("document.documentElement.scrollWidth") == width
     agent.set_viewport_size({"width": 1280, "height": 900})
+
+
+def test_the_head_of_a_phone_s_page_takes_two_lines(centre: Centre, agent: Any, administrator: Any) -> None:
+    for page, address in ((agent, centre.portal), (administrator, centre.console)):
+        page.set_viewport_size({"width": 360, "height": 780})
+        page.goto(address + "/")
+        assert page.evaluate(LINES, ".top-in > .menu span") == 1
+        tops = "[...document.querySelectorAll('.who > *')].map((one) => one.getBoundingClientRect().bottom)"
+        assert max(page.evaluate(tops)) - min(page.evaluate(tops)) < 8
+        page.set_viewport_size({"width": 1280, "height": 900})

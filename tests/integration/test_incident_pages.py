@@ -180,6 +180,26 @@ def test_a_name_is_read_by_those_who_answer_for_it(beaune: Commune) -> None:
         assert ("un agent de la collectivité" in page) != reads
 
 
+def test_two_incidents_of_one_kind_are_told_apart_by_whom_they_concern(
+    beaune: Commune, administrator: Actor, shown_mail: object
+) -> None:
+    title = words.title(Kind.FOREIGN_SIGN_IN)
+    for person in (beaune.agent, beaune.colleague):
+        open_for(beaune, Kind.FOREIGN_SIGN_IN, subject=person.id, person_id=person.id)
+    unnamed = "un agent de la collectivité"
+    for membership, read in (
+        (beaune.agent_membership, {"agent", unnamed}),
+        (beaune.referent_membership, {"agent", "collegue"}),
+    ):
+        client = portal_client(membership)
+        home, page = text_of(client.get("/")), text_of(client.get(reverse("incidents")))
+        for one in read:
+            assert f"{title}</strong> · {one}<" in home and f"{one} · <time" in page
+    with on_listener("console"):
+        page = text_of(console_client(administrator.id).get("/dossiers/"))
+    assert "Beaune · agent · " in page and "Beaune · collegue · " in page
+
+
 def test_a_person_says_that_a_password_was_typed(agent: Client, beaune: Commune, shown_mail: object) -> None:
     deliver(own_mailbox(beaune), LURE_ID)
     sighting(beaune.id, beaune.agent.id, LURE_ID)

@@ -55,13 +55,15 @@ class Summary:
     title: str
     sentence: str
     commune: str
+    person: str
     next_date: Todo | None
 
 
 def summaries(actor: Actor, rows: Iterable[Incident]) -> list[Summary]:
-    """Three queries for any number of incidents."""
+    """Four queries for any number of incidents."""
     found = list(rows)
     names = communes.visible_names(actor)
+    persons = identity.person_names({one.person_id for one in found if one.person_id})
     due: dict[str, Todo] = {}
     for one in queries.deadlines(actor).filter(incident__in=found):
         due.setdefault(one.incident_id, todo(one))
@@ -71,6 +73,7 @@ def summaries(actor: Actor, rows: Iterable[Incident]) -> list[Summary]:
             words.title(one.kind),
             words.sentence(one.kind),
             names.get(one.collectivite_id, ""),
+            _as_read(actor, one.person_id, persons) if one.person_id else "",
             due.get(one.id),
         )
         for one in found
@@ -163,6 +166,10 @@ def owner(incident: Incident) -> str:
 
 
 def _name(reader: Actor, person_id: str) -> str:
+    return _as_read(reader, person_id, identity.person_names([person_id]))
+
+
+def _as_read(reader: Actor, person_id: str, names: dict[str, str]) -> str:
     if reader.sees_all or reader.id == person_id or reader.role in NAMES_FOR:
-        return identity.person_name(person_id) or _("une personne partie")
+        return names.get(person_id) or _("une personne partie")
     return _("un agent de la collectivité")
