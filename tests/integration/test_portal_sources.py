@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,8 @@ from beffroi.core.decisions import actions as decisions
 from beffroi.core.decisions.models import IndicatorList
 from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
-from beffroi.watch.sources import catalogue
+from beffroi.portal import source_words
+from beffroi.watch.sources import catalogue, web
 from beffroi.watch.sources.fetch import parse
 from beffroi.watch.sources.handover import Ask
 from beffroi.watch.sources.models import FeedSource, SourceTrial, SourceUpdate
@@ -179,6 +182,19 @@ def test_an_error_is_told_in_plain_words(console: Client, sources_state: Path, p
     assert "renvoie vers une autre adresse" in page
     assert "evil.example" in page
     assert "En échec" in shown(console, "/sources/")
+
+
+def test_why_a_server_did_not_answer_is_told_in_french(console: Client, sources_state: Path) -> None:
+    source = new_source("https://nobody.invalid/list")
+    fetch_round(sources_state)
+    page = shown(console, f"/sources/{source.id}/")
+    assert "son nom n’est pas connu du DNS" in page
+    assert "the name is not known" not in page
+    told = re.findall(r'Unreachable\("(.+?)"\)', inspect.getsource(web))
+    told += re.findall(r'"(\w.+?)"', inspect.getsource(web._why).partition("\n")[2])
+    told.append(f"no answer for {web.STEP_TIMEOUT_S:.0f} seconds")
+    assert "TLS failed" in told
+    assert not {one for one in told if source_words.detail(one) == one}
 
 
 OWN = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -238,6 +239,21 @@ def test_the_console_shows_every_commune_as_a_tile_and_why(
         month = text(client.get("/meteo/mois/", {"mois": f"{day:%Y-%m}"}))
         assert "5 526" in month, "the sum of one figure over all communes"
         assert "4 711" in month and "815" in month
+
+
+def test_the_month_of_the_territory_tells_where_something_was_and_counts_the_rest(
+    territory: None, make_commune: Callable[..., Commune], administrator: Actor
+) -> None:
+    day = clock.now().date() - timedelta(days=1)
+    calm = [make_commune(f"Calme-{number}", f"calme{number}.test").id for number in range(3)]
+    actions.record_weather({one: Weather(Level.CALM, ()) for one in calm}, day=day)
+    with on_listener("console"):
+        answer = console_client(administrator.id).get("/meteo/mois/", {"mois": f"{day:%Y-%m}"})
+    rows = re.findall(r'<th scope="row">(.*?)</th>', answer.content.decode())
+    assert rows == ["Beaune", "Nuits-Saint-Georges"]
+    page = text(answer)
+    assert "3 collectivités : temps calme, rien d’arrêté" in page
+    assert "Calme-0, Calme-1, Calme-2" in page
 
 
 def test_the_trial_of_a_list_that_waits_is_told_as_a_trial(administrator: Actor, territory: None) -> None:

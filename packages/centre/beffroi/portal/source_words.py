@@ -60,6 +60,19 @@ ERRORS = {
     "source.crashed": gettext_lazy("La lecture demandait trop de mémoire ou de temps : elle a été arrêtée."),
     "source.nothing_in_it": gettext_lazy("La source ne contient aucun indice utilisable."),
 }
+NOT_REACHED = {
+    "the name is not known": gettext_lazy("son nom n’est pas connu du DNS"),
+    "no answer for 30 seconds": gettext_lazy("aucune réponse en 30 secondes"),
+    "the transfer coding was not asked for": gettext_lazy("réponse comprimée sans qu’on l’ait demandé"),
+    "the answer was cut off": gettext_lazy("réponse coupée avant sa fin"),
+    "the answer is not HTTP, or was cut off": gettext_lazy("réponse coupée, ou qui n’est pas du HTTP"),
+    "TLS failed": gettext_lazy("le chiffrement (TLS) a échoué"),
+    "the connection failed": gettext_lazy("la connexion a échoué"),
+    "Connection refused": gettext_lazy("connexion refusée"),
+    "Connection reset by peer": gettext_lazy("connexion coupée par le serveur"),
+    "No route to host": gettext_lazy("aucun chemin jusqu’au serveur"),
+    "Network is unreachable": gettext_lazy("le réseau ne mène pas au serveur"),
+}
 DOUBTS = {
     "first_large": gettext_lazy("première lecture, et la liste est longue"),
     "grew": gettext_lazy("la liste a grossi d’un coup"),
@@ -71,6 +84,11 @@ DOUBTS = {
 
 def error(code: str) -> str:
     return str(ERRORS.get(code, code))
+
+
+def detail(text: str) -> str:
+    """What an error names: a host, a status, a line, or why nobody answered."""
+    return str(NOT_REACHED.get(text, text))
 
 
 def doubts(codes: Iterable[str]) -> str:

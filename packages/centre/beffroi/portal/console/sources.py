@@ -35,6 +35,7 @@ class Row:
     source: FeedSource
     state: str
     error: str
+    detail: str
     weight: str
     held: Any
     doubts: str
@@ -269,6 +270,7 @@ def _row(one: queries.SourceState) -> Row:
         source=found,
         state=f"source_{one.state}",
         error=source_words.error(found.last_error) if found.last_error and found.active else "",
+        detail=source_words.detail(found.last_error_detail),
         weight=str(source_words.SHORT_WEIGHTS[found.weight]),
         held=one.held,
         doubts=source_words.doubts(one.held.doubts) if one.held else "",

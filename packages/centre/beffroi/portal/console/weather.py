@@ -18,6 +18,9 @@ from beffroi.portal import months, weather, weather_words
 from beffroi.portal.pages import for_administrators, page
 from beffroi.watch.weather.rules import Level, Weather
 
+SHOWN = ("flows_in", "flows_out", "names", "mails_refused", "mails_withdrawn")
+"""Figures of each collectivité in the page of a month."""
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -58,10 +61,13 @@ def month(request: HttpRequest, actor: Actor) -> HttpResponse:
         names[one.id] = one.name
         if asked.before(one.enrolled_at) and one.id not in found:
             not_yet.append(one.name)
-    rows = [
-        {"name": names.get(owner, owner), "figures": dict(figures), "level": weather_words.level(worst)}
-        for owner, (figures, worst) in found.items()
-    ]
+    rows, calm = [], []
+    for owner, (figures, worst) in found.items():
+        name = names.get(owner, owner)
+        if worst is Level.CALM and not any(figures[one] for one in SHOWN):
+            calm.append(name)
+        else:
+            rows.append({"name": name, "figures": dict(figures), "level": weather_words.level(worst)})
     context = {
         "place": "weather",
         "month": asked,
@@ -71,6 +77,7 @@ def month(request: HttpRequest, actor: Actor) -> HttpResponse:
         "not_yet": not_yet,
         "nobody_yet": len(not_yet) == len(names) > 0,
         "rows": sorted(rows, key=lambda row: str(row["name"])),
+        "calm": sorted(calm),
     }
     return page(request, "console/weather_month.html", context)
 
