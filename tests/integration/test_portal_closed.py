@@ -357,7 +357,9 @@ def test_the_console_grants_refuses_and_keeps_the_record(
         assert "n’a jamais été exportée" in text_of(client.get(url))
         answer = client.post(url, {"word": "grant", "visa": "AD21 2026-114", "code": "000000"})
         assert answer.status_code == 403 and "AD21 2026-114" in text_of(answer)
-        assert client.post(url, {"word": "refuse", "reason": " "}).status_code == 400
+        wrong = client.post(url, {"word": "refuse", "reason": " "})
+        assert wrong.status_code == 400
+        assert 'aria-describedby="id_reason_error" aria-invalid="true"' in text_of(wrong)
         assert client.post(url, {"word": "file"}).status_code == 409
         erasures.grant(actor=administrator, erasure=erasure, visa="AD21 2026-114")
         assert "Renoncer à l’effacement" in text_of(client.get(url))

@@ -53,7 +53,8 @@ def test_a_commune_reads_why_and_contests_and_the_departement_answers(
     page = text(agent.get(f"/blocages/{decision.id}/"))
     assert "Inscrit sur une liste extérieure" in page
     assert "Contester" in page
-    assert text(agent.post(f"/blocages/{decision.id}/", {"word": "contest", "text": " "}), 400)
+    wrong = text(agent.post(f"/blocages/{decision.id}/", {"word": "contest", "text": " "}), 400)
+    assert 'aria-describedby="id_text_hint id_text_error" aria-invalid="true"' in wrong
     answer = agent.post(f"/blocages/{decision.id}/", {"word": "contest", "text": "Notre fournisseur."})
     assert answer.status_code == 302
     assert "Vous l’avez contesté" in text(agent.get(f"/blocages/{decision.id}/"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -33,6 +34,18 @@ def test_a_silent_box_is_a_line_of_the_overview_that_leads_there(console: Client
     box(beaune, "BF-1")
     Box.objects.update(last_seen_at=clock.now() - timedelta(hours=2))
     assert "/boitiers/?etat=silent" in console.get("/").content.decode()
+
+
+def test_what_waits_is_one_list_with_a_title_and_an_entry_each(console: Client, beaune: Commune) -> None:
+    silent, waiting = box(beaune, "BF-1"), box(beaune, "BF-2")
+    Box.objects.filter(pk=silent.pk).update(last_seen_at=clock.now() - timedelta(hours=2))
+    Box.objects.filter(pk=waiting.pk).update(state="pending")
+    page = console.get("/").content.decode()
+    _before, found, rest = page.partition('id="h-todo"')
+    entries = re.findall(r'<li class="row">(.*?)</li>', rest.partition("</section>")[0], re.DOTALL)
+    assert found and len(entries) == 2
+    assert all(one.count('class="grow"') == 1 and "href=" in one for one in entries)
+    assert "say warn" not in page
 
 
 def test_a_box_that_answers_and_enforces_nothing_is_a_line_of_the_overview(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -122,9 +123,16 @@ def test_the_pages_ask_take_back_and_refuse(beaune: Commune, nuits: Commune, sta
     day = yesterday().date().isoformat()
     good = {"word": "ask", "boite": box.id, "jour": day, "mots": 'devis: "toit"', "dossier": "Budget"}
     assert client.post("/courrier/restaurations/", good | {"boite": other.id}).status_code == 404
-    for bad in ({"jour": ""}, {"jour": "2999-01-01"}, {"heure": "99:99"}, {"dossier": "a\x01"}):
-        answer = client.post("/courrier/restaurations/", good | bad)
-        assert answer.status_code == 400 and 'value="devis' in text_of(answer)
+    for bad, wrong in (
+        ({"jour": ""}, "jour"),
+        ({"jour": "2999-01-01"}, "jour"),
+        ({"heure": "99:99"}, "jour"),
+        ({"dossier": "a\x01"}, "dossier"),
+    ):
+        answer = client.post("/courrier/restaurations/", good | bad | {"ou": "place"})
+        page = text_of(answer)
+        assert answer.status_code == 400 and 'value="devis' in page and 'value="place" checked' in page
+        assert re.findall(r'aria-describedby="id_(\w+)_error" aria-invalid="true"', page) == [wrong]
     assert not Restore.objects.exists()
     assert client.post("/courrier/restaurations/", good).status_code == 302
     row = Restore.objects.get()

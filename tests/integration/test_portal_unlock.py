@@ -70,7 +70,8 @@ def test_a_person_reads_opens_for_an_hour_and_the_departement_gets_an_appeal(
     jeton = token(box, decision.id)
     page = text(agent.get("/debloquer/", {"jeton": jeton}))
     assert f"Débloquer {ADDRESS}\xa0?" in page and "Pendant 60 minutes" in page
-    assert text(agent.post("/debloquer/", {"jeton": jeton, "text": " "}), 400)
+    wrong = text(agent.post("/debloquer/", {"jeton": jeton, "text": " "}), 400)
+    assert 'aria-describedby="id_text_hint id_text_error" aria-invalid="true"' in wrong
     assert not LocalException.objects.exists() and not Appeal.objects.exists()
     answer = agent.post("/debloquer/", {"jeton": jeton, "text": "Notre fournisseur."})
     assert answer.status_code == 302

@@ -73,6 +73,7 @@ def erasure(request: HttpRequest, actor: Actor, erasure_id: str) -> HttpResponse
         "file": erasure_file.content(actor, found) if done else None,
         "error": error,
         "said": said,
+        "failed": "visa" if request.POST.get("word") == "grant" else "reason",
         "call_back_h": erasures.CALL_BACK_H,
         "typed": {name: request.POST.get(name, "")[:300] for name in ("visa", "reason")},
     }

@@ -12,6 +12,7 @@ from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from beffroi.boxes import queries as boxes
@@ -26,6 +27,7 @@ from beffroi.portal.pages import for_agents, page, sought, typed
 LISTED = 50
 MAX_QUERY_CHARS = 200
 PLACE = {"place": "blocks"}
+NO_WORDS = gettext_lazy("Écrivez quelques mots : le Département les lira.")
 
 
 @require_GET
@@ -58,13 +60,13 @@ def _appeals(actor: Actor) -> list[dict[str, object]]:
 @for_agents
 def block(request: HttpRequest, actor: Actor, decision_id: str) -> HttpResponse:
     """Read it; contest it, or let it through. Errors: NotFound, Conflict."""
-    error = ""
+    error = missing = ""
     if request.method == "POST":
         try:
             error = _act(request, actor, decision_id)
         except Invalid:
-            error = _("Écrivez quelques mots : le Département les lira.")
-        if not error:
+            missing = str(NO_WORDS)
+        if not error and not missing:
             return HttpResponseRedirect(reverse("block", args=[decision_id]))
     found = explaining.explain(actor, decision_id)
     own = queries.visible_exceptions(actor).filter(state="active")
@@ -76,10 +78,11 @@ def block(request: HttpRequest, actor: Actor, decision_id: str) -> HttpResponse:
         "exception": own.filter(kind=found.decision.kind, value=found.decision.value).first(),
         "contested": any(one.state == "open" for _owner, one in found.appeals),
         "error": error,
+        "missing": missing,
         "text": request.POST.get("text", ""),
         "minutes": settings.BEFFROI.exception_person_s // 60,
     }
-    return page(request, "portal/block.html", context, status=400 if error else 200)
+    return page(request, "portal/block.html", context, status=400 if error or missing else 200)
 
 
 def _act(request: HttpRequest, actor: Actor, decision_id: str) -> str:

@@ -25,21 +25,23 @@ from beffroi.portal import restore_words
 from beffroi.portal.pages import for_agents, page
 
 MAX_SHOWN = 50
+FIELDS = ("boite", "jour", "heure", "dossier", "mots", "ou")
 
 
 @require_http_methods(["GET", "POST"])
 @for_agents
 def restores(request: HttpRequest, actor: Actor) -> HttpResponse:
     """The form and the requests; POST asks, or takes a request back."""
-    status, typed = 200, request.GET
+    status, typed, failed, said = 200, request.GET, "", ""
     if request.method == "POST":
         if request.POST.get("word") == "cancel":
             _cancel(request, actor)
             return HttpResponseRedirect(reverse("mail_restores"))
-        said = _ask(request, actor)
+        failed, said = _ask(request, actor)
         if not said:
             return HttpResponseRedirect(reverse("mail_restores"))
-        messages.error(request, said)
+        if not failed:
+            messages.error(request, said)
         status, typed = 400, request.POST
     rows = list(queries.visible(actor)[:MAX_SHOWN])
     known = queries.addresses(rows)
@@ -51,19 +53,25 @@ def restores(request: HttpRequest, actor: Actor) -> HttpResponse:
         "referent": actor.role == "referent",
         "days": settings.BEFFROI.backup_keep_days,
         "today": clock.now().astimezone(clock.PLACE).date(),
-        "typed": {name: typed.get(name, "")[:300] for name in ("boite", "jour", "heure", "dossier", "mots")},
+        "typed": {name: typed.get(name, "")[:300] for name in FIELDS},
+        "error": said,
+        "failed": failed,
     }
     return page(request, "portal/mail_restores.html", context, status=status)
 
 
-def _ask(request: HttpRequest, actor: Actor) -> str:
-    """ "" when it was asked, else one sentence. Errors: NotFound."""
+def _ask(request: HttpRequest, actor: Actor) -> tuple[str, str]:
+    """The field that is wrong, "" for none, and one sentence, "" when it was asked. Errors: NotFound."""
     mailbox = queries.access_askable(actor, request.POST.get("boite", ""))
     at = _moment(request.POST.get("jour", ""), request.POST.get("heure", ""))
     if at is None:
-        return _("Choisissez le jour où les courriels étaient encore là, et l’heure si vous la savez.")
+        return "jour", _(
+            "Choisissez le jour où les courriels étaient encore là, et l’heure si vous la savez."
+        )
     if at > clock.now():
-        return _("Ce moment n’est pas encore passé. Choisissez un jour où les courriels étaient encore là.")
+        return "jour", _(
+            "Ce moment n’est pas encore passé. Choisissez un jour où les courriels étaient encore là."
+        )
     try:
         asked = actions.draft(
             actor=actor,
@@ -75,13 +83,19 @@ def _ask(request: HttpRequest, actor: Actor) -> str:
         )
         actions.keep(actor=actor, restore=asked)
     except Conflict:
-        return _("Cinq demandes attendent déjà pour cette boîte : attendez leur réponse, ou reprenez-en une.")
+        return "", _(
+            "Cinq demandes attendent déjà pour cette boîte : attendez leur réponse, ou reprenez-en une."
+        )
     except Invalid:
-        return _("Ces mots ne peuvent pas être cherchés. Écrivez un ou deux mots de l’objet, sans signes.")
+        if not request.POST.get("dossier", "").strip().isprintable():
+            return "dossier", _("Ce nom de dossier ne convient pas : recopiez-le de votre courrier.")
+        return "mots", _(
+            "Ces mots ne peuvent pas être cherchés. Écrivez un ou deux mots de l’objet, sans signes."
+        )
     messages.success(
         request, _("C’est demandé : le Département s’en charge. Vous suivez ici ce qu’il advient.")
     )
-    return ""
+    return "", ""
 
 
 def _terms(text: str) -> str:

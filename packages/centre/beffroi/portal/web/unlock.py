@@ -15,7 +15,6 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.http import urlencode
-from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from beffroi.boxes import queries as boxes
@@ -26,7 +25,7 @@ from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 from beffroi.portal import explaining, why
 from beffroi.portal.pages import for_agents, page, typed
-from beffroi.portal.web.blocks import PLACE, let_through, liftable, may_unlock
+from beffroi.portal.web.blocks import NO_WORDS, PLACE, let_through, liftable, may_unlock
 
 
 class LinkTooOld(Conflict):
@@ -43,10 +42,13 @@ def unlock(request: HttpRequest, actor: Actor) -> HttpResponse:
     told = _told(actor, token)
     indicator = normalise(told.indicator.kind, told.indicator.value)
     decision = _decision(actor, told.entry_id)
-    error = ""
+    error = missing = ""
     if request.method == "POST":
-        error = _open(actor, indicator, decision, typed(request, "text"))
-        if not error:
+        try:
+            error = _open(actor, indicator, decision, typed(request, "text"))
+        except Invalid:
+            missing = str(NO_WORDS)
+        if not error and not missing:
             return HttpResponseRedirect(reverse("unlock") + "?" + urlencode({"jeton": token}))
     own = queries.visible_exceptions(actor).filter(state="active")
     listed = None if decision else why.explain(actor, indicator)
@@ -62,9 +64,10 @@ def unlock(request: HttpRequest, actor: Actor) -> HttpResponse:
         "exception": own.filter(kind=indicator.kind.value, value=indicator.value).first(),
         "minutes": settings.BEFFROI.exception_person_s // 60,
         "error": error,
+        "missing": missing,
         "text": request.POST.get("text", ""),
     }
-    return page(request, "portal/unlock.html", context, status=400 if error else 200)
+    return page(request, "portal/unlock.html", context, status=400 if error or missing else 200)
 
 
 def _told(actor: Actor, token: str) -> Unlock:
@@ -89,14 +92,10 @@ def _decision(actor: Actor, entry_id: str) -> Decision | None:
 
 
 def _open(actor: Actor, indicator: Indicator, decision: Decision | None, text: str) -> str:
-    """Let it through and contest it; return what stood against it. Errors: NotAllowed, Conflict."""
+    """Let it through and contest it; return what stood against it. Errors: NotAllowed, Conflict, Invalid (no words)."""
     if not may_unlock(actor):
         raise NotAllowed("let something through")
-    try:
-        error = let_through(actor, indicator, decision.id if decision else "", text)
-    except Invalid:
-        return _("Écrivez quelques mots : le Département les lira.")
-    if error:
+    if error := let_through(actor, indicator, decision.id if decision else "", text):
         return error
     try:
         if decision is not None:

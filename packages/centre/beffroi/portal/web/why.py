@@ -11,7 +11,6 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.urls import reverse
 from django.utils.http import urlencode
-from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from beffroi.boxes import queries as boxes
@@ -20,7 +19,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 from beffroi.portal import why as answers
 from beffroi.portal.pages import for_agents, page, typed
-from beffroi.portal.web.blocks import PLACE, let_through, may_unlock
+from beffroi.portal.web.blocks import NO_WORDS, PLACE, let_through, may_unlock
 
 
 @require_http_methods(["GET", "POST"])
@@ -28,13 +27,13 @@ from beffroi.portal.web.blocks import PLACE, let_through, may_unlock
 def why(request: HttpRequest, actor: Actor) -> HttpResponse:
     """Errors: NotFound (it is no indicator), NotAllowed, Conflict (nothing refuses it)."""
     found = _found(request, actor)
-    error = ""
+    error = missing = ""
     if request.method == "POST":
         try:
             error = _act(request, actor, found)
         except Invalid:
-            error = _("Écrivez quelques mots : le Département les lira.")
-        if not error:
+            missing = str(NO_WORDS)
+        if not error and not missing:
             return HttpResponseRedirect(f"{reverse('why')}?{urlencode({'q': found.asked.value})}")
     opened = next((one.row for one in found.exceptions), None) if found.opened else None
     context = PLACE | {
@@ -46,9 +45,10 @@ def why(request: HttpRequest, actor: Actor) -> HttpResponse:
         "box": boxes.visible_boxes(actor).exists(),
         "minutes": settings.BEFFROI.exception_person_s // 60,
         "error": error,
+        "missing": missing,
         "text": request.POST.get("text", ""),
     }
-    return page(request, "portal/why.html", context, status=400 if error else 200)
+    return page(request, "portal/why.html", context, status=400 if error or missing else 200)
 
 
 def _act(request: HttpRequest, actor: Actor, found: answers.Why) -> str:
