@@ -75,6 +75,7 @@ def test_held_files_and_the_policy_of_attachments(desk: Any, beaune: Commune) ->
     page.wait_for_selector("text=N’ouvrez la pièce jointe que si vous l’attendiez")
     page = open_for(beaune.referent_membership)
     page.goto(f"{portal}/retenus/pieces-jointes/")
+    assert page.locator("#contenu [type=checkbox]").first.bounding_box()["width"] == 20
     inspect(page, "s-regles")
     page.check("#a-macro")
     press(page, "Enregistrer")

@@ -240,7 +240,15 @@ def decision_title(kind: str, value: str, action: str) -> str:
 
 
 def shorten(value: str, limit: int = 64) -> str:
-    return value if len(value) <= limit else f"{value[: limit - 1]}…"
+    """An indicator in about ``limit`` signs. Whose it is stays whole: the end of a name, the host of a page's address,
+    which a lure makes long so that its end is not seen."""
+    if len(value) <= limit:
+        return value
+    before, is_page, rest = value.partition("://")
+    if not is_page:
+        return f"…{value[1 - limit :]}"
+    host_ends = len(before) + 3 + len(rest.partition("/")[0])
+    return value if host_ends >= len(value) - 1 else f"{value[: max(limit - 1, host_ends + 1)]}…"
 
 
 def evidence(facts: Mapping[str, object]) -> str:
