@@ -183,7 +183,7 @@ def test_a_name_is_read_by_those_who_answer_for_it(beaune: Commune) -> None:
 def test_two_incidents_of_one_kind_are_told_apart_by_whom_they_concern(
     beaune: Commune, administrator: Actor, shown_mail: object
 ) -> None:
-    title = words.title(Kind.FOREIGN_SIGN_IN)
+    said = words.sentence(Kind.FOREIGN_SIGN_IN)
     for person in (beaune.agent, beaune.colleague):
         open_for(beaune, Kind.FOREIGN_SIGN_IN, subject=person.id, person_id=person.id)
     unnamed = "un agent de la collectivité"
@@ -194,7 +194,7 @@ def test_two_incidents_of_one_kind_are_told_apart_by_whom_they_concern(
         client = portal_client(membership)
         home, page = text_of(client.get("/")), text_of(client.get(reverse("incidents")))
         for one in read:
-            assert f"{title}</strong> · {one}<" in home and f"{one} · <time" in page
+            assert f"{one} · {said}" in home and f"{one} · <time" in page
     with on_listener("console"):
         page = text_of(console_client(administrator.id).get("/dossiers/"))
     assert "Beaune · agent · " in page and "Beaune · collegue · " in page
