@@ -119,6 +119,21 @@ def test_a_note_as_long_as_its_field_takes_is_kept(agent: Client, beaune: Commun
     )
 
 
+def test_a_note_that_cannot_be_kept_is_said_below_its_field_with_its_words(
+    agent: Client, beaune: Commune, administrator: Actor
+) -> None:
+    address = reverse("incident", args=[open_for(beaune).id])
+    long = "Vu à l’accueil. " + "x" * 2000
+    answers = [agent.post(address, {"note": note}) for note in (" ", long)]
+    with on_listener("console"):
+        answers.append(console_client(administrator.id).post(address, {"note": long}))
+    for answer in answers:
+        assert answer.status_code == 400
+        assert 'aria-describedby="id_note_error" aria-invalid="true"' in text_of(answer)
+    assert all("Vu à l’accueil." in text_of(one) for one in answers[1:])
+    assert agent.post(address, {"not_needed": "tsk_nothing", "why": " "}).status_code == 404
+
+
 def test_an_incident_of_a_stopped_device_leads_who_sees_it_to_the_alarms_of_the_coffre(
     agent: Client, beaune: Commune
 ) -> None:

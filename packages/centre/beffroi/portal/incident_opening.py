@@ -53,6 +53,13 @@ def take(request: HttpRequest, actor: Actor, collectivite_id: str) -> tuple[Inci
     return made, {}
 
 
+def wrong_note(request: HttpRequest, error: Invalid) -> dict[str, Any]:
+    """What the form of a note in a dossier shows, where ``error`` is about it. Errors: Invalid, where it is not."""
+    if error.what != "text":
+        raise error
+    return {"note": typed(request, "note"), "note_error": _WRONG["text"]}
+
+
 def _moment(text: str) -> datetime:
     """What a field of the type "datetime-local" sends, by the clock on the wall. Errors: Invalid."""
     try:

@@ -17,7 +17,7 @@ from beffroi.core.identity.sign_ins import client_address
 from beffroi.incidents import actions, queries
 from beffroi.incidents.models import Incident
 from beffroi.incidents.rules import Severity
-from beffroi.lib.errors import NotFound
+from beffroi.lib.errors import Invalid, NotFound
 from beffroi.mail.met import met
 from beffroi.portal import incident_drive, incident_opening, incident_view, words
 from beffroi.portal import incident_words as texts
@@ -72,14 +72,19 @@ def new(request: HttpRequest, actor: Actor) -> HttpResponse:
 def incident(request: HttpRequest, actor: Actor, incident_id: str) -> HttpResponse:
     """Read it; take it, change state or gravity, reopen, tick, write. Errors: NotFound, Invalid, Conflict."""
     found = queries.access_incident(actor, incident_id)
+    wrong = {}
     if request.method == "POST":
-        at = _lead(request, actor, found)
-        if request.POST.get("back") == "close":
-            return HttpResponseRedirect(reverse("incident_close", args=[found.id]))
-        return HttpResponseRedirect(reverse("incident", args=[found.id]) + at)
+        try:
+            at = _lead(request, actor, found)
+            if request.POST.get("back") == "close":
+                return HttpResponseRedirect(reverse("incident_close", args=[found.id]))
+            return HttpResponseRedirect(reverse("incident", args=[found.id]) + at)
+        except Invalid as error:
+            wrong = incident_opening.wrong_note(request, error)
     context = {
         "place": "incidents",
         **incident_view.full(actor, found),
+        **wrong,
         "alarm_said": incident_drive.alarm_said(actor, found),
         "app_passwords": mail_devices(actor, found),
         "severities": [(one.value, texts.SEVERITIES[one][0]) for one in Severity],
@@ -88,7 +93,12 @@ def incident(request: HttpRequest, actor: Actor, incident_id: str) -> HttpRespon
         ],
     }
     part = asks_part(request, "incident")
-    return page(request, "console/parts/incident.html" if part else "console/incident.html", context)
+    return page(
+        request,
+        "console/parts/incident.html" if part else "console/incident.html",
+        context,
+        status=400 if wrong else 200,
+    )
 
 
 def _lead(request: HttpRequest, actor: Actor, found: Incident) -> str:

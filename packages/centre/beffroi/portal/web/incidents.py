@@ -54,17 +54,26 @@ def new(request: HttpRequest, actor: Actor) -> HttpResponse:
 def incident(request: HttpRequest, actor: Actor, incident_id: str) -> HttpResponse:
     """Read it; tick a task or add a note. Errors: NotFound, Invalid, Conflict."""
     found = queries.access_incident(actor, incident_id)
+    wrong = {}
     if request.method == "POST":
-        at = write(request, actor, found)
-        return HttpResponseRedirect(reverse("incident", args=[found.id]) + at)
-    context = {"place": "incidents", **incident_view.full(actor, found)}
+        try:
+            at = write(request, actor, found)
+            return HttpResponseRedirect(reverse("incident", args=[found.id]) + at)
+        except Invalid as error:
+            wrong = incident_opening.wrong_note(request, error)
+    context = {"place": "incidents", **incident_view.full(actor, found), **wrong}
     context |= {
         "sees_alarm": incident_drive.sees_alarm(actor, found),
         "alarm_said": incident_drive.alarm_said(actor, found),
         "held_files": incident_drive.held_files(request, actor, found),
     }
     part = asks_part(request, "incident")
-    return page(request, "portal/parts/incident.html" if part else "portal/incident.html", context)
+    return page(
+        request,
+        "portal/parts/incident.html" if part else "portal/incident.html",
+        context,
+        status=400 if wrong else 200,
+    )
 
 
 def write(request: HttpRequest, actor: Actor, found: Incident) -> str:
