@@ -1,4 +1,4 @@
-"""French typography: the space before « : ; ? ! » and inside quotation marks does not break.
+"""French typography: the space before « : ; ? ! », inside quotation marks and in a number does not break.
 
 ``python -m tests.typography``: mend what stands in the portal and on the box's page, the catalogue with it.
 """
@@ -18,7 +18,7 @@ from beffroi_box import pagewords
 PORTAL = Path(portal.__file__).parent
 CATALOGUE = PORTAL / "locale" / "en" / "LC_MESSAGES" / "django.po"
 BOX_WORDS = Path(pagewords.__file__)
-_PLAIN = re.compile(r" (?=[?!:;»](?:[\s.,)»<{\"'\\]|$))|(?<=«) ")
+_PLAIN = re.compile(r" (?=[?!:;»](?:[\s.,)»<{\"'\\]|$))|(?<=«) |(?<=[0-9]) (?=[0-9]{3}\b)")
 _TAGS = re.compile(r"({%.*?%}|{{.*?}}|{#.*?#}|<script.*?</script>|<style.*?</style>)", re.DOTALL)
 _QUOTED = re.compile(r'"[^"]*"')
 _CALLS = {"_", "gettext", "gettext_lazy", "ngettext", "ngettext_lazy"}

@@ -83,7 +83,7 @@ def full(error: BeffroiError) -> str:
     if isinstance(error, StoreFull):
         return _("Le disque du Département est plein. Rien n’a changé : prévenez le Département.")
     if isinstance(error, TooLarge):
-        return _("Il y en aurait trop au même endroit : 10 000 au plus. Rien n’a changé.")
+        return _("Il y en aurait trop au même endroit : 10 000 au plus. Rien n’a changé.")
     return _(
         "Il n’y a plus de place pour tout cela : les contacts, l’agenda et les fichiers du Coffre se partagent la "
         "même. Rien n’a changé. Supprimez ce qui ne sert plus, ou demandez de la place à la personne référente."

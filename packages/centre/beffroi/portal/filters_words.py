@@ -37,7 +37,7 @@ _TROUBLES = {
     ("last", "past"): gettext_lazy("Le dernier jour doit venir après le premier, et ne pas être passé."),
     ("last", "long"): gettext_lazy("Une absence dure un an au plus."),
     ("text", "empty"): gettext_lazy("Écrivez la réponse que recevront vos correspondants."),
-    ("text", "long"): gettext_lazy("Cette réponse est trop longue : 4 000 caractères au plus."),
+    ("text", "long"): gettext_lazy("Cette réponse est trop longue : 4 000 caractères au plus."),
     ("words", "empty"): gettext_lazy("Indiquez ce que le courriel doit contenir."),
     ("words", "long"): gettext_lazy("C’est trop long : 200 caractères au plus."),
     ("words", "lines"): gettext_lazy("Sur une seule ligne, s’il vous plaît."),
@@ -56,7 +56,7 @@ _TROUBLES = {
         "Ce centre n’envoie pas vers l’extérieur : choisissez une adresse qu’il héberge."
     ),
     ("target", "gone"): gettext_lazy("Cette boîte est fermée : choisissez une autre adresse."),
-    ("signature", "long"): gettext_lazy("Cette signature est trop longue : 1 000 caractères au plus."),
+    ("signature", "long"): gettext_lazy("Cette signature est trop longue : 1 000 caractères au plus."),
     ("line", "long"): gettext_lazy("Cette ligne est trop longue : 300 caractères au plus."),
 }
 

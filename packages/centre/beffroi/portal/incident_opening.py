@@ -22,7 +22,7 @@ from beffroi.portal.pages import typed
 
 _WRONG = {
     "kind": gettext_lazy("Choisissez ce qui s’est passé."),
-    "text": gettext_lazy("Écrivez ce que vous avez vu ou fait, en 2 000 signes au plus."),
+    "text": gettext_lazy("Écrivez ce que vous avez vu ou fait, en 2 000 signes au plus."),
     "known_at": gettext_lazy(
         "Donnez un moment passé, de moins d’un an ; laissez vide si vous venez de l’apprendre."
     ),

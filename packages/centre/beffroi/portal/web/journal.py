@@ -89,7 +89,7 @@ def _file(request: HttpRequest, actor: Actor, wanted: Wanted) -> HttpResponse:
     found = commune_journal.entries(actor, wanted, limit=FILE_ENTRIES + 1)
     if len(found) > FILE_ENTRIES:
         messages.error(
-            request, _("Un fichier contient 20 000 lignes au plus : choisissez une période plus courte.")
+            request, _("Un fichier contient 20 000 lignes au plus : choisissez une période plus courte.")
         )
         return HttpResponseRedirect(f"{reverse('own_journal')}?{urlencode(asked)}")
     content = _table(commune_journal.lines(actor, found))
