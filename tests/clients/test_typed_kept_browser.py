@@ -97,3 +97,16 @@ def test_a_text_that_comes_too_late_is_to_be_copied(desk: Callable[[Any], Any], 
     assert page.get_by_label("Ce que vous aviez écrit").input_value() == TEXT
     assert page.get_by_role("button", name="Copier").is_visible()
     inspect(page, "texte-trop-tard", status=409)
+
+
+def test_a_text_of_spaces_is_refused_at_its_field_in_a_frame(
+    desk: Callable[[Any], Any], beaune: Commune
+) -> None:
+    page = desk(beaune.agent_membership)
+    begin(page)
+    page.fill("textarea[name=note]", "  ")
+    press(page)
+    field = page.locator("textarea[aria-invalid]:focus")
+    field.wait_for()
+    assert field.evaluate("(one) => getComputedStyle(one).borderTopWidth") == "2px"
+    assert page.is_checked("input[value=password_typed]")
