@@ -150,6 +150,7 @@ def test_a_file_found_in_one_commune_is_refused_and_frozen_in_all_and_undo_gives
     incidents = {one.collectivite_id: one for one in Incident.objects.filter(kind=Kind.MALICIOUS_FILE)}
     assert set(incidents) == {beaune.id, nuits.id}
     assert incidents[beaune.id].decision_id == "" and incidents[nuits.id].decision_id == decision.id
+    assert {one.subject for one in incidents.values()} == {"by:app_a"}, "who brought it"
     payloads = " ".join(OutboxEvent.objects.values_list("payload", flat=True))
     assert ".exe" not in payloads, "no name of a file"
 
@@ -201,7 +202,8 @@ def test_malware_in_an_archive_is_known_by_itself_in_the_archives_of_the_others(
     campaign = Campaign.objects.get()
     assert campaign.communes == 2
     assert Encounter.objects.get(decision_id=decision.id, collectivite_id=nuits.id).count == 1
-    assert Incident.objects.get(collectivite_id=nuits.id).subject == SHA
+    assert [one.sha256 for one in Incident.objects.get(collectivite_id=nuits.id).files.all()] == [SHA]
+    assert Incident.objects.filter(collectivite_id=beaune.id).count() == 1, "of the archive and what is in it"
     watch.undo_campaign(actor=administrator, campaign=campaign)
     eventually(lambda: not held(), "free again")
 

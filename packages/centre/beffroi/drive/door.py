@@ -255,11 +255,13 @@ class FileDoor:
         begun = dict.fromkeys(after[one] for one in changed if after[one])
         with database.reading() as reading:
             now = {one: frozen.held_by(reading, one) for one in (*ended, *begun)}
+            brought_by = {after[one]: frozen.brought_by(reading, one) for one in changed if after[one]}
         # After the change: a crash between the two costs a line of the report, never the block.
         for decision_id, there in now.items():
             is_held = any(there)
             told = there if is_held else ended.get(decision_id, there)
             payload = {"decision_id": decision_id, "files": told.files, "versions": told.versions}
+            payload["brought_by"] = brought_by.get(decision_id, "")
             kind = "drive:frozen" if is_held else "drive:thawed"
             self._untold.setdefault(collectivite_id, []).append((kind, payload))
 

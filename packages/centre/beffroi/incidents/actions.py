@@ -16,8 +16,8 @@ from beffroi.core.identity import actions as identity
 from beffroi.core.identity import queries as people
 from beffroi.core.identity.actor import Actor
 from beffroi.incidents import queries
-from beffroi.incidents.models import RESOLVED, Incident, IncidentEntry, IncidentTask
-from beffroi.incidents.recorded import Captured, capture, change, lock, payload, tell, write
+from beffroi.incidents.models import RESOLVED, Incident, IncidentEntry, IncidentFile, IncidentTask
+from beffroi.incidents.recorded import Captured, capture, change, end, lock, payload, tell, write
 from beffroi.incidents.rules import BY_HAND, LEGAL_DELAY, PLANS, Kind, Severity
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed, NotFound
@@ -173,16 +173,18 @@ def close(*, actor: Actor, incident: Incident, reason: str) -> None:
         raise Invalid("reason")
     if reason == RESOLVED and queries.unanswered(lock(incident, open_only=True)):
         raise DateUnanswered
-    _close(actor, incident, reason)
+    end(actor, incident, reason)
 
 
 @transaction.atomic
 def close_for_decision(*, decision_id: str) -> int:
-    """A decision was undone: close what was opened because of it, with a line that says so; return how many."""
+    """A decision was undone: close what was opened because of it, with a line that says so; return how many. Those
+    about files may hold more (``files``)."""
     outbox.serialise()
-    found = list(Incident.objects.filter(decision_id=decision_id).exclude(state=_State.CLOSED))
+    rows = Incident.objects.filter(decision_id=decision_id).exclude(kind=Kind.MALICIOUS_FILE)
+    found = list(rows.exclude(state=_State.CLOSED))
     for incident in found:
-        _close(SYSTEM, incident, "decision_undone")
+        end(SYSTEM, incident, "decision_undone")
     return len(found)
 
 
@@ -198,12 +200,13 @@ def follow_decision(*, before: str, after: str) -> None:
         if not incident.is_open or not same.exists():  # else a door told of the new one first: they stay two
             incident.subject = subject
         incident.save(update_fields=["decision_id", "subject"])
+    IncidentFile.objects.filter(decision_id=before).update(decision_id=after)
 
 
 @transaction.atomic
 def close_spared(*, actor: Actor, incident: Incident, data: Mapping[str, str]) -> None:
     """All that it rests on passes at every door by ``actor``'s word: a false alarm. Errors: Conflict."""
-    _close(actor, incident, SPARED, data)
+    end(actor, incident, SPARED, data)
 
 
 @transaction.atomic
@@ -281,7 +284,7 @@ def declare(*, actor: Actor, typed: bool, message_id: str, evidence: Sequence[Ca
             collectivite_id=actor.collectivite_id, kind=Kind.LINK_CLICKED, subject=subject
         )
         for one in clicked.exclude(state=_State.CLOSED):
-            _close(SYSTEM, one, "duplicate")
+            end(SYSTEM, one, "duplicate")
     return open_incident(
         actor=actor,
         kind=Kind.PASSWORD_TYPED if typed else Kind.LINK_CLICKED,
@@ -351,19 +354,6 @@ def record_export(*, actor: Actor, incident: Incident, sha256: str) -> None:
     _may_see(actor, incident)
     write(incident, actor, "exported", data={"sha256": sha256})
     tell(actor, incident, "exported", sha256=sha256)
-
-
-def _close(actor: Actor, incident: Incident, reason: str, data: Mapping[str, str] | None = None) -> None:
-    locked = lock(incident, open_only=True)
-    changes = {
-        "state": _State.CLOSED,
-        "closed_at": clock.now(),
-        "closed_by": actor.id,
-        "close_reason": reason,
-    }
-    change(locked, incident, changes)
-    write(incident, actor, "closed", data={"reason": reason, **(data or {})})
-    tell(actor, incident, "closed", reason=reason)
 
 
 def _same_is_open(incident: Incident) -> bool:

@@ -9,7 +9,7 @@ from beffroi.core.decisions import queries
 from beffroi.core.decisions.actions import DECIDED_ANEW
 from beffroi.core.decisions.models import Decision
 from beffroi.core.events.registry import Event, consumer
-from beffroi.incidents import actions, look_back, look_back_lists, spared
+from beffroi.incidents import actions, files, look_back, look_back_lists, spared
 
 
 @consumer(name="incidents.decisions", kinds=("decision:activated", "decision:ended", "decision:taken_back"))
@@ -26,6 +26,7 @@ def follow_decision(event: Event) -> None:
         actions.follow_decision(before=decision.id, after=anew.id)
     elif decision.state == Decision.State.REVOKED:
         actions.close_for_decision(decision_id=decision.id)
+        files.undo(decision_id=decision.id)
 
 
 @consumer(name="incidents.flows", kinds=("box:looked_back",))
@@ -88,7 +89,8 @@ def take_in_found(event: Event) -> None:
         )
     else:
         code = "file_released" if event.kind == "drive:released" else "review_asked"
-        look_back.take_in_answer(collectivite_id=event.collectivite_id, payload=event.payload, code=code)
+        sha256 = str(event.payload.get("sha256", ""))[:64]
+        files.answer(collectivite_id=event.collectivite_id, sha256=sha256, code=code)
 
 
 @consumer(name="incidents.drive_frozen", kinds=("drive:frozen", "drive:thawed"))

@@ -19,7 +19,7 @@ from beffroi.core.decisions.models import SCOPE_ALL, Decision
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity import sign_ins
 from beffroi.core.identity.models import Person, SignIn
-from beffroi.incidents import actions
+from beffroi.incidents import actions, files
 from beffroi.incidents.actions import SYSTEM
 from beffroi.incidents.models import Encounter, Incident
 from beffroi.incidents.recorded import Captured
@@ -233,55 +233,58 @@ def take_in_drive_alarm(
 
 
 def take_in_found(*, collectivite_id: str, at: datetime, payload: Mapping[str, object]) -> None:
-    """The scan of the drive knows a content, which is held: somebody must ask where it came from. One incident a
-    content."""
-    sha256 = str(payload.get("sha256", ""))[:64]
+    """The scan of the drive knows a content, which is held: somebody must ask where it came from. One incident for all
+    that came in the same way (``files``)."""
+    sha256, names = str(payload.get("sha256", ""))[:64], _words(payload.get("names"))
     found = {
         "sha256": sha256,
         "finding": str(payload.get("code", ""))[:20],
-        "names": _words(payload.get("names")),
+        "names": names,
         "files": number_of(payload, "files"),
     }
-    actions.open_incident(
-        actor=SYSTEM,
-        kind=Kind.MALICIOUS_FILE,
+    files.hold(
         collectivite_id=collectivite_id,
-        subject=sha256,
-        occurred_at=at,
-        data={"files": number_of(payload, "files"), "names": ", ".join(_words(payload.get("names")))[:200]},
+        sha256=sha256,
+        brought_by=str(payload.get("brought_by", "")),
+        at=at,
+        row={
+            "finding": found["finding"],
+            "names": ", ".join(names)[:200],
+            "count": number_of(payload, "files") + number_of(payload, "versions"),
+            "released_at": None,
+        },
+        data={"files": number_of(payload, "files"), "names": ", ".join(names)[:200]},
         evidence=[Captured("drive_found", at, found)],
     )
 
 
 def take_in_frozen(*, collectivite_id: str, at: datetime, payload: Mapping[str, object], held: bool) -> None:
     """A decision holds contents that a collectivité has, or not any more (``held``): what it names, and what carries
-    that. One encounter a decision; the incident is that of what it names."""
+    that. One encounter a decision."""
     decision = Decision.objects.filter(pk=str(payload.get("decision_id", ""))).first()
     if decision is None or (held and decision.state == Decision.State.REVOKED):
         return  # undone while the drive still searched
-    files, versions = number_of(payload, "files"), number_of(payload, "versions")
     known = Encounter.objects.filter(decision_id=decision.id, collectivite_id=collectivite_id, door="file")
     if not held:
         known.update(remediated=0, last_at=at)
         return
-    incident = actions.open_incident(
-        actor=SYSTEM,
-        kind=Kind.MALICIOUS_FILE,
+    told = {name: number_of(payload, name) for name in ("files", "versions")}
+    count = sum(told.values())
+    incident = files.hold(
         collectivite_id=collectivite_id,
-        subject=decision.value,
-        occurred_at=at,
-        decision_id=decision.id,
-        data={"files": files + versions},
-        evidence=[
-            evidence_of(decision),
-            Captured("drive_frozen", at, {"files": files, "versions": versions}),
-        ],
+        sha256=decision.value,
+        brought_by=str(payload.get("brought_by", "")),
+        at=at,
+        row={"decision_id": decision.id, "undone_at": None, "count": count},
+        data={"files": count},
+        evidence=[evidence_of(decision), Captured("drive_frozen", at, told)],
+        decision=decision,
     )
     seen = {
-        "count": files + versions,
+        "count": count,
         "days": 1,
         "last_at": at,
-        "remediated": files + versions,
+        "remediated": count,
         "incident_id": incident.id,
     }
     Encounter.objects.update_or_create(
@@ -291,21 +294,6 @@ def take_in_frozen(*, collectivite_id: str, at: datetime, payload: Mapping[str, 
         defaults=seen,
         create_defaults={**seen, "first_at": at},
     )
-
-
-def take_in_answer(*, collectivite_id: str, payload: Mapping[str, object], code: str) -> None:
-    """Somebody of the collectivité asked about a content that is held, or released it (``code``)."""
-    incident = (
-        Incident.objects.filter(
-            collectivite_id=collectivite_id,
-            kind=Kind.MALICIOUS_FILE,
-            subject=str(payload.get("sha256", ""))[:64],
-        )
-        .exclude(state=Incident.State.CLOSED)
-        .first()
-    )
-    if incident is not None:
-        actions.add_entry(actor=SYSTEM, incident=incident, code=code)
 
 
 def _words(value: object) -> list[str]:

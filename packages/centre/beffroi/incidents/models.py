@@ -124,6 +124,39 @@ class IncidentEvidence(models.Model):
         constraints = (models.UniqueConstraint(fields=["incident", "sha256"], name="incident_evidence_once"),)
 
 
+class IncidentFile(models.Model):
+    """A content of the Coffre that an incident is about. ``finding``: what the scan found in it, until ``released_at``;
+    ``decision_id``: what holds it, until ``undone_at``; either may be "". ``count``: files and earlier versions that
+    had it when it was told."""
+
+    incident = models.ForeignKey(Incident, models.CASCADE, related_name="files")
+    collectivite_id = reference()
+    sha256 = models.CharField(max_length=64)
+    at = models.DateTimeField()
+    count = models.BigIntegerField(default=0)
+    finding = models.CharField(max_length=20, default="", blank=True)
+    names = models.CharField(max_length=200, default="", blank=True)
+    released_at = models.DateTimeField(null=True, default=None)
+    decision_id = reference(default="", blank=True, db_index=True)
+    undone_at = models.DateTimeField(null=True, default=None)
+
+    class Meta:
+        db_table = "incident_file"
+        indexes = (models.Index(fields=["collectivite_id", "sha256"], name="incident_file_of"),)
+        constraints = (models.UniqueConstraint(fields=["incident", "sha256"], name="incident_file_once"),)
+
+    @property
+    def is_held(self) -> bool:
+        """As ``HELD``."""
+        found, decided = self.finding and not self.released_at, self.decision_id and not self.undone_at
+        return bool(found or decided)
+
+
+HELD = (~models.Q(finding="") & models.Q(released_at=None)) | (
+    ~models.Q(decision_id="") & models.Q(undone_at=None)
+)
+
+
 class Encounter(models.Model):
     """What looking back found for one decision, in one collectivité, at one door. ``count``: flows or sign-ins;
     ``remediated`` and ``remaining``: people whose sessions were ended, or were not. ``told``: what a boîtier said."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from django.db.models import Case, Exists, IntegerField, OuterRef, Q, QuerySet, Value, When
+from django.db.models import Case, Count, Exists, IntegerField, OuterRef, Q, QuerySet, Value, When
 
 from beffroi.core.identity.actor import Actor
 from beffroi.incidents.models import (
@@ -13,6 +13,7 @@ from beffroi.incidents.models import (
     Incident,
     IncidentEntry,
     IncidentEvidence,
+    IncidentFile,
     IncidentTask,
 )
 from beffroi.incidents.rules import DEVICE_SUBJECT, Audience, Kind, Severity
@@ -96,10 +97,27 @@ def encounters(actor: Actor, decision_id: str) -> Sequence[Encounter]:
     )
 
 
+def files(incident: Incident) -> QuerySet[IncidentFile]:
+    """Contents that it is about, the newest first. The caller got the incident by ``access_incident``."""
+    return incident.files.order_by("-at", "-id")
+
+
+def counts_of_files(incidents: Sequence[Incident] | QuerySet[Incident]) -> dict[str, int]:
+    """How many contents each of them is about; those that are about none are left out."""
+    rows = IncidentFile.objects.filter(incident__in=incidents).order_by()
+    return dict(rows.values_list("incident").annotate(Count("id")))
+
+
 def of_files(actor: Actor, *, limit: int) -> Sequence[Incident]:
-    """Incidents about contents that the scan of the drive knows, the newest first; ``subject`` is the SHA-256."""
-    rows = visible_incidents(actor).filter(kind=Kind.MALICIOUS_FILE, decision_id="")
-    return list(rows[:limit])
+    """Incidents about contents that the scan of the drive knows, the newest first."""
+    found = IncidentFile.objects.filter(incident=OuterRef("pk")).exclude(finding="")
+    return list(visible_incidents(actor).filter(Exists(found))[:limit])
+
+
+def of_decision(actor: Actor, decision_id: str) -> QuerySet[Incident]:
+    """Those that it opened, or that are about a file that it holds."""
+    held = IncidentFile.objects.filter(incident=OuterRef("pk"), decision_id=decision_id)
+    return visible_incidents(actor).filter(Q(decision_id=decision_id) | Exists(held))
 
 
 def of_devices(actor: Actor, *, limit: int) -> Sequence[Incident]:

@@ -89,6 +89,20 @@ def write(
     )
 
 
+def end(actor: Actor, incident: Incident, reason: str, data: Mapping[str, str] | None = None) -> None:
+    """Close it. Errors: Conflict."""
+    locked = lock(incident, open_only=True)
+    changes = {
+        "state": Incident.State.CLOSED,
+        "closed_at": clock.now(),
+        "closed_by": actor.id,
+        "close_reason": reason,
+    }
+    change(locked, incident, changes)
+    write(incident, actor, "closed", data={"reason": reason, **(data or {})})
+    tell(actor, incident, "closed", reason=reason)
+
+
 def tell(actor: Actor, incident: Incident, what: str, **details: str | int) -> None:
     """The audit entry and the event of a verb."""
     audit.record_of(actor, f"incident:{what}", incident, details)

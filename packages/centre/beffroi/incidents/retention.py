@@ -13,7 +13,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from beffroi.core.decisions.models import Decision
 from beffroi.core.retention.registry import Before, Category, category, hold
-from beffroi.incidents.models import Encounter, Incident
+from beffroi.incidents.models import Encounter, Incident, IncidentFile
 
 SETTING = "retention_incidents_days"
 _NEEDED = ~Q(state=Incident.State.CLOSED) | ~Q(complaint_since=None)
@@ -35,7 +35,10 @@ def _erase_incidents(ids: list[Any]) -> int:
 
 @hold("decision")
 def decisions(ids: Collection[str]) -> set[str]:
-    return set(Incident.objects.filter(_NEEDED, decision_id__in=ids).values_list("decision_id", flat=True))
+    opened = Incident.objects.filter(_NEEDED, decision_id__in=ids).values_list("decision_id", flat=True)
+    needed = Incident.objects.filter(_NEEDED)
+    held = IncidentFile.objects.filter(decision_id__in=ids, incident__in=needed)
+    return {*opened, *held.values_list("decision_id", flat=True)}
 
 
 @hold("person")

@@ -66,7 +66,7 @@ KEPT = {
     "appeal_addition": "with its appeal",
     "incident": "register of breaches and evidence, for its own term", "incident_entry": "with its incident",
     "incident_task": "with its incident", "incident_evidence": "with its incident",
-    "incident_encounter": "with its incident or decision",
+    "incident_file": "with its incident", "incident_encounter": "with its incident or decision",
     "box": "which machine's key is revoked", "weather_day": "numbers without a person, 400 days",
     "outbox": "of the program, 90 days", "inbox_fact": "of the program, 90 days",
 }  # fmt: skip

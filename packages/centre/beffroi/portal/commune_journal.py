@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import cache
 
-from django.db.models import Exists, OuterRef, Q, QuerySet, Value
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -258,12 +258,10 @@ class _Names:
             self._people |= {membership_id: said, person_id: said}
         mailboxes = Mailbox.objects.filter(collectivite_id=here)
         self._mailboxes: dict[str, str] = dict(mailboxes.values_list("pk", "address"))
-        rows = (
-            incidents.visible_incidents(actor).filter(pk__in=objects).values_list("pk", "kind", "opened_at")
-        )
+        rows = incidents.visible_incidents(actor).filter(pk__in=objects)
         self._incidents = {
-            pk: f"{incident_words.title(kind)} ({date_format(timezone.localtime(opened_at), 'j F Y')})"
-            for pk, kind, opened_at in rows
+            pk: f"{incident_words.title(kind, files)} ({date_format(timezone.localtime(opened_at), 'j F Y')})"
+            for pk, kind, opened_at, files in rows.values_list("pk", "kind", "opened_at", Count("files"))
         }
         self._others = cache(verbs.actor)
 

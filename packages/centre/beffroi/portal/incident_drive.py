@@ -6,7 +6,8 @@ Fails:  the Coffre away: the incident's page leads nowhere, and stands.
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
+from contextlib import suppress
 
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
@@ -14,14 +15,12 @@ from django.utils.translation import gettext as _
 from beffroi.core.identity.actor import Actor
 from beffroi.drive import alarms, release
 from beffroi.drive.alarms import State
-from beffroi.drive.views import Place
 from beffroi.incidents.models import Incident
 from beffroi.incidents.rules import DEVICE_SUBJECT, Kind
 from beffroi.lib.errors import BeffroiError
 from beffroi.portal import drive_words
 from beffroi.portal.drive_access import has_drive, metadata_of, view_of
-
-_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+from beffroi.portal.incident_view import File
 
 
 def is_alarm(incident: Incident) -> bool:
@@ -70,15 +69,11 @@ def _alarm_state(incident: Incident) -> tuple[State, int]:
     return "open", 0
 
 
-def held_files(request: HttpRequest, actor: Actor, incident: Incident) -> list[Place]:
-    """Where the dangerous content lies that an incident is about, as this reader sees it."""
-    if incident.kind != Kind.MALICIOUS_FILE or not _SHA256.fullmatch(incident.subject):
-        return []
-    try:
-        return (
-            release.seen_files(view_of(request, actor), incident.subject)
-            if has_drive(actor.collectivite_id)
-            else []
-        )
-    except BeffroiError:
-        return []
+def find_places(request: HttpRequest, actor: Actor, files: Sequence[File]) -> None:
+    """Where contents that an incident is about lie, as this reader sees it."""
+    if not files or not has_drive(actor.collectivite_id):
+        return
+    with suppress(BeffroiError):
+        view = view_of(request, actor)
+        for file in files:
+            file.places = release.seen_files(view, file.one.sha256)

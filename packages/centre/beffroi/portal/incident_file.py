@@ -97,6 +97,16 @@ def content(actor: Actor, incident: Incident, at: datetime) -> dict[str, Any]:
             {"at": moment(one.at), "what": one.text or "Note", "who": one.who, "said": one.said}
             for one in shown["lines"]
         ],
+        "files": [
+            {
+                "sha256": one.sha256,
+                "found": one.names or one.finding,
+                "count": one.count,
+                "at": moment(one.at),
+                "held": one.is_held,
+            }
+            for one in queries.files(incident).reverse()
+        ],
         "evidence": [
             {
                 "file": f"preuves/{number:03d}-{row['one'].source}.json",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, partial
@@ -16,10 +16,11 @@ from beffroi.core.decisions import queries as decisions
 from beffroi.core.identity import queries as identity
 from beffroi.core.identity.actor import Actor
 from beffroi.incidents import queries
-from beffroi.incidents.models import Incident, IncidentTask
+from beffroi.incidents.models import Incident, IncidentFile, IncidentTask
 from beffroi.incidents.rules import PLANS, Audience, Kind
 from beffroi.lib.ids import is_id
 from beffroi.portal import incident_words as words
+from beffroi.portal.numbered import ROWS, numbered
 
 CLOSED_SHOWN = 50
 """A page."""
@@ -47,6 +48,14 @@ class Todo:
     tone: str = ""
 
 
+@dataclass
+class File:
+    """A content of the Coffre. ``places``: where it lies, of what the reader sees."""
+
+    one: IncidentFile
+    places: Sequence[object] = ()
+
+
 @dataclass(frozen=True)
 class Summary:
     """One line of a list."""
@@ -64,14 +73,15 @@ def summaries(actor: Actor, rows: Iterable[Incident]) -> list[Summary]:
     found = list(rows)
     names = communes.visible_names(actor)
     persons = identity.person_names({one.person_id for one in found if one.person_id})
+    files = queries.counts_of_files(found)
     due: dict[str, Todo] = {}
     for one in queries.deadlines(actor).filter(incident__in=found):
         due.setdefault(one.incident_id, todo(one))
     return [
         Summary(
             one,
-            words.title(one.kind),
-            words.sentence(one.kind),
+            words.title(one.kind, files.get(one.id, 1)),
+            words.sentence(one.kind, files.get(one.id, 1)),
             names.get(one.collectivite_id, ""),
             _as_read(actor, one.person_id, persons) if one.person_id else "",
             due.get(one.id),
@@ -105,10 +115,11 @@ def full(actor: Actor, incident: Incident) -> dict[str, Any]:
     """All that a page of it shows. The caller got the incident by ``access_incident``."""
     tasks = [todo(one, stands=incident.dates_stand) for one in queries.tasks(incident)]
     mine = [one for one in tasks if one.task.audience == Audience.COMMUNE]
+    files = incident.files.count() or 1
     return {
         "incident": incident,
-        "title": words.title(incident.kind),
-        "sentence": words.sentence(incident.kind),
+        "title": words.title(incident.kind, files),
+        "sentence": words.sentence(incident.kind, files),
         "commune": communes.access_collectivite(actor, incident.collectivite_id).name,
         "tasks": mine,
         "left": sum(one.task.done_at is None for one in mine),
@@ -122,6 +133,14 @@ def full(actor: Actor, incident: Incident) -> dict[str, Any]:
         "contact": settings.BEFFROI.incident_contact,
         "runbook": f"docs/runbooks/{PLANS[Kind(incident.kind)].runbook}.md",
     }
+
+
+def files(incident: Incident, asked: str) -> dict[str, Any]:
+    """A page of the contents that it is about; ``asked``: its number, as the address has it."""
+    rows = queries.files(incident)
+    pages = numbered(range(rows.count()), asked, {})
+    first = (pages.number - 1) * ROWS
+    return {"list": pages, "files": [File(one) for one in rows[first : first + ROWS]]}
 
 
 def timeline(actor: Actor, incident: Incident) -> list[Line]:

@@ -202,8 +202,7 @@ ENTRIES = {
     "state": gettext_lazy("État : %(state)s"),
     "severity": gettext_lazy("Gravité : %(severity)s"),
     "opened": gettext_lazy("Dossier ouvert"),
-    "review_asked": gettext_lazy("Une personne de la commune demande de vérifier ce fichier"),
-    "file_released": gettext_lazy("La personne référente a libéré ce fichier pour sa commune"),
+    "files_joined": gettext_lazy("D’autres fichiers dangereux ont rejoint ce dossier : sa liste les nomme"),
     "seen_again": gettext_lazy("Le même fait a été vu de nouveau"),
     "taken": gettext_lazy("Pris en charge"),
     "task_done": gettext_lazy("Fait : %(task)s"),
@@ -224,6 +223,11 @@ ENTRIES = {
     "exported": gettext_lazy("Dossier téléchargé pour une plainte"),
     "note": "",
 }
+FILE_SAID = {
+    "review_asked": gettext_lazy("Une personne de la commune demande de vérifier ce fichier"),
+    "file_released": gettext_lazy("La personne référente a libéré ce fichier pour sa commune"),
+}
+"""Of one content of the Coffre, whose hash follows."""
 SPARED = {
     "closed": gettext_lazy("Dossier clos : fausse alerte, le Département laisse passer %(value)s partout"),
     "reopened": gettext_lazy("Dossier rouvert : %(value)s est de nouveau refusé"),
@@ -234,11 +238,24 @@ SPARED = {
 """Of what the Département lets pass everywhere."""
 
 
-def title(kind: str) -> str:
+def title(kind: str, files: int = 1) -> str:
+    """``files``: how many contents of the Coffre it is about."""
+    if files > 1:
+        said = ngettext(
+            "%(n)s fichier dangereux est retenu dans le Coffre",
+            "%(n)s fichiers dangereux sont retenus dans le Coffre",
+            files,
+        )
+        return said % {"n": Count(files)}
     return str(TITLES.get(kind, kind))
 
 
-def sentence(kind: str) -> str:
+def sentence(kind: str, files: int = 1) -> str:
+    if files > 1:
+        return _(
+            "Des fichiers du Coffre ont été reconnus comme dangereux : personne ne peut plus les ouvrir. Quelqu’un en "
+            "a peut-être ouvert un avant, et ils viennent de quelque part."
+        )
     return str(SENTENCES.get(kind, ""))
 
 
@@ -266,6 +283,8 @@ def entry(kind: str, code: str, data: Mapping[str, object]) -> str:
     """One line of the timeline as a sentence; a note is the words of who wrote it, so it has none."""
     if code == "happened":
         return _happened(kind, data)
+    if code in FILE_SAID:
+        return _of_file(code, words.shorten(str(data.get("sha256", ""))))
     said: Any = (SPARED if "never_again_id" in data else ENTRIES).get(code, code)
     values = {
         "state": STATES.get(str(data.get("state")), ("",))[0],
@@ -277,6 +296,11 @@ def entry(kind: str, code: str, data: Mapping[str, object]) -> str:
         "n": Count(words.number(data, "people" if code == "sessions_left" else "count")),
     }
     return str(said % values)
+
+
+def _of_file(code: str, sha256: str) -> str:
+    said = str(FILE_SAID[code])
+    return _("%(said)s (empreinte %(sha256)s)") % {"said": said, "sha256": sha256} if sha256 else said
 
 
 def _happened(kind: str, data: Mapping[str, object]) -> str:

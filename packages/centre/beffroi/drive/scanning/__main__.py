@@ -158,7 +158,7 @@ class Process:
 
 
 def tell_found(config: Config, collectivite_id: str, one: Finding, held: Held) -> None:
-    """``drive:found``: no name of a file. Errors: Unavailable."""
+    """``drive:found``: no name of a file or a person. Errors: Unavailable."""
     payload = {
         "sha256": one.sha256,
         "code": one.code,
@@ -166,6 +166,7 @@ def tell_found(config: Config, collectivite_id: str, one: Finding, held: Held) -
         "inside": one.inside,
         "files": held.files,
         "versions": held.versions,
+        "brought_by": one.brought_by,
     }
     tell(config, "drive:found", collectivite_id, payload)
 

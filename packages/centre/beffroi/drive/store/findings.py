@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from typing import LiteralString, NamedTuple
 
 from beffroi.drive.store import carried
-from beffroi.drive.store.frozen import Frozen, decision_of
+from beffroi.drive.store.frozen import Frozen, brought_by, decision_of
 from beffroi.drive.store.model import AbsentNode
 from beffroi.drive.store.scalars import scalar
 from beffroi.drive.store.writing import Reading, Writing
@@ -66,8 +66,8 @@ class Scanned(NamedTuple):
 
 class Finding(NamedTuple):
     """A row of ``finding``. ``names``: of rules or signatures, with spaces between. ``told_s``, ``asked_s``,
-    ``released_s``: epoch seconds, 0 for not yet. ``inside``, until it is told: SHA-256 of files in it that are malware
-    themselves."""
+    ``released_s``: epoch seconds, 0 for not yet. Until it is told: ``inside``, SHA-256 of files in it that are malware
+    themselves; ``brought_by`` (``frozen.brought_by``)."""
 
     sha256: str
     code: str
@@ -78,6 +78,7 @@ class Finding(NamedTuple):
     asked_by: str
     released_s: int
     inside: tuple[str, ...] = ()
+    brought_by: str = ""
 
     @property
     def is_malice(self) -> bool:
@@ -165,12 +166,13 @@ def finding(database: Reading, sha256: str) -> Finding | None:
 def untold(database: Reading) -> list[Finding]:
     """What the outbox does not have yet: malice alone is told."""
     rows = database.all(_FINDINGS + " WHERE told_s = 0 AND released_s = 0")
-    return [_with_inside(database, one) for one in (Finding(*row) for row in rows) if one.is_malice]
+    return [_to_tell(database, one) for one in (Finding(*row) for row in rows) if one.is_malice]
 
 
-def _with_inside(database: Reading, finding: Finding) -> Finding:
+def _to_tell(database: Reading, finding: Finding) -> Finding:
     rows = database.all("SELECT packed FROM found_inside WHERE sha256 = ?", (finding.sha256,))
-    return finding._replace(inside=tuple(row[0] for row in rows))
+    inside = tuple(row[0] for row in rows)
+    return finding._replace(inside=inside, brought_by=brought_by(database, finding.sha256))
 
 
 def waiting_in(database: Reading, node_ids: Collection[int]) -> list[Content]:

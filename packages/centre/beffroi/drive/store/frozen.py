@@ -37,6 +37,18 @@ def count(database: Reading, sha256: str) -> Held:
     return Held(files, scalar(database, "SELECT COUNT(*) FROM version WHERE sha256 = ?", (sha256,)))
 
 
+def brought_by(database: Reading, sha256: str) -> str:
+    """Who wrote a file that has this content last, as far as the journal goes: the device, the person where the centre
+    wrote on their word, the link by which it was handed in; "" for nobody known."""
+    row = database.one(
+        "SELECT device_id, person_id FROM change WHERE kind IN ('created', 'changed') AND node IN"
+        " (SELECT id FROM node WHERE sha256 = ? AND sha256 <> '' UNION SELECT node FROM version WHERE sha256 = ?)"
+        " ORDER BY number DESC LIMIT 1",
+        (sha256, sha256),
+    )
+    return str(row[0] or row[1]) if row else ""
+
+
 def concerned(database: Reading, sha256: str) -> list[str]:
     """Contents that a decision about this one holds, or held: itself where it lies or is frozen, all that carry it. By
     index, whatever the collectivité's size."""

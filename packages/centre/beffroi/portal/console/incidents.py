@@ -85,6 +85,7 @@ def incident(request: HttpRequest, actor: Actor, incident_id: str) -> HttpRespon
         "place": "incidents",
         **incident_view.full(actor, found),
         **wrong,
+        **incident_view.files(found, request.GET.get("page", "")),
         "alarm_said": incident_drive.alarm_said(actor, found),
         "app_passwords": mail_devices(actor, found),
         "severities": [(one.value, texts.SEVERITIES[one][0]) for one in Severity],
@@ -201,7 +202,7 @@ def look_back(request: HttpRequest, actor: Actor, decision_id: str) -> HttpRespo
     """Who had met what a decision names in the 30 days before, at which door, and what became of it."""
     decision = decisions.access_decision(actor, decision_id)
     names = communes.visible_names(actor)
-    opened = queries.visible_incidents(actor).filter(decision_id=decision.id)
+    opened = queries.of_decision(actor, decision.id)
     context = {
         "place": "campaigns",
         "decision": decision,

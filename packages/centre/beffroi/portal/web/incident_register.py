@@ -20,7 +20,7 @@ from beffroi.core.audit import actions as audit
 from beffroi.core.audit import queries
 from beffroi.core.identity.actor import Actor
 from beffroi.incidents.models import Incident, IncidentTask
-from beffroi.incidents.queries import visible_incidents
+from beffroi.incidents.queries import counts_of_files, visible_incidents
 from beffroi.lib import clock, spreadsheet
 from beffroi.lib.errors import NotFound
 from beffroi.portal import incident_words as words
@@ -63,6 +63,7 @@ def register(request: HttpRequest, actor: Actor) -> HttpResponse:
 
 def _rows(actor: Actor) -> Iterator[tuple[str, ...]]:
     """The oldest first."""
+    files = counts_of_files(visible_incidents(actor))
     for one in visible_incidents(actor).reverse().prefetch_related("tasks"):
         tasks = sorted(one.tasks.all(), key=lambda task: task.position)
         legal = {task.code: task for task in tasks if task.code in ("cnil", "complaint")}
@@ -74,8 +75,8 @@ def _rows(actor: Actor) -> Iterator[tuple[str, ...]]:
         yield (
             _day(one.occurred_at),
             _day(one.opened_at),
-            words.title(one.kind),
-            words.sentence(one.kind),
+            words.title(one.kind, files.get(one.id, 1)),
+            words.sentence(one.kind, files.get(one.id, 1)),
             str(words.SEVERITIES[one.severity][0]),
             " ".join(done),
             _answer(one, legal.get("cnil")),

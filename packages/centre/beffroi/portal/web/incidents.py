@@ -65,9 +65,11 @@ def incident(request: HttpRequest, actor: Actor, incident_id: str) -> HttpRespon
     context |= {
         "sees_alarm": incident_drive.sees_alarm(actor, found),
         "alarm_said": incident_drive.alarm_said(actor, found),
-        "held_files": incident_drive.held_files(request, actor, found),
     }
     part = asks_part(request, "incident")
+    if not part:
+        context |= incident_view.files(found, request.GET.get("page", ""))
+        incident_drive.find_places(request, actor, context["files"])
     return page(
         request,
         "portal/parts/incident.html" if part else "portal/incident.html",
