@@ -69,6 +69,27 @@ def test_an_alarm_inside_the_lan_opens_one_incident_a_day(beaune: Commune, detec
     assert [one.kind for one in Incident.objects.all()] == ([ALARMS[detector]] if detector in ALARMS else [])
 
 
+def test_a_worm_that_touches_a_trap_from_all_machines_is_one_incident_a_day(
+    beaune: Commune, nuits: Commune
+) -> None:
+    """A box that invents machines and days opens no incident for each either."""
+    for number in range(60):
+        alarm(beaune, "honeyport", side="lan", machine=f"poste-{number:05}")
+    alarm(nuits, "honeyport", side="lan", machine="poste-other")
+    incident = Incident.objects.get(collectivite_id=beaune.id)
+    named = [one.data["machine"] for one in queries.entries(incident) if "machine" in one.data]
+    assert len(named) == len(set(named)) == look_back.MAX_MACHINES_NAMED
+    assert sum(one.due_at is not None for one in queries.tasks(incident)) == 1
+    for days in range(100):
+        told = {
+            "detector": "honeyport",
+            "seen_at": clock.epoch_s() - days * 86400,
+            "evidence": {"side": "lan"},
+        }
+        look_back.take_in_alarm(collectivite_id=beaune.id, payload=told)
+    assert Incident.objects.filter(collectivite_id=beaune.id).count() <= 31
+
+
 def test_a_trap_that_the_internet_touched_is_no_incident(beaune: Commune) -> None:
     alarm(beaune, "honeyport", side="wan")
     assert not Incident.objects.exists()

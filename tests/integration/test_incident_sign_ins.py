@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from beffroi.core.decisions import actions as decisions
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity import retention, sign_ins
 from beffroi.core.identity.actor import Actor
@@ -14,6 +16,7 @@ from beffroi.incidents.models import Encounter, Incident
 from beffroi.incidents.rules import MAX_SESSIONS_ENDED, Kind
 from beffroi.lib import clock
 from beffroi.lib.errors import NotAllowed
+from beffroi.portal import incident_view
 from django.test import Client
 
 from tests.conftest import Commune, make_member
@@ -92,7 +95,30 @@ def test_many_people_behind_one_address_keep_their_sessions(beaune: Commune, sys
     assert client.get("/acces/").status_code == 200
     met = Encounter.objects.get()
     assert (met.remediated, met.remaining) == (0, MAX_SESSIONS_ENDED + 2)
-    assert all("sessions_left" in codes(one) for one in Incident.objects.all())
+    incident = Incident.objects.get()
+    assert codes(incident)[-1] == "sessions_left", "one for all, with one set of dates"
+    assert sum(one.due_at is not None for one in queries.tasks(incident)) == 2
+    for reader, is_named in ((beaune.referent, True), (beaune.colleague, False)):
+        said = " ".join(one.said for one in incident_view.timeline(reader, incident))
+        assert (beaune.agent_membership.person.name in said) == is_named
+
+
+def test_an_account_that_is_opened_from_many_addresses_is_one_incident(
+    beaune: Commune, nuits: Commune
+) -> None:
+    """It is closed once the last of the decisions is undone."""
+    addresses = [f"185.203.116.{number}" for number in range(1, 5)]
+    for address in addresses:
+        sign_ins.record(beaune.agent_membership, address)
+        sign_ins.record(nuits.agent_membership, address)
+    made = [decide(address) for address in addresses]
+    found = {one.collectivite_id: one for one in Incident.objects.all()}
+    assert Incident.objects.count() == len(found) == 2
+    for number, decision in enumerate(made, 1):
+        decisions.revoke(actor=Actor.system("tests"), decision=decision, reason="undone")
+        run_pending("main")
+        left = 0 if number == len(made) else 2
+        assert Incident.objects.exclude(state="closed").count() == left
 
 
 def test_a_decision_of_one_commune_looks_back_there_only(beaune: Commune, nuits: Commune) -> None:

@@ -6,11 +6,13 @@ ticks its own tasks and declares what happened to it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
 
+from beffroi.core.decisions.models import Decision
 from beffroi.core.events import outbox
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity import queries as people
@@ -178,14 +180,27 @@ def close(*, actor: Actor, incident: Incident, reason: str) -> None:
 
 @transaction.atomic
 def close_for_decision(*, decision_id: str) -> int:
-    """A decision was undone: close what was opened because of it, with a line that says so; return how many. Those
-    about files may hold more (``files``)."""
+    """A decision was undone: close what was opened because of it, with a line that says so; return how many. What
+    another one stands behind goes on as that one's; those about files may hold more (``files``)."""
     outbox.serialise()
     rows = Incident.objects.filter(decision_id=decision_id).exclude(kind=Kind.MALICIOUS_FILE)
-    found = list(rows.exclude(state=_State.CLOSED))
-    for incident in found:
-        end(SYSTEM, incident, "decision_undone")
-    return len(found)
+    closed = 0
+    for incident in rows.exclude(state=_State.CLOSED):
+        if other := _standing(incident):
+            change(lock(incident), incident, {"decision_id": other})
+        else:
+            end(SYSTEM, incident, "decision_undone")
+            closed += 1
+    return closed
+
+
+def _standing(incident: Incident) -> str:
+    """Another decision that its evidence names and that was not undone; "" for none."""
+    named = {json.loads(one.content)["decision_id"] for one in incident.evidence.filter(source="decision")}
+    rows = Decision.objects.filter(pk__in=named - {incident.decision_id}).exclude(
+        state=Decision.State.REVOKED
+    )
+    return rows.order_by("id").values_list("id", flat=True).first() or ""
 
 
 @transaction.atomic

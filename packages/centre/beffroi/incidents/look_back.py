@@ -11,7 +11,7 @@ Source:  docs/internals/incidents.md.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 
 from beffroi.core.decisions import queries, rules
@@ -31,6 +31,9 @@ BLOCKING = ("block", "quarantine")
 MAX_MACHINES = 8
 MAX_MACHINES_NAMED = 50
 """Machines of one incident: a box that invents more fills no timeline."""
+MAX_PEOPLE_NAMED = 300
+ALARMS_BACK = timedelta(days=30)
+"""An alarm of longer ago counts as one of then: a box that invents days opens no incident for each."""
 
 
 def look_at_sign_ins(decision: Decision) -> int:
@@ -53,25 +56,11 @@ def _of_collectivite(decision: Decision, owner: str, people: Sequence[sign_ins.S
     if Encounter.objects.filter(decision_id=decision.id, collectivite_id=owner, door="login").exists():
         return
     few = len(people) <= MAX_SESSIONS_ENDED
-    for one in people:
-        incident = actions.open_incident(
-            actor=SYSTEM,
-            kind=Kind.FOREIGN_SIGN_IN,
-            collectivite_id=owner,
-            subject=f"{decision.id}:{one.person_id}",
-            occurred_at=one.first_at,
-            decision_id=decision.id,
-            person_id=one.person_id,
-            data={"count": one.count, "address": one.rows[0].address},
-            evidence=[evidence_of(decision), *(_sign_in(row) for row in one.rows)],
-        )
-        if few and (person := Person.objects.filter(pk=one.person_id).first()) is not None:
-            identity.end_sessions(actor=SYSTEM, person=person, collectivite_id=owner)
-            actions.add_entry(actor=SYSTEM, incident=incident, code="sessions_ended")
-        else:
-            actions.add_entry(
-                actor=SYSTEM, incident=incident, code="sessions_left", data={"people": len(people)}
-            )
+    if few:
+        for one in people:
+            _of_person(decision, owner, one)
+    else:
+        _of_many(decision, owner, people)
     Encounter.objects.create(
         decision_id=decision.id,
         collectivite_id=owner,
@@ -82,6 +71,49 @@ def _of_collectivite(decision: Decision, owner: str, people: Sequence[sign_ins.S
         last_at=max(one.last_at for one in people),
         remediated=len(people) if few else 0,
         remaining=0 if few else len(people),
+    )
+
+
+def _of_person(decision: Decision, owner: str, one: sign_ins.Seen) -> None:
+    """One incident a person while it is open, from however many addresses somebody signed in."""
+    incident = actions.open_incident(
+        actor=SYSTEM,
+        kind=Kind.FOREIGN_SIGN_IN,
+        collectivite_id=owner,
+        subject=one.person_id,
+        occurred_at=one.first_at,
+        decision_id=decision.id,
+        person_id=one.person_id,
+        data={"count": one.count, "address": one.rows[0].address},
+        evidence=[evidence_of(decision), *(_sign_in(row) for row in one.rows)],
+    )
+    person = Person.objects.filter(pk=one.person_id).first()
+    if person is not None:
+        identity.end_sessions(actor=SYSTEM, person=person, collectivite_id=owner)
+        actions.add_entry(actor=SYSTEM, incident=incident, code="sessions_ended")
+
+
+def _of_many(decision: Decision, owner: str, people: Sequence[sign_ins.Seen]) -> None:
+    """One incident for all: an address behind which a whole town hall sits, sooner than as many stolen passwords."""
+    first = min(people, key=lambda one: one.first_at)
+    incident = actions.open_incident(
+        actor=SYSTEM,
+        kind=Kind.FOREIGN_SIGN_IN,
+        collectivite_id=owner,
+        subject=decision.id,
+        occurred_at=first.first_at,
+        decision_id=decision.id,
+        data={"count": sum(one.count for one in people), "address": first.rows[0].address},
+        evidence=[evidence_of(decision), *(_sign_in(row) for one in people for row in one.rows)],
+    )
+    actions.add_entry(
+        actor=SYSTEM,
+        incident=incident,
+        code="sessions_left",
+        data={
+            "people": len(people),
+            "person_ids": " ".join(one.person_id for one in people[:MAX_PEOPLE_NAMED]),
+        },
     )
 
 
@@ -171,7 +203,7 @@ def take_in_refused(*, collectivite_id: str, payload: Mapping[str, object]) -> N
     )
 
 
-def _name_machines(incident: Incident, machines: Sequence[str]) -> None:
+def _name_machines(incident: Incident, machines: Sequence[str], code: str = "machine_named") -> None:
     """A line for each machine that the incident does not name yet. Labels only: the box knows whose they are."""
     named = {
         one
@@ -181,30 +213,31 @@ def _name_machines(incident: Incident, machines: Sequence[str]) -> None:
     for machine in machines:
         if machine not in named and len(named) < MAX_MACHINES_NAMED:
             named.add(machine)
-            actions.add_entry(
-                actor=SYSTEM, incident=incident, code="machine_named", data={"machine": machine}
-            )
+            actions.add_entry(actor=SYSTEM, incident=incident, code=code, data={"machine": machine})
 
 
 def take_in_alarm(*, collectivite_id: str, payload: Mapping[str, object]) -> None:
-    """A trap was touched, or much left the LAN: somebody must look at a machine. One incident a machine and day;
-    the box names machines by labels of its own."""
+    """A trap was touched, or much left the LAN: somebody must look at a machine. One incident an alarm and day, with a
+    line for each machine that the box names, by labels of its own: a worm goes through all of them in an hour."""
     detector, told = str(payload.get("detector", "")), payload.get("evidence")
     evidence = told if isinstance(told, dict) else {}
     kind = alarm_kind(detector, evidence)
     if kind is None:
         return
-    seen_at, machine = time_of(payload, "seen_at"), str(evidence.get("machine", ""))[:40]
+    machine = str(evidence.get("machine", ""))[:40]
+    seen_at = max(time_of(payload, "seen_at"), clock.now() - ALARMS_BACK)
     data = {"detector": detector} | ({"machine": machine} if machine else {})
-    actions.open_incident(
+    incident = actions.open_incident(
         actor=SYSTEM,
         kind=kind,
         collectivite_id=collectivite_id,
-        subject=f"{detector}:{machine}:{seen_at:%Y-%m-%d}",
+        subject=f"{detector}:{seen_at:%Y-%m-%d}",
         occurred_at=seen_at,
         data=data,
         evidence=[Captured("box_alarm", seen_at, dict(payload))],
     )
+    if machine:
+        _name_machines(incident, [machine], "machine_alarmed")
 
 
 def take_in_drive_alarm(

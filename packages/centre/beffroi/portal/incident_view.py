@@ -150,10 +150,18 @@ def timeline(actor: Actor, incident: Incident) -> list[Line]:
             one.at,
             words.entry(incident.kind, one.code, one.data),
             "" if one.code == "happened" else named(one.actor_kind, one.actor_id),
-            one.text or _why(actor, one.code, one.data),
+            one.text or _people(actor, one.data) or _why(actor, one.code, one.data),
         )
         for one in queries.entries(incident)
     ]
+
+
+def _people(reader: Actor, data: dict[str, Any]) -> str:
+    """Those whom a line names, as this reader may know them."""
+    ids = str(data.get("person_ids", "")).split()
+    if not (reader.sees_all or reader.role in NAMES_FOR):
+        return ""
+    return ", ".join(sorted(identity.person_names(ids).values()))
 
 
 def _why(reader: Actor, code: str, data: dict[str, Any]) -> str:

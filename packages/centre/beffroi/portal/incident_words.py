@@ -211,6 +211,7 @@ ENTRIES = {
     "app_passwords_revoked": ngettext_lazy(
         "%(n)s mot de passe d’application retiré", "%(n)s mots de passe d’application retirés", "n"
     ),
+    "machine_alarmed": gettext_lazy("La même alarme, le même jour, par le poste « %(machine)s »"),
     "machine_named": gettext_lazy("Poste qui a appelé ce serveur : « %(machine)s »"),
     "sessions_ended": gettext_lazy("Sessions du compte fermées automatiquement"),
     "sessions_left": gettext_lazy(
