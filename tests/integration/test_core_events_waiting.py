@@ -159,3 +159,22 @@ def test_a_worker_that_hangs_is_said(place: Config) -> None:
     assert told.problem(place, now=now) == ""
     (place.run / "events.json").write_text("{")
     assert told.problem(place, now=now) == ""
+
+
+def test_what_two_have_taken_again_at_once_is_taken_once(poison: Poison, place: Config) -> None:
+    tell(1)
+    poison.give_up()
+    poison.is_broken = False
+    (first,), (second,), (third,) = (waiting.parked("tests.poison") for _ in range(3))
+    assert waiting.take_again(first, actor=COMMAND)
+    assert not waiting.take_again(second, actor=COMMAND)
+    with pytest.raises(NotFound):
+        waiting.forget(third, actor=COMMAND)
+    assert poison.taken == [1] and AuditEntry.objects.filter(verb__startswith="events:").count() == 1
+
+
+def test_a_second_command_beside_one_at_work_is_refused(place: Config) -> None:
+    with command.turn(place), pytest.raises(command.EventsBusy), command.turn(place):
+        pass
+    with command.turn(place):
+        pass

@@ -6,14 +6,18 @@ Source:  docs/runbooks/events.md.
 
 from __future__ import annotations
 
+import fcntl
 import json
 from argparse import ArgumentParser
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from beffroi.cli.entering import account, in_centre
 from beffroi.cli.options import parsed, with_verbs
 from beffroi.core.identity.actor import Actor
+from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
+from beffroi.lib.locks import opened_lock
 
 
 class EventsUnavailable(BeffroiError):
@@ -22,13 +26,33 @@ class EventsUnavailable(BeffroiError):
     code = "cli.events_unavailable"
 
 
+class EventsBusy(BeffroiError):
+    """Another ./beffroi events retry or forget is at work. Next: wait until it has ended"""
+
+    code = "cli.events_busy"
+
+
 def main(arguments: Sequence[str]) -> int:
     options, config = parsed(_parser(), arguments)
     actor = Actor.system(f"events-command:{account()}")
     with in_centre(config, EventsUnavailable):
         if options.verb == "show":
             return show(as_json=options.json)
-        return retry(options.consumer, actor) if options.verb == "retry" else forget(options.consumer, actor)
+        with turn(config):
+            return (
+                retry(options.consumer, actor) if options.verb == "retry" else forget(options.consumer, actor)
+            )
+
+
+@contextmanager
+def turn(config: Config) -> Iterator[None]:
+    """One at a time: what a consumer does outside of the database has no lock there. Errors: EventsBusy, OSError."""
+    with opened_lock(config.run / "events-command.lock") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise EventsBusy from None
+        yield
 
 
 def _parser() -> ArgumentParser:
@@ -71,14 +95,16 @@ def retry(name: str, actor: Actor) -> int:
 
     for row in waiting.parked(name):
         try:
-            waiting.take_again(row, actor=actor)
+            taken = waiting.take_again(row, actor=actor)
         except Exception as error:  # noqa: BLE001 - whatever it was given up for
             why = running.code_of(error)
             print(
                 f"{row.kind} {row.event_id} was not taken: {why}. It is kept. Next: report it, or forget {name}"
             )
             return 1
-        print(f"{row.kind} {row.event_id} was taken")
+        print(
+            f"{row.kind} {row.event_id} was taken{'' if taken else ' or forgotten meanwhile by somebody else'}"
+        )
     return 0
 
 

@@ -68,20 +68,30 @@ def parked(name: str) -> list[ParkedEvent]:
     return found
 
 
-def take_again(row: ParkedEvent, *, actor: Actor) -> None:
-    """Have its consumer take a parked event now, behind what came since; it is parked no more. Errors: whatever the
-    consumer raises: it stays parked; NotFound (there is no such consumer or event any more)."""
+def take_again(row: ParkedEvent, *, actor: Actor) -> bool:
+    """Have its consumer take a parked event now, behind what came since; it is parked no more. False where somebody
+    else had it taken or forgotten meanwhile. Errors: whatever the consumer raises: it stays parked; NotFound (there is
+    no such consumer or event any more)."""
     actor.require_departement("have an event taken again")
     one, kept = consumers().get(row.consumer), OutboxEvent.objects.filter(pk=row.event_id).first()
     if one is None or kept is None:
         raise NotFound("event")
-    running.take(one, [running.event_of(kept)], settle=lambda: _end(row, "taken_again", actor=actor))
+    return running.take(
+        one,
+        [running.event_of(kept)],
+        settle=lambda: _end(row, "taken_again", actor=actor),
+        is_due=lambda _: ParkedEvent.objects.filter(pk=row.pk).exists(),
+    )
 
 
 @transaction.atomic
 def forget(row: ParkedEvent, *, actor: Actor) -> None:
-    """Its consumer never takes it; nothing else changes."""
+    """Its consumer never takes it; nothing else changes. Errors: NotFound (it was taken or forgotten meanwhile)."""
     actor.require_departement("forget an event")
+    # As who has it taken: the row of its consumer first, so that one of the two is first.
+    ConsumerCursor.objects.select_for_update().filter(pk=row.consumer).first()
+    if not ParkedEvent.objects.filter(pk=row.pk).exists():
+        raise NotFound("parked event")
     _end(row, "forgotten", actor=actor)
 
 
