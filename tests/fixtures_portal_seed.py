@@ -166,7 +166,7 @@ def _seed_incidents(
     from beffroi.core.identity import actions as identity
     from beffroi.core.identity import queries
     from beffroi.core.identity.actor import Actor
-    from beffroi.incidents import actions, look_back
+    from beffroi.incidents import actions, files, look_back
     from beffroi.incidents.models import Incident
     from beffroi.incidents.rules import Kind
     from beffroi.mail.models import RemediationItem
@@ -208,7 +208,7 @@ def _seed_incidents(
     sha256 = "275a021bbfb6489e54d471899f7db9d1663fc695ec2fe2a2c4538aabf651fd0f"
     found = {"sha256": sha256, "code": "malware", "names": ["RtfObject"], "files": 2, "versions": 1}
     look_back.take_in_found(collectivite_id=owner, at=clock.now(), payload=found)
-    look_back.take_in_answer(collectivite_id=owner, payload=found, code="review_asked")
+    files.answer(collectivite_id=owner, sha256=sha256, code="review_asked")
     look_back.take_in_frozen(
         collectivite_id=owner,
         at=clock.now(),
