@@ -7,6 +7,7 @@ import random
 import re
 import time
 from typing import Any
+from unittest import mock
 
 import pytest
 from allauth.account.authentication import AUTHENTICATION_METHODS_SESSION_KEY
@@ -14,7 +15,11 @@ from allauth.mfa.models import Authenticator
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity import actions, failures, totp
+from beffroi.portal.web import passkeys
+from django.contrib.sessions.models import Session
+from django.core import signing
 from django.core.cache import cache
+from django.db import connection
 from django.test import Client
 
 from tests.conftest import PASSWORD, with_totp
@@ -261,15 +266,49 @@ def test_guessing_is_counted_and_stops_its_network_only(beaune: Any) -> None:
     assert inside(owner)
 
 
-def test_challenges_and_answers_are_limited(beaune: Any) -> None:
+def test_who_only_asks_for_challenges_fills_nothing(beaune: Any) -> None:
+    """From however many networks."""
+    for number in range(150):
+        client = visitor(f"192.0.{number}.2")
+        challenge(client)
+    assert Session.objects.count() == 0
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT COUNT(*) FROM django_cache WHERE cache_key LIKE %s", ["%passkey%"])
+        assert cursor.fetchone() == (0,)
+
+
+def test_answers_are_limited_and_wrong_ones_leave_no_session(beaune: Any) -> None:
     client = visitor()
     # Twice what a window takes: the clock may begin another one meanwhile.
-    asked = [
-        client.get("/connexion/cle/", headers={"Accept": "application/json"}).status_code for _ in range(242)
-    ]
-    assert asked[0] == 200 and 429 in asked
     told = [client.post("/connexion/cle/", {"credential": "{}"}).status_code for _ in range(242)]
     assert told[0] == 302 and 429 in told
+    assert Session.objects.count() == 0
+
+
+def test_a_challenge_opens_once_in_its_own_browser_and_not_for_long(beaune: Any) -> None:
+    key, client = own_key(), visitor()
+    answer = key.get(challenge(client))
+    kept = client.cookies[passkeys.COOKIE].value
+    other = visitor()
+    enter(other, answer)
+    assert not inside(other), "it was not given to this browser"
+    forged = visitor()
+    forged.cookies[passkeys.COOKIE] = signing.dumps({"challenge": "AA"}, salt="another")
+    enter(forged, answer)
+    assert not inside(forged)
+    enter(client, answer)
+    assert inside(client)
+    again = visitor()
+    again.cookies[passkeys.COOKIE] = kept
+    enter(again, answer)
+    assert not inside(again), "it was used"
+    late = visitor()
+    answer = key.get(challenge(late))
+    signed = signing.loads(late.cookies[passkeys.COOKIE].value, salt=passkeys.SALT)
+    with mock.patch("time.time", return_value=time.time() - passkeys.LIFE_S - 5):
+        late.cookies[passkeys.COOKIE] = signing.dumps(signed, salt=passkeys.SALT)
+    enter(late, answer)
+    assert not inside(late)
 
 
 def test_a_closed_account_s_key_opens_nothing(beaune: Any) -> None:

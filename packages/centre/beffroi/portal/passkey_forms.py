@@ -47,7 +47,7 @@ class CredentialField(forms.JSONField):
         except (ValidationError, RecursionError):
             found = None
         if not isinstance(found, dict) or "\x00" in str(found):
-            raise _refusal()
+            raise refusal()
         return found
 
 
@@ -64,9 +64,9 @@ class _Assertion(forms.Form):
             # Of signed data; that the signature fits, and whose it is, comes next.
             found: Authenticator = super().clean_credential()  # type: ignore[misc] # allauth's form is beside
         except _MALFORMED:
-            raise _refusal() from None
+            raise refusal() from None
         except ValidationError as error:
-            raise error if error.code == "too_many_login_attempts" else _refusal() from None
+            raise error if error.code == "too_many_login_attempts" else refusal() from None
         if self.owner_asked and not verified:
             refused = _(
                 "Cette clé n’a demandé ni code PIN, ni empreinte, ni visage. Utilisez votre mot de passe ou un code."
@@ -89,7 +89,7 @@ class ReauthenticateForm(_Assertion, webauthn.ReauthenticateWebAuthnForm):  # ty
 
 
 class LoginForm(_Assertion, webauthn.LoginWebAuthnForm):  # type: ignore[misc] # the same
-    """The key alone. Its challenge may be one of the second factor, which asks for less: so it is looked at here."""
+    """The key alone: it has asked its owner, whatever the challenge asked for."""
 
     credential = CredentialField()
     owner_asked = True
@@ -144,7 +144,7 @@ class AddForm(webauthn.AddWebAuthnForm):  # type: ignore[misc] # the same
                 _same_origin(RegistrationResponse.from_dict(credential).response.client_data.origin)
             return dict(super().clean())
         except (*_MALFORMED, ValidationError):
-            raise _refusal() from None
+            raise refusal() from None
 
     def _present(self) -> Any:
         return Authenticator.objects.filter(user=self.user, type=Authenticator.Type.WEBAUTHN)
@@ -160,5 +160,5 @@ def _same_origin(origin: str) -> None:
         raise ValueError("origin")
 
 
-def _refusal() -> ValidationError:
+def refusal() -> ValidationError:
     return ValidationError(_("Cette clé n’a pas été reconnue. Recommencez, ou utilisez votre mot de passe."))

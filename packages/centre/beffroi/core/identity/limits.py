@@ -32,6 +32,11 @@ def take(subject: str, *parts: str, limit: int, window_s: int) -> str:
     return next((one for one in slots if one not in taken and cache.add(one, 1, timeout=window_s)), "")
 
 
+def once(subject: str, part: str, *, within_s: int) -> bool:
+    """False where the same came in the last ``within_s`` seconds."""
+    return cache.add(f"once:{subject}:{hashed.sha256(part)[:32]}", 1, timeout=within_s)
+
+
 def give_back(*slots: str) -> None:
     """A try that was no failure."""
     cache.delete_many([one for one in slots if one])

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from allauth.core.ratelimit import respond_429
 from allauth.mfa.webauthn import views
+from allauth.mfa.webauthn.internal.auth import STATE_SESSION_KEY
 from django.contrib import messages
+from django.core import signing
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 
 from beffroi.core.identity import limits
 from beffroi.core.identity.second_factors import claimed_email
-from beffroi.core.identity.sign_ins import client_address
+from beffroi.portal.passkey_forms import refusal
 from beffroi.portal.web.signin import refuse_blocked
 
-CHALLENGES_A_MINUTE = 120
-"""Of one network, a whole town hall."""
+COOKIE = "__Host-beffroi_passkey"
+SALT = "passkey-challenge"
+LIFE_S = 600
+"""Of a challenge: somebody looks for their key."""
 
 
 class _Said:
@@ -36,20 +39,42 @@ class _Said:
 
 
 class Login(_Said, views.LoginWebAuthnView):  # type: ignore[misc] # allauth is untyped
-    """GET (JSON): a challenge for this session. POST: its answer."""
+    """GET (JSON): a challenge. POST: its answer. In between the browser keeps the challenge, signed, and the centre
+    nothing: whoever only asks fills nothing, from however many networks."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         tried = request.method == "POST"
         email = claimed_email(request.POST.get("credential", "")) if tried else ""
         refused = refuse_blocked(request, email=email, person_unknown=not tried)
-        if refused is None and not tried and _too_many_challenges(request):
-            refused = respond_429(request)
+        if tried:
+            request.session[STATE_SESSION_KEY] = _kept(request)
         answer: HttpResponseBase = refused or super().dispatch(request, *args, **kwargs)
+        state = request.session.pop(STATE_SESSION_KEY, None)
+        if tried:
+            answer.delete_cookie(COOKIE, samesite="Lax")
+        elif state:
+            kept = signing.dumps(state, salt=SALT)
+            answer.set_cookie(COOKIE, kept, max_age=LIFE_S, secure=True, httponly=True, samesite="Lax")
+        return answer
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        if not limits.once(SALT, self.request.COOKIES[COOKIE], within_s=LIFE_S):
+            form.add_error(None, refusal())
+            return self.form_invalid(form)
+        answer: HttpResponse = super().form_valid(form)
         return answer
 
     def form_invalid(self, form: Any) -> HttpResponse:
         self.say(form)
         return HttpResponseRedirect(reverse("account_login"))
+
+
+def _kept(request: HttpRequest) -> Any:
+    """The challenge that this browser was given, None for one that is too old or not ours."""
+    try:
+        return signing.loads(request.COOKIES.get(COOKIE, ""), salt=SALT, max_age=LIFE_S)
+    except signing.BadSignature:
+        return None
 
 
 class Reauthenticate(_Said, views.ReauthenticateWebAuthnView):  # type: ignore[misc] # the same
@@ -77,12 +102,6 @@ class Rename(_Change, views.EditWebAuthnView):  # type: ignore[misc] # the same
 
 class Remove(_Change, views.RemoveWebAuthnView):  # type: ignore[misc] # the same
     pass
-
-
-def _too_many_challenges(request: HttpRequest) -> bool:
-    """Each makes a session: whoever only asks would fill the table."""
-    network = limits.network_of(client_address(request))
-    return not limits.take("passkey-challenge", network, limit=CHALLENGES_A_MINUTE, window_s=60)
 
 
 login = Login.as_view()
