@@ -42,6 +42,7 @@ from beffroi_protocol.indicators import Indicator, Kind
 from beffroi_protocol.messages import EnrolAnswer, EnrolRequest, Policy, decode, encode
 from beffroi_protocol.signing import TrustStore, b64, delegate, public_bytes, unb64
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.conf import settings
 from django.test import Client, RequestFactory, override_settings
 from django.urls import path
 
@@ -164,7 +165,11 @@ def test_a_lone_administrator_may_confirm_and_gives_a_first_policy(
     assert found[0] == 1
     policy = found[1]
     assert policy.protected_names == ("beaune.test",)
-    assert policy.honeyports and policy.canary_names and policy.refuse_doh and policy.leak_bytes_hour
+    again = actions.default_policy(settings.BEFFROI, beaune.id)
+    assert not {*again.canary_names} & {*policy.canary_names}, "no page of the web knows them"
+    assert (
+        policy.honeyports and len(policy.canary_names) == 2 and policy.refuse_doh and policy.leak_bytes_hour
+    )
     assert not {22, 80, 443, 445, 3389, 5900, 9100} & set(policy.honeyports)
     assert ruleset(policy, Site(lan="lan", wan="wan", centre=(), centre_port=443)), "a box takes it"
     kinds = set(OutboxEvent.objects.values_list("kind", flat=True))

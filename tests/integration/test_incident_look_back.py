@@ -19,7 +19,7 @@ from beffroi.incidents.models import Encounter, Incident
 from beffroi.incidents.recorded import MAX_EVIDENCE
 from beffroi.incidents.rules import ALARMS, PLANS, Kind, met_kind
 from beffroi.lib import clock
-from beffroi.portal import incident_words
+from beffroi.portal import incident_view, incident_words
 from beffroi_protocol.facts import LookBack, Sighting
 from beffroi_protocol.indicators import normalise
 from beffroi_protocol.messages import encode
@@ -88,6 +88,23 @@ def test_a_worm_that_touches_a_trap_from_all_machines_is_one_incident_a_day(
         }
         look_back.take_in_alarm(collectivite_id=beaune.id, payload=told)
     assert Incident.objects.filter(collectivite_id=beaune.id).count() <= 31
+
+
+def test_a_touch_that_a_page_of_the_web_makes_is_told_as_what_it_is(beaune: Commune) -> None:
+    """Chromium's pages connect to 2323, 5555, 6379 and 37215 of a box by a picture, a form, a frame, fetch or a
+    websocket; to 23 and 2049 by none of them."""
+    for port in ("2323", "6379", "37215", "5555"):
+        alarm(beaune, "honeyport", side="lan", machine="poste-7KQ2A", port=port)
+    doubtful = Incident.objects.get()
+    assert doubtful.severity == "medium"
+    (said, *_) = [one.text for one in incident_view.timeline(Actor.system("tests"), doubtful)]
+    assert "Une page web ouverte sur ce poste a pu suffire" in said
+    alarm(beaune, "honeyport", side="lan", machine="poste-7KQ2A", port="23")
+    alarm(beaune, "canary_name", name="sauvegardes-0f1e2d3c.home.arpa", machine="poste-7KQ2A")
+    sure = Incident.objects.exclude(pk=doubtful.pk)
+    assert [one.severity for one in sure] == ["high", "high"]
+    for one in sure:
+        assert "page web" not in " ".join(line.text for line in incident_view.timeline(beaune.referent, one))
 
 
 def test_a_trap_that_the_internet_touched_is_no_incident(beaune: Commune) -> None:

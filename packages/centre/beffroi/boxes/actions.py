@@ -8,6 +8,7 @@ Source:  docs/internals/box.md; docs/security attack 7 and 8.
 from __future__ import annotations
 
 import ipaddress
+import secrets
 import socket
 from datetime import timedelta
 
@@ -43,8 +44,9 @@ REASON_CHARS = 200
 HONEYPORTS = (2323, 5555, 6379, 37215)
 """Telnet and Android shells, Redis, a router's hole: what worms try and no town hall's software, printer or
 inventory asks for."""
-CANARY_NAMES = ("sauvegardes-mairie.home.arpa", "mots-de-passe.home.arpa")
-"""RFC 8375: names that exist nowhere. Written where an intruder looks (docs/runbooks/box-fleet.md)."""
+CANARY_NAMES = ("sauvegardes", "mots-de-passe")
+"""Names that exist nowhere begin so, and go on as nobody can guess: any page of the web makes browsers ask for a name
+that its author knows. Written where an intruder looks (docs/runbooks/box-fleet.md)."""
 LEAK_BYTES_HOUR = 2_000_000_000
 """A first backup to a new place is told too, once; a page or a video never is."""
 MODES = ("router", "bridge")
@@ -294,7 +296,8 @@ def default_policy(config: Config, collectivite_id: str) -> Policy:
         portal_url=portal_url(config),
         observe_until=clock.epoch_s() + OBSERVE_DAYS * 86400,
         honeyports=HONEYPORTS,
-        canary_names=CANARY_NAMES,
+        # RFC 8375
+        canary_names=tuple(f"{one}-{secrets.token_hex(4)}.home.arpa" for one in CANARY_NAMES),
         refuse_doh=True,
         leak_bytes_hour=LEAK_BYTES_HOUR,
     )

@@ -55,9 +55,10 @@ def open_incident(
     decision_id: str = "",
     person_id: str = "",
     known_at: datetime | None = None,
+    severity: Severity | None = None,
 ) -> Incident:
     """Open an incident with its tasks, or add to the open one about the same subject. ``known_at``: from when the dates
-    of the law run; None for now.
+    of the law run; None for now. ``severity``: None for its kind's.
 
     Evidence that is there already is not added again; when nothing is new, nothing changes.
     """
@@ -79,7 +80,7 @@ def open_incident(
         collectivite_id=collectivite_id,
         kind=kind,
         subject=subject,
-        severity=plan.severity,
+        severity=severity or plan.severity,
         decision_id=decision_id,
         person_id=person_id,
         occurred_at=min(occurred_at, now),

@@ -23,7 +23,15 @@ from beffroi.incidents import actions, files
 from beffroi.incidents.actions import SYSTEM
 from beffroi.incidents.models import Encounter, Incident
 from beffroi.incidents.recorded import Captured
-from beffroi.incidents.rules import DEVICE_SUBJECT, MAX_SESSIONS_ENDED, Kind, alarm_kind, met_kind
+from beffroi.incidents.rules import (
+    DEVICE_SUBJECT,
+    MAX_SESSIONS_ENDED,
+    Kind,
+    Severity,
+    alarm_kind,
+    may_be_by_a_page,
+    met_kind,
+)
 from beffroi.incidents.told import number_of, time_of
 from beffroi.lib import clock
 
@@ -226,12 +234,18 @@ def take_in_alarm(*, collectivite_id: str, payload: Mapping[str, object]) -> Non
         return
     machine = str(evidence.get("machine", ""))[:40]
     seen_at = max(time_of(payload, "seen_at"), clock.now() - ALARMS_BACK)
-    data = {"detector": detector} | ({"machine": machine} if machine else {})
+    by_page = may_be_by_a_page(detector, evidence)
+    data: dict[str, str | int] = {"detector": detector}
+    if machine:
+        data["machine"] = machine
+    if by_page:
+        data["by_page"] = 1
     incident = actions.open_incident(
         actor=SYSTEM,
         kind=kind,
+        severity=Severity.MEDIUM if by_page else None,
         collectivite_id=collectivite_id,
-        subject=f"{detector}:{seen_at:%Y-%m-%d}",
+        subject=f"{detector}:{'page:' if by_page else ''}{seen_at:%Y-%m-%d}",
         occurred_at=seen_at,
         data=data,
         evidence=[Captured("box_alarm", seen_at, dict(payload))],

@@ -175,6 +175,26 @@ ALARMS: dict[str, Kind] = {
 """Alarms of a box that somebody must look into on the spot. A port scan from the internet is none of them."""
 
 
+REFUSED_BY_BROWSERS = frozenset(
+    {
+        0, 1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103,
+        104, 109, 110, 111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427, 465, 512, 513,
+        514, 515, 526, 530, 531, 532, 540, 548, 554, 556, 563, 587, 601, 636, 989, 990, 993, 995, 1719, 1720,
+        1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080,
+    }
+)  # fmt: skip
+"""TCP ports to which no page of the web makes a browser connect (Fetch standard, "port blocking")."""
+
+
+def may_be_by_a_page(detector: str, evidence: Mapping[str, object]) -> bool:
+    """Whether any page of the web that somebody reads makes their browser do that: one touch then says little of the
+    machine, and the next traps no more."""
+    port = str(evidence.get("port", ""))
+    return detector == "honeyport" and not (
+        port.isascii() and port.isdigit() and int(port[:6]) in REFUSED_BY_BROWSERS
+    )
+
+
 def alarm_kind(detector: str, evidence: Mapping[str, object]) -> Kind | None:
     """What an alarm of a box opens, or None. A trap that the internet touched is no incident of the commune's."""
     if detector == "honeyport" and evidence.get("side") != "lan":

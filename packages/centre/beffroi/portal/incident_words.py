@@ -202,7 +202,7 @@ ENTRIES = {
     "state": gettext_lazy("État : %(state)s"),
     "severity": gettext_lazy("Gravité : %(severity)s"),
     "opened": gettext_lazy("Dossier ouvert"),
-    "files_joined": gettext_lazy("D’autres fichiers dangereux ont rejoint ce dossier : sa liste les nomme"),
+    "files_joined": gettext_lazy("D’autres fichiers dangereux ont rejoint ce dossier : sa liste les nomme"),
     "seen_again": gettext_lazy("Le même fait a été vu de nouveau"),
     "taken": gettext_lazy("Pris en charge"),
     "task_done": gettext_lazy("Fait : %(task)s"),
@@ -211,7 +211,7 @@ ENTRIES = {
     "app_passwords_revoked": ngettext_lazy(
         "%(n)s mot de passe d’application retiré", "%(n)s mots de passe d’application retirés", "n"
     ),
-    "machine_alarmed": gettext_lazy("La même alarme, le même jour, par le poste « %(machine)s »"),
+    "machine_alarmed": gettext_lazy("La même alarme, le même jour, par le poste « %(machine)s »"),
     "machine_named": gettext_lazy("Poste qui a appelé ce serveur : « %(machine)s »"),
     "sessions_ended": gettext_lazy("Sessions du compte fermées automatiquement"),
     "sessions_left": gettext_lazy(
@@ -283,10 +283,11 @@ def door(code: str) -> str:
 def entry(kind: str, code: str, data: Mapping[str, object]) -> str:
     """One line of the timeline as a sentence; a note is the words of who wrote it, so it has none."""
     if code == "happened":
-        return _happened(kind, data)
+        said = _happened(kind, data)
+        return f"{said}. {_by_page()}" if data.get("by_page") else said
     if code in FILE_SAID:
         return _of_file(code, words.shorten(str(data.get("sha256", ""))))
-    said: Any = (SPARED if "never_again_id" in data else ENTRIES).get(code, code)
+    told: Any = (SPARED if "never_again_id" in data else ENTRIES).get(code, code)
     values = {
         "state": STATES.get(str(data.get("state")), ("",))[0],
         "severity": SEVERITIES.get(str(data.get("severity")), ("",))[0],
@@ -296,7 +297,14 @@ def entry(kind: str, code: str, data: Mapping[str, object]) -> str:
         "value": words.shorten(str(data.get("value", ""))),
         "n": Count(words.number(data, "people" if code == "sessions_left" else "count")),
     }
-    return str(said % values)
+    return str(told % values)
+
+
+def _by_page() -> str:
+    return _(
+        "Une page web ouverte sur ce poste a pu suffire, sans que rien y soit installé : demandez d’abord laquelle "
+        "était ouverte."
+    )
 
 
 def _of_file(code: str, sha256: str) -> str:
