@@ -16,7 +16,8 @@ from beffroi.core.audit import signing
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.identity.administrators import NewAdministrator
 from beffroi.incidents import actions, queries
-from beffroi.incidents.models import Incident
+from beffroi.incidents.models import Incident, IncidentFile
+from beffroi.incidents.rules import Kind
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.portal import signed_file
@@ -97,6 +98,29 @@ def test_the_file_verifies_with_ordinary_tools(
     (folder / "manifeste.json").write_text(json.dumps(manifest))
     assert subprocess.run(verify, cwd=folder, capture_output=True, check=False).returncode
     assert AuditEntry.objects.get(verb="incident:exported").actor_id == beaune.referent.id
+
+
+def test_the_file_lists_each_content_that_is_held_and_prints_as_many_as_one_reads(
+    beaune: Commune, nuits: Commune, key: Ed25519PrivateKey, tmp_path: Path
+) -> None:
+    incident, other = open_for(beaune, Kind.MALICIOUS_FILE), open_for(nuits, Kind.MALICIOUS_FILE)
+    for one, first, many in ((incident, 0, 1001), (other, 5000, 1)):
+        IncidentFile.objects.bulk_create(
+            IncidentFile(
+                incident=one,
+                collectivite_id=one.collectivite_id,
+                sha256=f"{first + number:064x}",
+                at=clock.now(),
+                finding="malware",
+                names="Wolf",
+            )
+            for number in range(many)
+        )
+    folder = unpack(fetch(beaune, incident), tmp_path)
+    told = json.loads((folder / "dossier.json").read_text())["files"]
+    assert [one["sha256"] for one in told] == [f"{number:064x}" for number in range(1001)]
+    page = (folder / "dossier.html").read_text()
+    assert page.count("<td>Wolf</td>") == 1000 and "tous se trouvent dans dossier.json" in page
 
 
 def test_the_file_holds_nothing_of_another_commune(

@@ -13,7 +13,9 @@ from beffroi.mail.filters.models import FilterRule
 from beffroi.mail.people.models import Delegation
 from beffroi.mail.scripts.models import PersonalScript
 from beffroi.mail.sending.models import SendingAlarm
+from django.contrib.sessions.models import Session
 from django.test import Client
+from django.urls import reverse
 
 from tests.drive_pages import Drive
 from tests.fixtures_portal import (
@@ -361,6 +363,31 @@ def test_a_stranger_is_asked_to_sign_in(name: str, world: World) -> None:
             assert answer["Location"].startswith(("/connexion/", "/"))
             assert not answer["Location"].startswith("//")
     assert changed() == before
+
+
+@pytest.mark.parametrize("name", [one for one in PORTAL if PORTAL[one].kind != "linked"])
+def test_who_is_nobody_leaves_no_session(name: str, world: World) -> None:
+    """Each would be a row for twelve hours, and a rented server has thousands of networks."""
+    for method in METHODS:
+        for client in (Client(), Client(headers={"Accept": "application/json"})):
+            ask(client, method, name, PORTAL, world)
+    assert not Session.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "secrets"),
+    [
+        ("drive_link", ["col_x", "made-up"]),
+        ("held_link", ["made-up"]),
+        ("login_flow", ["made-up"]),
+        ("phone_landing", ["made-up"]),
+        ("phone_profile", ["made-up"]),
+    ],
+)
+def test_who_makes_a_secret_up_leaves_no_session(name: str, secrets: list[str], world: World) -> None:
+    for method in METHODS:
+        getattr(Client(), method)(reverse(name, args=secrets), {"password": "x"})
+    assert not Session.objects.exists()
 
 
 @pytest.mark.parametrize("name", THINGS)
