@@ -13,7 +13,7 @@ import pytest
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.store import tree
 from beffroi.drive.store.model import EMPTY
-from beffroi.incidents import queries
+from beffroi.incidents import actions, queries
 from beffroi.incidents.models import Incident, IncidentTask
 from beffroi.incidents.rules import PLANS, Kind
 from beffroi.lib import clock, ids
@@ -172,6 +172,23 @@ def test_an_incident_of_a_held_file_leads_each_reader_to_what_they_see(
     assert nuits.id not in mine + theirs
     incident.files.filter(pk=row.pk).update(sha256="ac" * 32)
     assert f"à moi {beaune.id}" not in text_of(agent.get(address))
+
+
+def test_one_person_opens_no_more_than_twenty_incidents_a_day(
+    agent: Client, beaune: Commune, nuits: Commune
+) -> None:
+    """Somebody who has their session drowns no real one; what was written is not lost, and others go on."""
+    data = {"kind": "suspect_machine", "note": "Une fenêtre de rançon"}
+    for _ in range(actions.MOST_BY_HAND):
+        assert agent.post(reverse("incident_new"), data).status_code == 302
+    refused = agent.post(reverse("incident_new"), data)
+    assert refused.status_code == 400
+    assert "Vous avez déjà ouvert vingt dossiers" in text_of(refused) and data["note"] in text_of(refused)
+    assert Incident.objects.count() == actions.MOST_BY_HAND
+    for other in (beaune.colleague_membership, nuits.agent_membership):
+        assert portal_client(other).post(reverse("incident_new"), data).status_code == 302
+    Incident.objects.update(opened_at=clock.now() - timedelta(days=1, minutes=1))
+    assert agent.post(reverse("incident_new"), data).status_code == 302
 
 
 def test_a_task_of_another_incident_is_not_found(agent: Client, beaune: Commune, nuits: Commune) -> None:

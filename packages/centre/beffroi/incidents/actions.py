@@ -29,6 +29,8 @@ SYSTEM = Actor.system("incidents")
 MAX_TEXT = 2000
 MAX_WHY = 500
 KNOWN_BEFORE = timedelta(days=366)
+MOST_BY_HAND = 20
+"""That one person of a commune opens in a day: a stolen session opens no thousand that hide the real ones."""
 CLOSE_REASONS = (RESOLVED, "false_alarm", "duplicate")
 SPARED = "never_again"
 """Why the centre closes what a list's entry opened, once the Département lets that entry pass for good."""
@@ -317,8 +319,15 @@ def open_by_hand(
     *, actor: Actor, collectivite_id: str, kind: str, text: str, known_at: datetime | None = None
 ) -> Incident:
     """A person tells what no door saw; ``text`` becomes the first note. ``known_at``: since when the commune knows;
-    None for now. Errors: NotFound, Invalid (kind, text, known_at)."""
+    None for now. Errors: NotFound, Invalid (kind, text, known_at; many: of this person today)."""
     actor.require_sees(collectivite_id)
+    outbox.serialise()
+    recent = Incident.objects.filter(
+        collectivite_id=collectivite_id, opened_at__gt=clock.now() - timedelta(days=1)
+    )
+    own = {"entries__code": "opened", "entries__actor_kind": "person", "entries__actor_id": actor.id}
+    if recent.filter(**own).count() >= MOST_BY_HAND:
+        raise Invalid("many")
     if kind not in BY_HAND:
         raise Invalid("kind")
     now = clock.paced_now()

@@ -23,6 +23,9 @@ from beffroi.portal.pages import typed
 _WRONG = {
     "kind": gettext_lazy("Choisissez ce qui s’est passé."),
     "text": gettext_lazy("Écrivez ce que vous avez vu ou fait, en 2 000 signes au plus."),
+    "many": gettext_lazy(
+        "Vous avez déjà ouvert vingt dossiers en un jour : ajoutez ceci à l’un d’eux, ou appelez le Département."
+    ),
     "known_at": gettext_lazy(
         "Donnez un moment passé, de moins d’un an ; laissez vide si vous venez de l’apprendre."
     ),
@@ -47,7 +50,8 @@ def take(request: HttpRequest, actor: Actor, collectivite_id: str) -> tuple[Inci
             known_at=_moment(known) if known else None,
         )
     except Invalid as error:
-        failed = {"failed": error.what, "error": _WRONG[error.what]}
+        at = "text" if error.what == "many" else error.what
+        failed = {"failed": at, "error": _WRONG[error.what]}
         form = {"chosen": kind, "note": note, "known": known, **failed}
         return None, blank() | form
     return made, {}
