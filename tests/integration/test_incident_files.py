@@ -107,6 +107,15 @@ def test_another_device_another_incident_and_the_same_content_none(beaune: Commu
     assert Incident.objects.count() == 2 and sum(i.files.count() for i in Incident.objects.all()) == 3
 
 
+def test_old_files_that_newer_rules_know_are_one_incident_a_day(beaune: Commune, nuits: Commune) -> None:
+    """The journal that says who brought them goes back as far as versions do."""
+    found(beaune, *range(5), by="")
+    found(nuits, 1, by="")
+    for number in (7, 8):
+        frozen(beaune, decide(sha(number), "sha256", detectors=("known_malware",)), by="")
+    assert sorted(one.files.count() for one in Incident.objects.all()) == [1, 7]
+
+
 def test_what_comes_after_it_was_closed_is_a_new_incident(beaune: Commune, administrator: Actor) -> None:
     found(beaune, 1)
     first = Incident.objects.get()

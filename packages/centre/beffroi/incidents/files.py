@@ -1,9 +1,9 @@
 """Contents of the Coffre that are held: one incident for what came in the same way, with the list of its files.
 
 Rule:    a content joins the open incident of its collectivité that has it already, that has others of the same
-         campaign, or that is about the same bringer: a device, a person, a link. Else it opens one, which the next
-         ones join. A device that syncs an infected disk is one incident, whatever it brings.
-         It is closed by an undoing once nothing in it is held any more.
+         campaign, or that is about the same bringer: a device, a person, a link; of unknown ones, that of the day.
+         Else it opens one, which the next ones join. A device that syncs an infected disk is one incident, whatever it
+         brings. It is closed by an undoing once nothing in it is held any more.
 Process: worker.
 Hostile: who brings files chooses how many: a row each, one line of the timeline a day, ``MAX_EVIDENCE`` pieces.
 """
@@ -48,7 +48,7 @@ def hold(
     ``data``: of the line that opens an incident; ``decision``: what holds it, None for the scan's own word."""
     outbox.serialise()
     present = _present(collectivite_id, sha256, decision)
-    incident = present or _open_about(collectivite_id, subject := _subject(brought_by, decision, sha256))
+    incident = present or _open_about(collectivite_id, subject := _subject(brought_by, at))
     if incident is None:
         incident = actions.open_incident(
             actor=SYSTEM,
@@ -116,10 +116,9 @@ def _open_about(collectivite_id: str, subject: str) -> Incident | None:
     return rows.exclude(state=Incident.State.CLOSED).first()
 
 
-def _subject(brought_by: str, decision: Decision | None, sha256: str) -> str:
-    if brought_by:
-        return f"{BROUGHT_BY}{brought_by}"[:80]
-    return (decision.campaign_id or decision.id) if decision else sha256
+def _subject(brought_by: str, at: datetime) -> str:
+    """Of whom nobody knows any more, newer rules may find hundreds in old files: those of a day are one."""
+    return f"{BROUGHT_BY}{brought_by or f'{at:%Y-%m-%d}'}"[:80]
 
 
 def _keep(incident: Incident, sha256: str, at: datetime, row: Mapping[str, Any]) -> bool:
