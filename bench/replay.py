@@ -21,6 +21,7 @@ django.setup()
 from beffroi.core.decisions import consumers, staging
 from beffroi.core.decisions.models import Decision
 from beffroi.core.events.models import OutboxEvent
+from beffroi.core.events.running import whole
 from beffroi.lib import clock
 from beffroi.lib.errors import BeffroiError
 from beffroi.lib.ids import new_id
@@ -106,7 +107,7 @@ def play(lures: list[Answer], people: list[str]) -> Answer:
 def _comes(found: Seen, mailboxes: Sequence[Mailbox]) -> tuple[str, str]:
     """How a lure ended, and what stopped it ("domain example.net")."""
     consumers.expire()
-    staging.tick()
+    whole(staging.tick())
     verdict = judge(found.observed, _doors())
     copies = [_deliver(found, one, lies_there=not verdict.decision_id) for one in mailboxes]
     replayed = sum(_BY_REPLAY.get(one, 0.0) for one in found.verdict["symbols"])

@@ -9,6 +9,7 @@ from beffroi.core.audit.models import AuditEntry
 from beffroi.core.decisions import actions, appeals, queries, retention, staging
 from beffroi.core.decisions.models import Appeal, AppealAddition, Decision
 from beffroi.core.events import outbox
+from beffroi.core.events.running import whole
 from beffroi.core.identity.actor import Actor
 from beffroi.core.planes.db import Database
 from beffroi.lib import clock
@@ -138,10 +139,10 @@ def test_a_refused_appeal_objects_no_more(
     made = [appeals.appeal(actor=c.agent, decision_id=decision.id, text="Non.") for c in communes]
     for appeal in made:
         appeals.answer(actor=administrator, appeal_id=appeal.id, accept=False, text="C’est un hameçonnage.")
-    assert staging.tick() == 0 and at_doors(plane) == "block"
+    assert whole(staging.tick()) == 0 and at_doors(plane) == "block"
     for one in communes:
         appeals.appeal(actor=one.agent, decision_id=decision.id, text="Si.")
-    assert staging.tick() == 1 and at_doors(plane) == ""
+    assert whole(staging.tick()) == 1 and at_doors(plane) == ""
 
 
 @pytest.mark.django_db

@@ -18,6 +18,7 @@ from beffroi.core.decisions import actions, exceptions, never_again, staging
 from beffroi.core.decisions.actions import ProtectedIndicator
 from beffroi.core.decisions.models import Decision, LocalException
 from beffroi.core.events.models import OutboxEvent
+from beffroi.core.events.running import whole
 from beffroi.core.identity.actor import Actor
 from beffroi.core.planes.db import Database
 from beffroi.lib import clock
@@ -104,7 +105,7 @@ def at_doors(plane: Database) -> str:
 
 def _step(_: Actor) -> None:
     Decision.objects.update(state_since=clock.now() - timedelta(hours=1))
-    staging.tick()
+    whole(staging.tick())
 
 
 def hit_by(_: Actor) -> None:
@@ -112,7 +113,7 @@ def hit_by(_: Actor) -> None:
     for one in Decision.objects.filter(state__in=Decision.OPEN):
         for commune in Collectivite.objects.order_by("id")[:5]:
             staging.note_effect(decision_id=one.id, collectivite_id=commune.id, blocked_out=9, days=9)
-    staging.tick()
+    whole(staging.tick())
 
 
 def _observed(system: Actor, *then: Callable[[Actor], None]) -> None:
@@ -381,6 +382,6 @@ def test_stages_do_not_revive_what_ended_while_the_worker_slept(
 ) -> None:
     _observed(system, _step)
     with clock.shifted(3 * TTL_S):
-        assert staging.tick() == 0
+        assert whole(staging.tick()) == 0
         actions.expire_due()
     assert at_doors(plane) == ""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.decisions import actions, appeals, queries, staging
-from beffroi.core.decisions.models import Decision
+from beffroi.core.decisions.models import ENDS_AT_ONCE, Decision
 from beffroi.core.identity.actor import Actor
 from beffroi.core.planes.db import Database
 from beffroi.lib import clock
@@ -143,6 +143,6 @@ def test_thousands_of_questions_end_in_turns(system: Actor, every_hour: None) ->
             kind="domain", value=f"site-{n}.com", action="block", state="review", reason="x", rule="lone_source",
             decided_by="x", state_since=long_ago, expires_at=long_ago,
         )
-        for n in range(staging._BATCH + 5)
+        for n in range(ENDS_AT_ONCE + 5)
     )  # fmt: skip
-    assert [staging.lapse_unanswered() for _ in range(3)] == [staging._BATCH, 5, 0]
+    assert [staging.lapse_unanswered() for _ in range(3)] == [ENDS_AT_ONCE, 5, 0]

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from beffroi.core.audit.models import AuditEntry
 from beffroi.core.communes import actions as communes
-from beffroi.core.decisions import actions, never_again, queries
-from beffroi.core.decisions.models import Decision
+from beffroi.core.decisions import actions, consumers, never_again, queries
+from beffroi.core.decisions.models import ENDS_AT_ONCE, Decision
 from beffroi.core.events import outbox
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.identity.actor import Actor
@@ -98,6 +98,15 @@ def test_decision_expires_by_itself_when_its_time_is_over(system: Actor) -> None
         assert actions.expire_due() == 0
     decision.refresh_from_db()
     assert (decision.state, decision.end_reason) == ("expired", "ttl")
+
+
+def test_thousands_whose_time_is_over_together_end_a_few_at_a_time(system: Actor) -> None:
+    """500 in one transaction held up each decision that came meanwhile by two seconds."""
+    for number in range(2 * ENDS_AT_ONCE + 1):
+        activate(system, normalise("domain", f"site-{number}.example.net"), ttl_s=60)
+    with clock.shifted(61):
+        ended = [len(events("decision:ended")) for _ in consumers.expire()]
+    assert ended == [ENDS_AT_ONCE, 2 * ENDS_AT_ONCE, 2 * ENDS_AT_ONCE + 1]
 
 
 def test_what_its_time_ended_can_be_taken_back_singly_and_with_its_campaign(system: Actor) -> None:

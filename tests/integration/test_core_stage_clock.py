@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from beffroi.core.decisions import actions, staging
 from beffroi.core.decisions.models import Decision, StageClock
+from beffroi.core.events.running import whole
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("town_halls")
 def looked(passed: float, moved: int = 0) -> None:
     """So many minutes after the beginning the worker looks."""
     with later(minutes=passed):
-        assert staging.tick() == moved
+        assert whole(staging.tick()) == moved
 
 
 @pytest.mark.parametrize("jump_s", JUMPS)

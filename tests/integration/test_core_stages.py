@@ -14,7 +14,7 @@ from beffroi.core.decisions import actions, appeals, queries, staging
 from beffroi.core.decisions.models import Decision
 from beffroi.core.events import outbox
 from beffroi.core.events.models import OutboxEvent
-from beffroi.core.events.running import run_pending
+from beffroi.core.events.running import run_pending, whole
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import NotAllowed, NotFound
@@ -34,18 +34,27 @@ def test_weak_evidence_is_observed_then_blocked_by_a_few_then_by_all(
 ) -> None:
     decision = decide(system, strength="weak")
     assert feed() == {("all", decision.id): "warn"}
-    assert staging.tick() == 0
+    assert whole(staging.tick()) == 0
     with later(minutes=16):
-        assert staging.tick() == 1
+        assert whole(staging.tick()) == 1
         decision.refresh_from_db()
         chosen = decision.canary_communes
         assert (decision.state, len(chosen)) == ("canary", 2)
         expected = {("all", decision.id): "warn"} | {(c, decision.id): "block" for c in chosen}
         assert feed() == expected
-        assert staging.tick() == 0
+        assert whole(staging.tick()) == 0
     with later(minutes=50):
-        assert staging.tick() == 1
+        assert whole(staging.tick()) == 1
         assert feed() == {("all", decision.id): "block"}
+
+
+def test_what_goes_on_together_goes_on_one_by_one(system: Actor, town_halls: list[str]) -> None:
+    """Others of the lane have their turn between two, or a sighting waits for all of them."""
+    for number in range(3):
+        decide(system, normalise("domain", f"site-{number}.example.net"), strength="weak")
+    with later(minutes=16):
+        moved = [Decision.objects.filter(state="canary").count() for _ in staging.tick()]
+    assert moved[:3] == [1, 2, 3]
 
 
 def at(moment: str) -> Any:
@@ -68,13 +77,13 @@ def test_a_name_of_the_night_is_tried_while_people_work(system: Actor, database:
         ("2027-03-12T17:50:00+01:00", 1, "active"),
     ):
         with at(moment):
-            assert staging.tick() == moved
+            assert whole(staging.tick()) == moved
             decision.refresh_from_db()
             assert decision.state == state
     with at("2027-03-15T08:40:00+01:00"):  # Monday: ten minutes of Friday and forty of today
         for one in made[:2]:
             _tell("box:flows_counted", one.id, entry_id=decision.id, count=5, direction="out")
-        assert staging.tick() == 1
+        assert whole(staging.tick()) == 1
     decision.refresh_from_db()
     assert (decision.state, decision.review_reason) == ("review", "blast")
 
@@ -85,15 +94,15 @@ def test_only_communes_whose_box_is_heard_try_a_decision(
     decision = decide(system, strength="weak")
     Box.objects.update(last_seen_at=None)
     with later(minutes=16):
-        assert staging.tick() == 0  # nobody could try it
+        assert whole(staging.tick()) == 0  # nobody could try it
         Box.objects.filter(collectivite_id=town_halls[3]).update(last_seen_at=clock.now())
-        assert staging.tick() == 1
+        assert whole(staging.tick()) == 1
     decision.refresh_from_db()
     assert decision.canary_communes == [town_halls[3]]
     with later(minutes=60):
-        assert staging.tick() == 0  # the canary fell silent
+        assert whole(staging.tick()) == 0  # the canary fell silent
         Box.objects.filter(collectivite_id=town_halls[3]).update(last_seen_at=clock.now())
-        assert staging.tick() == 1
+        assert whole(staging.tick()) == 1
 
 
 @pytest.mark.usefixtures("every_hour")
@@ -104,7 +113,7 @@ def test_what_only_the_mail_door_knows_is_tried_where_there_are_mailboxes(
     Mailbox.objects.create(collectivite_id=nuits.id, address="a@nuits.test", ready_at=clock.now())
     decision = decide(system, normalise("url", "https://lure.example.net/x"), strength="weak")
     with later(minutes=16):
-        staging.tick()
+        whole(staging.tick())
     decision.refresh_from_db()
     assert decision.canary_communes == [nuits.id]
 
@@ -115,14 +124,14 @@ def test_what_communes_live_on_waits_for_a_person(
     decision = decide(system, strength="weak")
     for owner in town_halls[:2]:
         _tell("box:looked_back", owner, entry_id=decision.id, count=40, days=12)
-    assert staging.tick() == 1
+    assert whole(staging.tick()) == 1
     assert feed() == {}
     (waiting,) = queries.review_queue(administrator)
     assert (waiting.id, waiting.review_reason) == (decision.id, "over_budget")
     assert decide(system, strength="strong", evidence={"communes": 2}).state == "review"
     staging.approve(actor=administrator, decision=waiting)
     assert feed() == {("all", decision.id): "block"}
-    assert (waiting.rule, staging.tick()) == ("departement", 0)
+    assert (waiting.rule, whole(staging.tick())) == ("departement", 0)
 
 
 @pytest.mark.usefixtures("every_hour")
@@ -130,13 +139,13 @@ def test_a_canary_that_objects_stops_it_everywhere(system: Actor, beaune: Commun
     with_boxes([beaune.id, nuits.id])
     decision = decide(system, strength="weak")
     with later(minutes=16):
-        staging.tick()
+        whole(staging.tick())
         decision.refresh_from_db()
         own, other = (beaune, nuits) if decision.canary_communes == [beaune.id] else (nuits, beaune)
         with pytest.raises(NotFound):
             appeals.appeal(actor=other.agent, decision_id=decision.id, text="?")
         allow(own, decision_id=decision.id)
-        assert staging.tick() == 1
+        assert whole(staging.tick()) == 1
     decision.refresh_from_db()
     assert (decision.state, decision.review_reason) == ("review", "canary_objects")
     assert list(feed().values()) == ["allow"]
@@ -145,12 +154,12 @@ def test_a_canary_that_objects_stops_it_everywhere(system: Actor, beaune: Commun
 def test_a_block_that_hits_communes_is_withdrawn_and_told(system: Actor, town_halls: list[str]) -> None:
     decision = decide(system, strength="weak")
     with later(minutes=16):
-        staging.tick()
+        whole(staging.tick())
     with later(minutes=50):
-        staging.tick()
+        whole(staging.tick())
         for owner in town_halls[:2]:
             _tell("box:flows_counted", owner, entry_id=decision.id, count=5, direction="out")
-        assert staging.tick() == 1
+        assert whole(staging.tick()) == 1
     decision.refresh_from_db()
     assert (decision.state, decision.review_reason) == ("review", "blast")
     assert feed() == {}
@@ -163,12 +172,12 @@ def test_what_was_withdrawn_and_is_confirmed_goes_on_as_a_decision_of_its_own(
 ) -> None:
     decision = decide(system, strength="weak")
     with later(minutes=16):
-        staging.tick()
+        whole(staging.tick())
     with later(minutes=50):
-        staging.tick()
+        whole(staging.tick())
         for owner in town_halls[:2]:
             _tell("box:flows_counted", owner, entry_id=decision.id, count=5, direction="out")
-        staging.tick()
+        whole(staging.tick())
     first = decision.id
     decision.refresh_from_db()
     with later(seconds=-set_back_s):
@@ -190,7 +199,7 @@ def test_refused_flows_from_outside_are_no_reason_to_withdraw(system: Actor, tow
     Decision.objects.update(state="active")
     for owner in town_halls:
         _tell("box:flows_counted", owner, entry_id=decision.id, count=500, direction="in")
-    assert staging.tick() == 0
+    assert whole(staging.tick()) == 0
 
 
 def test_strong_evidence_puts_an_observed_decision_in_force_at_once(system: Actor, database: str) -> None:

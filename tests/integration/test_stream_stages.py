@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from beffroi.core.decisions import actions, exceptions, never_again, staging
 from beffroi.core.decisions.models import Decision
+from beffroi.core.events.running import whole
 from beffroi.core.identity.actor import Actor
 from beffroi.core.planes.db import Database
 from beffroi.core.planes.follower import Follower
@@ -57,14 +58,14 @@ def test_each_stage_reaches_the_doors(
     eventually(lambda: held(mail_door) == {("mail", "warn")}, "observed")
     assert mail_door.match_name(SITE.value, [beaune.id]) is None
     with clock.shifted(1000):
-        staging.tick()
+        whole(staging.tick())
     decision.refresh_from_db()
     (canary,) = decision.canary_communes
     (other,) = {beaune.id, nuits.id} - {canary}
     eventually(lambda: mail_door.match_name(SITE.value, [canary]), "the canary blocks")
     assert mail_door.match_name(SITE.value, [other]) is None
     with clock.shifted(5000):
-        staging.tick()
+        whole(staging.tick())
     eventually(lambda: held(mail_door) == {("mail", "block")}, "all block, the overlay is empty")
     exceptions.allow_locally(actor=administrator, collectivite_id=other, indicator=SITE, ttl_s=60, reason="x")
     eventually(lambda: mail_door.match_name("www." + SITE.value, [other]) is None, "let through")
@@ -80,7 +81,7 @@ def test_a_new_epoch_begins_with_stages_and_exceptions(
     with_boxes([beaune.id, nuits.id])
     decision = weak()
     with clock.shifted(1000):
-        staging.tick()
+        whole(staging.tick())
     decision.refresh_from_db()
     made = exceptions.allow_locally(
         actor=beaune.agent,

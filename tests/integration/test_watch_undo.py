@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -9,13 +10,19 @@ from beffroi.core.audit.models import AuditEntry
 from beffroi.core.decisions import actions as decisions
 from beffroi.core.decisions import never_again
 from beffroi.core.decisions.models import Decision
+from beffroi.core.events import running
 from beffroi.core.events.models import OutboxEvent
+from beffroi.core.events.registry import consumers
 from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.watch import actions
 from beffroi.watch.models import Campaign
+from beffroi_protocol.indicators import normalise
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
+from tests.fixtures_trust import decide
 from tests.fixtures_watch import (
     HOST,
     LANDING,
@@ -262,3 +269,32 @@ def test_an_address_to_which_another_lure_leads_stays_when_one_name_is_taken_bac
     run_pending("main")
     assert ("ip", LANDING) in active()
     assert ("ip", LANDING6) not in active()
+
+
+def test_of_what_ends_by_its_time_nothing_is_asked_one_by_one(administrator: Actor) -> None:
+    for number in range(30):
+        one = decide(administrator, normalise("domain", f"site-{number}.example.net"), ttl_s=60)
+    run_pending("main")
+    with clock.shifted(61):
+        run_pending("main")
+        while decisions.expire_due():
+            pass
+        with CaptureQueriesContext(connection) as asked:
+            running._guarded(consumers()["watch.addresses_of_names"], threading.Event())
+    one.refresh_from_db()
+    assert one.state == "expired"
+    assert len(asked) < 10
+
+
+@pytest.mark.usefixtures("database")
+def test_where_names_lead_is_found_by_their_name() -> None:
+    """Without an index each name that was taken back read every indicator of every campaign."""
+    with CaptureQueriesContext(connection) as asked:
+        assert actions.end_addresses_of({HOST}) == 0
+    (query,) = [one["sql"] for one in asked.captured_queries if "resolved_from" in one["sql"]]
+    is_file = connection.vendor == "sqlite"
+    with connection.cursor() as cursor:
+        if not is_file:  # it reads a table of one page whole, unless it may not
+            cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute(f"EXPLAIN {'QUERY PLAN ' if is_file else ''}{query}")
+        assert any("watch_indicator_led_from" in str(row) for row in cursor.fetchall())

@@ -15,12 +15,12 @@ from datetime import UTC, datetime, timedelta
 from beffroi_protocol.indicators import Indicator, Kind
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, F, Q
+from django.db.models import Count, Exists, F, OuterRef, Q
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.decisions import actions as decisions
 from beffroi.core.decisions import protected, queries
-from beffroi.core.decisions.models import SCOPE_ALL, Decision
+from beffroi.core.decisions.models import ENDS_AT_ONCE, SCOPE_ALL, Decision
 from beffroi.core.decisions.stages import LANDING
 from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
@@ -147,15 +147,18 @@ def undo_campaign(*, actor: Actor, campaign: Campaign) -> int:
 
 
 @transaction.atomic
-def end_addresses_of(name: str) -> int:
-    """End what was blocked only because this name, which nobody refuses any more, leads there; return how many. What
-    another name that is in force leads to stays."""
+def end_addresses_of(names: Collection[str]) -> int:
+    """End what was blocked only because these names, which nobody refuses any more, lead there; return how many, 0 when
+    none is left. What another name that is in force leads to stays."""
     outbox.serialise()
-    led_to = CampaignIndicator.objects.filter(kind=Kind.IP.value, resolved_from=name).values("value")
+    addresses = CampaignIndicator.objects.filter(kind=Kind.IP.value)
+    led_to = addresses.filter(resolved_from__in=names).values("value")
     held = queries.active_decisions(_RULES).filter(kind=Kind.IP.value, value__in=led_to, rule=LANDING)
-    names = queries.active_decisions(_RULES).filter(kind=Kind.DOMAIN.value, scope=SCOPE_ALL).values("value")
-    leading = CampaignIndicator.objects.filter(kind=Kind.IP.value, resolved_from__in=names).values("value")
-    ending = list(held.exclude(value__in=leading).order_by("id"))
+    in_force = queries.active_decisions(_RULES).filter(
+        kind=Kind.DOMAIN.value, scope=SCOPE_ALL, value=OuterRef("resolved_from")
+    )
+    leading = addresses.filter(Exists(in_force), value__in=held.values("value")).values("value")
+    ending = held.exclude(value__in=leading).order_by("id")[:ENDS_AT_ONCE]
     return sum(decisions.revoke(actor=_RULES, decision=one, reason=_NAME_ENDED) for one in ending)
 
 

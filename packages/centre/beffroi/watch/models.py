@@ -60,7 +60,10 @@ class CampaignIndicator(models.Model):
 
     class Meta:
         db_table = "watch_campaign_indicator"
-        indexes = (models.Index(fields=["kind", "value"], name="watch_indicator_value"),)
+        indexes = (
+            models.Index(fields=["kind", "value"], name="watch_indicator_value"),
+            models.Index(fields=["resolved_from"], name="watch_indicator_led_from"),
+        )
         constraints = (
             models.UniqueConstraint(
                 fields=["campaign", "kind", "value", "resolved_from"], name="watch_indicator_once"

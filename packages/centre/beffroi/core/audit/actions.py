@@ -109,13 +109,13 @@ def seal() -> int:
     A second sealer cannot fork the chain: positions are a primary key, so its transaction fails as a whole.
     """
     total = 0
-    while queries.pending():  # the usual answer is no: no write lock is taken then
-        with transaction.atomic():
-            total += _seal_batch()
+    while some := _seal_batch():
+        total += some
     return total
 
 
 def _seal_batch() -> int:
+    """Read and hashed before the transaction, which on SQLite locks all writers out."""
     last = AuditSeal.objects.order_by("-position").first()
     position, head, entry_id = (last.position, last.hash, last.entry_id) if last else (0, chain.GENESIS, 0)
     rows = []
@@ -125,7 +125,9 @@ def _seal_batch() -> int:
         rows.append(AuditSeal(position=position, entry=entry, hash=head, sealed_at=clock.now()))
         # Before the commit: a crash says it twice, in the same words, rather than never.
         log.info("%s", exported.entry_line(position, head, entry).rstrip())
-    AuditSeal.objects.bulk_create(rows)
+    if rows:  # the usual answer is no
+        with transaction.atomic():
+            AuditSeal.objects.bulk_create(rows)
     return len(rows)
 
 

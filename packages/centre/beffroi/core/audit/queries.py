@@ -56,11 +56,6 @@ def sealed_head() -> tuple[int, str]:
     return last or (0, chain.GENESIS)
 
 
-def pending() -> bool:
-    """Whether entries wait for their seal."""
-    return AuditEntry.objects.filter(id__gt=_last_entry_id()).exists()
-
-
 def pruned_to() -> int:
     """The position before the first entry that is kept; 0 when all are."""
     first = AuditSeal.objects.order_by("position").values_list("position", flat=True).first()

@@ -16,7 +16,7 @@ from django.db.models import QuerySet
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.decisions import exceptions, protected, queries, rules, stages
-from beffroi.core.decisions.models import SCOPE_ALL, Appeal, Decision
+from beffroi.core.decisions.models import ENDS_AT_ONCE, SCOPE_ALL, Appeal, Decision
 from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
@@ -24,7 +24,6 @@ from beffroi.lib.errors import BeffroiError, Invalid
 from beffroi.lib.ids import new_id
 
 MAX_TTL_S = 3650 * 86400
-_EXPIRY_BATCH = 500
 NOBODY_DECIDED = "nobody_decided"
 """Why a question to a person ended: it is not blocked, and what comes in for it later asks again."""
 DECIDED_ANEW = "decided_anew"
@@ -291,8 +290,8 @@ def move_campaign(*, before: str, after: str) -> None:
 
 
 def expire_due() -> int:
-    """End every decision whose time is over, except those that wait for a person; return how many. Worker calls it
-    every second. A clock that jumps forward ends none for an hour (``clock.paced``)."""
+    """End decisions whose time is over, except those that wait for a person; return how many, 0 when none is left. A
+    clock that jumps forward ends none for an hour (``clock.paced``)."""
     mortal = set(Decision.OPEN) - {_State.REVIEW}
     due = Decision.objects.filter(state__in=mortal, expires_at__lte=clock.paced_now())
     if not due.exists():  # the usual case: no write lock is taken
@@ -300,7 +299,7 @@ def expire_due() -> int:
     actor = Actor.system("decisions.expiry")
     with transaction.atomic():
         outbox.serialise()
-        found = list(due.order_by("expires_at")[:_EXPIRY_BATCH])
+        found = list(due.order_by("expires_at")[:ENDS_AT_ONCE])
         return sum(_end(one, actor=actor, state=Decision.State.EXPIRED, reason="ttl") for one in found)
 
 

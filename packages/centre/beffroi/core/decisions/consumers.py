@@ -5,6 +5,8 @@ Input:  counts that boxes told; the collectivité comes from the box's row.
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 from beffroi_protocol.errors import IndicatorInvalid
 from beffroi_protocol.indicators import Indicator, Kind, normalise
 
@@ -25,15 +27,20 @@ from beffroi.core.identity.actor import Actor
 
 
 @periodic("decisions.expiry", every_s=1.0, lane=DECISIONS)
-def expire() -> None:
-    actions.expire_due()
-    exceptions.expire_due()
-    lists.expire_due()
-    never_again.expire_due()
+def expire() -> Generator[None]:
+    """In portions: thousands that were decided together end together."""
+    for some in (actions.expire_due, exceptions.expire_due, lists.expire_due, never_again.expire_due):
+        while some():
+            yield
 
 
 periodic("decisions.stages", every_s=5.0, lane=DECISIONS)(staging.tick)
-periodic("decisions.unanswered", every_s=60.0, lane=DECISIONS)(staging.lapse_unanswered)
+
+
+@periodic("decisions.unanswered", every_s=60.0, lane=DECISIONS)
+def lapse() -> Generator[None]:
+    while staging.lapse_unanswered():
+        yield
 
 
 @consumer(name="decisions.lists", kinds=(lists.PUBLISHED,), atomic=False)

@@ -20,7 +20,7 @@ from django.db import transaction
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.decisions import listed, queries, rules
-from beffroi.core.decisions.models import SCOPE_ALL, Decision, IndicatorList, LocalException
+from beffroi.core.decisions.models import ENDS_AT_ONCE, SCOPE_ALL, Decision, IndicatorList, LocalException
 from beffroi.core.decisions.queries import access_exception
 from beffroi.core.decisions.rules import Held
 from beffroi.core.events import outbox
@@ -31,7 +31,6 @@ from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotAllowed
 MAX_TTL_S = 90 * 86400
 ATTACK = "attack"
 """Why one was closed: what it let through is now known for an attack."""
-_EXPIRY_BATCH = 500
 _State = LocalException.State
 
 
@@ -123,14 +122,14 @@ def end_listed(row: IndicatorList, *, actor: Actor) -> int:
 
 
 def expire_due() -> int:
-    """End every exception whose time is over; return how many. Worker calls it every second."""
+    """End exceptions whose time is over; return how many, 0 when none is left."""
     due = LocalException.objects.filter(state=_State.ACTIVE, expires_at__lte=clock.paced_now())
     if not due.exists():
         return 0
     actor = Actor.system("decisions.expiry")
     with transaction.atomic():
         outbox.serialise()
-        found = list(due.order_by("expires_at")[:_EXPIRY_BATCH])
+        found = list(due.order_by("expires_at")[:ENDS_AT_ONCE])
         return sum(_end(one, actor=actor, state=_State.EXPIRED, reason="ttl") for one in found)
 
 

@@ -13,6 +13,8 @@ from beffroi.core.fields import id_field, reference
 from beffroi.lib import clock
 
 SCOPE_ALL = "all"
+ENDS_AT_ONCE = 10
+"""So many end, or are weighed, at once: on SQLite each decision that comes meanwhile waits for them, 3 ms each."""
 
 
 class Decision(models.Model):

@@ -17,7 +17,7 @@ from django.db import transaction
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.decisions import actions, queries, rules
-from beffroi.core.decisions.models import NeverAgain
+from beffroi.core.decisions.models import ENDS_AT_ONCE, NeverAgain
 from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
@@ -100,14 +100,14 @@ def take_back(*, actor: Actor, never_again_id: str, reason: str) -> bool:
 
 
 def expire_due() -> int:
-    """End those whose time is over; return how many. Doors do not heed them from that second on."""
+    """End those whose time is over; return how many, 0 when none is left. No door heeds them from then on."""
     due = NeverAgain.objects.filter(revoked_at=None, until__lte=clock.paced_now())
     if not due.exists():  # the usual case: no write lock is taken
         return 0
     actor = Actor.system("decisions.expiry")
     with transaction.atomic():
         outbox.serialise()
-        return sum(_end(row, actor=actor, reason=EXPIRED) for row in list(due))
+        return sum(_end(row, actor=actor, reason=EXPIRED) for row in list(due[:ENDS_AT_ONCE]))
 
 
 def _end(row: NeverAgain, *, actor: Actor, reason: str) -> bool:

@@ -8,7 +8,7 @@ Source:  ``stages`` (the rules); docs/internals/decisions.md.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from datetime import timedelta
 from itertools import batched
 
@@ -18,7 +18,7 @@ from django.db.models import Q, QuerySet
 
 from beffroi.core.decisions import hours, protected, queries, reach, rules, stage_clock, stages
 from beffroi.core.decisions.actions import end_unanswered, put_in_force, revoke, tell
-from beffroi.core.decisions.models import Appeal, Decision, DecisionEffect, LocalException
+from beffroi.core.decisions.models import ENDS_AT_ONCE, Appeal, Decision, DecisionEffect, LocalException
 from beffroi.core.decisions.stage_clock import working_hours
 from beffroi.core.decisions.stages import Budget, Standing, Step
 from beffroi.core.events import outbox
@@ -29,7 +29,6 @@ from beffroi.lib.errors import Conflict
 
 _ACTOR = Actor.system("decisions.stages")
 _State = Decision.State
-_BATCH = 200
 
 
 def budget_of(config: Config) -> Budget:
@@ -43,19 +42,22 @@ def budget_of(config: Config) -> Budget:
     )
 
 
-def tick() -> int:
-    """Move every decision whose time or counts say so; return how many. None moves while the clock is in doubt."""
+def tick() -> Generator[None, None, int]:
+    """Move every decision whose time or counts say so, one a step; return how many. None moves while the clock is in
+    doubt. What counts is read for some at a time, shortly before they move."""
     budget = budget_of(settings.BEFFROI)
     if not stage_clock.is_sound() or not (found := list(_moving(budget))):
         return 0
     reached = {door: reach.communes(door) for door in (reach.BOX, reach.MAIL)}
     moved = 0
-    for part in batched(found, _BATCH, strict=False):
+    for part in batched(found, ENDS_AT_ONCE, strict=False):
         standings = _standings(part, reached)
         for decision in part:
             following = stages.next_step(standings[decision.id], budget)
             if following.step is not Step.STAY:
                 moved += _move(decision, following, reached[reach.door_of(decision.kind)], budget)
+                yield
+        yield
     return moved
 
 
@@ -77,7 +79,7 @@ def approve(*, actor: Actor, decision: Decision) -> None:
 
 
 def lapse_unanswered() -> int:
-    """End every question to a person that outlived what it is about; return how many.
+    """End questions to a person that outlived what they are about; return how many, 0 when none is left.
 
     It waited for its own life, and at least a whole working day. What a person asked for stays: an open appeal, a
     commune's or the Département's, is answered by a person, and so is what the Département had decided.
@@ -98,7 +100,7 @@ def lapse_unanswered() -> int:
         return 0
     with transaction.atomic():
         outbox.serialise()
-        still = due.filter(pk__in=[one.pk for one in found[:_BATCH]])
+        still = due.filter(pk__in=[one.pk for one in found[:ENDS_AT_ONCE]])
         return sum(end_unanswered(one, actor=_ACTOR) for one in still)
 
 

@@ -30,11 +30,12 @@ from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import BeffroiError
 
-BATCH = 200
+BATCH, FEW = 200, 20
+"""So many events are read at once: by who takes them together, and by who takes them one by one."""
 PARK_AFTER = 8
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 60.0
-TURN_S = 0.1
+TURN_S = 0.02
 """So long, and to the end of the event or piece in hand, a consumer or timer works before the others of its lane have
 their turn."""
 TOGETHER_S = 0.2
@@ -223,16 +224,16 @@ def _drain(
 ) -> tuple[int, bool]:
     """Take events behind ``position`` until none is left, or ``enough`` says so; return how many, and whether none is
     left. What comes meanwhile is news to whoever called. ``at_once``: by who takes events together."""
-    taken = 0
+    taken, most = 0, BATCH if one.together else FEW
     while True:
-        rows = _after(position).filter(kind__in=one.kinds)[:BATCH]
+        rows = _after(position).filter(kind__in=one.kinds)[:most]
         events = [event_of(row) for row in rows]
         for some in batched(events, at_once if one.together else 1, strict=False):
             taken += len(some) * _take(one, some)
             position = some[-1].id
             if enough():
                 return taken, False
-        if len(events) < BATCH:
+        if len(events) < most:
             return taken, True
 
 
