@@ -331,6 +331,35 @@ def test_a_backlog_of_one_consumer_holds_up_no_other(running: Callable[[], None]
 
 
 @pytest.mark.usefixtures("committed")
+def test_what_is_urgent_waits_for_the_event_in_hand_and_for_no_backlog(
+    running: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """200 boxes that look back are a backlog of three consumers beside the sightings."""
+    monkeypatch.setattr(running_module, "TURN_S", 0.0)  # of one event
+    taken: list[str] = []
+    through = threading.Event()
+
+    def backlog(event: Event) -> None:
+        taken.append("backlog")
+        if len(taken) == 5:
+            publish("test:urgent", {})
+
+    for name in ("tests.a", "tests.b", "tests.c"):
+        consumer(name=name, kinds=("test:told",), group=GROUP)(backlog)
+
+    @consumer(name="tests.z_urgent", kinds=("test:urgent",), group=GROUP, urgent=True)
+    def quick(event: Event) -> None:
+        taken.append("urgent")
+        through.set()
+
+    for number in range(5):
+        tell(number)
+    running()
+    assert through.wait(PATIENCE_S)
+    assert taken[:6] == ["backlog"] * 5 + ["urgent"]
+
+
+@pytest.mark.usefixtures("committed")
 def test_a_long_timer_gives_its_turn_back_between_its_pieces_and_goes_on_where_it_was(
     running: Callable[[], None],
 ) -> None:

@@ -33,7 +33,7 @@ def _landing(event: Event) -> dict[str, list[str]]:
 periodic("watch.shared_addresses", every_s=60.0, lane=ANSWERS)(shared_addresses.refresh)
 
 
-@consumer(name="watch.sightings", kinds=("sighting:reported",), lane=DECISIONS, prepare=_landing)
+@consumer(name="watch.sightings", kinds=("sighting:reported",), lane=DECISIONS, prepare=_landing, urgent=True)
 def take_in_sighting(event: Event, landing: dict[str, list[str]]) -> None:
     sighting_id = event.payload.get("sighting_id")
     if isinstance(sighting_id, str) and 0 < len(sighting_id) <= 40:

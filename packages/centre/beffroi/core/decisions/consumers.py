@@ -95,7 +95,7 @@ def end_what_would_let_it_pass(event: Event) -> None:
         sparing.end_touched(decision)
 
 
-@consumer(name="decisions.by_hand", kinds=("approval:granted",), lane=DECISIONS)
+@consumer(name="decisions.by_hand", kinds=("approval:granted",), lane=DECISIONS, urgent=True)
 def block_by_hand(event: Event) -> None:
     """Two administrators agreed: what was asked for is blocked, not what rows say later."""
     payload = event.payload.get("payload")

@@ -53,6 +53,7 @@ class Consumer:
     prepare: Callable[[Event], Any] | None
     atomic: bool
     together: bool
+    urgent: bool
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ def consumer[F: Callable[..., None]](
     prepare: Callable[[Event], Any] | None = None,
     atomic: bool = True,
     together: bool = False,
+    urgent: bool = False,
 ) -> Callable[[F], F]:
     """Register ``f(event)`` for these kinds; ``name`` is for ever, since the cursor is kept under it.
 
@@ -101,11 +103,12 @@ def consumer[F: Callable[..., None]](
     ``prepare``: does slow work (DNS, HTTP) before the transaction; its result is passed as ``f(event, prepared)``.
     ``atomic`` False: ``f`` runs outside of any transaction and may run again after a crash.
     ``together``: ``f(events)`` takes all that wait, in their order; after a failure one by one. Not with ``prepare``.
+    ``urgent``: its turn is before those of all others of its lane.
     """
 
     def register(function: F) -> F:
         _claim(name, _consumers.get(name), function)
-        _consumers[name] = Consumer(name, kinds, group, lane, function, prepare, atomic, together)
+        _consumers[name] = Consumer(name, kinds, group, lane, function, prepare, atomic, together, urgent)
         return function
 
     return register

@@ -111,14 +111,13 @@ def _run_lane(group: str, lane: str, config: Config, stopping: threading.Event) 
         while not stopping.is_set():
             seen, kinds = _news(seen)
             waiting |= {one.name: 0.0 for one in own if kinds.intersection(one.kinds)}
-            for name in [name for name, moment in waiting.items() if moment <= time.monotonic()]:
-                if stopping.is_set():
-                    break
-                pause_s = _guarded(consumers()[name], stopping)
-                if pause_s is None:
-                    del waiting[name]
-                else:
-                    waiting[name] = time.monotonic() + pause_s
+            ready = [consumers()[name] for name, moment in waiting.items() if moment <= time.monotonic()]
+            if ready:  # one, by turns; then whatever is urgent and came meanwhile
+                one = min(ready, key=lambda one: not one.urgent)
+                pause_s = _guarded(one, stopping)
+                del waiting[one.name]
+                if pause_s is not None:
+                    waiting[one.name] = time.monotonic() + pause_s
             _run_due(due, begun)
             if not stopping.is_set():
                 moments = (*due.values(), *waiting.values())
