@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,9 @@ from beffroi.cli import persons, retention
 from beffroi.core.approvals import actions as approvals
 from beffroi.core.audit import queries as audit
 from beffroi.core.audit.models import AuditEntry, AuditPersonal
+from beffroi.core.events import running
+from beffroi.core.events.models import OutboxEvent
+from beffroi.core.events.registry import consumers
 from beffroi.core.events.running import run_pending
 from beffroi.core.identity import actions as identity
 from beffroi.core.identity import device_links, erasure
@@ -22,7 +27,7 @@ from beffroi.incidents import actions as incidents
 from beffroi.lib import clock
 from beffroi.lib.config import Config
 from beffroi.lib.errors import Conflict, NotAllowed
-from beffroi.mail import doveadm, projections
+from beffroi.mail import app_passwords, doveadm, projections
 from beffroi.mail.models import Mailbox, MailMessage
 from django.test import Client
 
@@ -113,6 +118,27 @@ def test_who_is_erased_is_put_out_of_the_mailbox_that_stays(
     run_pending("main")
     assert not projections.opens(engines, addresses=[], app_passwords=[issued.record.id])
     assert doveadm.kick(mailbox.address) in kicked
+
+
+def test_an_app_password_opens_nothing_any_more_though_dovecot_hangs(
+    beaune: Commune, engines: Config
+) -> None:
+    """Whoever was revoked next waited half a minute for the other's connections."""
+    own_mailbox(beaune)
+    issued = identity.issue_app_password(
+        actor=beaune.agent, membership=beaune.agent_membership, protocol_set="imap"
+    )
+    one = consumers()["mail.app_passwords"]
+    run_pending("main")
+    identity.revoke_app_password(actor=beaune.agent, app_password=issued.record)
+    with socket.create_server(("127.0.0.1", engines.doveadm_port)) as hanging:  # takes, and never answers
+        running._guarded(one, threading.Event())
+        hanging.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            hanging.accept()  # nobody came
+    assert not projections.opens(engines, addresses=[], app_passwords=[issued.record.id])
+    (told,) = OutboxEvent.objects.filter(kind=app_passwords.ENDED)
+    assert consumers()["mail.connections"].kinds == (told.kind,)
 
 
 def test_one_administrator_alone_erases_nobody_and_no_one_else_may_ask(

@@ -276,6 +276,8 @@ def test_an_app_password_is_shut_out_whoever_else_leaves_meanwhile() -> None:
     for name in ("drive.app_passwords", "mail.app_passwords"):
         one = registry.consumers()[name]
         assert "identity:access_ended" not in one.kinds and one.together, "each is revoked by itself"
+    lane = {name for name, one in registry.consumers().items() if one.lane == registry.CONNECTIONS}
+    assert lane == {"mail.connections"}, "what asks Dovecot, 30 s where that hangs"
 
 
 def test_who_leaves_is_shut_out_while_timers_wait_for_answers() -> None:

@@ -5,9 +5,10 @@ Process: worker.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from django.conf import settings
+from django.db.models import QuerySet
 
 from beffroi.core.identity.models import AppPassword, Membership
 from beffroi.core.identity.queries import current_memberships
@@ -17,6 +18,8 @@ from beffroi.mail.models import Mailbox
 from beffroi.mail.sending import queries as sending
 
 PROTOCOLS = frozenset(("imap", "smtp", "sieve"))
+ENDED = "mail:app_passwords_ended"
+"""No program signs in any more with what opened these mailboxes; who is in may be put out."""
 
 
 def put(app_password_ids: Collection[str]) -> list[str]:
@@ -53,18 +56,21 @@ def put_all(mailbox: Mailbox) -> None:
 
 def addresses(membership: Membership) -> list[str]:
     """The person's mailboxes that an app password of this membership opens, or opened."""
-    # The commune comes from the credential: only this person's mailboxes of this collectivité.
-    mailboxes = Mailbox.objects.filter(
+    return list(mailboxes(membership).values_list("address", flat=True))
+
+
+def mailboxes(membership: Membership) -> QuerySet[Mailbox]:
+    """Open ones of the person. The commune comes from the credential: of this collectivité alone."""
+    return Mailbox.objects.filter(
         person_id=membership.person_id, collectivite_id=membership.collectivite_id, closed_at=None
     )
-    return list(mailboxes.values_list("address", flat=True))
 
 
-def end_connections(of: Collection[str]) -> None:
+def end_connections(of: Iterable[str]) -> None:
     """End what is open at Dovecot, after the projections know who may come back: a connection outlives the password
     that opened it, for days in IDLE. Programs with a password of their own sign in again by themselves.
 
     Errors: DoveadmUnavailable (retryable).
     """
-    if of:
-        Doveadm(settings.BEFFROI).run([doveadm.kick(one) for one in dict.fromkeys(of)])
+    if commands := [doveadm.kick(one) for one in dict.fromkeys(of)]:
+        Doveadm(settings.BEFFROI).run(commands)

@@ -15,7 +15,7 @@ from beffroi.core.communes import queries as communes
 from beffroi.core.decisions import exceptions
 from beffroi.core.events import Event, consumer, periodic
 from beffroi.core.events.outbox import publish
-from beffroi.core.events.registry import ACCESSES
+from beffroi.core.events.registry import ACCESSES, CONNECTIONS
 from beffroi.core.identity.models import Membership
 from beffroi.lib import clock, envelopes
 from beffroi.lib.errors import Unavailable
@@ -127,14 +127,25 @@ def end_awaited() -> None:
 )
 def project_app_passwords(events: Sequence[Event]) -> None:
     """Read the present rows, not the events: a revocation that came first must win. A role that ends revokes each app
-    password of it: all are written at once, since each writing waits for the disk several times."""
+    password of it: all are written at once, since each writing waits for the disk several times. No engine is asked
+    here: one that hangs would keep everybody else's open."""
     asked = {
         one.payload["app_password_id"]: one.payload["membership_id"]
         for one in events
         if app_passwords.PROTOCOLS.intersection(one.payload["protocols"])
     }
     ended = Membership.objects.filter(pk__in=[asked[one] for one in app_passwords.put(asked)])
-    app_passwords.end_connections([each for one in ended for each in app_passwords.addresses(one)])
+    if mailbox_ids := [each.id for one in ended for each in app_passwords.mailboxes(one)]:
+        with transaction.atomic():
+            publish(app_passwords.ENDED, {"mailbox_ids": mailbox_ids})
+
+
+@consumer(
+    name="mail.connections", kinds=(app_passwords.ENDED,), lane=CONNECTIONS, atomic=False, together=True
+)
+def end_connections(events: Sequence[Event]) -> None:
+    ids = {each for one in events for each in one.payload["mailbox_ids"]}
+    app_passwords.end_connections(Mailbox.objects.filter(pk__in=ids).values_list("address", flat=True))
 
 
 @consumer(

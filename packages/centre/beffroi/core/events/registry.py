@@ -20,6 +20,8 @@ DECISIONS = "decisions"
 """Lane of all that leads to a decision or ends one: nothing in it asks DNS at length, an engine or a mail server."""
 ACCESSES = "accesses"
 """Lane of what shuts an app password out at the doors: everybody else's departure may wait behind it."""
+CONNECTIONS = "connections"
+"""Lane of what ends at Dovecot what an app password opened before; one that hangs holds up nothing else."""
 ANSWERS = "answers"
 """Lane of timers that do: what ends somebody's access waits for none of them."""
 
