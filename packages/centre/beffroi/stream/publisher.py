@@ -90,8 +90,9 @@ class Publisher:
         self._on_event = on_event
         self.archive = Archive(config.state / directory)
         self._thread = ThreadPoolExecutor(1, "publisher")
-        # Apart: a file of many megabytes must not hold up an urgent line.
+        # Apart: an urgent line waits neither for a file of many megabytes nor for hundreds of boxes that come back.
         self._saver = ThreadPoolExecutor(1, "snapshots")
+        self._asker = ThreadPoolExecutor(1, "policies")
         self._saving = asyncio.Lock()
         self._due: dict[str, asyncio.Task[None]] = {}
         self._aged: asyncio.Task[None] | None = None
@@ -327,7 +328,8 @@ class Publisher:
         """Return the signed policy of a collectivité's boxes, or None where none was set."""
         if (line := self._policies.get(collectivite_id)) is not None:
             return line
-        message = await self._in_thread(self._store.policy, collectivite_id)
+        loop = asyncio.get_running_loop()
+        message = await loop.run_in_executor(self._asker, self._store.policy, collectivite_id)
         if message is None:
             return None
         line = self._signer.line(msgspec.structs.replace(message, issued_at=clock.paced_s())) + b"\n"
@@ -394,6 +396,7 @@ class Publisher:
 
     def close(self) -> None:
         self._saver.shutdown(wait=True)
+        self._asker.shutdown(wait=True)
         self._thread.shutdown(wait=True)
 
 

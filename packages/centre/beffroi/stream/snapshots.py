@@ -46,12 +46,16 @@ class Snapshots:
 
     def needs_file(self, log: Log, part: Since) -> bool:
         """True when ``lines`` would have to write a large file first."""
-        return log.after(part) is None and self._since_file(log, part) is None and _is_large(log.channel)
+        if log.after(part) is not None or self._since_file(log, part) is not None:
+            return False
+        return self._kept(log, part) is None and _is_large(log.channel)
 
     def lines(self, log: Log, part: Since) -> list[bytes]:
         """Return the lines that lead a follower from anywhere to now. Errors: Unavailable (no file can be written)."""
         if (deltas := self._since_file(log, part)) is not None:
             return [self._announcement(log.channel.name), *deltas]
+        if (line := self._kept(log, part)) is not None:
+            return [line]  # hundreds may come within a moment
         if _is_large(log.channel):
             # The rare case: the channel moved past its file since ``needs_file`` was asked.
             if (saved := self.save(log.channel)) is not None:
@@ -61,7 +65,10 @@ class Snapshots:
             if len(line) > MAX_MESSAGE_BYTES:
                 raise Unavailable("The feed")
             return [line]
-        return [self._line(log.channel, fresh=log.forked(part))]
+        message = snapshot(log.channel, self._stamp())
+        line = self._signer.line(message)
+        self._lines[log.channel.name] = (message, line)
+        return [line]
 
     def _since_file(self, log: Log, part: Since) -> list[bytes] | None:
         """The lines after the saved file, when file and lines together serve this follower."""
@@ -79,21 +86,18 @@ class Snapshots:
     def _announcement(self, name: str) -> bytes:
         return self._signer.line(snapshot_file(name, self.saved[name], self._stamp()))
 
-    def _line(self, channel: Channel, *, fresh: bool) -> bytes:
-        now = clock.paced_s()
-        if (kept := self._lines.get(channel.name)) is not None:
-            message, line = kept
-            same = (message.epoch, message.version, message.head) == (
-                channel.epoch,
-                channel.version,
-                channel.head,
-            )
-            if same and now - message.issued_at < (1 if fresh else FRESH_S):
-                return line
-        message = snapshot(channel, self._stamp())
-        line = self._signer.line(message)
-        self._lines[channel.name] = (message, line)
-        return line
+    def _kept(self, log: Log, part: Since) -> bytes | None:
+        """The line that was made for another follower, where it says what is so now."""
+        channel = log.channel
+        message, line = self._lines.get(channel.name, (None, b""))
+        if message is None or clock.paced_s() - message.issued_at >= (1 if log.forked(part) else FRESH_S):
+            return None
+        same = (message.epoch, message.version, message.head) == (
+            channel.epoch,
+            channel.version,
+            channel.head,
+        )
+        return line if same else None
 
 
 def _is_large(channel: Channel) -> bool:
