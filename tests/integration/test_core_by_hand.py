@@ -10,18 +10,20 @@ import pytest
 from beffroi.boxes.models import FlowCount
 from beffroi.core.approvals import actions as approvals
 from beffroi.core.audit.models import AuditEntry
-from beffroi.core.decisions import actions, by_hand, shared
+from beffroi.core.decisions import actions, by_hand, shared, staging, warning_lists
 from beffroi.core.decisions.models import Decision, LocalException
 from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.lib.errors import Conflict, Invalid, NotAllowed
 from beffroi_protocol.indicators import normalise
+from django.db import connection
 from django.test import Client
 
 from tests.conftest import Commune
 from tests.fixtures_portal import console_client, on_listener
 from tests.fixtures_stream import Centre, read_until, running_centre  # noqa: F401
+from tests.fixtures_trust import decide
 
 OTHER = Actor("administrator", "adm_other")
 RANGE = normalise("cidr", "45.83.64.0/24")
@@ -73,6 +75,28 @@ def test_one_thing_is_in_force_at_once_and_can_be_undone(
 
 
 @pytest.mark.django_db
+@pytest.mark.django_db
+@pytest.mark.parametrize("approves", [False, True])
+def test_the_lists_are_read_while_others_may_write(
+    administrator: Actor, system: Actor, monkeypatch: pytest.MonkeyPatch, approves: bool
+) -> None:
+    """Whoever decides first after a start of the console, or by the command, reads them."""
+    waits = decide(system, strength="weak")
+    outside, inside = len(connection.savepoint_ids), list[bool]()
+    load = warning_lists.load
+
+    def reading() -> warning_lists.WarningLists:
+        inside.append(len(connection.savepoint_ids) > outside)
+        return load()
+
+    monkeypatch.setattr(warning_lists, "load", reading)
+    if approves:
+        staging.approve(actor=administrator, decision=waits)
+    else:
+        block(administrator, "domain", "fournitures-bureau.example")
+    assert inside[0] is False
+
+
 def test_a_range_waits_for_another_administrator(administrator: Actor, beaune: Commune) -> None:
     asked = block(administrator, RANGE.kind.value, RANGE.value).approval
     assert asked is not None and not Decision.objects.exists()

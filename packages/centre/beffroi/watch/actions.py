@@ -19,7 +19,7 @@ from django.db.models import Count, Exists, F, OuterRef, Q
 
 from beffroi.core.audit import actions as audit
 from beffroi.core.decisions import actions as decisions
-from beffroi.core.decisions import protected, queries
+from beffroi.core.decisions import protected, queries, warning_lists
 from beffroi.core.decisions.models import ENDS_AT_ONCE, SCOPE_ALL, Decision
 from beffroi.core.decisions.stages import LANDING
 from beffroi.core.events import outbox
@@ -99,6 +99,7 @@ def confirm_campaign(*, actor: Actor, campaign: Campaign, also_shared: bool = Fa
     actor.require_administrator("decide about campaigns")
     shown = [Indicator(Kind(i.kind), i.value) for i in campaign.indicators.all()]
     landing = resolve(shown)
+    warning_lists.load()  # half a second, where nobody in this process asked before
     with transaction.atomic():
         outbox.serialise()
         campaign.refresh_from_db()

@@ -64,7 +64,6 @@ def wide(indicator: Indicator, *, serves: Collection[str], reach: int) -> str:
     return "reach" if reach > staging.budget_of(settings.BEFFROI).blast(enrolled) else ""
 
 
-@transaction.atomic
 def block(
     *, actor: Actor, indicator: Indicator, reason: str, why: str, ttl_s: int, reach: int = 0
 ) -> Blocked:
@@ -82,26 +81,29 @@ def block(
     if not 0 < ttl_s <= MAX_TTL_S:
         raise Invalid("ttl_s")
     canonical = _canonical(indicator)
+    # Before the transaction: who asks first in a process reads the lists, half a second.
     if refusal := protected.current().check(canonical):
         raise actions.ProtectedIndicator(refusal)
-    outbox.serialise()
-    if not wide(canonical, serves=shared.met(canonical), reach=reach):
-        decision = _activate(actor, canonical, reason, ttl_s, reach)
-        _keep_words(actor, "decision:by_hand", decision.id, said)
-        return Blocked(decision=decision)
-    payload = {
-        "kind": canonical.kind.value,
-        "value": canonical.value,
-        "reason": reason,
-        "ttl_s": ttl_s,
-        "reach": reach,
-    }
-    subject = f"{canonical.kind.value} {canonical.value}"[:80]
-    if waiting().filter(subject_id=subject).exists():
-        raise Conflict("this waits for a second administrator already")
-    approval = approvals.request(actor=actor, verb=VERB, subject_id=subject, payload=payload)
-    _keep_words(actor, "decision:by_hand_asked", approval.id, said)
-    return Blocked(approval=approval)
+    needs_another = wide(canonical, serves=shared.met(canonical), reach=reach)
+    with transaction.atomic():
+        outbox.serialise()
+        if not needs_another:
+            decision = _activate(actor, canonical, reason, ttl_s, reach)
+            _keep_words(actor, "decision:by_hand", decision.id, said)
+            return Blocked(decision=decision)
+        payload = {
+            "kind": canonical.kind.value,
+            "value": canonical.value,
+            "reason": reason,
+            "ttl_s": ttl_s,
+            "reach": reach,
+        }
+        subject = f"{canonical.kind.value} {canonical.value}"[:80]
+        if waiting().filter(subject_id=subject).exists():
+            raise Conflict("this waits for a second administrator already")
+        approval = approvals.request(actor=actor, verb=VERB, subject_id=subject, payload=payload)
+        _keep_words(actor, "decision:by_hand_asked", approval.id, said)
+        return Blocked(approval=approval)
 
 
 @transaction.atomic

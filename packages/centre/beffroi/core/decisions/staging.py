@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from beffroi.core.decisions import hours, protected, queries, reach, rules, stage_clock, stages
+from beffroi.core.decisions import hours, protected, queries, reach, rules, stage_clock, stages, warning_lists
 from beffroi.core.decisions.actions import end_unanswered, put_in_force, revoke, tell
 from beffroi.core.decisions.models import ENDS_AT_ONCE, Appeal, Decision, DecisionEffect, LocalException
 from beffroi.core.decisions.stage_clock import working_hours
@@ -67,6 +67,7 @@ def approve(*, actor: Actor, decision: Decision) -> None:
     Errors: NotAllowed, Conflict (it ended, or is in force), ProtectedIndicator.
     """
     actor.require_administrator("decide for others")
+    warning_lists.load()  # half a second, where nobody in this process asked before
     with transaction.atomic():
         outbox.serialise()
         decision.refresh_from_db()
