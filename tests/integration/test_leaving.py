@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from beffroi.core.communes import actions as communes
 from beffroi.core.communes import queries as communes_of
 from beffroi.core.communes.actions import CollectiviteLeft
 from beffroi.core.communes.models import Collectivite
-from beffroi.core.decisions.models import SCOPE_ALL, IndicatorList
+from beffroi.core.decisions.models import ENDS_AT_ONCE, SCOPE_ALL, IndicatorList
 from beffroi.core.events.models import OutboxEvent
 from beffroi.core.events.running import whole
 from beffroi.core.identity import actions as identity
@@ -40,6 +41,7 @@ from beffroi.mail.aliases import consumers as alias_consumers
 from beffroi.mail.aliases import queries as alias_queries
 from beffroi.mail.aliases.models import Alias
 from beffroi.mail.held import posting
+from beffroi.mail.models import Mailbox
 from beffroi.mail.people import leaving as departures
 from beffroi.mail.people.models import Departure
 from beffroi.portal import consumers, leaving_told
@@ -193,6 +195,34 @@ def test_people_leave_one_after_another_and_a_kill_may_come_between_them(
     killed.close()
     assert whole(applying.apply_due()) == 1
     assert not there.exists() and Departure.objects.filter(collectivite_id=beaune.id).count() == before
+
+
+def test_hundreds_of_functional_mailboxes_close_a_few_at_a_time_and_all_come_back(
+    leaving_state: Config, beaune: Commune, administrator: Actor
+) -> None:
+    """Each is 5 ms in which no decision is made."""
+    several = [shared_box(beaune, local=f"service-{number}") for number in range(ENDS_AT_ONCE + 2)]
+    for number in range(ENDS_AT_ONCE + 2):
+        aliases.create(
+            actor=beaune.referent,
+            collectivite=beaune.collectivite,
+            address=f"alias-{number}@{beaune.domain}",
+            mailboxes=[several[0].id],
+        )
+    made = planned(beaune)
+    Leaving.objects.filter(pk=made.pk).update(leaves_on=queries.today())
+    closed, ended = [0], [0]
+    for _ in applying.apply_due():
+        closed.append(
+            Mailbox.objects.filter(pk__in=[one.id for one in several]).exclude(closed_at=None).count()
+        )
+        ended.append(Alias.objects.exclude(ended_at=None).count())
+    for counts in (closed, ended):
+        assert max(after - before for before, after in pairwise(counts)) == ENDS_AT_ONCE
+    made.refresh_from_db()
+    applying.give_back(actor=administrator, leaving=made)
+    assert not Alias.objects.exclude(ended_at=None).exists()
+    assert not Mailbox.objects.filter(pk__in=[one.id for one in several]).exclude(closed_at=None).exists()
 
 
 def test_a_day_that_was_cut_is_gone_on_with(leaving_state: Config, beaune: Commune, monkeypatch: Any) -> None:

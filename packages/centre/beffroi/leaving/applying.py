@@ -25,7 +25,7 @@ from beffroi.boxes.models import Box, EnrolmentCode
 from beffroi.core.communes import queries as communes
 from beffroi.core.communes.models import Collectivite
 from beffroi.core.decisions import lists
-from beffroi.core.decisions.models import IndicatorList
+from beffroi.core.decisions.models import ENDS_AT_ONCE, IndicatorList
 from beffroi.core.events import outbox
 from beffroi.core.events.outbox import publish
 from beffroi.core.identity import queries as identity
@@ -71,10 +71,10 @@ def apply(leaving: Leaving) -> Generator[None]:
     for person in list(Person.objects.filter(pk__in=_people(owner.id))):
         departures.depart(actor=SYSTEM, collectivite=owner, person=person, successors={})
         yield
-    _close_mailboxes(leaving)
-    yield
-    _end_aliases(leaving)
-    yield
+    while _close_mailboxes(leaving):
+        yield
+    while _end_aliases(leaving):
+        yield
     for box in Box.objects.filter(collectivite_id=owner.id).exclude(state=Box.State.REVOKED):
         boxes.revoke(actor=SYSTEM, box=box)
     for row in IndicatorList.objects.filter(scope=owner.id):
@@ -171,7 +171,8 @@ def _mark(leaving: Leaving) -> bool:
 
 
 def _carry_on(leaving: Leaving) -> None:
-    _end_aliases(leaving)
+    while _end_aliases(leaving):
+        pass
     leaving.refresh_from_db()
     continuing.carry_on(leaving)
 
@@ -188,24 +189,30 @@ def _departures(leaving: Leaving) -> list[Departure]:
 
 
 @transaction.atomic
-def _close_mailboxes(leaving: Leaving) -> None:
-    """What is left: functional ones, and those of nobody."""
-    rows = Mailbox.objects.filter(collectivite_id=leaving.collectivite_id, closed_at=None)
+def _close_mailboxes(leaving: Leaving) -> int:
+    """What is left: functional ones, and those of nobody. Some of them; return how many, 0 when none is left."""
+    rows = Mailbox.objects.filter(collectivite_id=leaving.collectivite_id, closed_at=None)[:ENDS_AT_ONCE]
     ids = [one.id for one in rows if mail.close_mailbox(actor=SYSTEM, mailbox=one)]
     _keep(leaving, "mailboxes", ids)
+    return len(ids)
 
 
 @transaction.atomic
-def _end_aliases(leaving: Leaving) -> None:
+def _end_aliases(leaving: Leaving) -> int:
+    """Some of them, with the few catch-alls; return how many, 0 when none is left."""
     owner = leaving.collectivite_id
     for row in CatchAll.objects.filter(collectivite_id=owner, ended_at=None):
         aliases.end_catch_all(actor=SYSTEM, row=row)
-    rows = Alias.objects.filter(collectivite_id=owner, ended_at=None)
-    _keep(leaving, "aliases", [one.id for one in rows if aliases.end(actor=SYSTEM, alias=one)])
+    rows = Alias.objects.filter(collectivite_id=owner, ended_at=None)[:ENDS_AT_ONCE]
+    ids = [one.id for one in rows if aliases.end(actor=SYSTEM, alias=one)]
+    _keep(leaving, "aliases", ids)
+    return len(ids)
 
 
 def _keep(leaving: Leaving, what: str, ids: list[str]) -> None:
     """For the way back; what an earlier turn had ended stays in it."""
+    if not ids:
+        return
     locked = Leaving.objects.select_for_update().get(pk=leaving.pk)
     undo = json.loads(locked.undo)
     undo[what] = [*undo.get(what, ()), *ids]
