@@ -17,7 +17,7 @@ from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
 from beffroi.watch import actions
-from beffroi.watch.models import Campaign
+from beffroi.watch.models import Campaign, CampaignIndicator
 from beffroi_protocol.indicators import normalise
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -289,6 +289,15 @@ def test_of_what_ends_by_its_time_nothing_is_asked_one_by_one(administrator: Act
 @pytest.mark.usefixtures("database")
 def test_where_names_lead_is_found_by_their_name() -> None:
     """Without an index each name that was taken back read every indicator of every campaign."""
+    several = Campaign.objects.create(state="open")
+    CampaignIndicator.objects.bulk_create(
+        CampaignIndicator(
+            campaign=several, kind="ip", value=f"2001:db8::{n:x}", resolved_from=f"n{n}.example.net"
+        )
+        for n in range(2000)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE watch_campaign_indicator")
     with CaptureQueriesContext(connection) as asked:
         assert actions.end_addresses_of({HOST}) == 0
     (query,) = [one["sql"] for one in asked.captured_queries if "resolved_from" in one["sql"]]
