@@ -148,6 +148,7 @@ def test_a_policy_of_yesterday_keeps_todays_behaviour() -> None:
     assert isinstance(message, PolicyMessage)
     policy = message.policy
     assert (policy.observe_until, policy.inbound, policy.honeyports, policy.canary_names) == (0, (), (), ())
+    assert policy.openings == ()
     assert (policy.refuse_doh, policy.leak_bytes_hour, policy.unlock, policy.inspect) == (
         False,
         0,

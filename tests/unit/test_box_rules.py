@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 from beffroi_box.bulkrules import GENERATION, bulk_rules, next_generation
 from beffroi_box.errors import PolicyInvalid
 from beffroi_box.lanprobe import FAR_ADDRESS, FAR_ADDRESS6, probe_target, split_target
+from beffroi_box.openings import OPENED
 from beffroi_box.ruleset import Site, ruleset
 from beffroi_box.tallies import ANSWERED, COUNTED
 from beffroi_protocol.messages import InboundRule, Policy
+from beffroi_protocol.openings import Opening
 from beffroi_protocol.relaying import Device, Relay
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+replaced = msgspec.structs.replace
 SITE = Site("wan", "lan", ("185.10.20.1", "2a0c:e300:1::1"), 8443, forwarders=("185.10.20.53@5353",))
 
 
@@ -188,6 +192,39 @@ def test_dns_of_the_lan_goes_to_the_box_and_encrypted_dns_is_refused() -> None:
     assert "@doh4 meta" not in ruleset(Policy(refuse_doh=True), SITE, observing=True)
 
 
+OPENING = Opening("tcp", 8443, "192.168.213.50", ("203.0.113.0/24", "2001:db8::/48"), 1_790_000_000)
+
+
+def test_an_opening_leads_a_router_to_one_machine_of_the_lan_and_a_bridge_translates_nothing() -> None:
+    begins = "ip saddr { 203.0.113.0/24 } tcp dport 8443 meta time < 1790000000"
+    leads = f"ip daddr 192.168.213.50 {begins} ct mark set ct mark or 0x40 accept"
+    text = ruleset(Policy(openings=(OPENING,)), SITE)
+    assert chain(text, "sent_on") == [
+        f'iifname "wan" fib daddr type local {begins} dnat ip to 192.168.213.50'
+    ]
+    assert f'iifname "wan" oifname "lan" {leads}' in chain(text, "forwarded"), "never back to the internet"
+    assert "2001:db8" not in "".join(chain(text, "sent_on")), "nothing translates between the families"
+    bridge = ruleset(Policy(mode="bridge", openings=(OPENING,)), SITE)
+    assert chain(bridge, "sent_on") == [] and f"meta mark and 0x3 == 0x1 {leads}" in chain(
+        bridge, "forwarded"
+    )
+    six = replaced(OPENING, machine="2a0c:e300:2::2")
+    text = ruleset(Policy(openings=(six,)), SITE)
+    assert chain(text, "sent_on") == [] and any("ip6 daddr 2a0c" in r for r in chain(text, "forwarded"))
+
+
+def test_each_packet_of_what_came_in_by_an_opening_is_compared_with_what_is_open_now() -> None:
+    for openings in ((), (OPENING,)):
+        text = ruleset(Policy(openings=openings), SITE)
+        for name in ("from_lan", "from_wan"):
+            rules = chain(text, name)
+            assert rules.index("ct mark and 0x40 != 0 jump opened") < rules.index(
+                "ct state established,related accept"
+            )
+        *still, last = chain(text, "opened")
+        assert last == "drop" and len(still) == len(openings)
+
+
 FULL = Policy(
     inbound_tcp_ports=(80,),
     inbound=(InboundRule("tcp", 443, ("203.0.113.0/24", "2001:db8::/48")), InboundRule("udp", 51820)),
@@ -248,7 +285,7 @@ def test_a_generation_of_the_bulk_sets_is_never_one_that_a_connection_may_still_
 def test_a_generation_lies_within_its_bits_and_is_not_the_former(former: int, eighths: int) -> None:
     mark = next_generation(former << 8 & GENERATION, eighths)
     assert mark & GENERATION == mark != 0 and mark != former << 8 & GENERATION
-    assert GENERATION & (COUNTED | ANSWERED) == 0
+    assert GENERATION & (COUNTED | ANSWERED | OPENED) == 0 and OPENED & (COUNTED | ANSWERED) == 0
 
 
 def test_only_a_connection_of_which_no_end_is_listed_is_let_pass_for_the_generation() -> None:
@@ -311,6 +348,21 @@ def test_bridge_mode_marks_the_direction_before_the_same_rules() -> None:
         Policy(inbound=(InboundRule("icmp", 1),)),
         Policy(inbound=(InboundRule("tcp", 1, ("1.2.3.4 } accept; #",)),)),
         Policy(allow_addresses=("1.2.3.4 }; flush ruleset; #",)),
+        *(
+            Policy(openings=(replaced(OPENING, **bad),))
+            for bad in (
+                {"protocol": "icmp"},
+                {"port": 0},
+                {"machine": "192.168.1.7 accept"},
+                {"machine": "127.0.0.1"},
+                {"machine": "camera"},
+                {"machine": "192.168.1.0/24"},
+                {"machine": "fe80::7%lan"},
+                {"sources": ()},
+                {"sources": ("1.2.3.4 } accept; #",)},
+                {"until": -1},
+            )
+        ),
         Policy(centre_addresses=("",)),
     ],
 )

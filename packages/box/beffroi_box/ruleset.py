@@ -25,6 +25,7 @@ import msgspec
 from beffroi_protocol.errors import ProtocolError
 from beffroi_protocol.indicators import Kind, normalise
 from beffroi_protocol.messages import Policy
+from beffroi_protocol.openings import is_sound
 from beffroi_protocol.protected import reason_protected
 
 from beffroi_box.bridgerules import ELSEWHERE, bridge_rules
@@ -40,6 +41,7 @@ from beffroi_box.doh import DOH_NETWORKS
 from beffroi_box.errors import PolicyInvalid
 from beffroi_box.inspectrules import inspect_rules
 from beffroi_box.lanprobe import INTERFACE, LEAVING, NEAR, probe_hidden, probe_kept
+from beffroi_box.openings import HELD, OPENING_CHAINS, SENT_ON, let_in, opened_rules
 from beffroi_box.pagerules import PAGE_CHAINS, page_input, page_jump, page_rules
 from beffroi_box.relayrules import relay_input, relay_output, relay_redirect
 from beffroi_box.tallies import COUNTED, attempt_sets, counting, declarations
@@ -51,7 +53,7 @@ MODES = ("router", "bridge")
 INNER4 = "10.0.0.0/8, 100.64.0.0/10, 172.16.0.0/12, 192.168.0.0/16"
 _CHAINS = (
     *DENY_CHAINS, "forward_", "input_", "output_", "dns_", "source_", "from_lan", "from_wan",
-    "forwarded", *CROWD_CHAINS, "strangers", "met", "sent", "guests", "pace", "refuse", *PAGE_CHAINS,
+    "forwarded", *CROWD_CHAINS, "strangers", "met", "sent", "guests", "pace", "refuse", *OPENING_CHAINS, *PAGE_CHAINS,
 )  # fmt: skip
 _FORMER = ("deny4", "deny6", "deny_out4", "deny_out6", "probe_")
 """Of a box whose software was brought up to date."""
@@ -115,7 +117,10 @@ def ruleset(policy: Policy, site: Site, *, observing: bool = False) -> str:
     lan_port = "meta mark and 0x3 == 0x2" if bridge else f'iifname "{site.lan}"'
     parts.append(deny_rules(policy, TABLE, site.nflog_group, wan, lan_port))
     parts += [counting(TABLE), crowd_rules(TABLE)]
-    parts.append(_forward(policy, wan, lan, lan_port, observing=observing))
+    openings = [(one, _split(one.sources)) for one in policy.openings]
+    begins = let_in(openings, wan, "" if bridge else f'oifname "{site.lan}" ')
+    parts.append(_forward(policy, wan, lan, lan_port, begins, observing=observing))
+    parts.append(opened_rules(TABLE, openings, sent_from="" if bridge else wan))
     parts.append(_own_traffic(policy, site, wan, lan))
     parts.append(page_rules(policy, TABLE, site.page_port))
     parts.append(_nat(policy, site, wan, lan))
@@ -171,7 +176,7 @@ table inet {TABLE} {{
 }}"""
 
 
-def _forward(policy: Policy, wan: str, lan: str, lan_port: str, *, observing: bool) -> str:
+def _forward(policy: Policy, wan: str, lan: str, lan_port: str, begins: str, *, observing: bool) -> str:
     # Encrypted DNS to elsewhere would pass by the box's refusals of names.
     dot = _round(lan, "th dport 853", "reject") if policy.redirect_dns else ""
     doh = _round(lan, "th dport 443", "reject", "@doh") if policy.refuse_doh else ""
@@ -194,12 +199,14 @@ def _forward(policy: Policy, wan: str, lan: str, lan_port: str, *, observing: bo
     jump deny_out
     {leasing}
     {sent}
+    {HELD}
     ct state established,related accept
     goto forwarded
   }}
   chain from_wan {{
     jump deny_in
     ct direction original jump strangers
+    {HELD}
     ct state established,related accept
     goto forwarded
   }}
@@ -219,6 +226,7 @@ def _forward(policy: Policy, wan: str, lan: str, lan_port: str, *, observing: bo
     {sought}
     {wan} jump pace
     {inbound}
+    {begins}
     {learn}
     jump refuse
   }}
@@ -345,6 +353,7 @@ def _nat(policy: Policy, site: Site, wan: str, lan: str) -> str:
     {others}
     {redirect}
     {relay_redirect(policy, lan)}
+    jump {SENT_ON}
     {"\n    ".join(traps)}
     {page_jump(lan)}
   }}
@@ -370,6 +379,8 @@ def _check(policy: Policy, site: Site) -> None:
         raise PolicyInvalid("honeyports")
     if not all(r.protocol in ("tcp", "udp") and 0 < r.port < 65536 for r in policy.inbound):
         raise PolicyInvalid("inbound")
+    if not all(map(is_sound, policy.openings)):
+        raise PolicyInvalid("openings")
     for name in policy.canary_names:
         try:
             indicator = normalise(Kind.DOMAIN, name)

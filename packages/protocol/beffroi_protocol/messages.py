@@ -20,6 +20,7 @@ import msgspec
 
 from beffroi_protocol.errors import UNDECODABLE, MessageMalformed, MessageTooLarge, VersionUnknown
 from beffroi_protocol.indicators import Indicator, Kind
+from beffroi_protocol.openings import Opening
 from beffroi_protocol.relaying import Relay
 
 VERSION = 1
@@ -183,6 +184,7 @@ class Policy(msgspec.Struct, frozen=True):
     beacon_from_s: Annotated[int, msgspec.Meta(ge=10, le=3600)] = 45
     beacon_beats: Annotated[int, msgspec.Meta(ge=8, le=64)] = 16
     relay: Relay | None = None
+    openings: tuple[Opening, ...] = ()
 
 
 class PolicyMessage(msgspec.Struct, frozen=True, tag="policy", tag_field="t"):
