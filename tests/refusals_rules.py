@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-from beffroi.boxes.models import RelayRequest
+from beffroi.boxes.models import OpeningRequest, RelayRequest
 from beffroi.mail.filters.models import Forward
 from django.test import Client
 from django.urls import reverse
@@ -35,6 +35,7 @@ class Rule:
 DOMAIN: Arguments = lambda world: {"domain_id": world.beaune.collectivite.domains.get().id}  # noqa: E731
 FORWARD: Arguments = lambda world: {"forward_id": Forward.objects.get().id}  # noqa: E731
 INCIDENT: Arguments = lambda world: {"incident_id": world.incident_id}  # noqa: E731
+OPENING: Arguments = lambda world: {"request_id": OpeningRequest.objects.get().id}  # noqa: E731
 RELAY: Arguments = lambda world: {"request_id": RelayRequest.objects.get().id}  # noqa: E731
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
-from beffroi.boxes.models import Box, BoxPolicy, RelayRequest
+from beffroi.boxes.models import Box, BoxPolicy, OpeningRequest, RelayRequest
 from beffroi.core.approvals.models import Approval
 from beffroi.core.communes.models import CommuneExport
 from beffroi.core.decisions import appeals, by_hand, exceptions, never_again, sparing
@@ -180,6 +180,15 @@ def _made() -> World:
     Erasure.objects.create(
         **owner, mailbox_id=gone.id, approval_id="x", state="done", granted_at=now, begun_at=now, done_at=now
     )
+    OpeningRequest.objects.create(
+        **owner,
+        machine="192.168.1.50",
+        protocol="tcp",
+        port=8443,
+        sources="192.0.2.7",
+        purpose="x",
+        until=now + timedelta(days=1),
+    )
     RelayRequest.objects.create(**owner, sender="copieur@beaune.test", purpose="x", hour=1)
     CommuneExport.objects.create(
         collectivite_id=beaune.id, asked_by=administrator.id, reason="Courrier du maire"
@@ -265,6 +274,7 @@ def changed() -> tuple[object, ...]:
         set(Export.objects.values_list("id", "state", "downloads")),
         set(Erasure.objects.values_list("id", "state")),
         set(CommuneExport.objects.values_list("id", "state")),
+        set(OpeningRequest.objects.values_list("id", "state")),
         set(RelayRequest.objects.values_list("id", "state")),
         Member.objects.filter(ended_at=None).count(),
         set(Alias.objects.values_list("address", "sends", "ended_at")),

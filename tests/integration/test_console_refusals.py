@@ -18,6 +18,7 @@ from tests.refusals_rules import (
     FORWARD,
     INCIDENT,
     METHODS,
+    OPENING,
     RELAY,
     Arguments,
     Rule,
@@ -161,6 +162,10 @@ CONSOLE = {
     "box": Rule("thing", BOX),
     "box_policy": Rule("thing", BOX, {"base": "1", "mode": "bridge", "send": "1", "reason": "x"}),
     "box_relay": Rule("thing", BOX, {"base": "1", "reason": "x"}),
+    "openings": Rule("own"),
+    "opening_accept": Rule("thing", OPENING, {"until": "2030-01-01", "code": "000000"}),
+    "opening_decline": Rule("thing", OPENING, {"reason": "x"}),
+    "opening_close": Rule("thing", OPENING),
     "relay_requests": Rule("own"),
     "relay_request_decline": Rule("thing", RELAY, {"reason": "x"}),
     "box_restore": Rule("thing", BOX, {"version": "1"}),
@@ -173,6 +178,7 @@ CONSOLE = {
 }
 POSTED = (
     *("box_restore", "box_observe", "box_flow", "exception_end", "spared", "relay_request_decline"),
+    *("opening_accept", "opening_decline", "opening_close"),
     *("outgoing_warming", "outgoing_doubted", "outgoing_account", "outgoing_mail", "outgoing_partners"),
     *("console_forward_end", "alarm"),
 )

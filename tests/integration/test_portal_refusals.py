@@ -31,6 +31,7 @@ from tests.refusals_rules import (
     FORWARD,
     INCIDENT,
     METHODS,
+    OPENING,
     RELAY,
     Arguments,
     Rule,
@@ -183,6 +184,18 @@ PORTAL = {
     "closed_certificate": Rule("led", ERASED),
     "held_account": Rule("led", lambda world: {"alarm_id": SendingAlarm.objects.get().id}),
     "closed_export": Rule("led", lambda world: {**ERASED(world), "export_id": Export.objects.get().id}),
+    "opening_request": Rule(
+        "own",
+        data={
+            "machine": "192.168.1.50",
+            "protocol": "tcp",
+            "port": "1",
+            "sources": "192.0.2.7",
+            "purpose": "x",
+        },
+    ),
+    "opening_withdraw": Rule("led", OPENING),
+    "opening_close": Rule("led", OPENING),
     "relay_request": Rule(
         "own", data={"sender": "copieur@beaune.test", "purpose": "x", "hour": "1", "to": "inside"}
     ),
@@ -310,7 +323,14 @@ POSTED = (
     *("mail_draft_save", "mail_sending_cancel", "mail_act", "mail_folder_new", "mail_bank", "mail_handling"),
     "mail_receipt",
     *("mail_absence", "mail_filter_new", "mail_filter", "mail_script", "mail_signature", "forward_end"),
-    *("delegation_end", "closed_export", "relay_request_withdraw", "own_domain_declare"),
+    *(
+        "delegation_end",
+        "closed_export",
+        "relay_request_withdraw",
+        "opening_withdraw",
+        "opening_close",
+        "own_domain_declare",
+    ),
     *("drive_seal_proof", "drive_seal_seda", "drive_seal_sheet", "drive_share_end"),
 )
 THINGS = [name for name, rule in PORTAL.items() if rule.kind in ("thing", "ours", "led")]

@@ -16,7 +16,8 @@ import msgspec
 from beffroi_protocol.enrolment_code import key_proved, new_code
 from beffroi_protocol.errors import ProtocolError
 from beffroi_protocol.indicators import Kind, normalise
-from beffroi_protocol.messages import VERSION, EnrolAnswer, EnrolRequest, Policy
+from beffroi_protocol.messages import VERSION, EnrolAnswer, EnrolRequest, InboundRule, Policy
+from beffroi_protocol.openings import Opening, is_sound
 from beffroi_protocol.protected import Floor
 from beffroi_protocol.signing import b64, fingerprint, unb64
 from django.conf import settings
@@ -319,14 +320,19 @@ def _check_policy(policy: Policy) -> None:
         raise Invalid("mode")
     if not all(0 < port < 65536 for port in policy.inbound_tcp_ports):
         raise Invalid("inbound_tcp_ports")
-    open_ports = {*policy.inbound_tcp_ports, *(one.port for one in policy.inbound if one.protocol == "tcp")}
+    rules: tuple[InboundRule | Opening, ...] = (*policy.inbound, *policy.openings)
+    open_ports = {*policy.inbound_tcp_ports, *(one.port for one in rules if one.protocol == "tcp")}
     if open_ports & set(policy.honeyports):
         raise Invalid("honeyports")  # whoever uses the service would be taken for an attacker
     relay_ports = {25, 587} if policy.relay is not None else set()
     if relay_ports & set(policy.honeyports):
         raise Invalid("honeyports")
+    led = [(one.protocol, one.port) for one in policy.openings]
+    # Of two that lead one port to different machines a router could serve one.
+    if not all(map(is_sound, policy.openings)) or len(set(led)) < len(led):
+        raise Invalid("openings")
     try:
-        sources = (text for rule in policy.inbound for text in rule.sources)
+        sources = (text for rule in rules for text in rule.sources)
         for text in (*policy.allow_addresses, *policy.centre_addresses, *sources):
             normalise(Kind.CIDR, text)
         for name in policy.canary_names:

@@ -34,6 +34,7 @@ from beffroi.boxes import (
     diagnoses,
     domains,  # noqa: F401 - registers its own
     learned,  # noqa: F401 - registers its own
+    openings,  # noqa: F401 - registers its own
     relay,
     releases,
 )

@@ -173,7 +173,9 @@ def policy_history(actor: Actor, collectivite_id: str) -> QuerySet[BoxPolicy]:
 
 def restore_policy(*, actor: Actor, collectivite: Collectivite, version: int, reason: str) -> int:
     """Give an earlier policy again, under a new version. The centre's own names and addresses stay those of now: an
-    old address would cut the boxes off. Errors: NotAllowed, NotFound, Conflict (it is in force)."""
+    old address would cut the boxes off; openings too: one that was closed comes back by a request alone.
+
+    Errors: NotAllowed, NotFound, Conflict (it is in force)."""
     history = policy_history(actor, collectivite.id)
     current, found = history.first(), history.filter(policy_version=version).first()
     if current is None or found is None:
@@ -185,6 +187,7 @@ def restore_policy(*, actor: Actor, collectivite: Collectivite, version: int, re
         msgspec.convert(found.policy, Policy),
         centre_names=now.centre_names,
         centre_addresses=now.centre_addresses,
+        openings=now.openings,
     )
     return actions.set_policy(
         actor=actor,

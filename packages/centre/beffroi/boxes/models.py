@@ -202,6 +202,43 @@ class RelayRequest(models.Model):
         )
 
 
+class OpeningRequest(models.Model):
+    """A référent asks that somebody may come in from the internet; what became of it. ``machine``: its address in the
+    town hall; ``sources``: lines of addresses or ranges; ``until``: as it was asked for, then as it was granted.
+    ``reason``: why it was declined. ``ended_by``: who closed it before its time, "" for nobody."""
+
+    class State(models.TextChoices):
+        ASKED = "asked"
+        ACCEPTED = "accepted"
+        DECLINED = "declined"
+        WITHDRAWN = "withdrawn"
+        ENDED = "ended"
+
+    id = id_field("opr")
+    collectivite_id = reference()
+    machine = models.CharField(max_length=64)
+    protocol = models.CharField(max_length=8)
+    port = models.IntegerField()
+    sources = models.TextField()
+    purpose = models.CharField(max_length=300)
+    until = models.DateTimeField()
+    state = models.CharField(max_length=16, choices=State, default=State.ASKED)
+    asked_by = models.CharField(max_length=80)
+    asked_at = models.DateTimeField(default=clock.now)
+    decided_by = models.CharField(max_length=80, default="", blank=True)
+    decided_at = models.DateTimeField(null=True, default=None)
+    reason = models.CharField(max_length=300, default="", blank=True)
+    ended_by = models.CharField(max_length=80, default="", blank=True)
+    ended_at = models.DateTimeField(null=True, default=None)
+
+    class Meta:
+        db_table = "box_opening_request"
+        indexes = (
+            models.Index(fields=["collectivite_id", "-asked_at"], name="box_opening_request_of"),
+            models.Index(fields=["state", "until"], name="box_opening_request_due"),
+        )
+
+
 class BoxNotice(models.Model):
     """What a box would not do: a protected entry refused, a policy rolled back."""
 

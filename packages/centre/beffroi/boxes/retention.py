@@ -14,6 +14,7 @@ from beffroi.boxes.models import (
     EnrolmentCode,
     FlowCount,
     LearnedFlow,
+    OpeningRequest,
     RefusedDay,
     RelayDay,
     RelayRequest,
@@ -27,6 +28,9 @@ SETTING = "retention_evidence_days"
 flow_counts = BeforeDay(FlowCount)
 refused_days = BeforeDay(RefusedDay)
 relay_requests = Before(RelayRequest, "asked_at", ~Q(state=RelayRequest.State.ASKED))
+
+_open = Q(state__in=(OpeningRequest.State.ASKED, OpeningRequest.State.ACCEPTED))
+opening_requests = Before(OpeningRequest, "asked_at", ~_open)
 
 
 def codes(cutoff: datetime) -> QuerySet[EnrolmentCode]:
@@ -43,6 +47,7 @@ category(Category("flow_counts", 60, KEEP_COUNTS_DAYS, flow_counts, batch=500))
 category(Category("refused_days", 61, KEEP_COUNTS_DAYS, refused_days, batch=500))
 category(Category("relay_days", 116, SETTING, BeforeDay(RelayDay)))
 category(Category("relay_requests", 117, SETTING, relay_requests))
+category(Category("opening_requests", 118, SETTING, opening_requests))
 category(Category("box_notices", 62, SETTING, Before(BoxNotice, "at")))
 # What was answered stays as long as it is seen: the answer must not be asked for again.
 category(Category("learned_flows", 63, SETTING, Before(LearnedFlow, "last_at")))

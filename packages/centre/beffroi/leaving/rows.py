@@ -33,8 +33,8 @@ took 165 ms."""
 _BY_MEMBERSHIP: tuple[type[Model], ...] = (DeviceLink, LoginFlow, AppPassword)
 ERASED = (
     # boîtiers: what they counted, learned and were told; the boîtier itself stays
-    "box_enrolment_code", "box_flow_count", "box_refused_day", "box_relay_day", "box_relay_request", "box_notice",
-    "box_policy", "box_learned_flow", "box_bypass", "box_diagnosis", "box_update",
+    "box_enrolment_code", "box_flow_count", "box_refused_day", "box_relay_day", "box_relay_request",
+    "box_opening_request", "box_notice", "box_policy", "box_learned_flow", "box_bypass", "box_diagnosis", "box_update",
     # people: codes and what they asked for
     "rescue_code", "activation_code", "membership_offer", "sign_in",
     # mail: traces, settings, what was set aside, imports, reports

@@ -20,6 +20,7 @@ from beffroi.portal import (
     handover_told,
     held_digest,
     leaving_told,
+    opening_told,
     relay_enforced,
     room_told,
     weather,
@@ -66,6 +67,7 @@ COMPOSE = {
     forward_told.ENDED: forward_told.compose,
     held_digest.ABOUT: held_digest.compose,
     leaving_told.ABOUT: leaving_told.compose,
+    opening_told.ABOUT: opening_told.compose,
     room_told.ABOUT: room_told.compose,
 }
 
@@ -116,6 +118,11 @@ def tell_of_leaving(event: Event) -> None:
 
 
 periodic("leaving.continued_told", every_s=3600.0)(continued_told.ask_due)
+
+
+@consumer(name="opening.told", kinds=opening_told.KINDS)
+def tell_of_opening(event: Event) -> None:
+    opening_told.ask(event.payload["request_id"])
 
 
 @consumer(name="export.told", kinds=("communes:export_changed",))

@@ -16,6 +16,7 @@ import msgspec
 from beffroi_protocol.errors import ProtocolError
 from beffroi_protocol.indicators import Kind, normalise
 from beffroi_protocol.messages import InboundRule, Policy
+from beffroi_protocol.openings import Opening
 from beffroi_protocol.relaying import Relay
 from django import forms
 from django.core.exceptions import ValidationError
@@ -31,6 +32,7 @@ LABELS = {
     "mode": gettext_lazy("Place dans le réseau"),
     "observe_until": gettext_lazy("Observation jusqu’au"),
     "inbound": gettext_lazy("Ouvertures depuis internet"),
+    "openings": gettext_lazy("Ouvertures demandées, jusqu’à leur fin"),
     "inbound_tcp_ports": gettext_lazy("Ports ouverts à tout internet"),
     "allow_addresses": gettext_lazy("Adresses toujours admises"),
     "protected_names": gettext_lazy("Noms jamais bloqués"),
@@ -103,6 +105,12 @@ def _said(name: str, value: Any) -> str:
 
 
 def _item(one: object) -> str:
+    if isinstance(one, Opening):
+        return _("%(what)s, depuis %(sources)s, jusqu’à : %(until)s") % {
+            "what": f"{one.protocol.upper()} {one.port} → {one.machine}",
+            "sources": ", ".join(one.sources),
+            "until": exact(datetime.fromtimestamp(one.until, UTC)),
+        }
     return rule_text(one) if isinstance(one, InboundRule) else str(one)
 
 
@@ -122,7 +130,7 @@ def _rule(line: str) -> InboundRule:
         )
     sources = [word for word in words[2:] if word.lower() not in ("partout", "anywhere")]
     return InboundRule(
-        words[0].lower(), _port(words[1]), tuple(_network(word) for word in sources), label.strip()[:200]
+        words[0].lower(), _port(words[1]), tuple(network(word) for word in sources), label.strip()[:200]
     )
 
 
@@ -135,17 +143,18 @@ def _port(text: str) -> int:
     return port
 
 
-def _network(text: str) -> str:
+def network(text: str) -> str:
+    """An address or a range as a policy has it. Errors: ValidationError."""
     try:
-        network = ipaddress.ip_network(normalise(Kind.CIDR, text).value)
+        found = ipaddress.ip_network(normalise(Kind.CIDR, text).value)
     except ProtocolError:
         said = _("« %(text)s » n’est pas une adresse ni une plage, comme 82.64.10.0/24.") % {
             "text": text[:60]
         }
         raise ValidationError(said) from None
-    if network.prefixlen < (8 if network.version == 4 else 16):
+    if found.prefixlen < (8 if found.version == 4 else 16):
         raise ValidationError(_("« %(text)s » est trop large.") % {"text": text[:60]})
-    return str(network.network_address) if network.num_addresses == 1 else str(network)
+    return str(found.network_address) if found.num_addresses == 1 else str(found)
 
 
 def _name(text: str) -> str:
@@ -156,7 +165,7 @@ def _name(text: str) -> str:
         raise ValidationError(said) from None
 
 
-class _Lines(forms.CharField):
+class Lines(forms.CharField):
     """One thing a line, each once, as ``read`` makes it of its text; commas too where ``commas``."""
 
     widget = forms.Textarea
@@ -190,13 +199,13 @@ class PolicyForm(forms.Form):
     observe_until = forms.DateField(
         label=LABELS["observe_until"], required=False, widget=forms.DateInput({"type": "date"}, "%Y-%m-%d")
     )
-    inbound = _Lines(LABELS["inbound"], _rule, rows=4, commas=False)
-    inbound_tcp_ports = _Lines(LABELS["inbound_tcp_ports"], _port, rows=1)
-    allow_addresses = _Lines(LABELS["allow_addresses"], _network)
-    protected_names = _Lines(LABELS["protected_names"], _name)
-    protected_networks = _Lines(LABELS["protected_networks"], _network)
-    honeyports = _Lines(LABELS["honeyports"], _port, rows=1)
-    canary_names = _Lines(LABELS["canary_names"], _name)
+    inbound = Lines(LABELS["inbound"], _rule, rows=4, commas=False)
+    inbound_tcp_ports = Lines(LABELS["inbound_tcp_ports"], _port, rows=1)
+    allow_addresses = Lines(LABELS["allow_addresses"], network)
+    protected_names = Lines(LABELS["protected_names"], _name)
+    protected_networks = Lines(LABELS["protected_networks"], network)
+    honeyports = Lines(LABELS["honeyports"], _port, rows=1)
+    canary_names = Lines(LABELS["canary_names"], _name)
     leak_megabytes = forms.IntegerField(
         label=gettext_lazy("Alarme de fuite (Mo par heure vers une destination nouvelle)"),
         required=False,
@@ -268,5 +277,5 @@ class PolicyForm(forms.Form):
         return typed
 
 
-def _tcp(rules: Iterable[InboundRule]) -> set[int]:
+def _tcp(rules: Iterable[InboundRule | Opening]) -> set[int]:
     return {rule.port for rule in rules if rule.protocol == "tcp"}

@@ -81,6 +81,7 @@ CATEGORIES = {
     "relay_days": gettext_lazy("Envois des copieurs par le relais du boîtier, par jour"),
     "answered_slots": gettext_lazy("Réponses aux envois, par boîte et cinq minutes"),
     "relay_requests": gettext_lazy("Demandes de relais pour les copieurs, une fois répondues"),
+    "opening_requests": gettext_lazy("Demandes d’ouverture du boîtier, une fois refusées ou terminées"),
     "restores": gettext_lazy("Demandes de restauration de courriels"),
     "events": gettext_lazy("Événements internes"),
     "facts": gettext_lazy("Ce que courrier, Coffre et connexions ont rapporté au centre"),

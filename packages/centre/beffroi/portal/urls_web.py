@@ -74,6 +74,7 @@ from beffroi.portal.web import (
     mail_report,
     mail_sending,
     mail_settings,
+    openings,
     passkeys,
     persons,
     phones,
@@ -233,6 +234,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(
         "boitier/copieurs/<str:request_id>/retirer/", relay_requests.withdraw, name="relay_request_withdraw"
     ),
+    path("boitier/ouvertures/", openings.ask, name="opening_request"),
+    path("boitier/ouvertures/<str:request_id>/retirer/", openings.withdraw, name="opening_withdraw"),
+    path("boitier/ouvertures/<str:request_id>/refermer/", openings.close, name="opening_close"),
     path("collectivites/", access.choose_membership, name="membership_choose"),
     path("meteo/", weather.forecast, name="weather"),
     path("meteo/mois/", weather.sheet, name="weather_month"),

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils.translation import gettext_lazy, ngettext_lazy
 
-from beffroi.boxes import fleet, relay_requests, releases
+from beffroi.boxes import fleet, openings, relay_requests, releases
 from beffroi.boxes import queries as boxes
 from beffroi.core import acknowledgements
 from beffroi.core.audit import told as audited
@@ -169,6 +169,11 @@ TASKS = (
             "n",
         ),
         "relay_requests",
+    ),
+    Task(
+        lambda actor, _: openings.waiting(actor).count(),
+        ngettext_lazy("%(n)s demande d’ouverture attend", "%(n)s demandes d’ouverture attendent", "n"),
+        "openings",
     ),
     Task(
         lambda actor, _: restores.waiting(actor),

@@ -1,5 +1,5 @@
 """The commune's own boîtiers, to read only: state, observation, which machines to look at, why their
-settings changed, what copiers sent through them, and what a référent asked for them."""
+settings changed, what copiers sent through them, who comes in, and what a référent asked for them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
 
-from beffroi.boxes import fleet, relay_requests
+from beffroi.boxes import fleet, openings, relay_requests
 from beffroi.boxes import relay as relays
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
-from beffroi.portal import bypass_words, places, relay_words, words
+from beffroi.portal import bypass_words, opening_words, places, relay_words, words
 from beffroi.portal.pages import for_agents, page
 
 CHANGES = 10
+OPENINGS = 10
 RELAY_DAYS = 30
 
 
@@ -46,6 +47,7 @@ def boxes(request: HttpRequest, actor: Actor) -> HttpResponse:
         "relay_size": words.size(relay.size_bytes) if relay else "",
         "days": RELAY_DAYS,
         "asked": relay_words.request(latest) if latest is not None else None,
+        "openings": [opening_words.request(one) for one in openings.visible_requests(actor)[:OPENINGS]],
         "manages": actor.role == "referent",
         "contact": settings.BEFFROI.incident_contact,
         "changes": fleet.policy_history(actor, owner)[:CHANGES],
