@@ -12,6 +12,7 @@ from beffroi_box.lanprobe import FAR_ADDRESS, FAR_ADDRESS6, probe_target, split_
 from beffroi_box.openings import OPENED
 from beffroi_box.ruleset import Site, ruleset
 from beffroi_box.tallies import ANSWERED, COUNTED
+from beffroi_box.wanguard import PIECES
 from beffroi_protocol.messages import InboundRule, Policy
 from beffroi_protocol.openings import Opening
 from beffroi_protocol.relaying import Device, Relay
@@ -36,7 +37,7 @@ def test_running_flows_are_cut_because_the_block_stands_before_established() -> 
         rules = chain(text, name)
         assert rules.index(deny) < rules.index("ct state established,related accept"), name
     assert chain(text, "forward_") == [
-        'iifname "lan" goto from_lan', 'iifname "wan" goto from_wan', "jump deny", "goto forwarded",
+        PIECES, 'iifname "lan" goto from_lan', 'iifname "wan" goto from_wan', "jump deny", "goto forwarded",
     ]  # fmt: skip
 
 
@@ -327,6 +328,7 @@ def test_bridge_mode_marks_the_direction_before_the_same_rules() -> None:
         "meta mark 0x2 jump posing",
     ]
     assert chain(text, "dns_")[0] == "meta mark and 0x4 != 0 accept"
+    assert PIECES not in chain(text, "forward_"), "a bridge has no route"
     assert "meta mark and 0x3 == 0x1 tcp dport { 80, 443 } accept" in chain(text, "forwarded")
     assert not any('iifname "wan"' in "\n".join(chain(text, name)) for name in ("forward_", "forwarded"))
     assert "chain direction" not in ruleset(Policy(), SITE)

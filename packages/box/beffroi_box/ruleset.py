@@ -45,7 +45,7 @@ from beffroi_box.openings import HELD, OPENING_CHAINS, SENT_ON, let_in, opened_r
 from beffroi_box.pagerules import PAGE_CHAINS, page_input, page_jump, page_rules
 from beffroi_box.relayrules import relay_input, relay_output, relay_redirect
 from beffroi_box.tallies import COUNTED, attempt_sets, counting, declarations
-from beffroi_box.wanguard import ICMP_IN
+from beffroi_box.wanguard import ICMP_IN, PIECES
 
 TABLE = "beffroi"
 HOT_SIZE = 262_144
@@ -185,11 +185,13 @@ def _forward(policy: Policy, wan: str, lan: str, lan_port: str, begins: str, *, 
     learn = f"{wan} meta l4proto {{ tcp, udp }} accept" if observing else ""
     # The box asks on the LAN for each address that a stranger names.
     sought = f"{wan} ip6 daddr != @neighbours {NEIGHBOURS}" if policy.mode == "router" else ""
+    pieces = PIECES if policy.mode == "router" else ""
     sent = "jump sent" if policy.leak_bytes_hour else ""
     # Of the operator's server, or the town hall's.
     leasing = "udp dport 67 jump leasing" if policy.mode == "bridge" else ""
     return f"""table inet {TABLE} {{
   chain forward_ {{
+    {pieces}
     {lan_port} goto from_lan
     {wan} goto from_wan
     jump deny

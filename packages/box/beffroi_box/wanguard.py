@@ -19,6 +19,10 @@ icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neigh
     meta l4proto { icmp, ipv6-icmp } limit rate 100/second burst 200 packets accept"""
 """To the box itself. By neighbour discovery all of IPv6 goes: a flood of pings may not use it up."""
 
+PIECES = "tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu"
+"""Of a router whose line is shorter than the LAN (4G, DS-Lite, a tunnel): the operator told the box alone, and what is
+longer may vanish on its way here without a word."""
+
 
 def guard_rules(
     config: BoxConfig, *, known: bool, gateways: Iterable[str] = (), own: Iterable[str] = ()
@@ -49,6 +53,7 @@ def guard_rules(
   }}
   chain forward_ {{
     type filter hook forward priority -5; policy accept;
+    {"" if bridge else PIECES}
     udp dport 67 jump leasing
     ct state established,related accept
     ct state invalid drop
