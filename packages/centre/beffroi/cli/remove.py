@@ -27,7 +27,8 @@ SETTINGS = "beffroi.toml"
 
 
 class NotACentre(BeffroiError):
-    """{} holds no centre (no beffroi.toml), so nothing in it is removed. Next: name a centre by --state"""
+    """{} holds nothing of Beffroi (no beffroi.toml), so nothing is removed. Next: name a centre by --state, or none to
+    take away what was installed alone"""
 
     code = "cli.not_a_centre"
 
@@ -67,7 +68,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--yes", action="store_true", help="do not ask")
     options = parser.parse_args(arguments)
     state = options.state.resolve()
-    if state.exists() and any(state.iterdir()) and not (state / SETTINGS).exists():
+    # The command goes on to the environment and the packages: by a wrong word another centre would lose them.
+    is_empty = not state.exists() or not any(state.iterdir())
+    if not (state / SETTINGS).exists() and not (is_empty and state == DEFAULT_STATE):
         raise NotACentre(state)
     if state != DEFAULT_STATE and (DEFAULT_STATE / SETTINGS).exists():
         raise OtherCentre(DEFAULT_STATE, state)
