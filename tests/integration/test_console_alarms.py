@@ -136,5 +136,5 @@ def test_nothing_that_may_be_an_attack_can_be_acknowledged(
     assert set(re.findall(r"/alarmes/(\w+)/", waiting)) == {"backup"}
     assert {one.name for one in breakdowns.alarms(administrator, [])} == {
         "clock", "audit_late", "boxes_silent", "domains", "events", "probe", "listed", "backup",
-        "database_backup", "fetched", "certificates", "seals_held_up", "seals_unstamped",
+        "database_backup", "fetched", "logs", "certificates", "seals_held_up", "seals_unstamped",
     }  # fmt: skip

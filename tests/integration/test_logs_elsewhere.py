@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from beffroi.cli import report
+from beffroi.lib import clock, logs_taken
 from beffroi.supervise import logs
+from django.conf import settings
+from django.test import Client
 
 from tests import certificates
 from tests.waiting import until, until_it_listens
@@ -72,6 +78,8 @@ class Machines:
             ("/etc/rsyslog.d/centre.pem", str(own)),
             ("/etc/rsyslog.d/centre.key", str(own.with_suffix(".key"))),
             ("/var/lib/beffroi/log", str(self.log)),
+            ("/var/lib/beffroi/supervisor/logs-taken", str(self.taken)),
+            ('interval="60"', 'interval="1"'),
             (f'target="{NAME}"', 'target="127.0.0.1"'),  # no resolver of a test knows the name
             ('resumeInterval="10"', 'resumeInterval="1"'),
         ):
@@ -81,6 +89,14 @@ class Machines:
             text = text.replace('property(name="$myhostname")', f'constant(value="{hostname}")')
         with self._running("ours", f'global(workDirectory="{self.place}/ours")\n{text}'):
             yield self.place / "ours.said"
+
+    @property
+    def taken(self) -> Path:
+        """Of which the time says when the other machine took all that there was."""
+        return self.place / "logs-taken"
+
+    def taken_at_ns(self) -> int:
+        return self.taken.stat().st_mtime_ns if self.taken.exists() else 0
 
     @property
     def _trusted(self) -> Path:
@@ -143,6 +159,26 @@ def test_lines_arrive_also_those_of_the_time_without_the_other_machine(machines:
             until(lambda: wanted <= set(machines.came()), "the lines of before and after")
 
 
+def test_it_is_known_here_whether_the_other_machine_takes_them(machines: Machines) -> None:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(machines.ours())
+        _say(machines.log / "worker.log", "said while it is away")
+        time.sleep(3.0)
+        assert not machines.taken_at_ns(), "nobody took anything"
+        with machines.other():
+            until(machines.taken_at_ns, "it is not noted")
+            assert "beffroi-worker - - - said while it is away" in machines.came()
+            until(
+                lambda: any(one.startswith("beffroi-mark ") for one in machines.came()), "the line a minute"
+            )
+        time.sleep(3.0)  # one that was under way
+        before = machines.taken_at_ns()
+        time.sleep(3.0)
+        assert machines.taken_at_ns() == before, "it is away again"
+        with machines.other():
+            until(lambda: machines.taken_at_ns() > before, "it is not noted again")
+
+
 def test_lines_arrive_after_a_log_was_set_aside(machines: Machines) -> None:
     log = machines.log / "worker.log"
     _say(log, "one of many lines of a week")
@@ -181,3 +217,30 @@ def test_nothing_goes_to_a_machine_of_another_name(machines: Machines) -> None:
     with machines.other("someone.example.fr"), machines.ours() as said:
         until(lambda: "peer is 'DNSname: someone.example.fr" in said.read_text("utf-8"), "its refusal")
     assert machines.came() == []
+
+
+@pytest.mark.django_db
+def test_the_centre_says_since_when_nobody_takes_the_logs(
+    tmp_path: Path, console: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = dataclasses.replace(settings.BEFFROI, state=tmp_path)
+    monkeypatch.setattr("django.conf.settings.BEFFROI", config)
+    taken = tmp_path / "supervisor" / "logs-taken"
+    taken.parent.mkdir()
+    said = "aucune autre machine ne prend les journaux depuis"
+
+    def asked() -> tuple[str, str]:
+        return report._WRONG["logs"](config), logs_taken.sentence(config, now=clock.epoch_s())
+
+    assert asked() == ("", ""), "they are not sent on"
+    assert "machine" not in console.get("/journal/").content.decode().partition("<main")[2]
+    taken.touch()
+    assert asked() == ("", "Another machine takes the logs.")
+    assert "Une autre machine prend les journaux" in console.get("/journal/").content.decode()
+    assert said not in console.get("/").content.decode().lower()
+    for age_s in (2 * 3600, -86400):  # too old; of a clock that ran ahead
+        os.utime(taken, (clock.epoch() - age_s,) * 2)
+        problem, sentence = asked()
+        assert f"for {max(0, age_s) // 3600} hours" in problem and not sentence
+        assert said in console.get("/journal/").content.decode().lower()
+        assert said in console.get("/").content.decode().lower()

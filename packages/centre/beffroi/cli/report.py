@@ -20,7 +20,7 @@ from beffroi.drive.backup import drills
 from beffroi.drive.backup import work as drive_backup
 from beffroi.drive.scanning import told as filescan
 from beffroi.drive.seals import overview as seals
-from beffroi.lib import clock, clock_steps
+from beffroi.lib import clock, clock_steps, logs_taken
 from beffroi.lib.config import DEFAULT_STATE, Config, load
 from beffroi.lib.errors import BeffroiError
 from beffroi.mail import signing, unfinished
@@ -58,6 +58,7 @@ _WRONG: dict[str, Callable[[Config], str]] = {
     "probe": lambda config: probed.problem(config, now=clock.epoch_s(), alarm_after=2),
     "backup": lambda config: backed_up.problem(config, now=clock.epoch_s()),
     "fetched": lambda config: fetched.problem(config, now=clock.epoch_s()),
+    "logs": lambda config: logs_taken.problem(config, now=clock.epoch_s()),
     "database": lambda config: (
         answering.problem(config) or backed_up.database_problem(config, now=clock.epoch_s())
     ),
@@ -77,6 +78,7 @@ _NOTES: tuple[Callable[[Config], str], ...] = (
     lambda config: certified.sentence(config, now=clock.epoch_s()),
     lambda config: unscanned.sentence(config, now=clock.epoch_s()),
     lambda config: fetched.sentence(config, now=clock.epoch_s()),
+    lambda config: logs_taken.sentence(config, now=clock.epoch_s()),
     renewal.sentence,
 )
 """What goes on and is no trouble."""

@@ -18,7 +18,7 @@ from beffroi.core.audit import told as audited
 from beffroi.core.events import told as events
 from beffroi.core.identity.actor import Actor
 from beffroi.drive.seals import overview as seals
-from beffroi.lib import clock, clock_steps
+from beffroi.lib import clock, clock_steps, logs_taken
 from beffroi.mail.backup import fetched
 from beffroi.mail.backup import told as backed_up
 from beffroi.mail.certificates import wanting as certificates
@@ -112,6 +112,12 @@ def alarms(actor: Actor, active: Sequence[boxes.BoxState]) -> Iterator[Alarm]:
         reverse("outgoing"),
     )
     yield from _backups(now)
+    yield Alarm(
+        "logs",
+        _codes("late" if logs_taken.late(config, now=now) else ""),
+        gettext_lazy("aucune autre machine ne prend les journaux depuis une heure"),
+        reverse("journal"),
+    )
     yield Alarm(
         "certificates",
         tuple(one.name for one in certificates.alarms(actor)),

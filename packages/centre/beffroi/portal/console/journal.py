@@ -20,7 +20,7 @@ from beffroi.core.audit import queries as audit
 from beffroi.core.audit import told
 from beffroi.core.communes import queries as communes
 from beffroi.core.identity.actor import Actor
-from beffroi.lib import clock, digits
+from beffroi.lib import clock, digits, logs_taken
 from beffroi.portal import verbs
 from beffroi.portal.pages import for_administrators, page
 
@@ -88,6 +88,8 @@ def journal(request: HttpRequest, actor: Actor) -> HttpResponse:
             }
             for one in found[:PAGE_ENTRIES]
         ],
+        "logs_at": clock.moment(logs_taken.at(settings.BEFFROI)),
+        "logs_late": logs_taken.late(settings.BEFFROI, now=clock.epoch_s()),
         "older": found[PAGE_ENTRIES - 1].id if len(found) > PAGE_ENTRIES else None,
     }
     return page(request, "console/journal.html", context)
