@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from beffroi.cli import report, retention
+from beffroi.core.decisions import actions as actions_of_decisions
+from beffroi.core.identity.actor import Actor
 from beffroi.core.retention import actions
 from beffroi.core.retention.models import RetentionRun
 from beffroi.lib import clock, clock_steps
 from beffroi.lib.config import Config
 from django.test import Client
 
+from tests.fixtures_trust import decide
 from tests.markup import flat
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -84,6 +88,103 @@ def test_nothing_is_said_of_another_start_of_the_machine_or_of_a_damaged_file(pl
     assert said(place) == ""
     path.write_bytes(b"{")
     assert report._WRONG["clock"](place) == "" and said(place) == ""
+
+
+@dataclasses.dataclass
+class Started:
+    """What a start of the centre waited for, on a machine that was just started. ``kept_after_s``: until something
+    keeps its clock, which then says what is right."""
+
+    place: Config
+    kept_after_s: float = float("inf")
+    waited_s: float = 0.0
+    said: list[str] = dataclasses.field(default_factory=list)
+
+    def begin(self, *, last_s: float) -> None:
+        (self.place.state / "supervisor" / "clock.json").unlink(missing_ok=True)
+        with contextlib.ExitStack() as passing:
+
+            def sleep(seconds: float) -> None:
+                self.waited_s += seconds
+                passing.enter_context(clock.shifted(seconds))
+
+            clock_steps.begin(
+                self.place,
+                last_s=last_s,
+                say=self.said.append,
+                is_kept=lambda: self.waited_s >= self.kept_after_s,
+                sleep=sleep,
+            )
+
+
+@pytest.mark.parametrize("off_s", [40 * DAY_S, -10 * DAY_S])
+def test_a_clock_that_cannot_be_right_at_a_start_is_waited_for_and_then_named(
+    place: Config, console: Client, off_s: float
+) -> None:
+    last_s = clock.epoch() - 3600
+    with clock.jumped(off_s):
+        started = Started(place)
+        started.begin(last_s=last_s)
+        assert started.waited_s == pytest.approx(clock_steps.WAIT_S, abs=2) and started.said
+        words = f"stood {40 if off_s > 0 else 10} days {'after' if off_s > 0 else 'before'} the centre's last sign"
+        assert words in said(place) and "Next: compare" in said(place)
+    on_page = f"l’horloge du centre a été {'avancée' if off_s > 0 else 'reculée'}"
+    assert on_page in console.get("/").content.decode().replace("L’horloge", "l’horloge")
+    assert said(place) == "", "set right: the machine was off for an hour"
+    with clock.jumped(off_s):
+        assert said(place), "set wrong again"
+
+
+def test_a_start_goes_on_as_soon_as_the_clock_is_kept_and_then_nothing_is_said(place: Config) -> None:
+    last_s = clock.epoch() - 20 * DAY_S  # so long it was off
+    started = Started(place, kept_after_s=7)
+    started.begin(last_s=last_s)
+    assert started.waited_s == 7 and said(place) == ""
+
+
+def test_no_decision_ends_by_a_clock_that_is_set_within_the_two_minutes(
+    place: Config, system: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that starts takes the clock as it is: so none starts before."""
+    decide(system, ttl_s=7 * 86400)
+    (place.state / "supervisor" / "clock.json").unlink()
+    last_s = clock.epoch() - 3600
+    with contextlib.ExitStack() as ahead:
+        ahead.enter_context(clock.jumped(40 * DAY_S))
+        kept = []
+
+        def ntp_answers(_seconds: float) -> None:
+            ahead.close()
+            kept.append(True)
+
+        clock_steps.begin(
+            place, last_s=last_s, say=lambda _: None, is_kept=lambda: bool(kept), sleep=ntp_answers
+        )
+        monkeypatch.setattr(clock, "_pace", clock.Pace())  # of a worker that starts
+        assert actions_of_decisions.expire_due() == 0
+    assert kept and said(place) == ""
+    with clock.jumped(40 * DAY_S):
+        monkeypatch.setattr(clock, "_pace", clock.Pace())
+        assert actions_of_decisions.expire_due() == 1, "what the wait is for"
+
+
+@pytest.mark.parametrize("off_s", [5.0, 3600.0, 2.5 * DAY_S])
+def test_after_a_night_or_a_weekend_nothing_is_waited_for(place: Config, off_s: float) -> None:
+    started = Started(place)
+    started.begin(last_s=clock.epoch() - off_s)
+    assert (started.waited_s, started.said, said(place)) == (0.0, [], "")
+
+
+def test_a_new_centre_and_another_start_of_a_running_machine_wait_for_nothing(place: Config) -> None:
+    started = Started(place)
+    started.begin(last_s=0)
+    clock_steps.look(place)
+    path = place.state / "supervisor" / "clock.json"
+    before = path.read_bytes()
+    clock_steps.begin(
+        place, last_s=clock.epoch() - 40 * DAY_S, say=started.said.append, is_kept=lambda: False
+    )
+    assert started.said == [] and path.read_bytes() == before
 
 
 def test_a_purge_by_a_clock_that_was_ahead_is_named_with_both_times(

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from beffroi.cli import report
 from beffroi.cli.options import Parser
+from beffroi.lib import clock_steps
 from beffroi.lib.config import Config, SettingInvalid, load
 from beffroi.lib.errors import BeffroiError
 from beffroi.mail.backup import staging
@@ -98,6 +99,8 @@ def _run(config: Config, options: argparse.Namespace, first: bool) -> int:
     ended = children.end_leftovers(status.directory(config) / "children.json")
     if ended:
         _say(f"ended what an earlier run had left: {', '.join(ended)}.")
+    former = status.read(config)
+    clock_steps.begin(config, last_s=former.written_at if former is not None else 0, say=_say)
     checks.check_names(config)
     checks.check_backups(config)
     checks.check_ports(config)

@@ -1,13 +1,20 @@
 """A step of the machine's clock, as a file that needs no database: STATE/supervisor/clock.json. No Django.
 
 Purpose: much is said to be late, or over, when the clock is wrong: `./beffroi status` and the console name it first.
+Start:   a clock that stands before the centre's last sign of life, or days after it, is given two minutes to be set
+         (NTP) before anything is started: decisions would end by it everywhere, and doors hear of a time to come.
 Process: written by the supervisor when something changes, where nobody else writes; read by anyone. Times only.
 Input:   whoever reads it trusts nothing: a file that cannot be read says nothing.
-Limits:  a clock that was wrong when the machine started is seen by the purge alone (``core.retention.rules``).
+Limits:  one that nobody keeps, and that is wrong by less than ``OFF_S``, is seen by nobody; one that is set right only
+         later has acted meanwhile, and is named. The purge has rules of its own (``core.retention.rules``).
+Source:  adjtimex(2): TIME_ERROR while nothing keeps the clock.
 """
 
 from __future__ import annotations
 
+import ctypes
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,14 +27,22 @@ TOLD_FOR_S = 86400.0
 """Then the clock that stood so long is the machine's: one whose person was told, or who knew better."""
 
 
+OFF_S = 3 * 86400.0
+"""A machine may be off over a week-end."""
+WAIT_S = 120.0
+_TIME_ERROR = 5
+
+
 class Told(msgspec.Struct, frozen=True):
     """``boot``: the start of the machine. Seconds of the wall before those since that start: ``right_s`` as long as
-    nobody set the clock, ``seen_s`` at the last look; ``at_s``: when the last step was seen, since that start."""
+    nobody set the clock, ``seen_s`` at the last look; ``at_s``: when the last step was seen, since that start.
+    ``from_former``: ``right_s`` is what the former run knew, less the time for which the machine was off."""
 
     boot: str
     right_s: float
     seen_s: float
     at_s: float = 0.0
+    from_former: bool = False
 
     @property
     def step_s(self) -> float:
@@ -40,6 +55,45 @@ def _path(config: Config) -> Path:
     return config.state / "supervisor" / "clock.json"
 
 
+def is_kept() -> bool:
+    """Whether something keeps the machine's clock right, as the kernel knows."""
+    nothing_is_set = ctypes.create_string_buffer(1024)  # struct timex has 208 bytes
+    return ctypes.CDLL(None).adjtimex(nothing_is_set) not in {-1, _TIME_ERROR}
+
+
+def begin(
+    config: Config,
+    *,
+    last_s: float,
+    say: Callable[[str], None],
+    is_kept: Callable[[], bool] = is_kept,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Before anything of the centre is started. ``last_s``: epoch seconds of the former run's last sign of life, 0 for
+    none. Within one start of the machine steps are seen as they happen. Errors: OSError."""
+    told = json_file.read(_path(config), Told)
+    if not last_s or (told is not None and told.boot == clock.boot()):
+        return
+    end_s = clock.steady_s() + WAIT_S
+    if _doubtful(last_s) and not is_kept():
+        say("the clock of this machine cannot be right, or was off for days: it has two minutes to be set")
+    while _doubtful(last_s) and not is_kept() and clock.steady_s() < end_s:
+        sleep(1.0)
+    now_s = clock.steady_s()
+    seen_s = clock.epoch() - now_s
+    doubted = _doubtful(last_s) and not is_kept()
+    right_s = last_s - now_s if doubted else seen_s
+    json_file.write(
+        _path(config),
+        Told(clock.boot(), right_s, seen_s, now_s if doubted else 0.0, from_former=doubted),
+        mode=0o644,
+    )
+
+
+def _doubtful(last_s: float) -> bool:
+    return not -clock.JUMP_S <= clock.epoch() - last_s <= OFF_S
+
+
 def look(config: Config) -> None:
     """One look; what is less than ``clock.JUMP_S`` off is a clock that is kept right. Errors: OSError."""
     now_s = clock.steady_s()
@@ -48,6 +102,8 @@ def look(config: Config) -> None:
     told = found if found is not None and found.boot == clock.boot() else Told(clock.boot(), seen_s, seen_s)
     if abs(seen_s - told.seen_s) > clock.JUMP_S:
         told = msgspec.structs.replace(told, seen_s=seen_s, at_s=now_s)
+        if told.from_former and 0 <= seen_s - told.right_s <= OFF_S:
+            told = Told(told.boot, seen_s, seen_s)  # set, to what can be right
     if not told.step_s or now_s - told.at_s > TOLD_FOR_S:
         told = Told(told.boot, seen_s, seen_s)  # slewed a little each day, it is right all the same
     if (
@@ -77,6 +133,14 @@ def problem(config: Config) -> str:
     if not moved_s:
         return ""
     was = datetime.fromtimestamp(clock.epoch() - moved_s, UTC)
+    told = json_file.read(_path(config), Told)
+    if told is not None and told.from_former:
+        return (
+            f"The clock of this machine stood {_length(abs(moved_s))} {'after' if moved_s > 0 else 'before'} the"
+            " centre's last sign of life when the centre was started, and nothing keeps it right (NTP). What is said to"
+            " be late, or over, may be so by the clock alone. Next: compare `date -u` with a clock you trust; wrong:"
+            " set it (timedatectl); right: this goes in a day (docs/runbooks/retention.md)"
+        )
     return (
         f"The clock of this machine was set {_length(abs(moved_s))} {'forward' if moved_s > 0 else 'back'}: it would"
         f" be {was:%Y-%m-%d %H:%M} UTC. What is said to be late, or over, may be so by the clock alone."
