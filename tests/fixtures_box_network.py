@@ -182,6 +182,27 @@ class Site:
         )
         return done.returncode == 0
 
+    def page_opens(self) -> bool:
+        """A connection of the PC to the address on the label, to a server in the place of the page's."""
+        server = subprocess.Popen(
+            self.box.inside("/usr/bin/python3", "-m", "http.server", "80"),
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+        code = (
+            "import time, urllib.request\n"
+            "for _ in range(20):\n"
+            " try: urllib.request.urlopen('http://192.168.213.1/', timeout=1); break\n"
+            " except OSError: time.sleep(0.2)\n"
+            "else: raise SystemExit(1)"
+        )
+        try:
+            asked = subprocess.run(self.pc.inside("/usr/bin/python3", "-c", code), check=False)
+            return asked.returncode == 0
+        finally:
+            server.kill()
+            server.wait()
+
     def comes_in(self, address: str) -> bool:
         """A connection from the internet's side to a service of the PC."""
         listen = f"import socket; s = socket.create_server(('', {FAR_PORT})); s.settimeout(4); s.accept()"

@@ -25,13 +25,27 @@ port all the same, since there are two."""
 _PAGE_NETWORK = f"{PAGE_ADDRESS}/20"
 _LANS = (_PAGE_NETWORK, "10.213.0.1/20", "172.29.213.1/20")
 """More addresses than machines can take within LEASE_S (``crowdrules.LEASES``): who asks without end leaves some."""
+_PAGE_BEHIND = "192.168.213.2/32"
+"""Not the page's own: a bridge takes from the wire only what the rules send to another address than was written to."""
+_ANSWERS = f"""
+[RoutingPolicyRule]
+Family=ipv4
+From={_PAGE_BEHIND}
+Table=213
+
+[Route]
+Destination=0.0.0.0/0
+Scope=link
+Table=213
+"""
+"""In whatever network the machines are, the page's answers find them; what the box itself begins goes its own way."""
 LEASE_S = 1800
 """As short as a PC renews without notice: the server keeps its leases in memory (deploy/deb/leases.conf), and after a
 power cut may give an address anew that a machine still has."""
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """``lan_network``: router mode, the box's address on the LAN with its prefix length."""
+    """``lan_network``: the box's address on the LAN with its prefix length; of a bridge, where nobody gives one."""
 
     mode: str
     wan: str
@@ -141,7 +155,8 @@ def _modes(wan: Seen, lan: Seen, last: Plan | None) -> list[str]:
 
 def _plan(mode: str, wan: str, lan: str, seen: Seen) -> Plan:
     if mode == "bridge":
-        return Plan(mode, wan, lan)
+        # Without an offer the page would have no address. Where there is one, it may be another boîtier's.
+        return Plan(mode, wan, lan, "" if seen.offer is not None else _PAGE_BEHIND)
     free = (one for one in _LANS if seen.offer is None or _free(one, seen.offer))
     return Plan(mode, wan, lan, next(free, _PAGE_NETWORK))
 
@@ -175,7 +190,11 @@ def _bridge_files(plan: Plan, wan_mac: str) -> dict[str, str]:
         # No spanning tree: a port would stay shut for half a minute; two cables to one switch are seen before.
         f"{BRIDGE}.netdev": f"[NetDev]\nName={BRIDGE}\nKind=bridge\n{own}\n[Bridge]\nSTP=no\nForwardDelaySec=0\n"
         f"MulticastSnooping=no\nFDBMaxLearned={_MOST_CARDS}\n",
-        f"{BRIDGE}.network": _match(BRIDGE) + _asks() + "ConfigureWithoutCarrier=yes\n" + _client(),
+        f"{BRIDGE}.network": _match(BRIDGE)
+        + _asks()
+        + "ConfigureWithoutCarrier=yes\n"
+        + (f"Address={plan.lan_network}\n{_ANSWERS}" if plan.lan_network else "")
+        + _client(),
         **{f"{name}.network": _match(name) + port.format(bridge=BRIDGE) for name in (plan.wan, plan.lan)},
     }
 
