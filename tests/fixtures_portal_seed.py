@@ -245,6 +245,7 @@ def _seed_fleet(owner: Any) -> None:
         BoxRelease,
         BoxUpdate,
         LearnedFlow,
+        OpeningRequest,
         RelayDay,
     )
     from beffroi.core.identity.actor import Actor
@@ -279,6 +280,12 @@ def _seed_fleet(owner: Any) -> None:
         RelayDay.objects.create(
             collectivite_id=owner.id, day=now.date(), device=device, sent=sent, refused=refused, reason=why,
             refused_at=now, last_at=now,
+        )  # fmt: skip
+    for port, state in ((8443, "asked"), (8554, "accepted"), (3389, "declined")):
+        OpeningRequest.objects.create(
+            collectivite_id=owner.id, machine="192.168.1.60", protocol="tcp", port=port, sources="82.64.10.7",
+            purpose="La société Untel maintient le logiciel du cimetière", until=now + timedelta(days=20),
+            state=state, asked_by="prs_x", decided_at=now, reason="Par TeamViewer" if state == "declined" else "",
         )  # fmt: skip
     for direction, port, remote, service, state in (
         ("in", 8443, "82.64.10.0/24", "", "open"),

@@ -108,6 +108,7 @@ CONSOLE_PAGES = {
     "boitier": "/boitiers/{active_box_id}/",
     "boitier-reglages": "/boitiers/{active_box_id}/reglages/",
     "boitier-copieurs": "/boitiers/{active_box_id}/relais/",
+    "boitiers-ouvertures": "/boitiers/ouvertures/",
     "boitiers-ensemble": "/boitiers/reglages/?setting=honeyports",
     "boitiers-ensemble-vide": "/boitiers/reglages/",
     "boitiers-logiciel": "/boitiers/logiciel/",

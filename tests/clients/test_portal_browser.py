@@ -459,6 +459,24 @@ def test_what_it_costs_to_settle_see_and_undo_a_block_is_what_the_guide_says(
         agent.wait_for_selector("text=Débloqué chez vous")
 
 
+def test_an_opening_is_asked_for_and_what_is_wrong_is_said(centre: Centre, referent: Any) -> None:
+    page = referent
+    page.goto(centre.portal + "/boitier/")
+    press(page, "Demander une ouverture")
+    inspect(page, "referent-ouverture")
+    for name, typed in (
+        ("machine", "192.168.1.61"),
+        ("port", "8444"),
+        ("sources", "82.64.0.0/16"),
+        ("purpose", "x"),
+    ):
+        page.fill(f"#id_{name}", typed)
+    page.fill("#id_until", "2099-01-01")
+    press(page, "Envoyer la demande")
+    inspect(page, "referent-ouverture-fausse", status=400)
+    assert "trop large" in page.inner_text("main") and "dans un an au plus" in page.inner_text("main")
+
+
 def test_settings_of_a_box_are_changed_with_the_keyboard(centre: Centre, administrator: Any) -> None:
     """Last: from then on nobody of that commune lets a site through."""
     page = administrator
