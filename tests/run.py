@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -74,15 +74,13 @@ def side_by_side(share: float) -> tuple[str, ...]:
     return ("-n", str(max(2, round(share * workers))), *BY_FILE)
 
 
-def begin(*arguments: str, database: str = "", **how: Any) -> subprocess.Popen[str]:
-    """Pytest in a process of its own; ``how``: of ``subprocess.Popen``.
+def begin(*arguments: str, settings: Mapping[str, str] | None = None, **how: Any) -> subprocess.Popen[str]:
+    """Pytest in a process of its own; ``settings``: of its environment; ``how``: of ``subprocess.Popen``.
 
     At the lowest priority, where what our programs run at a low one gets as much as the rest: else a child that a test
     waits for has a tenth of the share of each of twenty processes beside it, which is minutes for seconds.
     """
-    environment = dict(os.environ)
-    if database:
-        environment["BEFFROI_TEST_DATABASE"] = database
+    environment = os.environ | (settings or {})
     command = ("nice", "-n", "19", sys.executable, "-m", "pytest", *arguments)
     return subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **how)
 
@@ -139,9 +137,9 @@ def postgresql() -> Iterator[str]:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def begin_seeds(**how: Any) -> subprocess.Popen[str]:
-    """They ask nobody and wait for nothing: they get what processor time the other rounds leave, then all of it."""
-    running = begin("-q", "-o", "log_cli=true", "--log-cli-level=WARNING", SEEDS, **how)
+def begin_seeds(settings: Mapping[str, str], **how: Any) -> subprocess.Popen[str]:
+    """They ask nobody and wait for nothing: they get what processor time the other rounds leave."""
+    running = begin("-q", "-o", "log_cli=true", "--log-cli-level=WARNING", SEEDS, settings=settings, **how)
     os.sched_setscheduler(running.pid, os.SCHED_IDLE, os.sched_param(0))
     return running
 
@@ -163,7 +161,8 @@ class Round:
 
     def begin(self, *options: str, **how: Any) -> subprocess.Popen[str]:
         record = ("-o", f"cache_dir={self.record}")
-        return begin("-q", *record, *options, *self.selection, database=self.database, **how)
+        settings = {"BEFFROI_TEST_DATABASE": self.database} if self.database else {}
+        return begin("-q", *record, *options, *self.selection, settings=settings, **how)
 
     def begin_again(self, **how: Any) -> subprocess.Popen[str]:
         """With the tests that failed alone; where none was recorded, as when a worker broke off, it fails, too."""
@@ -186,14 +185,19 @@ def all_rounds(*, beside: bool) -> int:
         else:
             print("not run on this machine: tests on PostgreSQL (postgresql-17 is not installed)")
             postgres.code = int(os.environ.get("BEFFROI_REQUIRE_ALL") == "1")
-        rounds.append((seeds, begin_seeds))
+        others = Path(record, "others")
+        others.touch()
+        rounds.append((seeds, partial(begin_seeds, {"BEFFROI_SEEDS_WHILE": str(others)} if beside else {})))
         listeners = [threading.Thread(target=listen, args=one) for one in rounds]
         for one in listeners:
             one.start()
             if not beside:
                 one.join()
-        for one in listeners:
+        *of_others, of_seeds = listeners
+        for one in of_others:
             one.join()
+        others.unlink()
+        of_seeds.join()
         shaky = [line for one in (sqlite, postgres) for line in passed_alone(one)]
     every = (sqlite, postgres, seeds)
     # Once more, since the rounds' lines are among one another.

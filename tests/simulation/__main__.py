@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 import time
 from itertools import takewhile
+from pathlib import Path
 
 from tests.simulation.run import run_many, run_seed
 from tests.simulation.workers import LIMIT_S
@@ -22,7 +22,8 @@ def main() -> int:
     parser.add_argument(
         "--limit", type=float, default=LIMIT_S, help="seconds for one seed, more is its failure"
     )
-    parser.add_argument("--within", type=float, help="seconds after which no further seed is begun")
+    parser.add_argument("--while", type=Path, dest="sign", help="a file: when it is gone, --least are enough")
+    parser.add_argument("--least", type=int, default=0)
     chosen = parser.parse_args()
     if chosen.seed is not None:
         outcome = run_seed(chosen.seed, tracing=True, limit_s=chosen.limit)
@@ -30,9 +31,10 @@ def main() -> int:
         print(outcome.failure or "every invariant held")
         return bool(outcome.failure)
     started, events, played, failed = time.monotonic(), 0, 0, 0
-    end = started + (math.inf if chosen.within is None else chosen.within)
-    all_seeds = range(chosen.first, chosen.first + chosen.seeds)
-    seeds = takewhile(lambda _: time.monotonic() < end, all_seeds)
+    certain = chosen.first + (chosen.seeds if chosen.sign is None else chosen.least)
+    seeds = takewhile(
+        lambda seed: seed < certain or chosen.sign.exists(), range(chosen.first, chosen.first + chosen.seeds)
+    )
     for outcome in run_many(seeds, chosen.processes, limit_s=chosen.limit):
         events += outcome.events
         played += 1

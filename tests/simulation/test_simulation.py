@@ -10,7 +10,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from tests.simulation.mutations import MUTATIONS, judge, mutant
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = 10000
-LEAST_S = 300.0
+LEAST = 2000
 LIMIT_S = 1200.0
 """For one seed where all of them run in the time that other tests leave."""
 ONCE_FAILED = {
@@ -66,15 +65,22 @@ def test_a_seed_that_once_failed_holds(seed: int) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(5400)
 def test_fixed_seeds_hold() -> None:
-    """All of them, or as many as the round that decides has time for: BEFFROI_SEEDS_UNTIL is its epoch second."""
-    until = os.environ.get("BEFFROI_SEEDS_UNTIL")
-    within = ("--within", f"{max(LEAST_S, float(until) - time.time()):.0f}") if until else ()
-    said = _simulation("--seeds", str(SEEDS), "--limit", str(LIMIT_S), *within)
+    """All of them, or as many as end beside other rounds: BEFFROI_SEEDS_WHILE is a file that goes when those have."""
+    sign = os.environ.get("BEFFROI_SEEDS_WHILE")
+    beside = ("--while", sign, "--least", str(LEAST)) if sign else ()
+    said = _simulation("--seeds", str(SEEDS), "--limit", str(LIMIT_S), *beside)
     found = re.search(r"(\d+) seeds, 0 failed, (\d+) events", said)
     assert found is not None
     logging.getLogger("tests.simulation").warning("%s", said.strip())
-    assert int(found[1]) == SEEDS or (within and int(found[1]) >= SEEDS // 20)
+    assert (LEAST if sign else SEEDS) <= int(found[1]) <= SEEDS
     assert int(found[2]) > int(found[1]) * 100
+
+
+def test_seeds_end_with_what_they_run_beside_but_some_are_certain(tmp_path: Path) -> None:
+    beside = ("--seeds", "6", "--while", str(tmp_path / "others"), "--least", "2")
+    assert _simulation(*beside).startswith("2 seeds, 0 failed")
+    (tmp_path / "others").touch()
+    assert _simulation(*beside).startswith("6 seeds, 0 failed")
 
 
 def test_the_same_seed_is_the_same_story() -> None:

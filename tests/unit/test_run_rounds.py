@@ -9,13 +9,14 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests import run
 from tests.waiting import PATIENCE_S
 
-type Said = Callable[[str], tuple[int, list[str]]]
+type Said = Callable[..., tuple[int, list[str]]]
 
 
 FALLS = "def test_falls():\n    assert 1 == 2\n\ndef test_stands():\n    pass\n"
@@ -35,17 +36,22 @@ MANY = "import pytest\n\n@pytest.mark.parametrize('n', range(4))\ndef test_falls
 
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Said:
-    """Run all rounds of these tests, of which there is the one on SQLite."""
+    """Run all rounds of these tests, of which there is the one on SQLite; ``seeds``: a program in their place."""
 
-    def run_all(tests: str) -> tuple[int, list[str]]:
+    def run_all(tests: str, *, seeds: str = "", beside: bool = False) -> tuple[int, list[str]]:
+        def begin_seeds(settings: dict[str, str], **how: Any) -> subprocess.Popen[str]:
+            command = (sys.executable, "-c", seeds)
+            return subprocess.Popen(command, env=os.environ | settings, text=True, **how)
+
         (tmp_path / "test_one.py").write_text(tests)
         monkeypatch.setenv("CI", "true")  # pytest shortens its reasons to a terminal's width elsewhere
         monkeypatch.setenv("BEFFROI_REQUIRE_ALL", "")
         monkeypatch.setattr(run, "POSTGRESQL", tmp_path)
         monkeypatch.setattr(run, "compile_tests", lambda: None)
-        monkeypatch.setattr(run, "begin_seeds", partial(subprocess.Popen, ("true",), text=True))
+        monkeypatch.setattr(run, "begin_seeds", begin_seeds)
+        monkeypatch.setattr(run, "side_by_side", lambda _share: ())
         monkeypatch.setattr(run, "ON_SQLITE", (str(tmp_path / "test_one.py"),))
-        code = run.all_rounds(beside=False)
+        code = run.all_rounds(beside=beside)
         return code, capfd.readouterr().out.splitlines()
 
     return run_all
@@ -91,12 +97,26 @@ def test_many_that_failed_are_no_accident(said: Said) -> None:
 
 def test_the_seeds_keep_no_other_round_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "SEEDS", "tests/unit/test_run_rounds.py::there_is_none")
-    running = run.begin_seeds(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    running = run.begin_seeds({}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         assert os.sched_getscheduler(running.pid) == os.SCHED_IDLE
     finally:
         running.kill()
         running.wait(PATIENCE_S)
+
+
+def test_seeds_are_told_when_the_rounds_beside_them_have_ended(said: Said) -> None:
+    waits = (
+        "import os, pathlib, time\n"
+        "sign = pathlib.Path(os.environ['BEFFROI_SEEDS_WHILE'])\n"
+        "print('others run' if sign.exists() else 'none')\n"
+        "while sign.exists(): time.sleep(0.01)\n"
+        "print('others ended')\n"
+    )
+    code, lines = said("def test_stands():\n    pass\n", seeds=waits, beside=True)
+    assert code == 0
+    assert "seeds: others run" in lines
+    assert lines.index("seeds: others ended") > [line.startswith("== SQLite:") for line in lines].index(True)
 
 
 def test_more_processors_and_more_memory_have_more_workers(monkeypatch: pytest.MonkeyPatch) -> None:
