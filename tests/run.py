@@ -93,7 +93,10 @@ def compile_tests() -> None:
     """Bytecode of all tests, with their asserts explained, and of what they start: else each worker and each of these
     processes makes it for itself."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    for command in (("compileall", "-q", "tests", "bench"), ("pytest", "-qq", "--collect-only")):
+    for command in (
+        ("compileall", "-q", "tests", "bench", "lab", "packages"),
+        ("pytest", "-qq", "--collect-only"),
+    ):
         subprocess.run(
             (sys.executable, "-m", *command),
             cwd=ROOT,
