@@ -67,10 +67,11 @@ from django.db import connection  # noqa: E402
 from django.db.models.signals import post_migrate  # noqa: E402
 from django.test import Client  # noqa: E402
 
-from tests import drive_plans, made_once  # noqa: E402
+from tests import drive_plans, made_once, quick_restic  # noqa: E402
 
 drive_plans.hold()
 made_once.hold()
+quick_restic.hold()
 # No test fails because the machine is busy.
 hypothesis.settings.register_profile(
     "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
