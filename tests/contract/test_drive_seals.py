@@ -97,8 +97,8 @@ def _upload(w: Writing, x: World) -> None:
     uploads.finish(w, ME, "up", joined, EMPTY, parent=x.sub.id, name="n", mtime_s=1)
 
 
-def _take(w: Writing, x: World, *steps: ways.Step) -> None:
-    ways.take(w, ME, x.year.id, steps, {})
+def _take(w: Writing, x: World, step: ways.Step) -> None:
+    ways.take(w, ME, x.year.id, step, {})
 
 
 def _past(x: World, one: Node) -> moments.Past:
