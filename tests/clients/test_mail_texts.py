@@ -4,12 +4,14 @@ again."""
 from __future__ import annotations
 
 import sqlite3
+from email.headerregistry import Address
 from email.message import EmailMessage
 
 import pytest
 from beffroi.core.decisions import actions as decisions
 from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
+from beffroi.mail import queries
 from beffroi.mail.models import Mailbox, MailMessage, MailObservation, MailText
 
 from tests.conftest import Commune
@@ -109,6 +111,28 @@ def test_what_a_colleague_quotes_to_warn_the_others_is_no_lure(
     assert post.count(box) == 1, "the lure is set aside, the warning is not"
     assert MailMessage.objects.latest("id").verdict.count(family) == 0
     assert MailObservation.objects.filter(kind="sketch").count() == 1
+
+
+@pytest.mark.parametrize(
+    ("subject", "name", "styled"),
+    [
+        ("\U0001d5e2\U0001d5fd\U0001d5f2\U0001d5fb now", "Service", True),
+        ("Votre colis", "\U0001d40f\U0001d428\U0001d42c\U0001d42d\U0001d41e", True),
+        ("Réunion du conseil : l'ordre du jour est prêt \U0001f4c5", "Mairie d'Écueillé", False),
+        ("Cours de \U0001d453(\U0001d465)", "Collège", False),
+    ],
+    ids=["subject", "sender", "accents and pictures", "a formula"],
+)
+def test_letters_of_mathematics_in_place_of_words_are_told(
+    post: Post, box: Mailbox, subject: str, name: str, styled: bool
+) -> None:
+    message = EmailMessage()
+    message["From"], message["To"] = Address(name, "a", "sender.example.net"), box.address
+    message["Subject"], message["Message-ID"] = subject, "<s@sender.example.net>"
+    message.set_content("Bonjour")
+    receive(post, box, message.as_bytes())
+    told = queries.verdict_of(MailMessage.objects.latest("id"))["symbols"]
+    assert ("BEFFROI_STYLED" in told) is styled
 
 
 def test_no_word_of_a_text_is_kept_or_logged(post: Post, box: Mailbox) -> None:

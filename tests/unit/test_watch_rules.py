@@ -327,6 +327,7 @@ def test_what_comes_again_is_blocked_for_longer_but_no_address(
         ({"rspamd_symbols": ["PHISHING", "R_SPF_FAIL"]}, {"link_mismatch", "spf_fail"}),
         ({"rspamd_symbols": "PHISHING,MIME_BAD_EXTENSION"}, {"link_mismatch", "executable_attachment"}),
         ({"rspamd_symbols": {"PHISHING": 7.0}}, {"link_mismatch"}),
+        ({"rspamd_symbols": ["BEFFROI_STYLED"]}, {"styled_letters"}),
         ({"attachment_types": ["exe", ".ZIP"]}, {"executable_attachment", "archive_attachment"}),
         ({"sender_age_s": 1200, "sender_communes": 3}, {"new_sender_burst"}),
         ({"sender_age_s": 1200, "sender_communes": 2}, set()),

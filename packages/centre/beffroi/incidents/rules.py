@@ -157,6 +157,7 @@ PHISHING_SIGNS = frozenset(
         "new_sender_burst",
         "new_link_burst",
         "decided_before",
+        "styled_letters",
         "listed_url",
     }
 )

@@ -57,6 +57,9 @@ DETECTORS = {
         "un lien vers un nom inconnu est arrivé dans trois collectivités en moins d’une heure"
     ),
     "decided_before": gettext_lazy("il contient ce qui a déjà été bloqué pour tous"),
+    "styled_letters": gettext_lazy(
+        "l’objet ou l’expéditeur est écrit en caractères déguisés, que les filtres ne lisent pas"
+    ),
     "listed_url": gettext_lazy("l’adresse figure sur une liste d’hameçonnage"),
     "listed_name": gettext_lazy("le nom figure sur une liste de sites malveillants"),
     "known_malware": gettext_lazy("le fichier est un logiciel malveillant connu"),

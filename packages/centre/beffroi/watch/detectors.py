@@ -57,6 +57,9 @@ DETECTORS: dict[str, Detector] = {
         Strength.MEDIUM,
         "Something in it was blocked for all before, or its words came in mails with what was.",
     ),
+    "styled_letters": Detector(
+        Strength.MEDIUM, "Subject or sender stand in letters of mathematics, which filters take for no words."
+    ),
     "listed_url": Detector(
         Strength.STRONG, "The exact address is on a list of known phishing.", frozenset({Kind.URL})
     ),
@@ -85,6 +88,7 @@ _SYMBOLS = {
     "DMARC_POLICY_REJECT": "dmarc_fail",
     "DMARC_POLICY_QUARANTINE": "dmarc_fail",
     "PHISHING": "link_mismatch",
+    "BEFFROI_STYLED": "styled_letters",
     "MIME_BAD_EXTENSION": "executable_attachment",
     "MIME_DOUBLE_BAD_EXTENSION": "executable_attachment",
     "MIME_EXE_IN_GEN_SPLIT_RAR": "executable_attachment",

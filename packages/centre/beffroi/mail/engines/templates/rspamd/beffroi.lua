@@ -304,6 +304,19 @@ rspamd_config:register_symbol {
   end,
 }
 
+-- Letters of mathematics look like those of a heavier type, and programs that look for words do not know them. One or two
+-- may stand in a formula.
+local MIN_STYLED = 3
+rspamd_config:register_symbol {
+  name = "BEFFROI_STYLED", type = "normal", group = N, score = 0.0, flags = "empty,nostat",
+  callback = function(task)
+    local from = (task:get_from("mime") or {})[1]
+    local shown = (task:get_subject() or "") .. " " .. (from and from.name or "")
+    local _, count = shown:gsub("\240\157[\144-\159][\128-\191]", "")
+    return count >= MIN_STYLED
+  end,
+}
+
 -- Each address gets its copy, and room is asked for each alone: one large mail to user+1, user+2 and so on would fill a
 -- disk past every limit. Dovecot takes as many for one mailbox at once (lmtp_user_concurrency_limit).
 local MOST_OF_ONE_MAILBOX = 20
