@@ -109,8 +109,22 @@ def test_what_a_colleague_quotes_to_warn_the_others_is_no_lure(
         smtp.send_message(message)
     post.settle(2)
     assert post.count(box) == 1, "the lure is set aside, the warning is not"
-    assert MailMessage.objects.latest("id").verdict.count(family) == 0
     assert MailObservation.objects.filter(kind="sketch").count() == 1
+
+
+def test_nor_is_it_when_it_is_looked_at_later(post: Post, beaune: Commune, box: Mailbox) -> None:
+    message = EmailMessage()
+    message["From"], message["To"], message["Subject"] = box.address, box.address, "Attention"
+    message["Message-ID"] = f"<alerte@{box.address.partition('@')[2]}>"
+    message.set_content(WORDS.format(n=1, link="(lien retiré)"))
+    post.engines.kill("mailgate")
+    with submitting(post, box.address, secret_of(beaune)) as smtp:
+        smtp.send_message(message)
+    post.wait_count(box, 1)
+    post.engines.start("mailgate")
+    post.settle(1)
+    assert MailMessage.objects.count() == 1
+    assert not MailObservation.objects.filter(kind="sketch").exists()
 
 
 @pytest.mark.parametrize(

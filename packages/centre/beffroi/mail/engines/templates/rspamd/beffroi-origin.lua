@@ -78,10 +78,10 @@ return function(settings)
       and seen[1].addr:lower() == envelope.addr:lower()
   end
 
-  -- Whoever wrote it had signed in, here or at the mailbox that passes it on, or is delivery.
+  -- Whoever wrote it had signed in, here, when it came first, or at the mailbox that passes it on, or is delivery.
   function M.is_signed_in(task)
     if task:get_user() or M.is_answer(task) then return true end
-    return M.by_filter(task) and (task:get_header("X-Beffroi-Auth") or ""):find("signed-in=yes", 1, true) ~= nil
+    return (M.by_filter(task) or M.is_rescan(task)) and (task:get_header("X-Beffroi-Auth") or ""):find("signed-in=yes", 1, true) ~= nil
   end
 
   -- What the first scan found travels in our own header to a rescan, which has no envelope to check again, and with a mail
