@@ -14,8 +14,11 @@ from beffroi.mail.gate import texts
 from beffroi.mail.models import MailObservation, MailText, MailTextBand
 from beffroi.portal.console.evidence import blockable, title_of
 from beffroi_protocol.sketches import LANE_DIGITS, LANES
+from django.test import Client
+from django.urls import reverse
 
 from tests.conftest import Commune
+from tests.fixtures_portal import text as text_of
 from tests.fixtures_watch import FAIL, Report, active, campaign, names, report
 from tests.integration.test_mail_holding import CLIENTS, arrive, decide
 
@@ -86,6 +89,21 @@ def test_a_decided_text_holds_the_copies_that_are_near(beaune: Commune, database
     assert [one.message_id for one in holding.copies_under(decision)] == [near.id]
     assert holding.holding(near.id, beaune.id) == [decision] and holding.holding(other.id, beaune.id) == []
     assert holding.held_among({near.id, other.id}) == {near.id}
+
+
+def test_one_commune_may_be_let_through_to_a_decided_text(
+    beaune: Commune, nuits: Commune, console: Client
+) -> None:
+    copies = [(arrive(one, CLIENTS[0]).id, one.id) for one in (beaune, nuits)]
+    for message_id, _ in copies:
+        MailObservation.objects.create(message_id=message_id, kind="sketch", value=LURE, role="text")
+    decision = decide("sketch", LURE)
+    assert "Laisser passer pour une commune" in text_of(
+        console.get(reverse("decision", args=[decision.id], urlconf="beffroi.portal.urls_console"))
+    )
+    values = {"q": LURE, "commune": beaune.id, "ttl": "86400", "reason": "modèle de lettre"}
+    assert console.post("/decisions/laisser-passer/", values).status_code == 302
+    assert [holding.holding(*copy) for copy in copies] == [[], [decision]]
 
 
 def lure(number: int, family: Sequence[str] = (LURE,)) -> list[list[str]]:

@@ -76,6 +76,8 @@ def agent(beaune: Commune, no_door: None) -> Client:
         ("hxxps://shop[.]example.net/a", ("url", "https://shop.example.net/a")),
         ("45.83.64.0/24", ("cidr", "45.83.64.0/24")),
         ("a@shop.example.net", ("sender", "a@shop.example.net")),
+        (" " + "0123456789abcdef" * 16, ("sketch", "0123456789abcdef" * 16)),
+        ("z" * 256, None),
         ("bonjour à tous", None),
         ("", None),
         ("x" * 5000, None),

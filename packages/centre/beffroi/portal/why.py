@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from beffroi_protocol.errors import IndicatorInvalid
 from beffroi_protocol.indicators import Indicator, Kind, normalise
+from beffroi_protocol.sketches import LANE_DIGITS, LANES
 
 from beffroi.boxes import queries as boxes
 from beffroi.boxes.queries import Often
@@ -81,12 +82,14 @@ class Why:
 
 
 def read(text: str) -> Indicator | None:
-    """What a person typed or pasted; None when it is no address, name, link, sender or hash."""
-    found = of_text(text.strip()[:MAX_CHARS])
-    if found is None:
+    """What a person typed or pasted; None when it is no address, name, link, sender or hash, nor the sketch of a text,
+    which the pages of its decision hand on."""
+    bare = text.strip()[:MAX_CHARS]
+    found = of_text(bare)
+    if found is None and len(bare) != LANES * LANE_DIGITS:
         return None
     try:
-        return normalise(found.kind, found.value)
+        return normalise(Kind.SKETCH, bare) if found is None else normalise(found.kind, found.value)
     except IndicatorInvalid:
         return None
 
