@@ -79,6 +79,8 @@ def test_a_worm_that_touches_a_trap_from_all_machines_is_one_incident_a_day(
     incident = Incident.objects.get(collectivite_id=beaune.id)
     named = [one.data["machine"] for one in queries.entries(incident) if "machine" in one.data]
     assert len(named) == len(set(named)) == look_back.MAX_MACHINES_NAMED
+    said = " ".join(one.text for one in incident_view.timeline(beaune.agent, incident))
+    assert all(one in said for one in named), "whoever goes to unplug them reads which"
     assert sum(one.due_at is not None for one in queries.tasks(incident)) == 1
     for days in range(100):
         told = {

@@ -287,6 +287,8 @@ def entry(kind: str, code: str, data: Mapping[str, object]) -> str:
         return f"{said}. {_by_page()}" if data.get("by_page") else said
     if code in FILE_SAID:
         return _of_file(code, words.shorten(str(data.get("sha256", ""))))
+    if code == "seen_again" and "machine" in data:
+        code = "machine_alarmed"
     told: Any = (SPARED if "never_again_id" in data else ENTRIES).get(code, code)
     values = {
         "state": STATES.get(str(data.get("state")), ("",))[0],
