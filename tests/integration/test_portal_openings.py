@@ -289,3 +289,38 @@ def test_the_departement_declines_with_a_reason_that_the_commune_reads(
     with on_listener("web"):
         page = text_of(portal_client(beaune.referent_membership).get("/boitier/"))
         assert "Refusé" in page and "lancée d’ici suffit" in page
+
+
+def test_an_older_opening_is_still_read_and_closed_after_many_requests(
+    portal: Client, box: Box, beaune: Commune, administrator: Actor
+) -> None:
+    row = asked(beaune)
+    openings.accept(actor=administrator, request=row, until=row.until)
+    for port in range(9000, 9012):
+        openings.withdraw(actor=beaune.referent, request=asked(beaune, port))
+    page = text_of(portal.get("/boitier/"))
+    assert "TCP 8443 → 192.168.1.50" in page and f"{PATH}{row.id}/refermer/" in page
+    assert "TCP 9011" in page and "TCP 9000" not in page
+
+
+def test_a_trap_on_an_opened_port_is_refused_at_its_field(
+    console: Client, box: Box, beaune: Commune, administrator: Actor
+) -> None:
+    row = asked(beaune)
+    openings.accept(actor=administrator, request=row, until=row.until)
+    current = queries.current_policy(administrator, beaune.id)
+    assert current is not None
+    sent = {"base": str(current[0]), "mode": "router", "honeyports": "2323, 8443", "protected_names": "ex.fr"}
+    said = text_of(console.post(f"/boitiers/{box.id}/reglages/", sent | {"send": "1", "reason": "x"}))
+    assert "Le port 8443 ne peut pas être ouvert et servir de piège" in said
+    assert "2323, 8443" in said and "ex.fr" in said
+
+
+def test_what_was_typed_stays_when_no_more_requests_may_wait(
+    portal: Client, box: Box, beaune: Commune
+) -> None:
+    for number in range(openings.MAX_WAITING):
+        asked(beaune, 8000 + number)
+    answer = portal.post(PATH, typed())
+    assert answer.status_code == 400 and "10 demandes attendent déjà" in text_of(answer)
+    assert "logiciel du cimetière" in text_of(answer) and "82.64.11.0/28" in text_of(answer)

@@ -50,6 +50,12 @@ def visible_requests(actor: Actor) -> QuerySet[OpeningRequest]:
     return actor.led(OpeningRequest.objects.order_by("-asked_at"))
 
 
+def under_way_first(actor: Actor, *, past: int) -> list[OpeningRequest]:
+    """All that wait or are open, which somebody may have to close, then the ``past`` newest of the others."""
+    rows, under_way = visible_requests(actor), (_State.ASKED, _State.ACCEPTED)
+    return [*rows.filter(state__in=under_way), *rows.exclude(state__in=under_way)[:past]]
+
+
 def access_request(actor: Actor, request_id: str) -> OpeningRequest:
     """Errors: NotFound, for absent and forbidden alike."""
     return existing(visible_requests(actor).filter(pk=request_id).first(), "opening request")

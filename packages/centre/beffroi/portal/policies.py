@@ -240,8 +240,10 @@ class PolicyForm(forms.Form):
         }
 
     def fits(self, base: Policy) -> bool:
-        """``is_valid``, and no trap on a port of the relay, which this form leaves as it is."""
-        both = {25, 587} & set(self.cleaned_data.get("honeyports", ())) if self.is_valid() else set()
+        """``is_valid``, and no trap on a port of the relay or of an opening, which this form leaves as they are."""
+        traps = set(self.cleaned_data.get("honeyports", ())) if self.is_valid() else set()
+        self._refuse_open_traps(traps & _tcp(base.openings))
+        both = {25, 587} & traps
         if both and base.relay is not None:
             text = _("Le port %(port)s sert au relais des copieurs : il ne peut pas être un piège.")
             self.add_error("honeyports", text % {"port": min(both)})
@@ -271,10 +273,13 @@ class PolicyForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         typed = self.cleaned_data
         opened = {*typed.get("inbound_tcp_ports", ()), *_tcp(typed.get("inbound", ()))}
-        if both := opened & set(typed.get("honeyports", ())):
+        self._refuse_open_traps(opened & set(typed.get("honeyports", ())))
+        return typed
+
+    def _refuse_open_traps(self, both: set[int]) -> None:
+        if both:
             text = _("Le port %(port)s ne peut pas être ouvert et servir de piège.") % {"port": min(both)}
             self.add_error("honeyports", text)
-        return typed
 
 
 def _tcp(rules: Iterable[InboundRule | Opening]) -> set[int]:

@@ -17,7 +17,7 @@ from beffroi.portal import bypass_words, opening_words, places, relay_words, wor
 from beffroi.portal.pages import for_agents, page
 
 CHANGES = 10
-OPENINGS = 10
+PAST_OPENINGS = 10
 RELAY_DAYS = 30
 
 
@@ -47,7 +47,9 @@ def boxes(request: HttpRequest, actor: Actor) -> HttpResponse:
         "relay_size": words.size(relay.size_bytes) if relay else "",
         "days": RELAY_DAYS,
         "asked": relay_words.request(latest) if latest is not None else None,
-        "openings": [opening_words.request(one) for one in openings.visible_requests(actor)[:OPENINGS]],
+        "openings": [
+            opening_words.request(one) for one in openings.under_way_first(actor, past=PAST_OPENINGS)
+        ],
         "manages": actor.role == "referent",
         "contact": settings.BEFFROI.incident_contact,
         "changes": fleet.policy_history(actor, owner)[:CHANGES],

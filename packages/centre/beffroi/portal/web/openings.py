@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from beffroi.boxes import openings
 from beffroi.core.identity.actor import Actor
-from beffroi.lib.errors import NotFound
+from beffroi.lib.errors import Conflict, NotFound
 from beffroi.portal.opening_form import OpeningForm
 from beffroi.portal.pages import for_agents, page
 
@@ -22,23 +22,27 @@ from beffroi.portal.pages import for_agents, page
 @require_http_methods(["GET", "POST"])
 @for_agents
 def ask(request: HttpRequest, actor: Actor) -> HttpResponse:
-    """Errors: NotFound for who is no référent; Conflict (too many wait, no boîtier)."""
+    """Errors: NotFound for who is no référent."""
     if actor.role != "referent":
         raise NotFound("page")
     form = OpeningForm(request.POST) if request.method == "POST" else OpeningForm()
     if form.is_bound and form.is_valid():
         typed = form.cleaned_data
-        openings.ask(
-            actor=actor,
-            at=typed["machine"],
-            protocol=typed["protocol"],
-            port=typed["port"],
-            sources=typed["sources"],
-            purpose=typed["purpose"],
-            until=typed["until"],
-        )
-        messages.success(request, _("La demande est partie. La réponse du Département se lira ici."))
-        return _back()
+        try:
+            openings.ask(
+                actor=actor,
+                at=typed["machine"],
+                protocol=typed["protocol"],
+                port=typed["port"],
+                sources=typed["sources"],
+                purpose=typed["purpose"],
+                until=typed["until"],
+            )
+        except Conflict:
+            form.add_error(None, _not_now(actor))
+        else:
+            messages.success(request, _("La demande est partie. La réponse du Département se lira ici."))
+            return _back()
     context = {"place": "home", "form": form}
     return page(request, "portal/opening_request.html", context, status=400 if form.errors else 200)
 
@@ -59,6 +63,14 @@ def close(request: HttpRequest, actor: Actor, request_id: str) -> HttpResponse:
     openings.close(actor=actor, request=openings.access_request(actor, request_id))
     messages.success(request, _("C’est refermé : plus personne n’entre par là."))
     return _back()
+
+
+def _not_now(actor: Actor) -> str:
+    if openings.waiting(actor).count() >= openings.MAX_WAITING:
+        return _("%(most)s demandes attendent déjà : attendez une réponse, ou retirez-en une.") % {
+            "most": openings.MAX_WAITING
+        }
+    return _("Aucun boîtier n’est en service chez vous : rien ne peut encore être ouvert.")
 
 
 def _back() -> HttpResponse:
