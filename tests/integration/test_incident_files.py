@@ -163,6 +163,25 @@ def test_undoing_closes_an_incident_once_nothing_in_it_is_held_any_more(beaune: 
     assert (incident.is_open, incident.close_reason) == (False, "decision_undone")
 
 
+def test_a_file_that_its_decision_lets_go_is_not_said_to_be_held(beaune: Commune, nuits: Commune) -> None:
+    """Its time is over, or the commune lets it through: the dossier stays, and an undoing closes it all the same."""
+    decision = decide(sha(1), "sha256", detectors=("known_malware",))
+    for commune in (beaune, nuits):
+        frozen(commune, decision)
+    tell(beaune, "drive:thawed", decision_id=decision.id, files=1, versions=0)
+    settled()
+    incident, other = (Incident.objects.get(collectivite_id=one.id) for one in (beaune, nuits))
+    assert incident.is_open and not queries.files(incident)[0].is_held and queries.files(other)[0].is_held
+    frozen(beaune, decision)
+    assert queries.files(incident)[0].is_held, "held again"
+    tell(beaune, "drive:thawed", decision_id=decision.id, files=1, versions=0)
+    settled()
+    decisions.revoke(actor=Actor.system("tests"), decision=decision, reason="undone")
+    settled()
+    incident.refresh_from_db()
+    assert incident.close_reason == "decision_undone"
+
+
 def test_undoing_leaves_what_the_scan_itself_knows(beaune: Commune) -> None:
     decision = decide(sha(1), "sha256", detectors=("known_malware",))
     frozen(beaune, decision)

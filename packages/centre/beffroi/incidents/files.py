@@ -73,13 +73,22 @@ def undo(*, decision_id: str) -> int:
     """A decision was undone: what it alone held is free, and an incident in which nothing else is held is closed; how
     many are."""
     outbox.serialise()
-    rows = IncidentFile.objects.filter(decision_id=decision_id, undone_at=None)
+    rows = IncidentFile.objects.filter(decision_id=decision_id)
     touched = list(Incident.objects.filter(files__in=rows).exclude(state=Incident.State.CLOSED).distinct())
-    rows.update(undone_at=clock.now())
+    rows.filter(undone_at=None).update(undone_at=clock.now())
     over = [one for one in touched if not one.files.filter(HELD).exists()]
     for incident in over:
         end(SYSTEM, incident, "decision_undone")
     return len(over)
+
+
+def let_go(*, collectivite_id: str, decision_id: str, at: datetime) -> None:
+    """A decision holds nothing of a collectivité any more: its time is over, or it is let through there. What is open
+    stays open."""
+    rows = IncidentFile.objects.filter(
+        collectivite_id=collectivite_id, decision_id=decision_id, undone_at=None
+    )
+    rows.update(undone_at=at)
 
 
 @transaction.atomic

@@ -314,6 +314,7 @@ def take_in_frozen(*, collectivite_id: str, at: datetime, payload: Mapping[str, 
     known = Encounter.objects.filter(decision_id=decision.id, collectivite_id=collectivite_id, door="file")
     if not held:
         known.update(remediated=0, last_at=at)
+        files.let_go(collectivite_id=collectivite_id, decision_id=decision.id, at=at)
         return
     told = {name: number_of(payload, name) for name in ("files", "versions")}
     count = sum(told.values())
