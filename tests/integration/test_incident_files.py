@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from importlib import import_module
 
 import pytest
 from beffroi.core.audit.models import AuditEntry
@@ -13,8 +14,10 @@ from beffroi.core.events.models import OutboxEvent
 from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.incidents import actions, queries, retention
-from beffroi.incidents.models import Incident, IncidentEntry
+from beffroi.incidents.models import Encounter, Incident, IncidentEntry, IncidentFile
+from beffroi.incidents.rules import Kind
 from beffroi.lib import clock
+from django.apps import apps
 from django.db import transaction
 from django.urls import reverse
 
@@ -202,3 +205,24 @@ def test_an_open_incident_keeps_the_decisions_of_all_its_files(beaune: Commune) 
         frozen(beaune, one)
     ids = {one.id for one in made}
     assert retention.decisions(ids) == ids
+
+
+def test_incidents_of_before_have_their_content_and_whether_it_is_held(beaune: Commune) -> None:
+    """One each, which their subject named; what people released, or a decision let go, is not held."""
+    decision = decide(sha(3), "sha256", detectors=("known_malware",))
+    for number, decision_id in ((1, ""), (2, ""), (3, decision.id)):
+        incident = actions.open_incident(
+            actor=actions.SYSTEM,
+            kind=Kind.MALICIOUS_FILE,
+            collectivite_id=beaune.id,
+            subject=sha(number),
+            occurred_at=clock.now(),
+            decision_id=decision_id,
+        )
+        if number == 2:
+            actions.add_entry(actor=actions.SYSTEM, incident=incident, code="file_released")
+    told = {"first_at": clock.now(), "last_at": clock.now(), "count": 1, "days": 1, "remediated": 0}
+    Encounter.objects.create(decision_id=decision.id, collectivite_id=beaune.id, door="file", **told)
+    import_module("beffroi.incidents.migrations.0009_files").of_subjects(apps, None)
+    rows = {one.sha256: one.is_held for one in IncidentFile.objects.all()}
+    assert rows == {sha(1): True, sha(2): False, sha(3): False}

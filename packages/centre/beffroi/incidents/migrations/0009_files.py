@@ -2,11 +2,18 @@
 
 import django.db.models.deletion
 from django.db import migrations, models
+from django.db.models import Max
 from django.db.models.functions import Length
 
 
 def of_subjects(apps, schema_editor):
-    Incident, IncidentFile = (apps.get_model("incidents", name) for name in ("Incident", "IncidentFile"))
+    Incident, IncidentFile, IncidentEntry, Encounter = (
+        apps.get_model("incidents", name) for name in ("Incident", "IncidentFile", "IncidentEntry", "Encounter")
+    )
+    entries = IncidentEntry.objects.filter(code="file_released").order_by()
+    released = dict(entries.values_list("incident").annotate(Max("at")))
+    over = Encounter.objects.filter(door="file", remediated=0)
+    let_go = {(one.decision_id, one.collectivite_id): one.last_at for one in over.iterator()}
     found = Incident.objects.filter(kind="malicious_file").annotate(length=Length("subject")).filter(length=64)
     IncidentFile.objects.bulk_create(
         [
@@ -18,7 +25,10 @@ def of_subjects(apps, schema_editor):
                 count=1,
                 finding="" if one.decision_id else "malware",
                 decision_id=one.decision_id,
-                undone_at=one.closed_at if one.close_reason == "decision_undone" else None,
+                released_at=released.get(one.id),
+                undone_at=one.closed_at
+                if one.close_reason == "decision_undone"
+                else let_go.get((one.decision_id, one.collectivite_id)),
             )
             for one in found.iterator()
         ],
