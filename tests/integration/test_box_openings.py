@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from beffroi_protocol.messages import InboundRule
 from beffroi_protocol.openings import Opening
 
 from tests.box_watching import from_net, hall, policy
@@ -35,10 +36,10 @@ def opening(hall: TownHall, life_s: int = LONG_S, **values: Any) -> Opening:
     return msgspec.structs.replace(made, **values)
 
 
-def opened(hall: TownHall, *openings: Opening) -> None:
-    """A policy in force that lets in nothing else."""
+def opened(hall: TownHall, *openings: Opening, **also: Any) -> None:
+    """A policy in force that lets in nothing else but ``also``."""
     mode = "bridge" if hall.resolver == WAN_BOX else "router"
-    policy(hall, mode=mode, inbound_tcp_ports=(), openings=openings)
+    policy(hall, mode=mode, inbound_tcp_ports=(), openings=openings, **also)
 
 
 def begun(source: str, to: str) -> socket.socket:
@@ -91,3 +92,12 @@ def test_an_opening_that_is_taken_back_cuts_what_runs(hall: TownHall, way: str) 
         opened(hall, other)
         assert not echoes(client)
         assert not from_net(GOOD, way, ECHO_PORT, timeout_s=0.5)
+
+
+def test_its_end_cuts_what_another_rule_would_let_in_too(hall: TownHall, way: str) -> None:
+    """Whose address always passes, or on a port that is open: without the opening a router leads them nowhere."""
+    for also in ({"allow_addresses": (GOOD,)}, {"inbound": (InboundRule("tcp", ECHO_PORT),)}):
+        opened(hall, opening(hall), **also)
+        with begun(GOOD, way) as client:
+            opened(hall, **also)
+            assert not echoes(client)

@@ -198,7 +198,7 @@ OPENING = Opening("tcp", 8443, "192.168.213.50", ("203.0.113.0/24", "2001:db8::/
 
 def test_an_opening_leads_a_router_to_one_machine_of_the_lan_and_a_bridge_translates_nothing() -> None:
     begins = "ip saddr { 203.0.113.0/24 } tcp dport 8443 meta time < 1790000000"
-    leads = f"ip daddr 192.168.213.50 {begins} ct mark set ct mark or 0x40 accept"
+    leads = f"ip daddr 192.168.213.50 {begins} ct mark set ct mark or 0x40"
     text = ruleset(Policy(openings=(OPENING,)), SITE)
     assert chain(text, "sent_on") == [
         f'iifname "wan" fib daddr type local {begins} dnat ip to 192.168.213.50'

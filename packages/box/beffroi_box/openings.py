@@ -18,7 +18,10 @@ from beffroi_protocol.openings import Opening
 OPENED = 0x40
 """Bit of the connection's mark (``tallies`` has 0x30, bulk sets the bits from 8 on)."""
 OPENED_CHAIN, SENT_ON = OPENING_CHAINS = ("opened", "sent_on")
-HELD = f"ct mark and {OPENED:#x} != 0 jump {OPENED_CHAIN}"
+_IS_OPENED = f"ct mark and {OPENED:#x} != 0"
+HELD = f"{_IS_OPENED} jump {OPENED_CHAIN}"
+LET_IN = f"{_IS_OPENED} accept"
+"""What has just been marked."""
 _FAMILY = {4: "ip", 6: "ip6"}
 type Sources = Sequence[tuple[Opening, Mapping[int, Sequence[str]]]]
 """Each opening with its sources by IP version."""
@@ -48,11 +51,12 @@ def opened_rules(table: str, openings: Sources, *, sent_from: str) -> str:
 }}"""
 
 
-def let_in(openings: Sources, wan: str, out: str) -> str:
-    """Rules for what begins. ``out``: match of the way to the LAN, "" where the bridge knows it."""
+def marks(openings: Sources, wan: str, out: str) -> str:
+    """Rules that mark what begins; they stand before any other that would let it in without an end. ``out``: match of
+    the way to the LAN, "" where the bridge knows it."""
     return "\n    ".join(
         f"{wan} {out}{family} daddr {one.machine} {_begins(one, family, nets)} "
-        f"ct mark set ct mark or {OPENED:#x} accept"
+        f"ct mark set ct mark or {OPENED:#x}"
         for one, family, nets in _each(openings)
     )
 

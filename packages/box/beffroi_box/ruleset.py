@@ -41,7 +41,7 @@ from beffroi_box.doh import DOH_NETWORKS
 from beffroi_box.errors import PolicyInvalid
 from beffroi_box.inspectrules import inspect_rules
 from beffroi_box.lanprobe import INTERFACE, LEAVING, NEAR, probe_hidden, probe_kept
-from beffroi_box.openings import HELD, OPENING_CHAINS, SENT_ON, let_in, opened_rules
+from beffroi_box.openings import HELD, LET_IN, OPENING_CHAINS, SENT_ON, marks, opened_rules
 from beffroi_box.pagerules import PAGE_CHAINS, page_input, page_jump, page_rules
 from beffroi_box.relayrules import relay_input, relay_output, relay_redirect
 from beffroi_box.tallies import COUNTED, attempt_sets, counting, declarations
@@ -118,7 +118,7 @@ def ruleset(policy: Policy, site: Site, *, observing: bool = False) -> str:
     parts.append(deny_rules(policy, TABLE, site.nflog_group, wan, lan_port))
     parts += [counting(TABLE), crowd_rules(TABLE)]
     openings = [(one, _split(one.sources)) for one in policy.openings]
-    begins = let_in(openings, wan, "" if bridge else f'oifname "{site.lan}" ')
+    begins = marks(openings, wan, "" if bridge else f'oifname "{site.lan}" ')
     parts.append(_forward(policy, wan, lan, lan_port, begins, observing=observing))
     parts.append(opened_rules(TABLE, openings, sent_from="" if bridge else wan))
     parts.append(_own_traffic(policy, site, wan, lan))
@@ -221,6 +221,7 @@ def _forward(policy: Policy, wan: str, lan: str, lan_port: str, begins: str, *, 
     {lan} ct state new ct mark and {COUNTED:#x} == 0 jump machine
     {lan} jump met
     {lan} accept
+    {begins}
     {wan} ip saddr @allow4 accept
     {wan} ip6 saddr @allow6 accept
     {wan} icmpv6 type {{ nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert, packet-too-big }} accept
@@ -228,7 +229,7 @@ def _forward(policy: Policy, wan: str, lan: str, lan_port: str, begins: str, *, 
     {sought}
     {wan} jump pace
     {inbound}
-    {begins}
+    {wan} {LET_IN}
     {learn}
     jump refuse
   }}
