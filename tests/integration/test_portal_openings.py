@@ -324,3 +324,26 @@ def test_what_was_typed_stays_when_no_more_requests_may_wait(
     answer = portal.post(PATH, typed())
     assert answer.status_code == 400 and "10 demandes attendent déjà" in text_of(answer)
     assert "logiciel du cimetière" in text_of(answer) and "82.64.11.0/28" in text_of(answer)
+
+
+def test_the_departement_reads_and_closes_each_opening_of_a_long_list(
+    console: Client, box: Box, beaune: Commune
+) -> None:
+    made = [
+        OpeningRequest(
+            collectivite_id=beaune.id,
+            machine="192.168.1.50",
+            protocol="tcp",
+            port=20_000 + number,
+            sources="82.64.10.7",
+            purpose="Télémaintenance",
+            until=clock.now() + timedelta(days=1, minutes=number),
+            asked_by=beaune.referent.id,
+            state="accepted",
+        )
+        for number in range(201)
+    ]
+    OpeningRequest.objects.bulk_create(made)
+    pages = [text_of(console.get(f"/boitiers/ouvertures/?page={number}")) for number in range(1, 6)]
+    assert all(sum(f"TCP {one.port} " in page for page in pages) == 1 for one in made)
+    assert f"/boitiers/ouvertures/{made[-1].id}/refermer/" in pages[-1] and "?page=2" in pages[0]

@@ -20,6 +20,7 @@ from beffroi.core.identity.actor import Actor
 from beffroi.lib.errors import Invalid
 from beffroi.portal import opening_words
 from beffroi.portal.console.incidents import step_up
+from beffroi.portal.numbered import numbered
 from beffroi.portal.opening_form import UntilForm
 from beffroi.portal.pages import for_administrators, page
 
@@ -97,10 +98,13 @@ def _list(
         }
 
     rows = openings.visible_requests(actor)
+    in_force = rows.filter(state=_State.ACCEPTED).order_by("until", "id")
+    pages = numbered(list(in_force), request.GET.get("page", ""), {})
     context = {
         "place": "boxes",
         "rows": [shown(one) for one in openings.waiting(actor)[:MAX_SHOWN]],
-        "open": [shown(one) for one in rows.filter(state=_State.ACCEPTED).order_by("until")[:MAX_SHOWN]],
+        "list": pages,
+        "open": [shown(one) for one in pages.rows],
         "answered": [shown(one) for one in rows.exclude(state__in=(_State.ASKED, _State.ACCEPTED))[:20]],
     }
     return page(request, "console/openings.html", context, status=status if failed else 200)
