@@ -347,3 +347,18 @@ def test_the_departement_reads_and_closes_each_opening_of_a_long_list(
     pages = [text_of(console.get(f"/boitiers/ouvertures/?page={number}")) for number in range(1, 6)]
     assert all(sum(f"TCP {one.port} " in page for page in pages) == 1 for one in made)
     assert f"/boitiers/ouvertures/{made[-1].id}/refermer/" in pages[-1] and "?page=2" in pages[0]
+
+
+def test_a_former_policy_is_taken_up_without_its_trap_on_a_port_that_is_open_now(
+    box: Box, beaune: Commune, administrator: Actor
+) -> None:
+    for traps in ((23, 8443), ()):
+        actions.set_policy(
+            actor=administrator, collectivite=beaune.collectivite, policy=Policy(honeyports=traps)
+        )
+    row = asked(beaune)
+    openings.accept(actor=administrator, request=row, until=row.until)
+    fleet.restore_policy(actor=administrator, collectivite=beaune.collectivite, version=2, reason="x")
+    current = queries.current_policy(administrator, beaune.id)
+    assert current is not None and current[1].honeyports == (23,)
+    assert [one.label for one in current[1].openings] == [row.id]

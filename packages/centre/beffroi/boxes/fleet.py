@@ -173,7 +173,8 @@ def policy_history(actor: Actor, collectivite_id: str) -> QuerySet[BoxPolicy]:
 
 def restore_policy(*, actor: Actor, collectivite: Collectivite, version: int, reason: str) -> int:
     """Give an earlier policy again, under a new version. The centre's own names and addresses stay those of now: an
-    old address would cut the boxes off; openings too: one that was closed comes back by a request alone.
+    old address would cut the boxes off; openings too: one that was closed comes back by a request alone. A trap on a
+    port that is open now is left out.
 
     Errors: NotAllowed, NotFound, Conflict (it is in force)."""
     history = policy_history(actor, collectivite.id)
@@ -182,12 +183,14 @@ def restore_policy(*, actor: Actor, collectivite: Collectivite, version: int, re
         raise NotFound("policy")
     if current.policy_version == version:
         raise Conflict("this policy is in force")
-    now = msgspec.convert(current.policy, Policy)
+    now, then = (msgspec.convert(one.policy, Policy) for one in (current, found))
+    led = {one.port for one in now.openings if one.protocol == "tcp"}
     policy = msgspec.structs.replace(
-        msgspec.convert(found.policy, Policy),
+        then,
         centre_names=now.centre_names,
         centre_addresses=now.centre_addresses,
         openings=now.openings,
+        honeyports=tuple(port for port in then.honeyports if port not in led),
     )
     return actions.set_policy(
         actor=actor,
