@@ -8,9 +8,11 @@ from datetime import timedelta
 import msgspec
 import pytest
 from beffroi.boxes import actions, fleet, openings, queries
-from beffroi.boxes.models import Box, BoxPolicy, OpeningRequest
+from beffroi.boxes.models import Box, BoxPolicy, LearnedFlow, OpeningRequest
 from beffroi.boxes.retention import opening_requests as past
 from beffroi.core.audit.models import AuditEntry
+from beffroi.core.events import outbox
+from beffroi.core.events.running import run_pending
 from beffroi.core.identity.actor import Actor
 from beffroi.core.identity.administrators import NewAdministrator
 from beffroi.lib import clock
@@ -19,6 +21,7 @@ from beffroi.mail.held.models import Notice
 from beffroi.portal import opening_told
 from beffroi_protocol.messages import Policy
 from beffroi_protocol.openings import Opening
+from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
@@ -362,3 +365,28 @@ def test_a_former_policy_is_taken_up_without_its_trap_on_a_port_that_is_open_now
     current = queries.current_policy(administrator, beaune.id)
     assert current is not None and current[1].honeyports == (23,)
     assert [one.label for one in current[1].openings] == [row.id]
+
+
+def test_what_comes_in_by_an_opening_is_not_proposed_for_good(
+    box: Box, beaune: Commune, nuits: Commune, administrator: Actor
+) -> None:
+    """While a box observes it proposes what comes in: to every machine, without an end."""
+    row = asked(beaune)
+    openings.accept(actor=administrator, request=row, until=row.until)
+
+    def proposed(commune: Commune, remote: str, port: int = 8443) -> int:
+        now = clock.epoch_s()
+        told = {"direction": "in", "protocol": "tcp", "port": port, "remote": remote, "service": ""}
+        with transaction.atomic():
+            payload = told | {"count": 3, "first_at": now, "last_at": now}
+            outbox.publish("box:flow_learned", payload, collectivite_id=commune.id)
+        run_pending("main")
+        return LearnedFlow.objects.count()
+
+    assert proposed(beaune, "82.64.10.7") == 0
+    assert proposed(beaune, "192.0.2.7") == 1, "of somebody else"
+    assert proposed(beaune, "82.64.10.7", port=8444) == 2, "to another port"
+    assert proposed(nuits, "82.64.10.7") == 3, "of another commune"
+    openings.close(actor=beaune.referent, request=row)
+    OpeningRequest.objects.update(ended_at=clock.now() - timedelta(hours=1))
+    assert proposed(beaune, "82.64.10.7") == 4, "it passes because the box observes"

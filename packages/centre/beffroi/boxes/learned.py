@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from django.db.models import F
 from django.db.models.functions import Greatest
 
+from beffroi.boxes import openings
 from beffroi.boxes.models import BoxBypass, LearnedFlow
 from beffroi.core.events.registry import Event, consumer
 
@@ -55,6 +56,8 @@ def _keep_flow(event: Event, collectivite_id: str) -> None:
         "service": str(told["service"])[:64],
     }
     first_at, last_at = _time(told["first_at"]), _time(told["last_at"])
+    if direction == "in" and openings.led_in(collectivite_id, protocol, port, remote, since=first_at):
+        return  # it has an end and one machine; a rule would have neither
     if not rows.filter(**key).exists() and rows.count() >= MAX_FLOWS:
         return
     row, _ = LearnedFlow.objects.get_or_create(

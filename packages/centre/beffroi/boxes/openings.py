@@ -18,7 +18,7 @@ from beffroi_protocol.indicators import Kind, normalise
 from beffroi_protocol.messages import Policy
 from beffroi_protocol.openings import PROTOCOLS, Opening, machine
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from beffroi.boxes import actions, queries
 from beffroi.boxes.models import Box, OpeningRequest
@@ -155,6 +155,23 @@ def close(*, actor: Actor, request: OpeningRequest) -> None:
     """
     found = access_request(actor, request.id)
     _end(actor, found, "Ouverture depuis internet refermée avant sa fin")
+
+
+def led_in(collectivite_id: str, protocol: str, port: int, remote: str, *, since: datetime) -> bool:
+    """Whether an opening that was in force then, or later, lets somebody of ``remote`` (a prefix) come in so."""
+    came = ipaddress.ip_network(remote)
+    opened = OpeningRequest.objects.filter(
+        Q(ended_at=None) | Q(ended_at__gt=since),
+        collectivite_id=collectivite_id,
+        protocol=protocol,
+        port=port,
+        state__in=(_State.ACCEPTED, _State.ENDED),
+    )
+    return any(
+        came.overlaps(ipaddress.ip_network(text, strict=False))
+        for one in opened
+        for text in one.sources.splitlines()
+    )
 
 
 @periodic("boxes.openings", every_s=30.0)
