@@ -36,6 +36,10 @@ class Sketches:
 
     def near(self, sketch: str) -> list[str]:
         """Those of as many lanes that have the half of them in common with this one, the nearest first."""
+        if (
+            not self._by_lane
+        ):  # of most tables: each collectivité may have one, and each mail asks all of them
+            return []
         places = _places(sketch)
         common = Counter(other for place in places for other in self._by_lane.get(place, ()))
         return [other for other, count in common.most_common() if 2 * count >= len(places)]
