@@ -49,6 +49,24 @@ def waiting(metadata: Database, nodes: list[Node]) -> list[bytes]:
     return sorted(bytes.fromhex(one.sha256) for one in found)
 
 
+def test_who_brought_a_content_is_who_wrote_it_and_nobody_who_wrote_over_it(
+    metadata: Database, home: Node
+) -> None:
+    def brought_by() -> str:
+        with metadata.reading() as reading:
+            return frozen.brought_by(reading, BAD)
+
+    assert brought_by() == ""
+    infected, clean = replace(ME, device_id="app_infected"), replace(ME, device_id="app_clean")
+    metadata.write(lambda w: tree.put(w, infected, home.id, "a", content(b"bad")))
+    assert brought_by() == "app_infected"
+    metadata.write(lambda w: tree.put(w, clean, home.id, "a", content(b"good")))
+    assert brought_by() == "app_infected"
+    other = replace(ME, device_id="app_other")
+    metadata.write(lambda w: tree.put(w, other, home.id, "b", content(b"bad")))
+    assert brought_by() == "app_other"
+
+
 def digests(*data: bytes) -> list[bytes]:
     return sorted(hashlib.sha256(one).digest() for one in data)
 

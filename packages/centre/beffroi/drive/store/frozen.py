@@ -38,12 +38,12 @@ def count(database: Reading, sha256: str) -> Held:
 
 
 def brought_by(database: Reading, sha256: str) -> str:
-    """Who wrote a file that has this content last, as far as the journal goes: the device, the person where the centre
+    """Who wrote this content into a file last, as far as the journal goes: the device, the person where the centre
     wrote on their word, the link by which it was handed in; "" for nobody known."""
     row = database.one(
-        "SELECT device_id, person_id FROM change WHERE kind IN ('created', 'changed') AND node IN"
-        " (SELECT id FROM node WHERE sha256 = ? AND sha256 <> '' UNION SELECT node FROM version WHERE sha256 = ?)"
-        " ORDER BY number DESC LIMIT 1",
+        "SELECT device_id, person_id FROM (SELECT id AS node, etag FROM node WHERE sha256 = ? AND sha256 <> ''"
+        " UNION ALL SELECT node, etag FROM version WHERE sha256 = ?) held JOIN change ON change.node = held.node"
+        " AND change.number <= held.etag AND change.kind IN ('created', 'changed') ORDER BY number DESC LIMIT 1",
         (sha256, sha256),
     )
     return str(row[0] or row[1]) if row else ""
