@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from beffroi.core.decisions import actions, staging
-from beffroi.core.decisions.models import Decision, StageClock
+from beffroi.core.decisions.models import ENDS_AT_ONCE, Decision, StageClock
 from beffroi.core.events.running import whole
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock
+from beffroi_protocol.indicators import normalise
 
 from tests.fixtures_stages import every_hour, later, town_halls, with_boxes
 from tests.fixtures_trust import decide
@@ -46,6 +47,18 @@ def test_a_jump_is_no_trial_and_holds_none_up(system: Actor, jump_s: float) -> N
     looked(50, moved=1)
     decision.refresh_from_db()
     assert decision.state == "active"
+
+
+def test_a_jump_among_many_that_are_looked_at_is_no_trial(system: Actor) -> None:
+    """Others of the lane have their turn between two, so that a long look goes on for minutes."""
+    for number in range(3 * ENDS_AT_ONCE):
+        decide(system, normalise("domain", f"site-{number}.example.net"), strength="weak")
+    looked(0)
+    with later(minutes=1):
+        steps = staging.tick()
+        next(steps)
+        with clock.jumped(10 * HOUR_S):
+            assert whole(steps) == 0
 
 
 @pytest.mark.parametrize("jump_s", JUMPS)

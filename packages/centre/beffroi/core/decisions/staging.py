@@ -44,13 +44,17 @@ def budget_of(config: Config) -> Budget:
 
 def tick() -> Generator[None, None, int]:
     """Move every decision whose time or counts say so, one a step; return how many. None moves while the clock is in
-    doubt. What counts is read for some at a time, shortly before they move."""
+    doubt. The clock, they and what counts are read for some at a time, shortly before they move."""
     budget = budget_of(settings.BEFFROI)
-    if not stage_clock.is_sound() or not (found := list(_moving(budget))):
+    if not stage_clock.is_sound() or not (found := dict(_moving(budget).values_list("id", "state"))):
         return 0
     reached = {door: reach.communes(door) for door in (reach.BOX, reach.MAIL)}
     moved = 0
-    for part in batched(found, ENDS_AT_ONCE, strict=False):
+    for some in batched(found, ENDS_AT_ONCE, strict=False):
+        if not stage_clock.is_sound():
+            break
+        rows = Decision.objects.filter(pk__in=some).order_by("state_since")
+        part = [one for one in rows if one.state == found[one.id]]
         standings = _standings(part, reached)
         for decision in part:
             following = stages.next_step(standings[decision.id], budget)
