@@ -13,7 +13,8 @@ from beffroi.lib import clock, durable
 from beffroi.lib.errors import Unavailable
 from beffroi.stream import archive, snapshots
 from beffroi.stream.feedlog import parse_since
-from beffroi_protocol.messages import encode
+from beffroi_protocol.messages import Policy, PolicyMessage, decode_feed, encode
+from beffroi_protocol.signing import split_line
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -254,6 +255,40 @@ def test_boxes_that_come_back_after_a_restart_hold_no_decision_up(
         assert not any(one.done() for one in asked)
         answered.set()
         assert await asyncio.gather(*asked) == [None] * 3
+
+    asyncio.run(play())
+
+
+def version_of(line: bytes | None) -> int:
+    assert line is not None
+    message = decode_feed(split_line(line.strip())[2])
+    assert isinstance(message, PolicyMessage)
+    return message.policy_version
+
+
+def test_a_policy_that_changes_while_it_is_read_is_read_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read before the change would be told to every box of the collectivité from then on."""
+
+    async def play() -> None:
+        publisher = await bench.restart()
+        reading, answered = threading.Event(), threading.Event()
+        versions = iter((1, 2))
+
+        def policy(owner: str) -> PolicyMessage:
+            found = PolicyMessage(1, owner, next(versions), 0, Policy("router"), "x", "", "")
+            reading.set()
+            assert answered.wait(PATIENCE_S)
+            return found
+
+        monkeypatch.setattr(publisher._store, "policy", policy)
+        asked = asyncio.create_task(publisher.policy_line("col_a"))
+        assert await asyncio.to_thread(reading.wait, PATIENCE_S)
+        publisher.forget_policy("col_a")
+        answered.set()
+        told = [await asked, await publisher.policy_line("col_a")]
+        assert [version_of(line) for line in told] == [2, 2]
 
     asyncio.run(play())
 

@@ -290,12 +290,11 @@ class Stream:
         topics, first = names, [self._delegation]
         if caller.box is not None:
             topics = [*names, POLICY_TOPIC + caller.box.collectivite_id, POLICY_TOPIC + caller.box.id]
-            if (policy := await self.publisher.policy_line(caller.box.collectivite_id)) is not None:
-                first.append(policy)
             box_id = caller.box.id
-            if release := await self._run(lambda: software.release_lines(self._store.database, box_id)):
-                first.append(release)
-        # No await from here to the hub: a batch, or a revocation, made in between would be missed.
+            release = await self._run(lambda: software.release_lines(self._store.database, box_id))
+            policy = await self.publisher.policy_line(caller.box.collectivite_id)
+            first += [line for line in (policy, release) if line]
+        # No await from here to the hub: a batch, a policy or a revocation, made in between would be missed.
         if caller.owner in self._revoked:
             raise BoxRevoked
         subscriber = Subscriber(caller.owner, topics, [*first, *self.publisher.answer(since)])

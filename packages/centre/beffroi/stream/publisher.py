@@ -98,6 +98,7 @@ class Publisher:
         self._aged: asyncio.Task[None] | None = None
         self._snapshots = Snapshots(self.archive, signer, lambda: self._stamp(self._audit_head))
         self._policies: dict[str, bytes] = {}
+        self._policy_changes = 0
         self._mark = Mark()
         self._epoch_at_s = 0.0
         self._lock = asyncio.Lock()
@@ -219,6 +220,7 @@ class Publisher:
             async with self._saving:
                 await self._in_thread(self._load)
             self._policies.clear()
+            self._policy_changes += 1
             self._hub.close_all()
         self._unsure = False
 
@@ -326,14 +328,16 @@ class Publisher:
 
     async def policy_line(self, collectivite_id: str) -> bytes | None:
         """Return the signed policy of a collectivité's boxes, or None where none was set."""
-        if (line := self._policies.get(collectivite_id)) is not None:
-            return line
         loop = asyncio.get_running_loop()
-        message = await loop.run_in_executor(self._asker, self._store.policy, collectivite_id)
-        if message is None:
-            return None
-        line = self._signer.line(msgspec.structs.replace(message, issued_at=clock.paced_s())) + b"\n"
-        self._policies[collectivite_id] = line
+        while (line := self._policies.get(collectivite_id)) is None:
+            changes = self._policy_changes
+            message = await loop.run_in_executor(self._asker, self._store.policy, collectivite_id)
+            if changes != self._policy_changes:
+                continue  # what was read may be of before
+            if message is None:
+                return None
+            line = self._signer.line(msgspec.structs.replace(message, issued_at=clock.paced_s())) + b"\n"
+            self._policies[collectivite_id] = line
         return line
 
     def question_line(self, box_id: str, question_id: str) -> bytes:
@@ -343,6 +347,7 @@ class Publisher:
 
     def forget_policy(self, collectivite_id: str) -> None:
         self._policies.pop(collectivite_id, None)
+        self._policy_changes += 1
 
     # -- the rest ----------------------------------------------------------------------------------------
 
