@@ -442,3 +442,14 @@ def test_evidence_names_nobody_and_no_content(beaune: Commune) -> None:
     evidence, _ = told(beaune, arrive(box(beaune)))
     assert beaune.agent.id not in json.dumps(evidence)
     assert beaune.domain not in json.dumps(evidence)
+
+
+@pytest.mark.usefixtures("experienced")
+def test_words_that_only_show_what_was_blocked_are_no_lure_s(beaune: Commune, nuits: Commune) -> None:
+    """Who names a site, to warn of it or as whoever wrote it, does not lead there."""
+    text = "0123456789abcdef" * 16
+    warning = arrive_with_text(box(nuits), text, "a@prefecture.exemple.net", days=10)
+    MailObservation.objects.create(message_id=warning, kind="domain", value="site-pirate.com", role="shown")
+    blocked(Kind.DOMAIN, "site-pirate.com")
+    evidence, _ = told(beaune, arrive_with_text(box(beaune), text, "b@autre-site.com"))
+    assert text in evidence["known_before"] and evidence["decided_before"] is False

@@ -118,11 +118,10 @@ def _with_text(text: str) -> list[str]:
 
 
 def _lures(messages: Collection[str]) -> QuerySet[MailObservation, str]:
-    """Those of the messages that bear something that was blocked for all. It says so of their words alone: a page or a
-    file may be of whom they imitate."""
-    return naming_blocked(MailObservation.objects.filter(message_id__in=messages)).values_list(
-        "message_id", flat=True
-    )
+    """Those of the messages that bear something that was blocked for all, more than to show it. It says so of their
+    words alone: a page or a file may be of whom they imitate."""
+    borne = MailObservation.objects.filter(message_id__in=messages).exclude(role="shown")
+    return naming_blocked(borne).values_list("message_id", flat=True)
 
 
 def _had_written(sender: str, limit: datetime) -> bool:
