@@ -453,3 +453,19 @@ def test_words_that_only_show_what_was_blocked_are_no_lure_s(beaune: Commune, nu
     blocked(Kind.DOMAIN, "site-pirate.com")
     evidence, _ = told(beaune, arrive_with_text(box(beaune), text, "b@autre-site.com"))
     assert text in evidence["known_before"] and evidence["decided_before"] is False
+
+
+def test_what_a_report_tells_is_read_while_others_may_write(
+    beaune: Commune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of words that hundreds of mails have it took a third of a second."""
+    outside, inside = len(connection.savepoint_ids), list[bool]()
+    past = prevalence.past
+
+    def reading(message: MailMessage, indicators: list[list[str]]) -> tuple[list[str], bool]:
+        inside.append(len(connection.savepoint_ids) > outside)
+        return past(message, indicators)
+
+    monkeypatch.setattr(prevalence, "past", reading)
+    assert told(beaune, arrive(box(beaune)))[1]
+    assert inside[-1] is False

@@ -104,11 +104,11 @@ def reopen_mailbox(*, actor: Actor, mailbox: Mailbox) -> bool:
     return True
 
 
-@transaction.atomic
 def report_phishing(*, actor: Actor, mailbox: Mailbox, beffroi_id: str) -> str:
     """A person reports a message of a mailbox that they may open: a sighting for watch, never a proof. Return its id.
 
-    Errors: NotFound when the message was not delivered to this mailbox, or it is none of theirs.
+    What is known of it is read before the transaction, which on SQLite locks all writers out. Errors: NotFound when the
+    message was not delivered to this mailbox, or it is none of theirs.
     """
     access(actor, mailbox.id, Right.READ)
     message = queries.delivered_message(mailbox, beffroi_id)
@@ -135,29 +135,30 @@ def report_phishing(*, actor: Actor, mailbox: Mailbox, beffroi_id: str) -> str:
         "learning": prevalence.is_learning(message),
         "checked": True,
     }
-    publish(
-        "sighting:reported",
-        {
-            "sighting_id": sighting_id,
-            "detector": "user_report",
-            "door": "mail",
-            "collectivite_id": mailbox.collectivite_id,
-            "person_id": actor.id,
-            "seen_at": clock.epoch_s(),
-            "indicators": indicators,
-            "evidence": evidence,
-            "message": message.id,
-        },
-        collectivite_id=mailbox.collectivite_id,
-    )
-    audit.record(
-        actor,
-        "mail:message:reported",
-        message.id,
-        collectivite_id=mailbox.collectivite_id,
-        details={"mailbox_id": mailbox.id, "sighting_id": sighting_id},
-    )
-    lessons.queue(mailbox=mailbox, message_id=message.id, person_id=actor.id, wanted=False)
+    with transaction.atomic():
+        publish(
+            "sighting:reported",
+            {
+                "sighting_id": sighting_id,
+                "detector": "user_report",
+                "door": "mail",
+                "collectivite_id": mailbox.collectivite_id,
+                "person_id": actor.id,
+                "seen_at": clock.epoch_s(),
+                "indicators": indicators,
+                "evidence": evidence,
+                "message": message.id,
+            },
+            collectivite_id=mailbox.collectivite_id,
+        )
+        audit.record(
+            actor,
+            "mail:message:reported",
+            message.id,
+            collectivite_id=mailbox.collectivite_id,
+            details={"mailbox_id": mailbox.id, "sighting_id": sighting_id},
+        )
+        lessons.queue(mailbox=mailbox, message_id=message.id, person_id=actor.id, wanted=False)
     return sighting_id
 
 
