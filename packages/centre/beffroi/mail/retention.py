@@ -65,6 +65,7 @@ def texts(cutoff: datetime) -> QuerySet[MailText]:
 
 
 def erase_texts(ids: list[Any]) -> int:
+    """With the bands of each, ten rows in two indexes."""
     MailTextBand.objects.filter(text_id__in=ids).delete()
     return MailText.objects.filter(pk__in=ids).delete()[0]
 
@@ -80,6 +81,6 @@ def erase_messages(ids: list[Any]) -> int:
 category(Category("withdrawn_copies", 20, "retention_evidence_days", items))
 category(Category("withdrawals", 21, "retention_evidence_days", empty_jobs))
 category(Category("messages", 22, SETTING, messages, erase_messages, batch=100))
-category(Category("texts", 35, SETTING, texts, erase_texts))
+category(Category("texts", 35, SETTING, texts, erase_texts, batch=20))
 category(Category("deliveries", 23, SETTING, deliveries))
 category(Category("sendings", 24, SENDINGS_DAYS, _sendings))
