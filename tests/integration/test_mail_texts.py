@@ -63,6 +63,16 @@ def test_a_text_between_two_is_of_both_families_the_nearest_first(plane: Databas
     assert texts.families(plane, between, clock.now()) == [BARELY, LURE]
 
 
+def test_a_text_between_many_is_of_the_four_nearest(plane: Database) -> None:
+    around = [text((16 + number, 1), (16 - number, 10 + number)) for number in range(6)]
+    for one in around:  # near to one another, as two doors at once may found them
+        made = MailText.objects.create(value=one, seen_at=clock.now())
+        MailTextBand.objects.bulk_create(
+            MailTextBand(text_id=made.pk, band=band) for band in texts._bands(one)
+        )
+    assert texts.families(plane, LURE, clock.now()) == around[:1:-1]
+
+
 def test_a_family_is_seen_with_its_last_mail_and_never_before(plane: Database) -> None:
     now = clock.now()
     for at, seen in ((now, now), (now + DAY, now + DAY), (now - DAY, now + DAY)):

@@ -88,40 +88,35 @@ def past(message: MailMessage, indicators: Iterable[Sequence[str]]) -> tuple[lis
     with what was, and nobody took that back: a lure of old comes again."""
     values = _telling_values(indicators)
     blocked, limit = were_blocked(values), message.received_at - LEARNING
-    known = [value for kind, value in sorted(values - blocked.keys()) if _is_old(kind, value, limit)]
-    texts = [value for kind, value in values if kind == Kind.SKETCH]
-    return known, bool(blocked) or any(_lures(_with_text(text)).exists() for text in texts)
+    known, decided = list[str](), bool(blocked)
+    for kind, value in sorted(values - blocked.keys()):
+        if kind == Kind.SKETCH:
+            first, came_in_lures = _past_of_text(value)
+            decided |= came_in_lures
+            is_old = first is not None and _is_acquaintance(first, limit)
+        else:
+            at = _first_seen(kind, value)
+            is_old = at is not None and at <= limit
+        known += [value] if is_old else []
+    return known, decided
 
 
-def _is_old(kind: str, value: str, limit: datetime) -> bool:
-    """Whether mail had it by then. A text is as old as who wrote it first: a lure may copy the circular of today."""
-    if kind != Kind.SKETCH:
-        at = _first_seen(kind, value)
-        return at is not None and at <= limit
-    first = _first_honest(value)
-    if first is None or first.received_at <= limit:
-        return first is not None
-    return any(_had_written(str(one), limit) for one in verdict_of(first).get("proved_senders", []))
-
-
-def _first_honest(text: str) -> MailMessage | None:
-    """The first mail with a text that is no lure: those make their words no acquaintance."""
-    messages = _with_text(text)
-    rows = MailObservation.objects.filter(message_id__in=messages, kind=Kind.SKETCH.value, value=text)
-    first = rows.exclude(message_id__in=_lures(messages)).order_by("id").values("message_id")[:1]
-    return MailMessage.objects.filter(pk=Subquery(first)).first()
-
-
-def _with_text(text: str) -> list[str]:
-    """The first messages with it."""
-    return list(_seen(Kind.SKETCH.value, text).order_by("id").values_list("message_id", flat=True)[:ROWS])
-
-
-def _lures(messages: Collection[str]) -> QuerySet[MailObservation, str]:
-    """Those of the messages that bear something that was blocked for all, more than to show it. It says so of their
-    words alone: a page or a file may be of whom they imitate."""
+def _past_of_text(text: str) -> tuple[MailMessage | None, bool]:
+    """The first mail with a text that bears nothing that was blocked for all, more than to show it, and whether others
+    do: those are lures, and make their words no acquaintance. It says so of their words alone: a page or a file may be
+    of whom they imitate."""
+    messages = list(_seen(Kind.SKETCH.value, text).order_by("id").values_list("message_id", flat=True)[:ROWS])
     borne = MailObservation.objects.filter(message_id__in=messages).exclude(role="shown")
-    return naming_blocked(borne).values_list("message_id", flat=True)
+    lures = set(naming_blocked(borne).values_list("message_id", flat=True).distinct())
+    honest = next((one for one in messages if one not in lures), "")
+    return MailMessage.objects.filter(pk=honest).first(), bool(lures)
+
+
+def _is_acquaintance(first: MailMessage, limit: datetime) -> bool:
+    """Whether a text is old that came first in this mail: as old as who wrote it, since a lure may copy the circular of
+    today."""
+    proved = verdict_of(first).get("proved_senders", [])
+    return first.received_at <= limit or any(_had_written(str(one), limit) for one in proved)
 
 
 def _had_written(sender: str, limit: datetime) -> bool:

@@ -23,7 +23,8 @@ from beffroi.core.planes.db import Database
 BANDS, ROWS = 10, 3
 """Candidates share a band of three lanes: of texts that have the half in common three in four do, of those with three
 quarters all but one in two hundred."""
-CANDIDATES = 50
+CANDIDATES, MOST = 50, 4
+"""Whoever sends texts that stand between others makes a mail be of a few families, not of fifty."""
 _SHARING = (
     "SELECT t.id, t.value FROM mail_text t JOIN mail_text_band b ON b.text_id = t.id"
     " WHERE b.band IN (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) GROUP BY t.id, t.value ORDER BY COUNT(*) DESC, t.id LIMIT ?"
@@ -40,14 +41,14 @@ def sketch(key: bytes, told: Iterable[str]) -> str:
 
 
 def families(database: Database, text: str, at: datetime) -> list[str]:
-    """The sketches of the families that a text is of, the nearest first; it founds its own where it is near to none.
+    """The sketches of the families that a text is of, the nearest ``MOST``; it founds its own where it is near to none.
     In the caller's transaction."""
     bands = _bands(text)
     rows = database.execute(_SHARING, [*bands, CANDIDATES])
     known = Sketches()
     for _, value in rows:
         known.add(value)
-    if found := known.near(text):
+    if found := known.near(text)[:MOST]:
         met = [(at, id_, at) for id_, value in rows if value in found]
         database.executemany("UPDATE mail_text SET seen_at = ? WHERE id = ? AND seen_at < ?", met)
         return found
