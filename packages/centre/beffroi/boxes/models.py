@@ -168,10 +168,29 @@ class RelayDay(models.Model):
         )
 
 
-class RelayRequest(models.Model):
+class _Asked(models.Model):
+    """What a référent asks of the Département, and its answer (``asking``). ``reason``: why it was declined."""
+
+    collectivite_id = reference()
+    purpose = models.CharField(max_length=300)
+    asked_by = models.CharField(max_length=80)
+    asked_at = models.DateTimeField(default=clock.now)
+    decided_by = models.CharField(max_length=80, default="", blank=True)
+    decided_at = models.DateTimeField(null=True, default=None)
+    reason = models.CharField(max_length=300, default="", blank=True)
+
+    class Meta:
+        abstract = True
+
+    def told(self) -> dict[str, str | int]:
+        """What the audit log has of it beside who and when."""
+        return {}
+
+
+class RelayRequest(_Asked):
     """A référent asks for a relay, or for another one. ``sender``: the functional mailbox; ``hour``: mails an hour;
-    ``recipients``: lines of @domain or address, "" for the collectivité's own domains. ``reason``: why it was declined.
-    At most one of a collectivité waits."""
+    ``recipients``: lines of @domain or address, "" for the collectivité's own domains. At most
+    one of a collectivité waits."""
 
     class State(models.TextChoices):
         ASKED = "asked"
@@ -180,17 +199,10 @@ class RelayRequest(models.Model):
         WITHDRAWN = "withdrawn"
 
     id = id_field("rlr")
-    collectivite_id = reference()
     sender = models.CharField(max_length=254)
-    purpose = models.CharField(max_length=300)
     hour = models.IntegerField()
     recipients = models.TextField(default="", blank=True)
     state = models.CharField(max_length=16, choices=State, default=State.ASKED)
-    asked_by = models.CharField(max_length=80)
-    asked_at = models.DateTimeField(default=clock.now)
-    decided_by = models.CharField(max_length=80, default="", blank=True)
-    decided_at = models.DateTimeField(null=True, default=None)
-    reason = models.CharField(max_length=300, default="", blank=True)
 
     class Meta:
         db_table = "box_relay_request"
@@ -202,10 +214,10 @@ class RelayRequest(models.Model):
         )
 
 
-class OpeningRequest(models.Model):
+class OpeningRequest(_Asked):
     """A référent asks that somebody may come in from the internet; what became of it. ``machine``: its address in the
     town hall; ``sources``: lines of addresses or ranges; ``until``: as it was asked for, then as it was granted.
-    ``reason``: why it was declined. ``ended_by``: who closed it before its time, "" for nobody."""
+    ``ended_by``: who closed it before its time, "" for nobody."""
 
     class State(models.TextChoices):
         ASKED = "asked"
@@ -215,19 +227,12 @@ class OpeningRequest(models.Model):
         ENDED = "ended"
 
     id = id_field("opr")
-    collectivite_id = reference()
     machine = models.CharField(max_length=64)
     protocol = models.CharField(max_length=8)
     port = models.IntegerField()
     sources = models.TextField()
-    purpose = models.CharField(max_length=300)
     until = models.DateTimeField()
     state = models.CharField(max_length=16, choices=State, default=State.ASKED)
-    asked_by = models.CharField(max_length=80)
-    asked_at = models.DateTimeField(default=clock.now)
-    decided_by = models.CharField(max_length=80, default="", blank=True)
-    decided_at = models.DateTimeField(null=True, default=None)
-    reason = models.CharField(max_length=300, default="", blank=True)
     ended_by = models.CharField(max_length=80, default="", blank=True)
     ended_at = models.DateTimeField(null=True, default=None)
 
@@ -237,6 +242,10 @@ class OpeningRequest(models.Model):
             models.Index(fields=["collectivite_id", "-asked_at"], name="box_opening_request_of"),
             models.Index(fields=["state", "until"], name="box_opening_request_due"),
         )
+
+    def told(self) -> dict[str, str | int]:
+        until = {"until": self.until.isoformat()} if self.state == self.State.ACCEPTED else {}
+        return {"protocol": self.protocol, "port": self.port, **until}
 
 
 class BoxNotice(models.Model):

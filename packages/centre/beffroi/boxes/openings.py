@@ -20,17 +20,15 @@ from beffroi_protocol.openings import PROTOCOLS, Opening, machine
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from beffroi.boxes import actions, queries
+from beffroi.boxes import actions, asking, queries
 from beffroi.boxes.models import Box, OpeningRequest
-from beffroi.core.audit import actions as audit
 from beffroi.core.communes import queries as communes
 from beffroi.core.events import outbox
 from beffroi.core.events.registry import periodic
 from beffroi.core.identity.actor import Actor
 from beffroi.lib import clock, reasons
-from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotAllowed, existing
+from beffroi.lib.errors import BeffroiError, Conflict, Invalid, NotAllowed
 
-MAX_TEXT_CHARS = 300
 MAX_WAITING, MAX_OPEN, MAX_SOURCES = 10, 32, 16
 MAX_DAYS = 366
 WIDEST = {4: 24, 6: 48}
@@ -46,8 +44,8 @@ class PortTaken(BeffroiError):
 
 
 def visible_requests(actor: Actor) -> QuerySet[OpeningRequest]:
-    """Newest first: all for the Département, those of the own collectivité for a référent, else none."""
-    return actor.led(OpeningRequest.objects.order_by("-asked_at"))
+    """As of ``asking.visible``."""
+    return asking.visible(actor, OpeningRequest)
 
 
 def under_way_first(actor: Actor, *, past: int) -> list[OpeningRequest]:
@@ -58,12 +56,12 @@ def under_way_first(actor: Actor, *, past: int) -> list[OpeningRequest]:
 
 def access_request(actor: Actor, request_id: str) -> OpeningRequest:
     """Errors: NotFound, for absent and forbidden alike."""
-    return existing(visible_requests(actor).filter(pk=request_id).first(), "opening request")
+    return asking.access(actor, OpeningRequest, request_id)
 
 
 def waiting(actor: Actor) -> QuerySet[OpeningRequest]:
-    """Those that nobody answered, oldest first."""
-    return visible_requests(actor).filter(state=_State.ASKED).order_by("asked_at")
+    """As of ``asking.waiting``."""
+    return asking.waiting(actor, OpeningRequest)
 
 
 @transaction.atomic
@@ -82,7 +80,7 @@ def ask(
     version = ipaddress.ip_address(at).version
     if not 0 < len(sources) <= MAX_SOURCES or not all(_is_source(one, version) for one in sources):
         raise Invalid("sources")
-    said = reasons.checked(purpose, most_chars=MAX_TEXT_CHARS)
+    said = reasons.checked(purpose, most_chars=asking.MAX_TEXT_CHARS)
     _check_end(until)
     if not Box.objects.filter(collectivite_id=owner, state=Box.State.ACTIVE).exists():
         raise Conflict("no boîtier is in service")
@@ -98,26 +96,23 @@ def ask(
         until=until,
         asked_by=actor.id,
     )
-    _tell(actor, made)
+    asking.tell(actor, made)
     return made
 
 
 @transaction.atomic
 def withdraw(*, actor: Actor, request: OpeningRequest) -> None:
-    """A référent of the collectivité takes it back. Errors: NotFound, NotAllowed, Conflict (it was answered)."""
-    found = access_request(actor, request.id)
-    if actor.kind != "person":
-        raise NotAllowed("withdraw a request of a commune")
-    _answer(actor, found, _State.WITHDRAWN)
+    """Errors: as of ``asking.withdraw``."""
+    asking.withdraw(actor, request)
 
 
 @transaction.atomic
 def accept(*, actor: Actor, request: OpeningRequest, until: datetime) -> None:
     """Open it until then, by a new policy. Errors: NotAllowed, Invalid, PortTaken, Conflict (answered; no policy)."""
-    actor.require_administrator("answer a request for an opening")
+    asking.require_answering(actor, request)
     _check_end(until)
     OpeningRequest.objects.filter(pk=request.pk, state=_State.ASKED).update(until=until)
-    _answer(actor, request, _State.ACCEPTED)
+    asking.answer(actor, request, _State.ACCEPTED)
     opening = Opening(
         request.protocol,
         request.port,
@@ -141,10 +136,8 @@ def accept(*, actor: Actor, request: OpeningRequest, until: datetime) -> None:
 
 @transaction.atomic
 def decline(*, actor: Actor, request: OpeningRequest, reason: str) -> None:
-    """``reason``: the commune reads it. Errors: NotAllowed, Invalid, Conflict (answered)."""
-    actor.require_administrator("answer a request for an opening")
-    said = reasons.checked(reason, most_chars=MAX_TEXT_CHARS)
-    _answer(actor, request, _State.DECLINED, said)
+    """Errors: as of ``asking.decline``."""
+    asking.decline(actor, request, reason)
 
 
 @transaction.atomic
@@ -190,7 +183,7 @@ def end_due() -> int:
 
 def _end(actor: Actor, request: OpeningRequest, why: str) -> None:
     by = "" if actor.kind == "system" else actor.id
-    _move(actor, request, _State.ACCEPTED, state=_State.ENDED, ended_by=by, ended_at=clock.now())
+    asking.move(actor, request, _State.ACCEPTED, state=_State.ENDED, ended_by=by, ended_at=clock.now())
 
     def closed(policy: Policy) -> Policy:
         left = tuple(one for one in policy.openings if one.label != request.id)
@@ -214,27 +207,6 @@ def _change(actor: Actor, request: OpeningRequest, new: Callable[[Policy], Polic
             reason=why,
             base_version=version,
         )
-
-
-def _answer(actor: Actor, request: OpeningRequest, state: OpeningRequest.State, reason: str = "") -> None:
-    values = {"state": state, "decided_by": actor.id, "decided_at": clock.now(), "reason": reason}
-    _move(actor, request, _State.ASKED, **values)
-
-
-def _move(actor: Actor, request: OpeningRequest, before: OpeningRequest.State, **values: object) -> None:
-    if not OpeningRequest.objects.filter(pk=request.pk, state=before).update(**values):
-        raise Conflict("the request is not in this state any more")
-    request.refresh_from_db()
-    _tell(actor, request)
-
-
-def _tell(actor: Actor, request: OpeningRequest) -> None:
-    verb = f"box:opening_{request.state}"
-    details: dict[str, str | int] = {"protocol": request.protocol, "port": request.port}
-    if request.state == _State.ACCEPTED:
-        details["until"] = request.until.isoformat()
-    audit.record_of(actor, verb, request, details)
-    outbox.publish(verb, {"request_id": request.id}, collectivite_id=request.collectivite_id)
 
 
 def _check_end(until: datetime) -> None:

@@ -13,32 +13,29 @@ from beffroi_protocol.relaying import MAX_RECIPIENTS
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
+from beffroi.boxes import asking
 from beffroi.boxes.models import Box, RelayRequest
-from beffroi.core.audit import actions as audit
-from beffroi.core.events import outbox
 from beffroi.core.identity.actor import Actor
-from beffroi.lib import clock, reasons
-from beffroi.lib.errors import Conflict, Invalid, NotAllowed, existing
+from beffroi.lib.errors import Conflict, Invalid, NotAllowed
 
 MAX_HOUR = 1000
-MAX_TEXT_CHARS = 300
 MAX_RECIPIENTS_CHARS = 16_000
 _State = RelayRequest.State
 
 
 def visible_requests(actor: Actor) -> QuerySet[RelayRequest]:
-    """Newest first: all for the Département, those of the own collectivité for a référent, else none."""
-    return actor.led(RelayRequest.objects.order_by("-asked_at"))
+    """As of ``asking.visible``."""
+    return asking.visible(actor, RelayRequest)
 
 
 def access_request(actor: Actor, request_id: str) -> RelayRequest:
     """Errors: NotFound, for absent and forbidden alike."""
-    return existing(visible_requests(actor).filter(pk=request_id).first(), "relay request")
+    return asking.access(actor, RelayRequest, request_id)
 
 
 def waiting(actor: Actor) -> QuerySet[RelayRequest]:
-    """Those that nobody answered, oldest first."""
-    return visible_requests(actor).filter(state=_State.ASKED).order_by("asked_at")
+    """As of ``asking.waiting``."""
+    return asking.waiting(actor, RelayRequest)
 
 
 @transaction.atomic
@@ -52,7 +49,7 @@ def ask(*, actor: Actor, sender: str, purpose: str, hour: int, recipients: Seque
     if owner is None:
         raise NotAllowed("ask for a relay")
     listed, said = "\n".join(recipients), " ".join(purpose.split())
-    if not sender or not said or len(said) > MAX_TEXT_CHARS or not 1 <= hour <= MAX_HOUR:
+    if not sender or not said or len(said) > asking.MAX_TEXT_CHARS or not 1 <= hour <= MAX_HOUR:
         raise Invalid("relay")
     if len(recipients) > MAX_RECIPIENTS or len(listed) > MAX_RECIPIENTS_CHARS:
         raise Invalid("recipients")
@@ -66,45 +63,24 @@ def ask(*, actor: Actor, sender: str, purpose: str, hour: int, recipients: Seque
             made.save(force_insert=True)
     except IntegrityError:
         raise Conflict("a request waits already") from None
-    _tell(actor, made)
+    asking.tell(actor, made)
     return made
 
 
 @transaction.atomic
 def withdraw(*, actor: Actor, request: RelayRequest) -> None:
-    """A référent of the collectivité takes it back. Errors: NotFound, NotAllowed, Conflict (it was answered)."""
-    found = access_request(actor, request.id)
-    if actor.kind != "person":
-        raise NotAllowed("withdraw a request of a commune")
-    _end(actor, found, _State.WITHDRAWN)
+    """Errors: as of ``asking.withdraw``."""
+    asking.withdraw(actor, request)
 
 
 @transaction.atomic
 def accept(*, actor: Actor, request: RelayRequest) -> None:
     """Say that the relay is set up, in the transaction that does it. Errors: NotAllowed, Conflict (answered)."""
-    actor.require_administrator("answer a request for a relay")
-    _end(actor, request, _State.ACCEPTED)
+    asking.require_answering(actor, request)
+    asking.answer(actor, request, _State.ACCEPTED)
 
 
 @transaction.atomic
 def decline(*, actor: Actor, request: RelayRequest, reason: str) -> None:
-    """``reason``: the commune reads it. Errors: NotAllowed, Invalid, Conflict (answered)."""
-    actor.require_administrator("answer a request for a relay")
-    said = reasons.checked(reason, most_chars=MAX_TEXT_CHARS)
-    _end(actor, request, _State.DECLINED, said)
-
-
-def _end(actor: Actor, request: RelayRequest, state: RelayRequest.State, reason: str = "") -> None:
-    ended = RelayRequest.objects.filter(pk=request.pk, state=_State.ASKED).update(
-        state=state, decided_by=actor.id, decided_at=clock.now(), reason=reason
-    )
-    if not ended:
-        raise Conflict("the request was answered already")
-    request.refresh_from_db()
-    _tell(actor, request)
-
-
-def _tell(actor: Actor, request: RelayRequest) -> None:
-    verb = f"box:relay_{request.state}"
-    audit.record_of(actor, verb, request)
-    outbox.publish(verb, {"request_id": request.id}, collectivite_id=request.collectivite_id)
+    """Errors: as of ``asking.decline``."""
+    asking.decline(actor, request, reason)

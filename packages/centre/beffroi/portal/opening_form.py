@@ -16,7 +16,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from beffroi.boxes.openings import MAX_DAYS, MAX_SOURCES, MAX_TEXT_CHARS, WIDEST
+from beffroi.boxes.asking import MAX_TEXT_CHARS
+from beffroi.boxes.openings import MAX_DAYS, MAX_SOURCES, WIDEST
 from beffroi.portal.policies import Lines, network
 
 

@@ -16,7 +16,8 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from beffroi.boxes.relay_requests import MAX_HOUR, MAX_RECIPIENTS_CHARS, MAX_TEXT_CHARS
+from beffroi.boxes.asking import MAX_TEXT_CHARS
+from beffroi.boxes.relay_requests import MAX_HOUR, MAX_RECIPIENTS_CHARS
 from beffroi.lib.config import Config
 from beffroi.portal.policies import MEGABYTE
 

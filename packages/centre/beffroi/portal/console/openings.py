@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from beffroi.boxes import openings
+from beffroi.boxes import asking, openings
 from beffroi.boxes.models import OpeningRequest
 from beffroi.core.communes import queries as communes
 from beffroi.core.identity import queries as identity
@@ -94,7 +94,7 @@ def _list(
             "by": identity.person_name(row.asked_by) or _("Une personne partie"),
             "until": until or f"{timezone.localtime(row.until):%Y-%m-%d}",
             "errors": errors if at_fault else {},
-            "reason": request.POST.get("reason", "")[: openings.MAX_TEXT_CHARS] if at_fault else "",
+            "reason": request.POST.get("reason", "")[: asking.MAX_TEXT_CHARS] if at_fault else "",
         }
 
     rows = openings.visible_requests(actor)

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from beffroi.boxes import queries, relay_requests
+from beffroi.boxes import asking, queries, relay_requests
 from beffroi.boxes.models import Box
 from beffroi.core.communes import queries as communes
 from beffroi.core.identity import queries as identity
@@ -66,6 +66,6 @@ def _list(request: HttpRequest, actor: Actor, *, failed: str = "") -> HttpRespon
             relay_words.request(one) | {"commune": names.get(one.collectivite_id, "")} for one in answered
         ],
         "failed": failed,
-        "typed": request.POST.get("reason", "")[: relay_requests.MAX_TEXT_CHARS],
+        "typed": request.POST.get("reason", "")[: asking.MAX_TEXT_CHARS],
     }
     return page(request, "console/relay_requests.html", context, status=400 if failed else 200)
