@@ -97,7 +97,8 @@ def past(message: MailMessage, indicators: Iterable[Sequence[str]]) -> tuple[lis
         else:
             at = _first_seen(kind, value)
             is_old = at is not None and at <= limit
-        known += [value] if is_old else []
+        if is_old:
+            known.append(value)
     return known, decided
 
 

@@ -37,12 +37,15 @@ def decline(request: HttpRequest, actor: Actor, request_id: str) -> HttpResponse
     try:
         relay_requests.decline(actor=actor, request=found, reason=request.POST.get("reason", ""))
     except Invalid:
-        return _list(request, actor, failed=found.id)
+        said = _("Dites en une phrase pourquoi : la commune la lira.")
+        return _list(request, actor, failed=found.id, errors={"reason": said})
     messages.success(request, _("C’est noté : la commune lit votre raison."))
     return HttpResponseRedirect(reverse("relay_requests"))
 
 
-def _list(request: HttpRequest, actor: Actor, *, failed: str = "") -> HttpResponse:
+def _list(
+    request: HttpRequest, actor: Actor, *, failed: str = "", errors: dict[str, str] | None = None
+) -> HttpResponse:
     rows = list(relay_requests.waiting(actor)[:MAX_SHOWN])
     names = communes.visible_names(actor)
     serving = dict(
@@ -55,6 +58,8 @@ def _list(request: HttpRequest, actor: Actor, *, failed: str = "") -> HttpRespon
             "commune": names.get(one.collectivite_id, ""),
             "by": persons[one.asked_by] or _("Une personne partie"),
             "box_id": serving.get(one.collectivite_id, ""),
+            "errors": errors if one.id == failed else {},
+            "reason": request.POST.get("reason", "")[: asking.MAX_TEXT_CHARS] if one.id == failed else "",
         }
         for one in rows
     ]
@@ -65,7 +70,5 @@ def _list(request: HttpRequest, actor: Actor, *, failed: str = "") -> HttpRespon
         "answered": [
             relay_words.request(one) | {"commune": names.get(one.collectivite_id, "")} for one in answered
         ],
-        "failed": failed,
-        "typed": request.POST.get("reason", "")[: asking.MAX_TEXT_CHARS],
     }
     return page(request, "console/relay_requests.html", context, status=400 if failed else 200)
